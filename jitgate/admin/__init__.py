@@ -1,0 +1,1 @@
+"""Edge: health, for those who watch the gateway. Nothing here decides."""

@@ -1,0 +1,1 @@
+"""Edge: what a target needs to accept a call."""

@@ -1,0 +1,97 @@
+"""Every fault jitgate raises, under one root, in three branches by whose doing it is.
+
+A *fault* is an exception; a *denial* is a value (`jitgate.values.Refusal`). Exactly one place,
+`jitgate.flow.gateway`, turns the first two branches into denials; the third ends the process.
+No message here may carry a secret: messages reach logs, records and agents.
+"""
+
+from __future__ import annotations
+
+
+class JitgateError(Exception):
+    """The root of all faults that jitgate raises on purpose."""
+
+
+# --- the peer's doing: the agent's, or the target's
+
+
+class PeerFault(JitgateError):
+    """The other side broke a rule or went away."""
+
+
+class MalformedRequest(PeerFault):
+    """The agent's bytes are not one unambiguous HTTP request (RFC 9112)."""
+
+
+class HeadTooLarge(PeerFault):
+    """The agent's request head exceeds a limit (RFC 6585, section 5)."""
+
+
+class AgentGone(PeerFault):
+    """The agent hung up, or did not take what it was sent in time."""
+
+
+class UpstreamUnreachable(PeerFault):
+    """The target could not be connected to, or ended the exchange early."""
+
+
+class UpstreamUntrusted(PeerFault):
+    """The target's certificate is not valid for its name."""
+
+
+class AddressRefused(PeerFault):
+    """The target's name resolves to an address that must not be dialled."""
+
+
+class UpstreamMalformed(PeerFault):
+    """The target's bytes are not one unambiguous HTTP response."""
+
+
+# --- our doing: something of the gateway's is down or broken; deny until it is whole again
+
+
+class OurFault(JitgateError):
+    """A part of the gateway cannot do its duty."""
+
+
+class RecorderDown(OurFault):
+    """Nothing can be made durable, so nothing may pass (invariant 4)."""
+
+
+class CredentialUnavailable(OurFault):
+    """No credential could be issued for this operation."""
+
+
+class IdentityUnavailable(OurFault):
+    """The issuer's keys cannot be had, so no token can be verified."""
+
+
+class RuleFault(OurFault):
+    """A rule raised or answered nonsense; the message names the rule."""
+
+
+class MaskingFault(OurFault):
+    """The response cannot be looked at, so it cannot be released."""
+
+
+# --- must stop: nothing may be served at all
+
+
+class MustStop(JitgateError):
+    """The process must not start, or must not go on."""
+
+
+class ConfigurationInvalid(MustStop):
+    """The configuration holds errors; `problems` lists every one, each a full sentence."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StateUnusable(MustStop):
+    """The state folder, a key in it, or a record in it cannot be used safely."""
+
+
+class PluginInvalid(MustStop):
+    """A plugin did not load, or does not provide what its port promises."""

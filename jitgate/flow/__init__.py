@@ -1,0 +1,1 @@
+"""What conducts: the story of a request, told over ports only."""

@@ -1,0 +1,1 @@
+"""Edge: who the agent is."""

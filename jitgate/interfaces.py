@@ -1,0 +1,179 @@
+"""The ports, in the order in which a request meets them: promises, no logic.
+
+All that may wait is ``async``. Providers are checked with `zope.interface.verify.verifyObject`
+when the gateway is put together. A provider raises only `jitgate.errors`; anything else that
+escapes one is a fault all the same, and faults deny.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zope.interface import Attribute, Interface
+
+from jitgate.values import (
+    Credential,
+    Entry,
+    Headers,
+    Operation,
+    Refusal,
+    RequestHead,
+    ResponseHead,
+    Subject,
+    Verdict,
+)
+
+# mypy-zope reads the methods of an Interface without ``self``.
+# ruff: noqa: N805
+
+
+class IProtocolListener(Interface):
+    """Where agents come in. It authenticates nobody and decides nothing: it asks the gateway."""
+
+    async def start() -> None:
+        """Begin to accept; returns once the port is bound, raises `StateUnusable` if it is not."""
+
+    async def stop() -> None:
+        """Accept nothing more, end what is open, return when all of it has ended."""
+
+
+class IIdentityVerifier(Interface):
+    """Turns a token into a Subject. It says who the agent is, never what it may do."""
+
+    async def verify(token: str) -> Subject | Refusal:
+        """The Subject that ``token`` proves, or the refusal that says why it proves none.
+
+        Raises `IdentityUnavailable` where the issuer's keys cannot be had.
+        """
+
+
+class IRequest(Interface):
+    """The request's bytes on their way in: a stream port."""
+
+    head = Attribute("The `RequestHead` as parsed.")
+
+    async def read() -> bytes:
+        """The next piece of the body, b"" at its end. Reads from the agent no faster than asked.
+
+        Raises `MalformedRequest` or `AgentGone`.
+        """
+
+
+class IResponse(Interface):
+    """The response's bytes on their way out to the agent: a stream port."""
+
+    started = Attribute("Whether any byte of the final response has been released.")
+
+    def render(refusal: Refusal, request_id: str) -> tuple[ResponseHead, bytes]:
+        """The refusal in the shape that the target's own clients understand. Sends nothing."""
+
+    async def start(head: ResponseHead) -> None:
+        """Release the head. Raises `AgentGone`."""
+
+    async def write(data: bytes) -> None:
+        """Release a piece of the body; waits while the agent is slow. Raises `AgentGone`."""
+
+    async def finish(trailers: Headers = ()) -> None:
+        """Release what tells the agent that the body is whole. Raises `AgentGone`."""
+
+    def truncate() -> None:
+        """End the connection so that the agent can tell that the body is not whole."""
+
+
+class ICatalog(Interface):
+    """Knows what calls mean. Pure; says nothing of whether they may be made."""
+
+    def operation(authority: str, method: str, path: str, query: str) -> Operation | None:
+        """The operation that this canonical call is, or None if it is none that is known."""
+
+
+class IRule(Interface):
+    """One statement of policy. Pure and synchronous: same arguments, same answer."""
+
+    name = Attribute("Unique; stands in records and denials.")
+    version = Attribute("A digest of all that its answers depend on (its file, its options).")
+
+    def judge(
+        operation: Operation, subject: Subject, now: float, body: bytes | None
+    ) -> Verdict | object | None:
+        """Its `Verdict`, None if it does not apply, or `core.policy.NEEDS_BODY`.
+
+        ``body`` is None while the body has not been read; a rule that could still match but must
+        see it answers NEEDS_BODY. A rule that raises denies.
+        """
+
+
+class ICredentialSource(Interface):
+    """Issues what a target needs to accept a call. It does not decide whether the call may be."""
+
+    async def issue(operation: Operation) -> Credential:
+        """A credential for exactly this operation. Raises `CredentialUnavailable`."""
+
+
+class IUpstream(Interface):
+    """The way to one target."""
+
+    async def connect(*, fresh: bool) -> IUpstreamConnection:  # type: ignore[name-defined]  # noqa: F821
+        """A connection whose peer's address and certificate were checked before this returns.
+
+        ``fresh`` asks for one that has carried nothing before. Raises `UpstreamUnreachable`,
+        `UpstreamUntrusted`, `AddressRefused`.
+        """
+
+    async def stop() -> None:
+        """End every connection."""
+
+
+class IUpstreamConnection(Interface):
+    """One exchange with the target. Nothing is ever sent twice by it."""
+
+    async def send(head: RequestHead, body: IRequest) -> ResponseHead:
+        """Send the request and return the head of the final response. Body and response overlap.
+
+        Raises `UpstreamUnreachable` or `UpstreamMalformed`, and whatever ``body.read`` raises.
+        """
+
+    async def read() -> bytes:
+        """The next piece of the response's body, b"" at its end; reads no faster than asked."""
+
+    def trailers() -> Headers:
+        """The trailers, once `read` has returned b""."""
+
+    def release() -> None:
+        """Give the connection back after its exchange: kept if whole and clean, else closed."""
+
+
+class IMasker(Interface):
+    """Says what the agent must not see. Pure and synchronous, one value at a time."""
+
+    name = Attribute("Stands in records.")
+    version = Attribute("A digest of all that its answers depend on.")
+    looks_at_values = Attribute("False if `mask` never answers, so that it need not be asked.")
+
+    def hides(field: str) -> bool:
+        """Whether the whole value of a field of that name is hidden, whatever its type."""
+
+    def mask(field: str, value: str) -> str | None:
+        """What to show in place of a scalar ``value``, or None to leave it as it is."""
+
+
+class IRecordStore(Interface):
+    """Keeps entries, in order, for good. Blocking: it is called in a thread, one call at a time."""
+
+    def open() -> None:
+        """Take up the log, after whatever happened before; raises `StateUnusable`, `OSError`."""
+
+    def append(entries: Sequence[Entry]) -> None:
+        """Keep the entries. They are durable (fsync returned) when this returns.
+
+        Raises `OSError` if any may not be; then none counts, and `recover` must come before more.
+        """
+
+    def recover() -> None:
+        """Make it possible to append again after a failed `append`; raises `OSError` if not yet."""
+
+    def checkpoint() -> None:
+        """Sign the state of everything kept so far; durable when this returns."""
+
+    def close() -> None:
+        """Close the log, seal and sign it."""

@@ -1,0 +1,1 @@
+"""Edge: where entries are kept, and how they are read again."""

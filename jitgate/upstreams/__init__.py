@@ -1,0 +1,1 @@
+"""Edge: connections to the targets."""
