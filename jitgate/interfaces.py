@@ -113,7 +113,7 @@ class ICredentialSource(Interface):
 class IUpstream(Interface):
     """The way to one target."""
 
-    async def connect(*, fresh: bool) -> IUpstreamConnection:  # type: ignore[name-defined]  # noqa: F821
+    async def connect(*, fresh: bool) -> IUpstreamConnection:
         """A connection whose peer's address and certificate were checked before this returns.
 
         ``fresh`` asks for one that has carried nothing before. Raises `UpstreamUnreachable`,

@@ -1,4 +1,4 @@
-"""The nouns of jitgate, all frozen. Behaviour lives elsewhere; see `jitgate.core` and `jitgate.flow`.
+"""The nouns of jitgate, all frozen. What is done with them lives in core and flow.
 
 Times are seconds since the Unix epoch, durations are seconds, sizes are bytes. A field that holds a
 secret has ``repr=False``.
