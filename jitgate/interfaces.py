@@ -50,7 +50,9 @@ class IIdentityVerifier(Interface):
 class IRequest(Interface):
     """The request's bytes on their way in: a stream port."""
 
-    head = Attribute("The `RequestHead` as parsed.")
+    head = Attribute("The `RequestHead` as parsed; empty if there is a ``fault``.")
+    hosts = Attribute("Every ``host:port`` that the agent named for this request (Host, SNI).")
+    fault = Attribute("The `PeerFault` for which the head could not be read, or None.")
 
     async def read() -> bytes:
         """The next piece of the body, b"" at its end. Reads from the agent no faster than asked.
@@ -64,8 +66,8 @@ class IResponse(Interface):
 
     started = Attribute("Whether any byte of the final response has been released.")
 
-    def render(refusal: Refusal, request_id: str) -> tuple[ResponseHead, bytes]:
-        """The refusal in the shape that the target's own clients understand. Sends nothing."""
+    def render(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
+        """The refusal in the shape (``manner``) that the target's clients take. Sends nothing."""
 
     async def start(head: ResponseHead) -> None:
         """Release the head. Raises `AgentGone`."""
@@ -126,6 +128,8 @@ class IUpstream(Interface):
 
 class IUpstreamConnection(Interface):
     """One exchange with the target. Nothing is ever sent twice by it."""
+
+    fresh = Attribute("Whether it had carried nothing before this exchange.")
 
     async def send(head: RequestHead, body: IRequest) -> ResponseHead:
         """Send the request and return the head of the final response. Body and response overlap.

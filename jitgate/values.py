@@ -123,6 +123,7 @@ class Denial(enum.Enum):
 
     TOKEN_MISSING = "token-missing"
     TOKEN_REFUSED = "token-refused"
+    IDENTITY_UNAVAILABLE = "identity-unavailable"
     TARGET_UNKNOWN = "target-unknown"
     HOST_MISMATCH = "host-mismatch"
     MALFORMED = "malformed-request"

@@ -1,0 +1,105 @@
+"""What crosses the gateway: the request rebuilt from its parsed fields, the response's own fields.
+
+Nothing is copied through. A field of the request is sent only if it stands in the table of those
+that count or of those that are inert, or if its target declares it; everything else, every
+credential the agent sent among it, is dropped by not being named (invariant 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jitgate.core.http1 import end_to_end
+from jitgate.values import Credential, Headers, Operation, RequestHead, ResponseHead
+
+COUNTING = frozenset(
+    {
+        b"content-type",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-unmodified-since",
+        b"prefer",
+    }
+)
+"""Fields that change what a call does; they are part of what is approved."""
+
+INERT = frozenset(
+    {
+        b"accept",
+        b"accept-language",
+        b"cache-control",
+        b"pragma",
+        b"traceparent",
+        b"tracestate",
+        b"user-agent",
+        b"x-okta-user-agent-extended",
+    }
+)
+"""Fields that change nothing a human would have to be asked about."""
+
+NEVER = frozenset({b"authorization", b"cookie", b"host", b"content-length", b"transfer-encoding"})
+"""Fields that no declaration of a target can let through: they are the gateway's to write."""
+
+GATEWAY_ADDS: Headers = ((b"Accept-Encoding", b"identity"),)
+"""What the gateway adds to every request, beside Host, framing and the credential."""
+
+_CONDITIONAL = frozenset({b"if-none-match"})
+_NOT_FOR_AGENTS = frozenset({b"set-cookie", b"set-cookie2", b"alt-svc", b"content-length"})
+_OF_THE_WHOLE_BODY = frozenset(
+    {b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"}
+)
+
+
+def upstream_head(
+    asked: RequestHead,
+    operation: Operation,
+    credential: Credential,
+    *,
+    declared: frozenset[bytes],
+    masked: bool,
+) -> RequestHead:
+    """The head that goes to the target. ``declared`` are the target's own fields, in lower case.
+
+    ``masked`` says that the response may hold what is masked: then no condition may cut it.
+    """
+    added = (*GATEWAY_ADDS, *credential.headers)
+    forward = (COUNTING | INERT | declared) - NEVER - {name.lower() for name, _ in added}
+    if masked:
+        forward -= _CONDITIONAL
+    kept = tuple(
+        (name, value) for name, value in end_to_end(asked.headers) if name.lower() in forward
+    )
+    host = operation.authority.removesuffix(":443").encode("ascii")
+    query = f"?{operation.query}" if operation.query else ""
+    return RequestHead(
+        method=operation.method,
+        target=operation.path + query,
+        headers=((b"Host", host), *kept, *added),
+        length=asked.length,
+    )
+
+
+def agent_head(
+    answer: ResponseHead, *, length: int | None, rewritten: bool, hide: Callable[[bytes], bytes]
+) -> ResponseHead:
+    """The head that the agent gets. ``hide`` masks literals in a field's value.
+
+    ``rewritten`` says that the body may differ from the target's: fields about it would be wrong,
+    or would let a masked value be guessed.
+    """
+    drop = _NOT_FOR_AGENTS | (_OF_THE_WHOLE_BODY if rewritten else frozenset())
+    fields = tuple(
+        (name, hide(value))
+        for name, value in end_to_end(answer.headers)
+        if name.lower() not in drop
+    )
+    return ResponseHead(answer.status, fields, length)
+
+
+def agent_trailers(trailers: Headers, hide: Callable[[bytes], bytes]) -> Headers:
+    """The trailers that the agent gets: none that frames, routes or vouches for the body."""
+    drop = _NOT_FOR_AGENTS | _OF_THE_WHOLE_BODY
+    return tuple(
+        (name, hide(value)) for name, value in end_to_end(trailers) if name.lower() not in drop
+    )

@@ -1,0 +1,103 @@
+"""How rules combine into one decision: deny overrides, then review over permit, else deny.
+
+The order of rules never matters. A rule that must see the body postpones the decision, unless one
+that need not has already denied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from jitgate.errors import RuleFault
+from jitgate.interfaces import IRule
+from jitgate.values import Decision, Effect, Obligation, Operation, Subject, Verdict
+
+
+class NeedsBody:
+    """What a rule, or `decide`, answers while it could still match but must see the body."""
+
+    def __repr__(self) -> str:
+        return "NEEDS_BODY"
+
+
+NEEDS_BODY: Final = NeedsBody()
+
+NO_RULE = "default"
+"""The rule that stands in a decision that no rule made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules in force and the obligations that the gateway knows how to fulfil."""
+
+    rules: Sequence[IRule]
+    version: str
+    duties: frozenset[str]
+
+    def decide(
+        self, operation: Operation, subject: Subject, now: float, body: bytes | None
+    ) -> Decision | NeedsBody:
+        """The decision, or NEEDS_BODY if ``body`` is None and a rule must see it.
+
+        Raises `RuleFault` if a rule raises, answers nonsense, or obliges the gateway to something
+        it does not know; whoever calls denies then.
+        """
+        answers = {rule.name: _judged(rule, operation, subject, now, body) for rule in self.rules}
+        verdicts = {name: answer for name, answer in answers.items() if isinstance(answer, Verdict)}
+        denied = _decision(Effect.DENY, verdicts, self.version)
+        if denied is not None:
+            return denied
+        if any(answer is NEEDS_BODY for answer in answers.values()):
+            return NEEDS_BODY
+        return self._checked(
+            _decision(Effect.REVIEW, verdicts, self.version)
+            or _decision(Effect.PERMIT, verdicts, self.version)
+            or Decision(Effect.DENY, NO_RULE, "No rule permits this operation.", self.version)
+        )
+
+    def _checked(self, decision: Decision) -> Decision:
+        unknown = {duty.name for duty in decision.obligations} - self.duties
+        if unknown:
+            raise RuleFault(f"Rule {decision.rule} obliges to what is unknown: {sorted(unknown)}.")
+        return decision
+
+
+def version_of(rules: Iterable[IRule], parts: Iterable[str] = ()) -> str:
+    """A digest over the rules' names and versions and other ``parts``, whatever their order."""
+    lines = sorted([*(f"{rule.name}={rule.version}" for rule in rules), *parts])
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _judged(
+    rule: IRule, operation: Operation, subject: Subject, now: float, body: bytes | None
+) -> Verdict | NeedsBody | None:
+    try:
+        answer = rule.judge(operation, subject, now, body)
+    except Exception as error:
+        raise RuleFault(f"Rule {rule.name} raised {type(error).__name__}.") from error
+    if answer is None or _is_verdict(answer) or (answer is NEEDS_BODY and body is None):
+        return answer  # type: ignore[return-value]
+    raise RuleFault(f"Rule {rule.name} answered neither a verdict nor None.")
+
+
+def _is_verdict(answer: object) -> bool:
+    return (
+        isinstance(answer, Verdict)
+        and isinstance(answer.effect, Effect)
+        and all(isinstance(duty, Obligation) for duty in answer.obligations)
+    )
+
+
+def _decision(effect: Effect, verdicts: Mapping[str, Verdict], version: str) -> Decision | None:
+    """The decision of all rules of that effect: the first name speaks, all of them oblige."""
+    agreeing = {
+        name: verdicts[name] for name in sorted(verdicts) if verdicts[name].effect is effect
+    }
+    if not agreeing:
+        return None
+    name, verdict = next(iter(agreeing.items()))
+    duties = tuple(dict.fromkeys(duty for each in agreeing.values() for duty in each.obligations))
+    return Decision(effect, name, verdict.reason, version, duties)

@@ -1,0 +1,97 @@
+"""Which maskers look at one response: what the decision obliges to, resolved to the profiles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from zope.interface import implementer
+
+from jitgate.errors import RuleFault
+from jitgate.interfaces import IMasker
+from jitgate.values import Decision, Operation
+
+CATALOG = "catalog"
+"""The profile that masks what the catalog marks; in force where a decision names no other."""
+
+UNMASKED = "none"
+"""The profile that masks nothing, for operations that policy says hold no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskingProfile:
+    """A named list of maskers; ``catalog`` adds the fields that the catalog marks as secret."""
+
+    name: str
+    maskers: tuple[IMasker, ...]
+    catalog: bool = True
+
+
+@implementer(IMasker)
+@dataclass(frozen=True, slots=True)
+class MarkedFields:
+    """Hides the fields of exactly these names: what a catalog marks."""
+
+    fields: frozenset[str]
+    name: str = CATALOG
+    version: str = ""
+    looks_at_values: bool = False
+
+    def hides(self, field: str) -> bool:
+        return field in self.fields
+
+    def mask(self, field: str, value: str) -> str | None:
+        return None
+
+
+@implementer(IMasker)
+@dataclass(frozen=True, slots=True)
+class SensitiveFields:
+    """Hides, in a request's body on its way to the record, what any API would call a secret."""
+
+    name: str = "sensitive"
+    version: str = ""
+    looks_at_values: bool = False
+
+    def hides(self, field: str) -> bool:
+        return _SENSITIVE(field) is not None
+
+    def mask(self, field: str, value: str) -> str | None:
+        return None
+
+
+_SENSITIVE = re.compile(
+    "pass(word|wd|code|phrase)|secret|token|private_?key|api_?key|credential_?value|answer|"
+    "^(pin|otp|k|d|p|q|dp|dq|qi)$",
+    re.IGNORECASE,
+).search
+
+SENSITIVE: Final = SensitiveFields()
+
+
+def maskers_for(
+    operation: Operation, decision: Decision, profiles: Mapping[str, MaskingProfile]
+) -> tuple[IMasker, ...]:
+    """Every masker that any of the decision's profiles asks for; none if nothing can be secret.
+
+    Raises `RuleFault` if the decision names a profile that does not exist.
+    """
+    named = decision.obliged("mask") or (CATALOG,)
+    asked = [_profile(name, decision, profiles) for name in named if name != UNMASKED]
+    maskers = dict.fromkeys(masker for profile in asked for masker in profile.maskers)
+    if operation.secrets and any(profile.catalog for profile in asked):
+        return (MarkedFields(operation.secrets), *maskers)
+    return tuple(maskers)
+
+
+def _profile(
+    name: object, decision: Decision, profiles: Mapping[str, MaskingProfile]
+) -> MaskingProfile:
+    if name == CATALOG:
+        return MaskingProfile(CATALOG, ())
+    profile = profiles.get(name) if isinstance(name, str) else None
+    if profile is None:
+        raise RuleFault(f"Rule {decision.rule} names a masking profile that does not exist.")
+    return profile
