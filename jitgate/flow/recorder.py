@@ -1,0 +1,132 @@
+"""Keeps entries durable without blocking the reactor: group commit over an `IRecordStore`.
+
+While one batch is being written in a thread, the next one gathers; a lone entry waits for one
+fsync and no longer. A failure makes the recorder *down*: every waiter fails, every new entry is
+refused at once, and twice a second it is tried whether the store can write again (invariant 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from jitgate.errors import RecorderDown
+from jitgate.interfaces import IRecordStore
+from jitgate.values import Entry
+
+PROBE = 0.5
+"""Seconds between two tries to write again."""
+
+CHECKPOINT = 60.0
+"""Seconds between two checkpoints at most (invariant 11)."""
+
+QUEUE = 10_000
+"""Entries that may wait: beyond that the disk is too slow to promise anything."""
+
+InThread = Callable[..., Awaitable[object]]
+"""Calls a blocking function elsewhere: `twisted.internet.threads.deferToThread`."""
+
+_Waiting = list[tuple[Entry, Deferred[None]]]
+
+
+class Recorder:
+    """The one way into the recording. ``down`` is the reason it cannot write, or None."""
+
+    _log = Logger()
+
+    def __init__(self, store: IRecordStore, *, clock: IReactorTime, in_thread: InThread) -> None:
+        self._store = store
+        self._clock = clock
+        self._in_thread = in_thread
+        self._queue: _Waiting = []
+        self._worker: Deferred[None] | None = None
+        self._timer: IDelayedCall | None = None
+        self._failed: str | None = None
+        self._next_checkpoint = 0.0
+        self._closed: str | None = "The recorder has not been started."
+
+    @property
+    def down(self) -> str | None:
+        return self._closed or self._failed
+
+    async def start(self) -> None:
+        """Open the store; raises what the store raises."""
+        await self._in_thread(self._store.open)
+        self._closed = None
+        self._next_checkpoint = self._clock.seconds() + CHECKPOINT
+        self._tick()
+
+    async def stop(self) -> None:
+        """Write what is queued, then close and seal the log. Whoever comes later is refused."""
+        was_closed, self._closed = self._closed, "The recorder has been stopped."
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        while self._worker is not None:
+            await _joined(self._worker)
+        if was_closed is None and self._failed is None:
+            await self._in_thread(self._store.close)
+
+    def append(self, entry: Entry) -> Deferred[None]:
+        """Queue the entry; fires when it is durable, fails with `RecorderDown` if it is not."""
+        down = self.down
+        if down is None and len(self._queue) >= QUEUE:
+            down = "The recorder cannot keep up."
+        if down is not None:
+            return fail(RecorderDown(down))
+        durable: Deferred[None] = Deferred()
+        self._queue.append((entry, durable))
+        self._wake()
+        return durable
+
+    def _tick(self) -> None:
+        self._timer = self._clock.callLater(PROBE, self._tick)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Set the one worker going, unless it is at work: it takes what has come meanwhile."""
+        if self._worker is None:
+            done: Deferred[None] = Deferred()
+            self._worker = done
+            Deferred.fromCoroutine(self._work()).addBoth(self._rested, done)
+
+    def _rested(self, result: object, done: Deferred[None]) -> object:
+        self._worker = None
+        done.callback(None)
+        return result
+
+    async def _work(self) -> None:
+        if self._failed is not None:
+            await self._attempt(self._store.recover, [])
+        while self._queue and self._failed is None:
+            batch, self._queue = self._queue, []
+            await self._attempt(self._store.append, batch, [entry for entry, _ in batch])
+        if self._failed is None and self._clock.seconds() >= self._next_checkpoint:
+            self._next_checkpoint = self._clock.seconds() + CHECKPOINT
+            await self._attempt(self._store.checkpoint, [])
+
+    async def _attempt(self, write: Callable[..., None], batch: _Waiting, *args: object) -> None:
+        """One call of the store; what waited for it goes on, or everything that waits fails."""
+        try:
+            await self._in_thread(write, *args)
+        except Exception as error:  # noqa: BLE001 (whatever it was, nothing is durable)
+            self._failed = f"The recorder cannot write: {error}."
+            self._log.error("{down} Everything is denied until it can.", down=self._failed)
+            batch, self._queue = [*batch, *self._queue], []
+            for _, durable in batch:
+                durable.errback(RecorderDown(self._failed))
+            return
+        if self._failed is not None:
+            self._failed = None
+            self._log.info("The recorder can write again.")
+        for _, durable in batch:
+            durable.callback(None)
+
+
+def _joined(worker: Deferred[None]) -> Deferred[None]:
+    """A Deferred of one's own that fires with ``worker``, which others wait for as well."""
+    mine: Deferred[None] = Deferred()
+    worker.addCallback(mine.callback)
+    return mine

@@ -1,0 +1,113 @@
+"""The response's way out: looked at, masked, kept for the record, held where it must wait.
+
+What tells an agent that the body is whole is never released here before ``settled`` has returned:
+the last piece of a body whose length was announced, the end of any other, the head itself where
+there is no body (invariant 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from jitgate.core.http1 import values_of
+from jitgate.core.injection import agent_head, agent_trailers
+from jitgate.core.json_masking import JsonMasker
+from jitgate.core.literals import LiteralMasker
+from jitgate.core.masking import Chain
+from jitgate.errors import MaskingFault
+from jitgate.flow.account import Account
+from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
+from jitgate.values import Headers, ResponseHead
+
+WHOLE = 64 * 1024
+"""Bytes up to which a body of announced length is gathered before any of it is released.
+
+Most answers are that small; a fault in one can then still become a refusal."""
+
+
+@dataclass(slots=True)
+class Release:
+    """Releases one response. ``settled`` makes the outcome durable and is awaited exactly once."""
+
+    account: Account
+    response: IResponse
+    upstream: IUpstreamConnection
+    maskers: tuple[IMasker, ...]
+    secrets: tuple[bytes, ...]
+    settled: Callable[[], Awaitable[None]]
+
+    async def run(self, answer: ResponseHead) -> None:
+        """From the target's head to the last byte.
+
+        Raises `MaskingFault` if the body cannot be looked at, and what the ports raise; whoever
+        calls refuses, or truncates where a byte has gone already.
+        """
+        literals = LiteralMasker(self.secrets)
+        json = self._json(answer)
+        whole = answer.length is not None and answer.length <= WHOLE
+        transform = literals if json is None else Chain([json, literals])
+        pieces = self._pieces(transform)
+        held = b"".join([piece async for piece in pieces]) if whole else b""
+        length = len(held) if whole else None if json is not None else answer.length
+        head = agent_head(answer, length=length, rewritten=json is not None, hide=literals.hide_in)
+        self.account.answer = head
+        if not whole:
+            await self.response.start(head)
+            held = await self._stream(pieces, length)
+        counts = {} if json is None else dict(json.counts)
+        self.account.masks = counts | ({"credential": literals.count} if literals.count else {})
+        await self.settled()
+        if whole:
+            await self.response.start(head)
+        if held:
+            await self.response.write(held)
+        await self.response.finish(agent_trailers(self.upstream.trailers(), literals.hide_in))
+
+    def _json(self, answer: ResponseHead) -> JsonMasker | None:
+        """What masks the body's fields; None if nothing has to be looked for."""
+        if answer.length == 0:
+            return None
+        if any(coding.lower() != b"identity" for coding in _all(answer, b"content-encoding")):
+            raise MaskingFault("The response is coded, although identity was asked for.")
+        if not self.maskers:
+            return None
+        if not is_json(answer.headers):
+            raise MaskingFault("The response may hold secrets, but is not JSON.")
+        return JsonMasker(self.maskers)
+
+    async def _pieces(self, transform: Chain | LiteralMasker) -> AsyncIterator[bytes]:
+        """The body as the agent may see it, each piece witnessed."""
+        while data := await self.upstream.read():
+            if piece := transform.feed(data):
+                self.account.released.saw(piece)
+                yield piece
+        if piece := transform.finish():
+            self.account.released.saw(piece)
+            yield piece
+
+    async def _stream(self, pieces: AsyncIterator[bytes], length: int | None) -> bytes:
+        """Release the pieces as they come, but for the one that completes an announced length."""
+        held = b""
+        async for piece in pieces:
+            if length is not None and self.account.released.bytes >= length:
+                held += piece
+            else:
+                await self.response.write(piece)
+        return held
+
+
+def is_json(headers: Headers) -> bool:
+    """Whether the one Content-Type says JSON (RFC 8259; +json: RFC 6839) in UTF-8."""
+    types = values_of(headers, b"content-type")
+    if len(types) != 1:
+        return False
+    kind, _, parameters = types[0].lower().partition(b";")
+    charset = parameters.replace(b" ", b"").replace(b'"', b"")
+    return charset in {b"", b"charset=utf-8"} and (
+        kind.strip() == b"application/json" or kind.strip().endswith(b"+json")
+    )
+
+
+def _all(answer: ResponseHead, name: bytes) -> list[bytes]:
+    return [part.strip() for value in values_of(answer.headers, name) for part in value.split(b",")]

@@ -1,0 +1,190 @@
+"""The gateway's own certificate authority: one for each installation, leaves minted for hosts.
+
+The key is made at the first start, never leaves the state folder, and must not be readable by
+anybody else. Leaves live for hours, in memory only; all of them share one key pair, because making
+a key costs more than the handshake it serves.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from OpenSSL import SSL
+
+from jitgate.errors import StateUnusable
+
+CA_LIFE = timedelta(days=3650)
+"""Agents trust the file they were given; rotating it means giving them another."""
+
+LEAF_LIFE = timedelta(hours=24)
+"""A leaf is minted anew after half of it, so that no client sees one about to expire."""
+
+BACKDATED = timedelta(hours=1)
+"""How far an agent's clock may lag behind the gateway's."""
+
+LEAVES = 1024
+"""Leaves kept in memory; no more hosts than that are named by any configuration seen."""
+
+_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
+_HTTP_1_1 = b"http/1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    context: SSL.Context
+    renew_at: datetime
+
+
+class CertificateAuthority:
+    """Mints leaves. ``certificate`` is the PEM that agents must trust."""
+
+    def __init__(
+        self,
+        key: ec.EllipticCurvePrivateKey,
+        certificate: x509.Certificate,
+        now: Callable[[], float],
+    ) -> None:
+        self._key = key
+        self._certificate = certificate
+        self._now = now
+        self._leaf_key = ec.generate_private_key(ec.SECP256R1())
+        self._leaves: dict[str, _Leaf] = {}
+
+    @property
+    def certificate(self) -> bytes:
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    def context_for(self, host: str) -> SSL.Context:
+        """The server's TLS context with a leaf for ``host``, minted when it is first needed.
+
+        Whoever calls has seen that a target names the host: a leaf for any other must not exist.
+        """
+        now = datetime.fromtimestamp(self._now(), UTC)
+        leaf = self._leaves.get(host)
+        if leaf is None or leaf.renew_at <= now:
+            if len(self._leaves) >= LEAVES:
+                self._leaves.clear()
+            leaf = _Leaf(self._context(self._minted(host, now)), now + LEAF_LIFE / 2)
+            self._leaves[host] = leaf
+        return leaf.context
+
+    def _minted(self, host: str, now: datetime) -> x509.Certificate:
+        issuer_key = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        return (
+            _certificate(host, self._leaf_key.public_key(), now, LEAF_LIFE)
+            .issuer_name(self._certificate.subject)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([_san(host)]), critical=False)
+            .add_extension(_usage(digital_signature=True), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_key),
+                critical=False,
+            )
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def _context(self, leaf: x509.Certificate) -> SSL.Context:
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.set_cipher_list(_CIPHERS)
+        context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+        context.use_certificate(leaf)
+        context.add_extra_chain_cert(self._certificate)
+        context.use_privatekey(self._leaf_key)
+        context.set_alpn_select_callback(_http_1_1_if_offered)
+        return context
+
+
+def load_or_create(folder: Path, now: Callable[[], float]) -> CertificateAuthority:
+    """The authority of a state folder, made there if it has none. Raises `StateUnusable`."""
+    key_file, certificate_file = folder / "ca.key", folder / "ca.pem"
+    if not key_file.exists():
+        _create(key_file, certificate_file, datetime.fromtimestamp(now(), UTC))
+    try:
+        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise StateUnusable(f"{key_file} or {certificate_file} cannot be read: {error}.") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise StateUnusable(f"{key_file} holds no elliptic curve key; jitgate makes its own.")
+    if key.public_key() != certificate.public_key():
+        raise StateUnusable(f"{key_file} is not the key of {certificate_file}.")
+    return CertificateAuthority(key, certificate, now)
+
+
+def _create(key_file: Path, certificate_file: Path, now: datetime) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        _certificate("jitgate certificate authority", key.public_key(), now, CA_LIFE)
+        .issuer_name(_name("jitgate certificate authority"))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(key_cert_sign=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    try:
+        certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        key_file.touch(mode=0o600, exist_ok=False)
+        key_file.write_bytes(pem)
+    except OSError as error:
+        raise StateUnusable(f"{key_file} cannot be written: {error}.") from error
+
+
+def _certificate(
+    name: str, key: ec.EllipticCurvePublicKey, now: datetime, life: timedelta
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(name))
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATED)
+        .not_valid_after(now + life)
+    )
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
+
+
+def _usage(*, digital_signature: bool = False, key_cert_sign: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=key_cert_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _san(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _http_1_1_if_offered(
+    _connection: SSL.Connection, offered: list[bytes]
+) -> bytes | SSL._NoOverlappingProtocols:
+    """HTTP/1.1 is all that is spoken; a client that names nothing is taken to speak it."""
+    return _HTTP_1_1 if _HTTP_1_1 in offered else SSL.NO_OVERLAPPING_PROTOCOLS

@@ -1,0 +1,401 @@
+"""The agent's side of a tunnel: HTTP/1.1 requests in, one after the other, their responses out.
+
+This protocol runs inside the tunnel's TLS. It moves bytes and keeps order; what may pass is the
+gateway's to say, exchange by exchange, through the two stream ports at the end of this module.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHandshakeListener,
+    IPushProducer,
+    IReactorTime,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from jitgate.core.http1 import (
+    Data,
+    End,
+    Event,
+    Request,
+    RequestReader,
+    chunk_bytes,
+    last_chunk_bytes,
+    response_bytes,
+)
+from jitgate.errors import AgentGone, MalformedRequest, PeerFault
+from jitgate.flow.gateway import Gateway, Tunnel
+from jitgate.interfaces import IRequest, IResponse
+from jitgate.proxy.refusals import rendered
+from jitgate.values import Headers, Refusal, RequestHead, ResponseHead
+
+IDLE = 75.0
+"""Seconds until the next request's head is whole; SDKs keep idle connections about 60."""
+
+AHEAD = 64 * 1024
+"""Bytes of a body, or of requests to come, that are read before somebody asks for them."""
+
+EVENTS_AHEAD = 128
+"""Parts of requests to come that are kept; each may carry a head of up to 64 KiB."""
+
+HANDSHAKE = 15.0
+"""Seconds for the TLS handshake."""
+
+CLOSING = 10.0
+"""Seconds that a peer has to take the last bytes, or to stop sending, before it is cut off."""
+
+DRAIN = 256 * 1024
+"""Bytes of a body that are thrown away so that its sender gets to read why; then it is cut off."""
+
+_NO_HEAD = RequestHead("", "", ())
+
+
+@implementer(IPushProducer, IHandshakeListener)
+class AgentConnection(Protocol):
+    """One tunnel's requests. ``closed`` fires when the connection has ended."""
+
+    _log = Logger()
+    transport: TLSMemoryBIOProtocol
+
+    def __init__(self, gateway: Gateway, tunnel: Tunnel, clock: IReactorTime) -> None:
+        self._gateway = gateway
+        self._tunnel = tunnel
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
+        self._reader = RequestReader()
+        self._events: deque[Event] = deque()
+        self._pumping = False
+        self._request: AgentRequest | None = None
+        self._response: AgentResponse | None = None
+        self._discarded: int | None = None
+        self._last = False
+        self.closed: Deferred[None] = Deferred()
+
+    # --- from the transport
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self, True)
+        self._within(HANDSHAKE, self.abort)
+
+    def handshakeCompleted(self) -> None:
+        self._within(IDLE, self.end)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._last and self._request is None and self._discarded is None:
+            return
+        self._events.extend(self._reader.feed(data))
+        self._pump()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._within(None)
+        self._last = True
+        self._events.clear()
+        gone = AgentGone("The agent hung up.")
+        if self._request is not None and self._response is not None:
+            self._request.fail(gone)
+            self._response.fail(gone)
+        self.closed.callback(None)
+
+    # --- from the transport as a consumer of responses (IPushProducer)
+
+    def pauseProducing(self) -> None:
+        if self._response is not None:
+            self._response.pause()
+
+    def resumeProducing(self) -> None:
+        if self._response is not None:
+            self._response.resume()
+
+    def stopProducing(self) -> None:
+        """The transport is ending; `connectionLost` says so to whoever waits."""
+
+    # --- how it ends
+
+    def end(self) -> None:
+        """Take no more requests; close when the one at hand has been answered."""
+        self._last = True
+        if self._request is None:
+            self._within(CLOSING, self.abort)
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Close without the orderly end that would make a cut body look whole."""
+        self._last = True
+        self.transport.abortConnection()
+
+    def _within(self, seconds: float | None, act: Callable[[], None] | None = None) -> None:
+        """Replace the one deadline of this connection."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        if seconds is not None and act is not None and not self.closed.called:
+            self._timer = self._clock.callLater(seconds, act)
+
+    # --- one exchange after the other
+
+    def _pump(self) -> None:
+        """Hand events to the exchange at hand; what belongs to the next one waits its turn."""
+        if self._pumping:
+            return
+        self._pumping = True
+        while self._events and self._ready_for(self._events[0]):
+            self._take(self._events.popleft())
+        self._pumping = False
+        self._pace()
+
+    def _ready_for(self, event: Event) -> bool:
+        """False while an exchange whose request is whole still waits for its response."""
+        return self._request is None or not self._request.ended
+
+    def _take(self, event: Event) -> None:
+        if self._discarded is not None:
+            self._drain(event, self._discarded)
+        elif self._request is None:
+            self._begin(event)
+        elif isinstance(event, Data):
+            self._request.add(event.data)
+        elif isinstance(event, End):
+            self._request.end()
+        else:
+            self._last = True
+            fault = event if isinstance(event, PeerFault) else None
+            self._request.fail(fault or MalformedRequest("Another message began inside this one."))
+
+    def _begin(self, event: Event) -> None:
+        """Begin an exchange; also with what cannot be one, so that it is refused and recorded."""
+        if self._last:
+            return
+        if isinstance(event, Request):
+            self._last = not event.keep_alive
+            self._serve(AgentRequest(self, event.head, self._hosts(event)), event.minor)
+            return
+        self._last = True
+        fault = event if isinstance(event, PeerFault) else None
+        nested = MalformedRequest("CONNECT is not offered inside a tunnel.")
+        self._serve(AgentRequest(self, _NO_HEAD, (), fault or nested), 1)
+
+    def _serve(self, request: AgentRequest, minor: int) -> None:
+        self._within(None)
+        self._request = request
+        self._response = AgentResponse(self, request, minor)
+        serving = Deferred.fromCoroutine(self._gateway.serve(self._tunnel, request, self._response))
+        serving.addErrback(self._failed)
+        serving.addCallback(self._served, request)
+
+    def _failed(self, failure: Failure) -> None:
+        """A fault escaped the gateway: nothing more may pass on this connection."""
+        self._log.failure("An exchange failed outside the gateway's story", failure)
+        self.abort()
+
+    def _served(self, _: None, request: AgentRequest) -> None:
+        self._request = self._response = None
+        if self.closed.called:
+            return
+        unasked = request.head.expects_continue and not request.asked
+        if not request.ended and not unasked:
+            self._discarded = 0
+            self._within(CLOSING, self.end)
+        elif self._last or not request.ended:
+            self.end()
+        else:
+            self._within(IDLE, self.end)
+        self.transport.resumeProducing()
+        self._pump()
+
+    def _drain(self, event: Event, discarded: int) -> None:
+        """Throw away what is left of a body nobody wanted, so that its sender reads why."""
+        if isinstance(event, Data) and discarded + len(event.data) <= DRAIN:
+            self._discarded = discarded + len(event.data)
+            return
+        self._discarded = None
+        if self._last or not isinstance(event, End):
+            self.end()
+
+    def _pace(self) -> None:
+        """Read no further ahead than `AHEAD` while an exchange is going on."""
+        if self._request is None:
+            return
+        ahead = sum(len(event.data) for event in self._events if isinstance(event, Data))
+        if ahead + self._request.waiting > AHEAD or len(self._events) > EVENTS_AHEAD:
+            self.transport.pauseProducing()
+
+    def wanted(self) -> None:
+        """The exchange at hand asks for more of its body."""
+        self.transport.resumeProducing()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the agent."""
+        self.transport.write(data)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the connection may stay open after the exchange at hand."""
+        return not self._last
+
+    def _hosts(self, request: Request) -> tuple[str, ...]:
+        """Every host the agent named: Host, and the handshake's server name if there was one."""
+        port = self._tunnel.authority.rpartition(":")[2]
+        named = [] if request.host is None else [_with_port(request.host.decode("ascii"))]
+        sni = self.transport.getHandle().get_servername()
+        if sni:
+            named.append(f"{sni.decode('ascii', 'replace').lower()}:{port}")
+        return tuple(named)
+
+
+def _with_port(host: str) -> str:
+    """The authority with its port: https means 443 where none is written (RFC 9110, 4.2.2)."""
+    return host if host.rpartition("]")[2].count(":") else f"{host}:443"
+
+
+@implementer(IRequest)
+class AgentRequest:
+    """The request's bytes on their way in."""
+
+    def __init__(
+        self,
+        connection: AgentConnection,
+        head: RequestHead,
+        hosts: tuple[str, ...],
+        fault: PeerFault | None = None,
+    ) -> None:
+        self.head = head
+        self.hosts = hosts
+        self.fault = fault
+        self.ended = fault is not None
+        self.asked = False
+        self.waiting = 0
+        self._connection = connection
+        self._pieces: deque[bytes] = deque()
+        self._reader: Deferred[None] | None = None
+
+    async def read(self) -> bytes:
+        if not self.asked:
+            self.asked = True
+            if self.head.expects_continue and not self.ended:
+                self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while not self._pieces:
+            if self.fault is not None:
+                raise self.fault
+            if self.ended:
+                return b""
+            self._reader = Deferred()
+            self._connection.wanted()
+            await self._reader
+        piece = self._pieces.popleft()
+        self.waiting -= len(piece)
+        return piece
+
+    def add(self, data: bytes) -> None:
+        """A piece of the body has come."""
+        self._pieces.append(data)
+        self.waiting += len(data)
+        self._wake()
+
+    def end(self) -> None:
+        """The body is whole."""
+        self.ended = True
+        self._wake()
+
+    def fail(self, fault: PeerFault) -> None:
+        """The body will never be whole."""
+        if not self.ended:
+            self.fault, self.ended = fault, True
+            self._wake()
+
+    def _wake(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.callback(None)
+
+
+@implementer(IResponse)
+class AgentResponse:
+    """The response's bytes on their way out."""
+
+    def __init__(self, connection: AgentConnection, request: AgentRequest, minor: int) -> None:
+        self.started = False
+        self._connection = connection
+        self._request = request
+        self._minor = minor
+        self._chunked = False
+        self._left: int | None = None
+        self._fault: PeerFault | None = None
+        self._room: Deferred[None] | None = None
+
+    def render(self, refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
+        return rendered(refusal, exchange, manner)
+
+    async def start(self, head: ResponseHead) -> None:
+        self._check()
+        self.started = True
+        bodiless = self._request.head.method == "HEAD"
+        self._chunked = head.length is None and self._minor > 0 and not bodiless
+        if (head.length is None and not self._chunked) or self._cut_short():
+            self._connection.end()
+        self._left = 0 if bodiless else head.length
+        self._connection.write(
+            response_bytes(
+                head,
+                chunked=self._chunked,
+                keep_alive=self._connection.keeps,
+                bodiless=bodiless,
+            )
+        )
+
+    async def write(self, data: bytes) -> None:
+        self._check()
+        if self._request.head.method == "HEAD" or not data:
+            return
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise AgentGone("More was to be written than the head had announced.")
+        self._connection.write(chunk_bytes(data) if self._chunked else data)
+        if self._room is not None:
+            await self._room
+            self._check()
+
+    async def finish(self, trailers: Headers = ()) -> None:
+        self._check()
+        if self._left:
+            raise AgentGone("Less was written than the head had announced.")
+        if self._chunked:
+            self._connection.write(last_chunk_bytes(trailers))
+
+    def truncate(self) -> None:
+        self._connection.abort()
+
+    def pause(self) -> None:
+        """The agent reads slower than it is sent to."""
+        if self._room is None:
+            self._room = Deferred()
+
+    def resume(self) -> None:
+        """The agent has caught up, or never will."""
+        room, self._room = self._room, None
+        if room is not None:
+            room.callback(None)
+
+    def fail(self, fault: PeerFault) -> None:
+        """Nothing more can be written."""
+        self._fault = fault
+        self.resume()
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    def _cut_short(self) -> bool:
+        """Whether the agent still waits for leave to send a body that nobody will read."""
+        head = self._request.head
+        return head.expects_continue and not self._request.asked and not self._request.ended

@@ -1,0 +1,270 @@
+"""Where agents come in: the listening port, and CONNECT on each connection to it.
+
+The CONNECT is read by the same strict reader as everything else, its token is handed to the
+gateway, and what the gateway admits continues inside TLS with a leaf for the CONNECT host alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IListeningPort,
+    IOpenSSLServerConnectionCreator,
+    IProtocol,
+    IReactorTime,
+    IStreamServerEndpoint,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from jitgate.core.http1 import Event, Request, RequestReader, Tunnel, response_bytes, values_of
+from jitgate.errors import MalformedRequest, PeerFault, StateUnusable
+from jitgate.flow import gateway as flow
+from jitgate.interfaces import IProtocolListener
+from jitgate.proxy.authority import CertificateAuthority
+from jitgate.proxy.connection import AgentConnection
+from jitgate.proxy.refusals import rendered
+from jitgate.values import Refusal
+
+CONNECT_WITHIN = 15.0
+"""Seconds from the connection to the end of the CONNECT's head."""
+
+GRACE = 10.0
+"""Seconds that exchanges at hand have to end when the gateway stops."""
+
+EARLY = 64 * 1024
+"""Bytes that an agent may send before its CONNECT has been answered."""
+
+_AUTHORITY = re.compile(r"([a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]):([1-9][0-9]{0,4})\Z")
+_ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
+@implementer(IProtocolListener)
+class HttpProxyListener:
+    """The HTTPS proxy port. One object a port; `start` once."""
+
+    def __init__(
+        self,
+        gateway: flow.Gateway,
+        authority: CertificateAuthority,
+        endpoint: IStreamServerEndpoint,
+        clock: IReactorTime,
+    ) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._connect = lambda: ConnectProtocol(gateway, authority, clock, self._open)
+        self._open: set[ConnectProtocol] = set()
+        self._port: IListeningPort | None = None
+
+    @property
+    def port(self) -> IListeningPort:
+        """The bound port, once started."""
+        assert self._port is not None  # noqa: S101 (asked before `start`: a bug)
+        return self._port
+
+    async def start(self) -> None:
+        factory = Factory.forProtocol(self._connect)
+        factory.noisy = False
+        try:
+            self._port = await self._endpoint.listen(factory)
+        except CannotListenError as error:
+            raise StateUnusable(
+                f"The proxy cannot listen on {error.interface or '*'}:{error.port}: "
+                f"{error.socketError}. Stop what holds it or set another listen.proxy."
+            ) from error
+
+    async def stop(self) -> None:
+        if self._port is not None:
+            await maybeDeferred(self._port.stopListening)
+        open_now = list(self._open)
+        for connection in open_now:
+            connection.end()
+        cut = self._clock.callLater(GRACE, self._cut)
+        await DeferredList([each.closed for each in open_now])
+        if cut.active():
+            cut.cancel()
+
+    def _cut(self) -> None:
+        for connection in list(self._open):
+            connection.abort()
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class _Leaf:
+    """Serves one host's leaf, whatever name the client asks for: `Gateway` sees to the name."""
+
+    def __init__(self, context: SSL.Context) -> None:
+        self._context = context
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N803
+        return SSL.Connection(self._context, None)
+
+
+class _Once(Factory):
+    """A factory of the one protocol that runs inside a tunnel."""
+
+    noisy = False
+
+    def __init__(self, protocol: IProtocol) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, addr: object) -> IProtocol:  # type: ignore[override]
+        return self._protocol
+
+
+class ConnectProtocol(Protocol):
+    """One connection: a CONNECT, its answer, then TLS. ``closed`` fires when it has ended."""
+
+    _log = Logger()
+    transport: ITCPTransport
+
+    def __init__(
+        self,
+        gateway: flow.Gateway,
+        authority: CertificateAuthority,
+        clock: IReactorTime,
+        registry: set[ConnectProtocol],
+    ) -> None:
+        self._gateway = gateway
+        self._authority = authority
+        self._clock = clock
+        self._registry = registry
+        self._reader = RequestReader()
+        self._timer: IDelayedCall | None = None
+        self._early: bytearray | None = None
+        self._tls: TLSMemoryBIOProtocol | None = None
+        self._inside: AgentConnection | None = None
+        self.closed: Deferred[None] = Deferred()
+
+    # --- from the transport
+
+    def connectionMade(self) -> None:
+        self._registry.add(self)
+        self.transport.setTcpNoDelay(True)
+        self._timer = self._clock.callLater(CONNECT_WITHIN, self.abort)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._early is not None:
+            self._early += data
+            if len(self._early) > EARLY:
+                self.abort()
+            return
+        for event in self._reader.feed(data):
+            if isinstance(event, Tunnel | Request | PeerFault):
+                self._early = bytearray()
+                knock, rest = _knock(event)
+                self._early += rest
+                asking = Deferred.fromCoroutine(self._gateway.admit(knock))
+                asking.addCallback(self._admitted, knock)
+                asking.addErrback(self._failed)
+                return
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._registry.discard(self)
+        self._cancel_timer()
+        if self._tls is not None:
+            self._tls.connectionLost(reason)
+        self.closed.callback(None)
+
+    # --- how it ends
+
+    def end(self) -> None:
+        """Finish the exchange at hand, if there is one, and close."""
+        if self._inside is not None:
+            self._inside.end()
+        else:
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.transport.abortConnection()
+
+    # --- the answer
+
+    def _admitted(self, result: flow.Tunnel | Refusal, knock: flow.Knock) -> None:
+        self._cancel_timer()
+        if self.closed.called:
+            return
+        if isinstance(result, Refusal):
+            self._refuse(result)
+            return
+        early, self._early = bytes(self._early or b""), None
+        self.transport.write(_ESTABLISHED)
+        host = knock.authority.rpartition(":")[0]
+        self._inside = AgentConnection(self._gateway, result, self._clock)
+        creator = _Leaf(self._authority.context_for(host))
+        factory = TLSMemoryBIOFactory(creator, False, _Once(self._inside), self._clock)
+        factory.noisy = False
+        self._tls = factory.buildProtocol(self.transport.getPeer())
+        self._tls.makeConnection(self.transport)
+        self.dataReceived = self._tls.dataReceived  # type: ignore[method-assign]
+        if early:
+            self._tls.dataReceived(early)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        head, body = rendered(refusal, "", "problem")
+        self.transport.write(response_bytes(head, chunked=False, keep_alive=False) + body)
+        self.transport.loseConnection()
+        self._timer = self._clock.callLater(CONNECT_WITHIN, self.abort)
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("A CONNECT failed outside the gateway's story", failure)
+        self.abort()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+
+def _knock(event: Event) -> tuple[flow.Knock, bytes]:
+    """What the first thing on a connection asks of the gateway, and what follows it already."""
+    try:
+        return _read_knock(event)
+    except PeerFault as fault:
+        return flow.Knock("", None, fault=fault), b""
+
+
+def _read_knock(event: Event) -> tuple[flow.Knock, bytes]:
+    if isinstance(event, PeerFault):
+        raise event
+    if not isinstance(event, Tunnel):
+        raise MalformedRequest("This is an HTTPS proxy: open a tunnel with CONNECT.")
+    head, host = event.request.head, event.request.host
+    authority = head.target.lower()
+    matched = _AUTHORITY.match(authority)
+    if matched is None or int(matched[2]) > 65535:
+        raise MalformedRequest("CONNECT names a host and a port (RFC 9112, section 3.2.3).")
+    if host is not None and host.decode("ascii") not in {authority, matched[1]}:
+        raise MalformedRequest("CONNECT and its Host field name different hosts.")
+    fields = values_of(head.headers, b"proxy-authorization")
+    if len(fields) > 1:
+        raise MalformedRequest("Proxy-Authorization stands at most once.")
+    name, token = _token(fields[0]) if fields else (None, None)
+    return flow.Knock(authority, token, name), event.rest
+
+
+def _token(field: bytes) -> tuple[str | None, str | None]:
+    """The session's name and the token: Bearer, or Basic with the token as password (RFC 7617)."""
+    scheme, _, value = field.decode("latin-1").partition(" ")
+    value = value.strip()
+    if scheme.lower() == "bearer" and value:
+        return None, value
+    if scheme.lower() != "basic":
+        return None, None
+    try:
+        name, _, token = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None, None
+    return name or None, token or None

@@ -1,0 +1,301 @@
+"""The target's side: one HTTPS exchange after the other over kept connections.
+
+A connection serves one exchange at a time, and nothing is ever sent twice on or by it. It goes back
+to the pool only if both messages were whole and neither side asked for its end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHandshakeListener,
+    IPushProducer,
+    IReactorTime,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from jitgate.core.http1 import (
+    Data,
+    End,
+    Event,
+    Response,
+    ResponseReader,
+    chunk_bytes,
+    last_chunk_bytes,
+    request_bytes,
+)
+from jitgate.errors import JitgateError, UpstreamUnreachable
+from jitgate.interfaces import IRequest, IUpstream, IUpstreamConnection
+from jitgate.upstreams.endpoint import CheckedEndpoint, lost
+from jitgate.values import Headers, RequestHead, ResponseHead
+
+KEPT = 16
+"""Idle connections kept to one target: as many as agents usually have calls at once."""
+
+KEPT_FOR = 20.0
+"""Seconds an idle connection is kept; servers and balancers close theirs after 30 to 60."""
+
+HANDSHAKE = 10.0
+"""Seconds for the TLS handshake."""
+
+SILENT = 300.0
+"""Seconds without a byte of the response after which the target is given up; long polls take 60."""
+
+AHEAD = 64 * 1024
+"""Bytes of a response that are read before the agent has taken those before."""
+
+
+@implementer(IUpstream)
+class HttpsUpstream:
+    """The connections to one target."""
+
+    def __init__(self, endpoint: CheckedEndpoint, clock: IReactorTime) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._idle: deque[UpstreamConnection] = deque()
+        self._open: set[UpstreamConnection] = set()
+
+    async def connect(self, *, fresh: bool) -> UpstreamConnection:
+        while self._idle and not fresh:
+            kept = self._idle.pop()
+            if kept.usable:
+                kept.take()
+                return kept
+        factory = Factory.forProtocol(self._made)
+        factory.noisy = False
+        connection = cast(UpstreamConnection, await self._endpoint.connect(factory))
+        await connection.trusted
+        return connection
+
+    async def stop(self) -> None:
+        self._idle.clear()
+        for connection in list(self._open):
+            connection.abort()
+
+    def _made(self) -> UpstreamConnection:
+        connection = UpstreamConnection(
+            self._endpoint.host, self._clock, self._keep, self._open.discard
+        )
+        self._open.add(connection)
+        return connection
+
+    def _keep(self, connection: UpstreamConnection) -> bool:
+        """Take a connection back; False if there are enough."""
+        self._idle = deque(each for each in self._idle if each.usable)
+        if len(self._idle) >= KEPT:
+            return False
+        self._idle.append(connection)
+        return True
+
+
+@implementer(IUpstreamConnection, IHandshakeListener, IPushProducer)
+class UpstreamConnection(Protocol):
+    """One connection to a target; ``trusted`` fires when its certificate has been checked."""
+
+    transport: TLSMemoryBIOProtocol
+
+    def __init__(
+        self,
+        host: str,
+        clock: IReactorTime,
+        keep: Callable[[UpstreamConnection], bool],
+        gone: Callable[[UpstreamConnection], None],
+    ) -> None:
+        self._host = host
+        self._clock = clock
+        self._keep = keep
+        self._gone = gone
+        self._timer: IDelayedCall | None = None
+        self._reader: ResponseReader | None = None
+        self._head: Deferred[ResponseHead] | None = None
+        self._sending: Deferred[None] | None = None
+        self._room: Deferred[None] | None = None
+        self._arrival: Deferred[None] | None = None
+        self._pieces: deque[bytes] = deque()
+        self._waiting = 0
+        self._end: End | None = None
+        self._fault: JitgateError | None = None
+        self._alive = False
+        self.fresh = True
+        self.trusted: Deferred[None] = Deferred()
+
+    # --- from the transport
+
+    def connectionMade(self) -> None:
+        self._within(HANDSHAKE, "The TLS handshake took too long.")
+
+    def handshakeCompleted(self) -> None:
+        self._alive = True
+        self._within(None)
+        self.transport.registerProducer(self, True)
+        self.trusted.callback(None)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._reader is None:
+            self.abort()  # nobody asked for anything: these bytes belong to no exchange
+            return
+        self._within(SILENT, "The target fell silent.")
+        for event in self._reader.feed(data):
+            self._take(event)
+        if self._waiting > AHEAD:
+            self.transport.pauseProducing()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._alive = False
+        self._within(None)
+        self._gone(self)
+        if not self.trusted.called:
+            self.trusted.errback(lost(self._host, reason))
+        if self._reader is not None and reason.check(ConnectionDone):
+            for event in self._reader.eof():
+                self._take(event)
+        if self._end is None:
+            self._fail(lost(self._host, reason))
+
+    # --- from the transport as a consumer of requests (IPushProducer)
+
+    def pauseProducing(self) -> None:
+        if self._room is None:
+            self._room = Deferred()
+
+    def resumeProducing(self) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            room.callback(None)
+
+    def stopProducing(self) -> None:
+        """The transport is ending; `connectionLost` says so to whoever waits."""
+
+    # --- one exchange
+
+    @property
+    def usable(self) -> bool:
+        return self._alive
+
+    def take(self) -> None:
+        """Leave the pool for another exchange."""
+        self.fresh = False
+        self._within(None)
+
+    async def send(self, head: RequestHead, body: IRequest) -> ResponseHead:
+        if not self._alive:
+            raise UpstreamUnreachable(f"{self._host} closed the connection early.")
+        self._reader = ResponseReader(head.method)
+        self._head = Deferred()
+        self._within(SILENT, "The target did not answer.")
+        self.transport.write(request_bytes(head))
+        self._sending = Deferred.fromCoroutine(self._send_body(head, body))
+        self._sending.addErrback(self._body_failed)
+        return await self._head
+
+    async def read(self) -> bytes:
+        while not self._pieces:
+            if self._end is not None:
+                return b""
+            if self._fault is not None:
+                raise self._fault
+            self.transport.resumeProducing()
+            self._arrival = Deferred()
+            await self._arrival
+        piece = self._pieces.popleft()
+        self._waiting -= len(piece)
+        return piece
+
+    def trailers(self) -> Headers:
+        return self._end.trailers if self._end is not None else ()
+
+    def release(self) -> None:
+        end, self._reader, self._end = self._end, None, None
+        self._within(None)
+        whole = end is not None and end.reusable and not self._pieces
+        if whole and self._alive and self._sent and self._keep(self):
+            self.transport.resumeProducing()
+            self._timer = self._clock.callLater(KEPT_FOR, self.abort)
+            return
+        if self._sending is not None:
+            self._sending.cancel()
+        self.abort()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._alive = False
+        self.transport.abortConnection()
+
+    # --- inside
+
+    @property
+    def _sent(self) -> bool:
+        return self._sending is not None and self._sending.called and self._fault is None
+
+    async def _send_body(self, head: RequestHead, body: IRequest) -> None:
+        """Pass the body on as it comes, no faster than the target takes it."""
+        while head.length != 0 and (piece := await body.read()):
+            if not self._alive:
+                return
+            self.transport.write(chunk_bytes(piece) if head.length is None else piece)
+            if self._room is not None:
+                await self._room
+        if head.length is None:
+            self.transport.write(last_chunk_bytes())
+
+    def _body_failed(self, failure: Failure) -> None:
+        """The agent's request will never be whole: neither will the target's view of it be."""
+        error = failure.value
+        self._fail(error if isinstance(error, JitgateError) else _broken(failure))
+        self.abort()
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Response):
+            if not event.interim and self._head is not None and not self._head.called:
+                self._head.callback(event.head)
+        elif isinstance(event, Data):
+            self._pieces.append(event.data)
+            self._waiting += len(event.data)
+            self._arrived()
+        elif isinstance(event, End):
+            self._end = event
+            self._within(None)
+            self._arrived()
+        elif isinstance(event, JitgateError):
+            self._fail(event)
+            self.abort()
+
+    def _fail(self, fault: JitgateError) -> None:
+        """Tell whoever waits for this exchange; the first fault is the reason."""
+        self._fault = self._fault or fault
+        self.resumeProducing()
+        if self._head is not None and not self._head.called:
+            self._head.errback(self._fault)
+        self._arrived()
+
+    def _arrived(self) -> None:
+        arrival, self._arrival = self._arrival, None
+        if arrival is not None:
+            arrival.callback(None)
+
+    def _within(self, seconds: float | None, complaint: str = "") -> None:
+        """Replace the one deadline of this connection."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        if seconds is not None:
+            self._timer = self._clock.callLater(seconds, self._late, complaint)
+
+    def _late(self, complaint: str) -> None:
+        self._fail(UpstreamUnreachable(f"{complaint} ({self._host})"))
+        self.abort()
+
+
+def _broken(failure: Failure) -> JitgateError:
+    fault = UpstreamUnreachable("The request could not be passed on.")
+    fault.__cause__ = failure.value
+    return fault
