@@ -1,0 +1,7 @@
+"""``python -m jitgate``."""
+
+import sys
+
+from jitgate.cli import main
+
+sys.exit(main())

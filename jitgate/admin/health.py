@@ -1,0 +1,66 @@
+"""The admin port: whether the gateway can do its duty, for people and for load balancers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from jitgate.errors import StateUnusable
+
+
+class Health(Resource):
+    """200 while everything works, else 503; the body says what does not."""
+
+    isLeaf = True  # noqa: N815 (twisted.web's name)
+
+    def __init__(self, down: Callable[[], str | None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._down = down
+
+    def render_GET(self, request: Request) -> bytes:
+        reason = self._down()
+        request.setResponseCode(200 if reason is None else 503)
+        request.setHeader(b"Content-Type", b"application/json")
+        request.setHeader(b"Cache-Control", b"no-store")
+        state = "ok" if reason is None else "down"
+        return orjson.dumps({"recorder": {"state": state, "reason": reason}})
+
+
+class AdminSite:
+    """Serves the admin port; ``down`` says why the gateway denies everything, or None."""
+
+    def __init__(self, endpoint: IStreamServerEndpoint, down: Callable[[], str | None]) -> None:
+        root = Resource()
+        root.putChild(b"healthz", Health(down))
+        self._site = Site(root)
+        self._site.noisy = False
+        self._site.displayTracebacks = False
+        self._endpoint = endpoint
+        self._port: IListeningPort | None = None
+
+    @property
+    def port(self) -> IListeningPort:
+        """The bound port, once started."""
+        assert self._port is not None  # noqa: S101 (asked before `start`: a bug)
+        return self._port
+
+    async def start(self) -> None:
+        """Bind the port. Raises `StateUnusable`."""
+        try:
+            self._port = await self._endpoint.listen(self._site)
+        except CannotListenError as error:
+            raise StateUnusable(
+                f"The admin port cannot listen on {error.interface or '*'}:{error.port}: "
+                f"{error.socketError}. Stop what holds it or set another listen.admin."
+            ) from error
+
+    async def stop(self) -> None:
+        """Close the port and what is open on it."""
+        if self._port is not None:
+            await maybeDeferred(self._port.stopListening)

@@ -1,0 +1,95 @@
+"""The configuration: one file and the policy and masking files it names, read strictly.
+
+Every error is reported at once, each with its file and line and what was expected. Duplicate and
+unknown keys are errors; YAML is 1.2, so ``no`` is a word. What comes out is checked, frozen, and
+holds absolute paths; nothing has been opened but the files named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from jitgate.config.reading import near, read
+from jitgate.config.schema import Configuration, Profile, Rule, Settings
+from jitgate.errors import ConfigurationInvalid
+
+__all__ = ["Configuration", "load"]
+
+_SETTINGS: TypeAdapter[Settings] = TypeAdapter(Settings)
+_RULES: TypeAdapter[tuple[Rule, ...]] = TypeAdapter(
+    Annotated[tuple[Rule, ...], Field(strict=False)]
+)
+_PROFILES: TypeAdapter[tuple[Profile, ...]] = TypeAdapter(
+    Annotated[tuple[Profile, ...], Field(strict=False)]
+)
+
+
+def load(file: Path) -> Configuration:
+    """Read ``file`` and what it names. Raises `ConfigurationInvalid` with every problem found."""
+    problems: list[str] = []
+    settings = read(file, _SETTINGS, problems)
+    if settings is None:
+        raise ConfigurationInvalid(problems)
+    rules: list[tuple[Path, Rule]] = []
+    profiles: list[tuple[Path, Profile]] = []
+    for found in _files(file, settings.policy, problems):
+        rules += [(found, rule) for rule in read(found, _RULES, problems) or ()]
+    for found in _files(file, settings.masking, problems):
+        profiles += [(found, profile) for profile in read(found, _PROFILES, problems) or ()]
+    problems += _cross_checked(settings, rules, profiles)
+    if problems:
+        raise ConfigurationInvalid(problems)
+    return Configuration.model_construct(
+        settings=settings,
+        rules=tuple(rule for _, rule in rules),
+        profiles=tuple(profile for _, profile in profiles),
+    )
+
+
+def _cross_checked(
+    settings: Settings,
+    rules: Sequence[tuple[Path, Rule]],
+    profiles: Sequence[tuple[Path, Profile]],
+) -> Iterator[str]:
+    """What can only be seen when everything has been read."""
+    yield from _repeated("rule", [(file, rule.name) for file, rule in rules])
+    yield from _repeated("profile", [(file, each.profile) for file, each in profiles])
+    targets = {target.name for target in settings.targets}
+    masks = {"none", "catalog", *(each.profile for _, each in profiles)}
+    for file, rule in rules:
+        for name in rule.match.targets or ():
+            if name not in targets:
+                yield f"{file}: rule {rule.name}: there is no target {name!r}{near(name, targets)}"
+        if rule.mask is not None and rule.mask not in masks:
+            yield (
+                f"{file}: rule {rule.name}: there is no masking profile {rule.mask!r}"
+                f"{near(rule.mask, masks)}"
+            )
+
+
+def _repeated(kind: str, named: Sequence[tuple[Path, str]]) -> Iterator[str]:
+    first: dict[str, Path] = {}
+    for file, name in named:
+        if name in first:
+            yield f"{file}: the {kind} {name!r} stands in {first[name]} already"
+        first.setdefault(name, file)
+
+
+def _files(file: Path, patterns: Sequence[str], problems: list[str]) -> list[Path]:
+    """The files that the patterns name; one that names none is a problem."""
+    found: list[Path] = []
+    for pattern in patterns:
+        base = file.parent.resolve()
+        matched = sorted(
+            base.glob(pattern)
+            if not Path(pattern).is_absolute()
+            else Path("/").glob(pattern.lstrip("/"))
+        )
+        if not matched:
+            problems.append(f"{file}: no file matches {pattern!r}")
+        found += [each for each in matched if each not in found]
+    return found

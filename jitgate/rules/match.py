@@ -1,0 +1,63 @@
+"""The rule that operators write in policy files: what it matches, and what it answers then."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from zope.interface import implementer
+
+from jitgate.core.operation import PathTemplate
+from jitgate.interfaces import IRule
+from jitgate.values import Operation, Subject, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What an operation must be for a rule to apply; None tests nothing, () matches nothing.
+
+    ``actions`` are names in which ``*`` stands for any run of characters; ``paths`` are templates.
+    """
+
+    targets: tuple[str, ...] | None = None
+    actions: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = None
+    paths: tuple[str, ...] | None = None
+
+
+@implementer(IRule)
+class MatchRule:
+    """Answers its verdict for every operation that meets its criteria."""
+
+    def __init__(self, name: str, criteria: Criteria, verdict: Verdict) -> None:
+        self.name = name
+        self.version = hashlib.sha256(f"{criteria!r} {verdict!r}".encode()).hexdigest()
+        self._verdict = verdict
+        self._groups = None if criteria.groups is None else frozenset(criteria.groups)
+        self._targets = None if criteria.targets is None else frozenset(criteria.targets)
+        self._methods = None if criteria.methods is None else frozenset(criteria.methods)
+        self._actions = None if criteria.actions is None else _globs(criteria.actions)
+        self._paths = (
+            None if criteria.paths is None else tuple(PathTemplate(each) for each in criteria.paths)
+        )
+
+    def judge(
+        self, operation: Operation, subject: Subject, now: float, body: bytes | None
+    ) -> Verdict | None:
+        applies = (
+            (self._targets is None or operation.target in self._targets)
+            and (self._methods is None or operation.method in self._methods)
+            and (self._groups is None or not self._groups.isdisjoint(subject.groups))
+            and (self._actions is None or self._actions(operation.action) is not None)
+            and (self._paths is None or any(each.matches(operation.path) for each in self._paths))
+        )
+        return self._verdict if applies else None
+
+
+def _globs(patterns: Sequence[str]) -> Callable[[str], re.Match[str] | None]:
+    """One matcher for all the patterns; only ``*`` is special."""
+    each = (".*".join(re.escape(part) for part in pattern.split("*")) for pattern in patterns)
+    return re.compile("|".join(f"(?:{one})" for one in each) or "(?!)", re.DOTALL).fullmatch
