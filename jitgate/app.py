@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
 from treq.client import HTTPClient
 from twisted.internet import ssl
@@ -23,7 +23,7 @@ from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
-from twisted.internet.interfaces import IListeningPort, IReactorCore, IStreamServerEndpoint
+from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
@@ -36,8 +36,9 @@ from jitgate.config import Configuration, schema
 from jitgate.core.operation import PathCatalog
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.profiles import MaskingProfile
+from jitgate.credentials.none import NoCredential
 from jitgate.credentials.okta import OktaCredentials
-from jitgate.credentials.static import NoCredential, StaticHeader
+from jitgate.credentials.static import StaticHeader
 from jitgate.errors import ConfigurationInvalid, MustStop
 from jitgate.flow.gateway import DUTIES, Gateway, Target
 from jitgate.flow.recorder import Recorder
@@ -65,21 +66,22 @@ Arguments = ParamSpec("Arguments")
 class Listening:
     """Where the started parts listen, for whoever started the gateway to say or to use."""
 
-    def __init__(self) -> None:
-        self.proxy: HttpProxyListener | None = None
-        self.admin: AdminSite | None = None
-        self.ca: Path | None = None
+    def __init__(self, ca: Path) -> None:
+        self.ca = ca
+        """The certificate that agents must trust."""
+        self._parts: dict[str, HttpProxyListener | AdminSite] = {}
+
+    def add(self, name: str, part: HttpProxyListener | AdminSite) -> None:
+        """A part that will listen once it has been started."""
+        self._parts[name] = part
+
+    def address(self, name: str) -> tuple[str, int]:
+        """The host and port of a started part, ``proxy`` or ``admin``."""
+        address = cast(IPv4Address, self._parts[name].port.getHost())
+        return address.host, address.port
 
     def __str__(self) -> str:
-        ports = {"proxy": self.proxy, "admin": self.admin}
-        return ", ".join(
-            f"{name} on {_where(each.port)}" for name, each in ports.items() if each is not None
-        )
-
-
-def _where(port: IListeningPort) -> str:
-    address = cast(IPv4Address, port.getHost())
-    return f"{address.host}:{address.port}"
+        return ", ".join("{} on {}:{}".format(name, *self.address(name)) for name in self._parts)
 
 
 class _Threaded:
@@ -120,7 +122,7 @@ class _Served:
             await upstream.stop()
 
 
-def make_service(configuration: Configuration, reactor: IReactorCore) -> GatewayService:
+def make_service(configuration: Configuration, reactor: IReactorCore) -> GatewayService[Listening]:
     """The gateway that the configuration describes, ready to be started.
 
     Raises `ConfigurationInvalid` with every problem that can be seen without serving, and
@@ -172,7 +174,7 @@ class _Assembly:
             raise ConfigurationInvalid(self._problems)
         return parts
 
-    def service(self) -> GatewayService:
+    def service(self) -> GatewayService[Listening]:
         self.parts_of_the_gateway(b"")  # what is wrong is said before any state is made
         state = StateFolder(self._settings.state)
         site_key = state.site_key()
@@ -188,22 +190,23 @@ class _Assembly:
 
     def _ordered(
         self, gateway: Gateway, recorder: Recorder, threaded: Part, state: StateFolder
-    ) -> GatewayService:
+    ) -> GatewayService[Listening]:
         listen = self._settings.listen
-        listening = Listening()
-        listening.ca = state.authority / "ca.pem"
+        listening = Listening(state.authority / "ca.pem")
         authority = load_or_create(state.authority, time.time)
         parts: list[Part] = []
         for name in self._settings.services:
             if name == "recorder":
                 parts.append(threaded)
             elif name == "admin":
-                listening.admin = AdminSite(self._endpoint(listen.admin), lambda: recorder.down)
-                parts.append(listening.admin)
+                admin = AdminSite(self._endpoint(listen.admin), lambda: recorder.down)
+                listening.add("admin", admin)
+                parts.append(admin)
             else:
                 endpoint = self._endpoint(listen.proxy)
-                listening.proxy = HttpProxyListener(gateway, authority, endpoint, self._reactor)
-                parts.append(_Served(listening.proxy, self._upstreams))
+                proxy = HttpProxyListener(gateway, authority, endpoint, self._reactor)
+                listening.add("proxy", proxy)
+                parts.append(_Served(proxy, self._upstreams))
         return GatewayService(parts, self._reactor, listening)
 
     # --- identity
@@ -304,7 +307,7 @@ class _Assembly:
             org=credential.org.rstrip("/"),
             client_id=credential.client_id,
             key_id=credential.key_id,
-            private_key=load_pem_private_key(read_secret(credential.private_key), None),
+            private_key=read_secret(credential.private_key),
             http=HTTPClient(agent),
             clock=self._reactor,
             new_id=lambda: secrets.token_urlsafe(16),

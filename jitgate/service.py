@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -12,6 +12,9 @@ from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 
 from jitgate.errors import JitgateError
+
+Where = TypeVar("Where")
+"""What says where the parts listen."""
 
 
 class Part(Protocol):
@@ -21,7 +24,7 @@ class Part(Protocol):
     async def stop(self) -> None: ...
 
 
-class GatewayService(Service):
+class GatewayService(Service, Generic[Where]):
     """The gateway as one Twisted service. A part that does not start ends the process.
 
     ``exit_code`` is 0, or 2 after such an end; ``started`` fires when everything runs.
@@ -29,7 +32,7 @@ class GatewayService(Service):
 
     _log = Logger()
 
-    def __init__(self, parts: Sequence[Part], reactor: IReactorCore, listening: object) -> None:
+    def __init__(self, parts: Sequence[Part], reactor: IReactorCore, listening: Where) -> None:
         self._parts = parts
         self._reactor = reactor
         self._running: list[Part] = []

@@ -31,6 +31,7 @@ from jitgate.errors import (
     JitgateError,
     MalformedRequest,
     MaskingFault,
+    PeerFault,
     RecorderDown,
     UpstreamMalformed,
     UpstreamUnreachable,
@@ -214,6 +215,8 @@ class Gateway:
         self, account: Account, tunnel: Tunnel, request: IRequest, response: IResponse
     ) -> Refusal | None:
         """The way of a request: who, what, may it, with what, out, and back masked."""
+        if self._recorder.down is not None:
+            raise RecorderDown(self._recorder.down)
         if request.fault is not None:
             raise request.fault
         refusal = self._turned_away(tunnel, request)
@@ -377,7 +380,7 @@ class Gateway:
     def _denied(self, fault: Exception, account: Account | None = None) -> Refusal:
         """The denial that a fault becomes; of one nobody foresaw the agent learns nothing."""
         denial = next((_FAULTS[kind] for kind in type(fault).mro() if kind in _FAULTS), None)
-        if denial is None:
+        if denial is None and not isinstance(fault, PeerFault):
             self._log.failure("A fault denied {what}", what=account.id if account else "a CONNECT")
         known = isinstance(fault, JitgateError)
         detail = f"{fault}" if known else "The gateway failed; its log says how."

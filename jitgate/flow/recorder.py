@@ -50,6 +50,7 @@ class Recorder:
 
     @property
     def down(self) -> str | None:
+        """Why nothing can be recorded now, so that nothing may pass; None while all is well."""
         return self._closed or self._failed
 
     async def start(self) -> None:

@@ -1,0 +1,34 @@
+"""The command line. Each command imports what it needs when it runs, so that ``--help`` is quick.
+
+Exit status: 0 for yes, 1 for no (denied, refused, tampered), 2 for "could not tell" (bad usage,
+bad configuration).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from jitgate.cli import audit, demo, serve
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="jitgate",
+        description="A gateway that lets autonomous agents use privileged APIs without a key.",
+    )
+    parser.add_argument("--version", action="version", version=f"jitgate {version('jitgate')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in (serve, demo, audit):
+        module.register(commands)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.handler(options))
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (``jitgate replay | head``).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,71 @@
+"""``jitgate run`` and ``jitgate check``: serve a configuration, or say what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jitgate.config import Configuration
+    from jitgate.service import GatewayService
+
+Made = TypeVar("Made")
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands."""
+    for name, run, text in (
+        ("run", _run, "serve"),
+        ("check", _check, "check the configuration, the policy, the plugins; say all errors"),
+    ):
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.add_argument("--config", type=Path, required=True, metavar="FILE")
+        command.set_defaults(handler=run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from twisted.internet import reactor
+
+    from jitgate.app import make_service
+
+    service = _made(make_service, options.config, reactor)
+    return 2 if service is None else serve(service, reactor)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from twisted.internet import reactor
+
+    from jitgate.app import check
+
+    checked = _made(check, options.config, reactor)
+    if checked is None:
+        return 2
+    print(f"{options.config}: {checked}")
+    return 0
+
+
+def serve(service: GatewayService[Any], reactor: Any) -> int:
+    """Run a service until the process is told to end; the log goes to standard error."""
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    service.startService()
+    reactor.run()
+    return service.exit_code
+
+
+def _made(make: Callable[[Configuration, Any], Made], file: Path, reactor: Any) -> Made | None:
+    """What is made of the configuration; None once what is wrong has been said, a line each."""
+    from jitgate.config import load
+    from jitgate.errors import MustStop
+
+    try:
+        return make(load(file), reactor)
+    except MustStop as error:
+        print(error, file=sys.stderr)
+        return None

@@ -1,0 +1,306 @@
+"""What a call is: its one canonical spelling, and the operation that a catalog knows it as.
+
+Everything here reads the path of a request in its canonical spelling, which `canonical_target`
+alone makes. What it refuses has two readings somewhere between here and the target, and a call
+with two readings could be approved as one and carried out as the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote, unquote_to_bytes
+
+from zope.interface import implementer
+
+from jitgate.interfaces import ICatalog
+from jitgate.values import Operation
+
+# --- the one spelling
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalTarget:
+    """An origin-form request target (RFC 9112, section 3.2.1) in its one spelling.
+
+    The path is as RFC 3986, section 6.2.2 normalises it; the query is byte for byte as it came,
+    without the "?". An empty query is the same as none.
+    """
+
+    path: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotCanonical:
+    """Why a request target is refused: a sentence that holds nothing of the target itself."""
+
+    reason: str
+
+
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_INVALID_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+# Read over a path whose escapes are canonical already. The first that is found is the reason, so
+# the order is from the plain to the subtle. The last one allows by list (pchar of RFC 3986,
+# section 3.3, without ";"), so that what nobody thought of is refused as well.
+_REFUSED_IN_PATH = (
+    (re.compile(r"\A(?!/)"), "The path does not begin with a slash."),
+    (re.compile(r"#"), "The target holds a fragment."),
+    (re.compile(r"[^\x00-\x7f]"), "The path holds a byte that is not ASCII."),
+    (re.compile(r"[\x00-\x1f\x7f]|%[01]|%7F"), "The path holds a control character."),
+    (re.compile(r"\\|%5C"), "The path holds a backslash."),
+    (re.compile(r"%2F"), "The path holds an escaped slash."),
+    (re.compile(r";|%3B"), "The path holds a semicolon."),
+    (re.compile(r"%25[0-9A-Fa-f]{2}"), "The path is percent-escaped twice."),
+    (re.compile(r"//"), "The path has an empty segment."),
+    (re.compile(r"/\.{1,2}(?:/|\Z)"), "The path has a dot segment."),
+    (re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,=:@/%]"), "The path holds a forbidden character."),
+)
+_REFUSED_IN_QUERY = (
+    (re.compile(r"#"), "The target holds a fragment."),
+    (re.compile(r"[^\x00-\x7f]"), "The query holds a byte that is not ASCII."),
+    (re.compile(r"[\x00-\x20\x7f]"), "The query holds a space or a control character."),
+)
+_C1_CONTROL = re.compile(r"[\x80-\x9f]")
+
+
+def canonical_target(target: str) -> CanonicalTarget | NotCanonical:
+    """The one spelling of a request target, or why it is refused.
+
+    Escapes of unreserved characters are decoded and the rest upper-cased; nothing else is
+    changed, and what would need more (dot segments, RFC 3986, section 6.2.2.3) is refused. The
+    spelling of a spelling is itself.
+    """
+    # Before anything is decoded: in "%%32F" decoding would make a valid escape of an invalid one.
+    if _INVALID_ESCAPE.search(target):
+        return NotCanonical("The target holds an invalid percent escape.")
+    path, _, query = target.partition("?")
+    if "%" in path:
+        path = _ESCAPE.sub(_canonical_escape, path)
+    reason = (
+        _first_reason(path, _REFUSED_IN_PATH)
+        or _first_reason(query, _REFUSED_IN_QUERY)
+        or _reason_in_escapes(path)
+    )
+    return CanonicalTarget(path, query) if reason is None else NotCanonical(reason)
+
+
+def _canonical_escape(escape: re.Match[str]) -> str:
+    character = chr(int(escape[0][1:], 16))
+    return character if character in _UNRESERVED else escape[0].upper()
+
+
+def _first_reason(text: str, refused: tuple[tuple[re.Pattern[str], str], ...]) -> str | None:
+    for pattern, reason in refused:
+        if pattern.search(text):
+            return reason
+    return None
+
+
+def _reason_in_escapes(path: str) -> str | None:
+    """What is wrong with the text that the path's escapes stand for."""
+    if "%" not in path:
+        return None
+    try:
+        text = unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return "The path's escapes are not UTF-8."
+    return "The path holds a control character." if _C1_CONTROL.search(text) else None
+
+
+# --- templates of paths
+
+_PARAMETER = re.compile(r"\{([A-Za-z0-9_.$-]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class PathTemplate:
+    """A path in which a whole segment may be a parameter: ``/v1/things/{id}``.
+
+    Fixed segments match letter by letter, a parameter matches any one segment but an empty one,
+    and a trailing slash matches only a trailing slash. Raises `ValueError` where the text is no
+    such template, or could match no canonical path.
+    """
+
+    text: str
+    segments: tuple[str | None, ...] = field(init=False, repr=False)
+    """What stands between the slashes, the nothing before the first one too; None: a parameter."""
+    names: tuple[str, ...] = field(init=False, repr=False)
+    """The parameters' names in order."""
+
+    def __post_init__(self) -> None:
+        parts = [(part, _PARAMETER.fullmatch(part)) for part in self.text.split("/")]
+        names = tuple(parameter[1] for _, parameter in parts if parameter)
+        sample = "/".join("x" if parameter else part for part, parameter in parts)
+        if canonical_target(sample) != CanonicalTarget(sample, ""):
+            raise ValueError(f"{self.text!r} is not a template of a canonical path")
+        if len(set(names)) != len(names):
+            raise ValueError(f"{self.text!r} names a parameter twice")
+        segments = tuple(None if parameter else part for part, parameter in parts)
+        object.__setattr__(self, "segments", segments)
+        object.__setattr__(self, "names", names)
+
+    def matches(self, path: str) -> bool:
+        """Whether a canonical path is of this template."""
+        parts = path.split("/")
+        return len(parts) == len(self.segments) and all(
+            part == segment if segment is not None else part != ""
+            for part, segment in zip(parts, self.segments, strict=True)
+        )
+
+
+# --- finding the row that a call is of
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRow:
+    """One operation as a catalog describes it."""
+
+    method: str
+    template: str
+    action: str
+    scopes: tuple[str, ...] = ()
+    secrets: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class OperationMatch:
+    """The row that a call is of, and the percent-decoded values of the template's parameters."""
+
+    row: CatalogRow
+    resource: Mapping[str, str]
+
+
+class _Node:
+    """A place in the trie: where each next segment leads, and the row that ends here."""
+
+    __slots__ = ("end", "fixed", "parameter")
+
+    def __init__(self) -> None:
+        self.fixed: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.end: tuple[CatalogRow, tuple[str, ...]] | None = None
+
+
+class OperationTrie:
+    """Finds a call's row among any number of templates, in time that depends on the path alone.
+
+    A fixed segment goes before a parameter; where that way ends at nothing, the parameter is
+    tried after all. Immutable once built. Raises `ValueError` for a template that is none, and
+    for two rows that match the same calls.
+    """
+
+    def __init__(self, rows: Iterable[CatalogRow]) -> None:
+        self._roots: dict[str, _Node] = {}
+        for row in rows:
+            self._add(row)
+
+    def _add(self, row: CatalogRow) -> None:
+        template = PathTemplate(row.template)
+        node = self._roots.setdefault(row.method, _Node())
+        for segment in template.segments:
+            node = _step(node, segment)
+        if node.end is not None:
+            raise ValueError(f"{row.action} and {node.end[0].action} match the same calls")
+        node.end = (row, template.names)
+
+    def lookup(self, method: str, path: str) -> OperationMatch | None:
+        """The row that a canonical call is of, or None. Methods and paths are case-sensitive."""
+        root = self._roots.get(method)
+        if root is None:
+            return None
+        values: list[str] = []
+        node = _find(root, path.split("/"), 0, values)
+        if node is None or node.end is None:
+            return None
+        row, names = node.end
+        if "%" in path:
+            values = [unquote(value, errors="strict") for value in values]
+        return OperationMatch(row, dict(zip(names, values, strict=True)))
+
+
+def _step(node: _Node, segment: str | None) -> _Node:
+    """The node that a segment of a template leads to, made if it is not there yet."""
+    if segment is not None:
+        return node.fixed.setdefault(segment, _Node())
+    if node.parameter is None:
+        node.parameter = _Node()
+    return node.parameter
+
+
+def _find(node: _Node, segments: list[str], at: int, values: list[str]) -> _Node | None:
+    """The node that the segments lead to, with the parameters' raw values left in ``values``.
+
+    No node is visited twice, so backtracking costs at most the nodes that there are.
+    """
+    if at == len(segments):
+        return node if node.end is not None else None
+    segment = segments[at]
+    fixed = node.fixed.get(segment)
+    if fixed is not None:
+        found = _find(fixed, segments, at + 1, values)
+        if found is not None:
+            return found
+    if node.parameter is None or not segment:
+        return None
+    values.append(segment)
+    found = _find(node.parameter, segments, at + 1, values)
+    if found is None:
+        values.pop()
+    return found
+
+
+# --- catalogs
+
+
+@implementer(ICatalog)
+class Catalog:
+    """What one target's calls mean, by a trie of all the operations that it has.
+
+    A HEAD is the GET of the same path (RFC 9110, section 9.3.2): it needs the same scopes and
+    tells of the same resource, unless the catalog has a row of its own for it.
+    """
+
+    def __init__(self, target: str, trie: OperationTrie) -> None:
+        self._target = target
+        self._trie = trie
+
+    def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
+        found = self._trie.lookup(method, path)
+        if found is None and method == "HEAD":
+            found = self._trie.lookup("GET", path)
+        if found is None:
+            return None
+        return Operation(
+            target=self._target,
+            action=found.row.action,
+            resource=found.resource,
+            method=method,
+            authority=authority,
+            path=path,
+            query=query,
+            scopes=found.row.scopes,
+            secrets=found.row.secrets,
+        )
+
+
+@implementer(ICatalog)
+class PathCatalog:
+    """The catalog of a target that has none: every call is an operation named by its method."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
+        return Operation(
+            target=self._target,
+            action=method,
+            resource={},
+            method=method,
+            authority=authority,
+            path=path,
+            query=query,
+        )

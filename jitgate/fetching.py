@@ -1,0 +1,127 @@
+"""One bounded HTTP exchange that the gateway makes for itself: for keys, for tokens.
+
+No redirect is followed, nothing is tried twice, and the answer is read up to a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+
+from jitgate.errors import JitgateError
+
+TIMEOUT = 10.0
+"""Seconds for one exchange, connecting included: an agent waits at the other end, and gives up
+after 30 to 60."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What was answered; the body may hold secrets."""
+
+    status: int
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """Makes exchanges with one counterpart, which ``name`` names in what is raised."""
+
+    http: HTTPClient
+    clock: IReactorTime
+    name: str
+    fault: type[JitgateError]
+    """What is raised, with a sentence, where there is no whole answer."""
+    limit: int
+    """Bytes of an answer's body that are read, after any content coding."""
+
+    async def get(self, url: str) -> Fetched:
+        """The answer to a GET, whatever its status."""
+        return await self._within_time(self._exchange("GET", url, None))
+
+    async def post(self, url: str, form: Mapping[str, str]) -> Fetched:
+        """The answer to a POST of a form, whatever its status."""
+        return await self._within_time(self._exchange("POST", url, dict(form)))
+
+    async def _within_time(self, exchange: Coroutine[Deferred[Any], Any, Fetched]) -> Fetched:
+        answer = Deferred.fromCoroutine(exchange)
+        answer.addTimeout(TIMEOUT, self.clock, onTimeoutCancel=self._too_late)
+        try:
+            return await answer
+        except self.fault:
+            raise
+        except Exception as error:  # Whatever fails in here, the caller gets its one fault.
+            raise self.fault(f"{self.name} cannot be asked: {_cause(error)}.") from error
+
+    async def _exchange(self, method: str, url: str, form: dict[str, str] | None) -> Fetched:
+        response = await self.http.request(
+            method,
+            url,
+            headers=Headers({"Accept": ["application/json"]}),
+            data=form,
+            allow_redirects=False,
+            unbuffered=True,
+        )
+        body = _BoundedBody(self.limit)
+        response.deliverBody(body)
+        return Fetched(response.code, await body.whole)
+
+    def _too_late(self, result: object, timeout: float) -> NoReturn:
+        raise self.fault(f"{self.name} did not answer within {timeout:g} s.")
+
+
+class _TooLarge(Exception):
+    """The answer's body is longer than it may be."""
+
+
+class _BoundedBody(Protocol):
+    """Collects a body up to ``limit`` bytes; one that is longer, or unwanted, ends its connection.
+
+    Where nothing but the connection's end tells the body's end, that end is taken for it: what is
+    fetched is JSON, in which a missing end is found.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._room = limit
+        self._pieces: list[bytes] = []
+        self.whole: Deferred[bytes] = Deferred(lambda _: self._hang_up())
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        self._room -= len(data)
+        if self._room >= 0:
+            self._pieces.append(data)
+        elif not self.whole.called:
+            self.whole.errback(_TooLarge())
+            self._hang_up()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - the same
+        if self.whole.called:
+            return
+        if isinstance(reason.value, ResponseDone | PotentialDataLoss):
+            self.whole.callback(b"".join(self._pieces))
+        else:
+            self.whole.errback(reason)
+
+    def _hang_up(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+def _cause(error: BaseException) -> str:
+    """Why an exchange failed, in words that can hold no secret: our own, or names of faults."""
+    if isinstance(error, JitgateError):
+        return str(error).rstrip(".")
+    if isinstance(error, _TooLarge):
+        return "its answer is too long"
+    reasons = [reason.value for reason in getattr(error, "reasons", ()) if reason.value is not None]
+    return ", ".join(map(_cause, reasons)) or type(error).__name__

@@ -1,0 +1,124 @@
+"""A token as it came: read strictly, believed in nothing.
+
+The JWT library takes more than one spelling of a token (padding, duplicate members, any ``typ``),
+so a token is read here first, and what has two readings never gets as far as a key.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jitgate.values import Denial, Refusal
+
+MAX_TOKEN = 16 * 1024
+"""Bytes of a token. Those of large providers, hundreds of groups included, stay below 8 KiB."""
+
+ALGORITHMS = frozenset({"RS256", "ES256"})
+"""What tokens may be signed with (RFC 7518, section 3.1); an issuer's list is a part of it."""
+
+_TYPES = frozenset({"jwt", "at+jwt"})
+_FORBIDDEN = ("crit", "jwk", "jku", "x5u", "x5c", "b64")
+"""Header parameters that would change how the token is read or bring a key of its own along."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedToken:
+    """A token in the compact form (RFC 7515, section 3.1) that anybody may have made."""
+
+    text: str = field(repr=False)
+    header: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def key_id(self) -> str | None:
+        """Which of the issuer's keys the token says that it is signed with."""
+        return self.header.get("kid")
+
+    @property
+    def algorithm(self) -> str:
+        """What the token says that it is signed with."""
+        return str(self.header["alg"])
+
+
+def token_refused(reason: str) -> Refusal:
+    """The refusal of a token for a reason, which must hold nothing of the token."""
+    return Refusal(
+        Denial.TOKEN_REFUSED,
+        f"The agent's token is refused: {reason}.",
+        advice="Get a new token from the identity provider, then repeat the call.",
+    )
+
+
+def read_token(text: str) -> UnverifiedToken | Refusal:
+    """The token's parts, or the refusal that says why it is no token. Checks no signature."""
+    if len(text) > MAX_TOKEN:
+        return token_refused(f"it is longer than {MAX_TOKEN} bytes")
+    segments = text.split(".")
+    if len(segments) != 3:
+        return token_refused("it is not three segments with dots between them")
+    decoded = [base64url_bytes(segment) for segment in segments]
+    if None in decoded:
+        return token_refused("a segment is not canonical base64url")
+    header, claims = (json_object(part or b"") for part in decoded[:2])
+    if header is None or claims is None:
+        return token_refused("header or claims are not one unambiguous JSON object")
+    reason = _reason_in_header(header)
+    return token_refused(reason) if reason else UnverifiedToken(text, header, claims)
+
+
+def _reason_in_header(header: Mapping[str, Any]) -> str | None:
+    if any(name in header for name in _FORBIDDEN):
+        return f"its header holds one of {', '.join(_FORBIDDEN)}"
+    if not isinstance(header.get("alg"), str):
+        return "its header names no algorithm"
+    if not isinstance(header.get("kid", ""), str):
+        return "its header's kid is not a string"
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _TYPES:
+        return "its header's typ is not that of a JWT"
+    return None
+
+
+def base64url_bytes(text: str) -> bytes | None:
+    """The bytes that ``text`` is the one base64url spelling of (RFC 7515, section 2), or None.
+
+    The unused bits of the last letter must be zero, or a token would have several spellings.
+    """
+    try:
+        data = base64.b64decode(
+            text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True
+        )
+    except (UnicodeEncodeError, binascii.Error):
+        return None
+    return data if base64.urlsafe_b64encode(data).rstrip(b"=") == text.encode("ascii") else None
+
+
+def json_object(data: bytes) -> dict[str, Any] | None:
+    """The one JSON object (RFC 8259) that ``data`` is in UTF-8, or None if it has other readings.
+
+    Duplicate members, NaN and Infinity, and halves of surrogate pairs are refused at any depth.
+    """
+    try:
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_members, parse_constant=_no_constant
+        )
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # Fails on half a surrogate pair.
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _members(pairs: Collection[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member stands twice")
+    return members
+
+
+def _no_constant(_name: str) -> None:
+    raise ValueError("not a number of JSON")

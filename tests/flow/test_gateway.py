@@ -1,0 +1,441 @@
+"""The story of a request, told by what left and what was kept, and by what did not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pytest_twisted import ensureDeferred
+from support.ports import AUTHORITY, JSON, REFUSED, SECRET, Asked, Stand, Told, agent, permit
+from twisted.internet.defer import Deferred
+
+from jitgate.core.policy import NEEDS_BODY
+from jitgate.core.profiles import MaskingProfile
+from jitgate.errors import (
+    AddressRefused,
+    AgentGone,
+    CredentialUnavailable,
+    IdentityUnavailable,
+    JitgateError,
+    MalformedRequest,
+    UpstreamMalformed,
+    UpstreamUnreachable,
+    UpstreamUntrusted,
+)
+from jitgate.flow.gateway import REVIEW_BODY, Knock, Tunnel
+from jitgate.maskers.names import NameMasker
+from jitgate.values import Denial, Effect, Obligation, Refusal, ResponseHead, Verdict
+
+
+@ensureDeferred
+async def test_a_permitted_call_goes_out_with_the_credential_and_comes_back_whole():
+    stand = Stand()
+    told = await stand.serve()
+    head, _ = stand.sent[0]
+    assert dict(head.headers)[b"Authorization"] == b"Bearer " + SECRET
+    assert told.data == b'{"name":"Ada"} '
+    assert (told.head.status, told.head.length, told.ended) == (200, 15, True)
+    (decision,), (outcome,) = stand.entries("decision"), stand.entries("outcome")
+    assert (decision["effect"], decision["rule"]) == ("permit", "the-rule")
+    assert (outcome["outcome"], outcome["status"]) == ("completed", 200)
+    assert outcome["exchange"] == decision["exchange"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "denial"),
+    [
+        (Verdict(Effect.DENY, "No."), "denied-by-policy"),
+        (Verdict(Effect.REVIEW, "Ask."), "needs-approval"),
+        (None, "denied-by-policy"),
+    ],
+)
+@ensureDeferred
+async def test_what_policy_does_not_permit_never_leaves(verdict, denial):
+    stand = Stand(verdict=verdict)
+    told = await stand.serve()
+    assert told.head.status == 403
+    assert json.loads(told.data)["type"].endswith(denial)
+    assert stand.sent == []
+    assert "credential" not in stand.log
+    assert stand.entries("outcome")[0]["denial"] == denial
+
+
+STAGES = ["identity", "catalog", "rule", "credential", "connect", "send", "read"]
+FAULTS = [
+    RuntimeError("secret-internals"),
+    IdentityUnavailable("a"),
+    CredentialUnavailable("b"),
+    UpstreamUnreachable("c"),
+    UpstreamUntrusted("d"),
+    UpstreamMalformed("e"),
+    AddressRefused("f"),
+    AgentGone("g"),
+    KeyError("h"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("stage", STAGES)
+@ensureDeferred
+async def test_every_port_failing_at_every_stage_denies_and_is_recorded(
+    stage, fault, nothing_unnoticed
+):
+    stand = Stand(fail={stage: fault})
+    told = await stand.serve(Asked("POST", body=b"{}", headers=JSON))
+    assert told.head.status in {401, 403, 500, 502}
+    assert b"Ada" not in told.data
+    assert b"secret-internals" not in told.data
+    assert (stand.sent == []) == (STAGES.index(stage) < STAGES.index("send"))
+    assert len(stand.entries("decision")) == len(stand.entries("outcome")) == 1
+    assert stand.entries("outcome")[0]["outcome"] in {"denied", "failed"}
+    assert stand.entries("outcome")[0]["denial"]
+    if not isinstance(fault, JitgateError) or stage == "rule":
+        assert len(nothing_unnoticed) >= 1  # such a fault is meant to be in the log
+        del nothing_unnoticed[:]
+
+
+@ensureDeferred
+async def test_a_fault_after_the_first_byte_truncates_and_says_why():
+    stand = Stand(
+        answer=ResponseHead(200, JSON, None), fail={"read more": UpstreamUnreachable("x")}
+    )
+    told = await stand.serve()
+    assert told.started
+    assert told.truncated
+    assert not told.ended
+    (outcome,) = stand.entries("outcome")
+    assert outcome["outcome"] == "truncated"
+    assert outcome["denial"] == "upstream-unreachable"
+
+
+@ensureDeferred
+async def test_no_token_is_told_at_connect():
+    stand = Stand()
+    refusal = await stand.tunnel(token=None)
+    assert isinstance(refusal, Refusal)
+    assert refusal.denial is Denial.TOKEN_MISSING
+    assert stand.entries("refused")[0]["denial"] == "token-missing"
+
+
+@ensureDeferred
+async def test_a_host_that_no_target_names_gets_no_tunnel():
+    stand = Stand()
+    refusal = await stand.gateway.admit(Knock("other.example:443", "t"))
+    assert isinstance(refusal, Refusal)
+    assert refusal.denial is Denial.TARGET_UNKNOWN
+    assert stand.log[0] != "identity"
+
+
+@ensureDeferred
+async def test_a_malformed_connect_is_refused_and_recorded():
+    stand = Stand()
+    refusal = await stand.gateway.admit(Knock("", None, fault=MalformedRequest("no")))
+    assert isinstance(refusal, Refusal)
+    assert refusal.denial is Denial.MALFORMED
+    assert stand.entries("refused")[0]["denial"] == "malformed-request"
+
+
+@ensureDeferred
+async def test_a_refused_token_is_told_inside_the_tunnel():
+    stand = Stand(subject=REFUSED)
+    told = await stand.serve()
+    assert told.head.status == 401
+    assert b"expired" in told.data
+    assert stand.sent == []
+
+
+@ensureDeferred
+async def test_expiry_is_checked_for_each_request():
+    stand = Stand(subject=agent(expires_at=10.0))
+    assert (await stand.serve()).head.status == 200
+    tunnel = await stand.tunnel()
+    stand.clock.advance(10.0)
+    told = await served(stand, tunnel, Asked())
+    assert told.head.status == 401
+    assert len(stand.sent) == 1
+
+
+async def served(stand, tunnel, request):
+    told = Told()
+    await stand.gateway.serve(tunnel, request, told)
+    return told
+
+
+@pytest.mark.parametrize("hosts", [("other.example:443",), (AUTHORITY, "other.example:443")])
+@ensureDeferred
+async def test_another_host_than_the_tunnels_is_misdirected(hosts):
+    stand = Stand()
+    told = await stand.serve(Asked(hosts=hosts))
+    assert told.head.status == 421
+    assert stand.sent == []
+    assert stand.entries("outcome")[0]["denial"] == "host-mismatch"
+
+
+@pytest.mark.parametrize(
+    "target", ["/a/../things", "//things", "/a%2fb", "https://api.example/x", "*"]
+)
+@ensureDeferred
+async def test_a_path_with_two_readings_is_refused(target):
+    stand = Stand()
+    assert (await stand.serve(Asked(target=target))).head.status == 400
+    assert stand.sent == []
+
+
+@ensureDeferred
+async def test_an_unknown_operation_is_denied():
+    stand = Stand()
+    told = await stand.serve(Asked(target="/unknown"))
+    assert json.loads(told.data)["type"].endswith("operation-unknown")
+    assert stand.sent == []
+
+
+@ensureDeferred
+async def test_an_unknown_obligation_denies(nothing_unnoticed):
+    stand = Stand(verdict=permit(watermark="yes"))
+    assert (await stand.serve()).head.status == 500
+    assert stand.sent == []
+    assert nothing_unnoticed.pop()
+
+
+@ensureDeferred
+async def test_an_unknown_masking_profile_denies(nothing_unnoticed):
+    stand = Stand(verdict=permit(mask="none-such"))
+    assert (await stand.serve()).head.status == 500
+    assert stand.sent == []
+    assert nothing_unnoticed.pop()
+
+
+# --- the record comes first (invariant 4)
+
+
+@ensureDeferred
+async def test_a_changing_call_waits_for_its_decision_to_be_durable():
+    stand = Stand()
+    tunnel = await stand.tunnel()
+    stand.slow_disk = True
+    serving = Deferred.fromCoroutine(served(stand, tunnel, Asked("POST", body=b"{}")))
+    assert stand.sent == []
+    assert "credential" not in stand.log
+    stand.slow_disk = False
+    stand.waiting.pop().callback(None)
+    await serving
+    assert stand.log.index("fsync decision") < stand.log.index("credential")
+    assert stand.log.index("credential") < stand.log.index("connect") < stand.log.index("send")
+    assert stand.log[-2:] == ["fsync outcome", "release"]
+
+
+@ensureDeferred
+async def test_a_safe_call_may_leave_before_but_nothing_comes_back():
+    stand = Stand(answer=ResponseHead(200, JSON, None))
+    tunnel = await stand.tunnel()
+    stand.slow_disk = True
+    told = Told()
+    serving = Deferred.fromCoroutine(stand.gateway.serve(tunnel, Asked(), told))
+    assert len(stand.sent) == 1
+    assert told.seen == []
+    stand.waiting.pop(0).callback(None)
+    assert told.seen == ["start", "write", "write"]
+    assert not told.ended
+    stand.waiting.pop(0).callback(None)
+    await serving
+    assert told.ended
+
+
+@pytest.mark.parametrize("length", [15, 100_000])
+@ensureDeferred
+async def test_the_last_byte_of_a_counted_body_waits_for_the_outcome(length):
+    pieces = (b'{"name":', b'"Ada"} ') if length == 15 else (b"a" * 60_000, b"b" * 40_000)
+    stand = Stand(answer=ResponseHead(200, JSON, length), pieces=pieces)
+    tunnel = await stand.tunnel()
+    stand.slow_disk = True
+    told = Told()
+    serving = Deferred.fromCoroutine(stand.gateway.serve(tunnel, Asked(), told))
+    stand.waiting.pop(0).callback(None)
+    assert len(told.data) < length
+    assert not told.ended
+    stand.waiting.pop(0).callback(None)
+    await serving
+    assert told.data == b"".join(pieces)
+
+
+@pytest.mark.parametrize("status", [200, 204, 304])
+@ensureDeferred
+async def test_the_head_itself_waits_where_there_is_no_body(status):
+    stand = Stand(answer=ResponseHead(status, (), 0), pieces=())
+    tunnel = await stand.tunnel()
+    stand.slow_disk = True
+    told = Told()
+    serving = Deferred.fromCoroutine(stand.gateway.serve(tunnel, Asked("HEAD"), told))
+    stand.waiting.pop(0).callback(None)
+    assert told.seen == []
+    stand.waiting.pop(0).callback(None)
+    await serving
+    assert told.seen == ["start", "finish"]
+
+
+@ensureDeferred
+async def test_without_a_recorder_everything_is_denied(nothing_unnoticed):
+    stand = Stand()
+    stand.records.failure = OSError(28, "No space left on device")
+    told = await stand.serve(Asked("POST", body=b"{}"))
+    assert told.head.status == 502
+    assert json.loads(told.data)["type"].endswith("recorder-down")
+    assert stand.sent == []
+    told = await stand.serve()
+    assert b"Ada" not in told.data
+    stand.records.failure = None
+    stand.clock.advance(0.5)
+    assert (await stand.serve()).head.status == 200
+    del nothing_unnoticed[:]
+
+
+@ensureDeferred
+async def test_a_recorder_that_was_never_started_denies():
+    stand = Stand()
+    await stand.recorder.stop()
+    told = await stand.serve()
+    assert json.loads(told.data)["type"].endswith("recorder-down")
+    assert stand.sent == []
+
+
+# --- what the agent must not hold, and what must not leave (invariant 5)
+
+
+@ensureDeferred
+async def test_an_echo_of_the_credential_is_masked_wherever_it_stands():
+    echo = b'{"auth":"Bearer ' + SECRET + b'"}'
+    headers = (*JSON, (b"X-Echo", b"Bearer " + SECRET), (b"Set-Cookie", b"sid=1"))
+    stand = Stand(answer=ResponseHead(200, headers, len(echo)), pieces=(echo[:20], echo[20:]))
+    told = await stand.serve()
+    assert SECRET not in told.data
+    assert len(told.data) == len(echo) == told.head.length
+    assert all(SECRET not in value for _, value in told.head.headers)
+    assert b"Set-Cookie" not in dict(told.head.headers)
+    assert SECRET.decode() not in repr(stand.records.entries)
+
+
+@ensureDeferred
+async def test_what_the_agent_brought_as_credentials_stays_behind():
+    own = tuple(
+        (name, b"agents-own")
+        for name in (b"Authorization", b"Cookie", b"Proxy-Authorization", b"X-Api-Key", b"X-Other")
+    )
+    stand = Stand()
+    await stand.serve(Asked(headers=(*own, (b"Accept", b"*/*"))))
+    head, _ = stand.sent[0]
+    assert b"agents-own" not in [value for _, value in head.headers]
+    assert dict(head.headers)[b"Accept"] == b"*/*"
+
+
+@ensureDeferred
+async def test_fields_marked_secret_are_masked_and_the_length_is_right():
+    body = b'{"client_secret": "hunter2", "id": 1.10}'
+    stand = Stand(
+        answer=ResponseHead(200, (*JSON, (b"ETag", b'"abc"')), len(body)),
+        pieces=(body,),
+        secrets=frozenset({"client_secret"}),
+    )
+    told = await stand.serve()
+    assert told.data == b'{"client_secret": "***", "id": 1.10}'
+    assert told.head.length == len(told.data)
+    assert b"ETag" not in dict(told.head.headers)
+    assert stand.entries("outcome")[0]["masks"] == {"catalog": 1}
+
+
+@ensureDeferred
+async def test_a_profile_masks_by_name():
+    body = b'{"apiToken":{"value":"x"}}'
+    profile = MaskingProfile("p", (NameMasker("p", ("*token*",)),))
+    stand = Stand(
+        verdict=permit(mask="p"),
+        profiles={"p": profile},
+        answer=ResponseHead(200, JSON, len(body)),
+        pieces=(body,),
+    )
+    assert (await stand.serve()).data == b'{"apiToken":{}}'
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ((b"Content-Type", b"text/html"),),
+        (),
+        (*JSON, *JSON),
+        ((b"Content-Type", b"application/json; charset=utf-16"),),
+        (*JSON, (b"Content-Encoding", b"gzip")),
+    ],
+)
+@ensureDeferred
+async def test_what_cannot_be_looked_at_is_withheld(headers):
+    stand = Stand(answer=ResponseHead(200, headers, 15), secrets=frozenset({"name"}))
+    told = await stand.serve()
+    assert told.head.status == 502
+    assert json.loads(told.data)["type"].endswith("response-withheld")
+    assert b"Ada" not in told.data
+
+
+@ensureDeferred
+async def test_a_secret_in_a_request_body_does_not_reach_the_record():
+    stand = Stand()
+    await stand.serve(Asked("POST", body=b'{"password":"hunter2","name":"Ada"}', headers=JSON))
+    (outcome,) = [entry for entry in stand.records.entries if entry.type == "outcome"]
+    assert outcome.bodies["request"].data == b'{"password":"***","name":"Ada"}'
+    assert "hunter2" not in repr(outcome.fields)
+    assert stand.sent[0][1] == b'{"password":"hunter2","name":"Ada"}'
+
+
+# --- the body, where a rule must read it
+
+
+class ReadsBody:
+    """A rule that decides by the body."""
+
+    name = "reader"
+    version = "1"
+
+    def judge(self, operation, subject, now, body):
+        if body is None:
+            return NEEDS_BODY
+        return Verdict(Effect.PERMIT if b"ok" in body else Effect.DENY, "By its body.")
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"ok", 200), (b"bad", 403)])
+@ensureDeferred
+async def test_a_rule_that_reads_the_body_gets_it_and_the_same_bytes_leave(body, status):
+    stand = Stand(verdict=None)
+    object.__setattr__(stand.gateway._policy, "rules", (ReadsBody(),))
+    told = await stand.serve(Asked("POST", body=body))
+    assert told.head.status == status
+    assert [data for _, data in stand.sent] == ([body] if status == 200 else [])
+
+
+@ensureDeferred
+async def test_a_body_too_large_to_be_read_by_a_rule_is_refused():
+    stand = Stand(verdict=None)
+    object.__setattr__(stand.gateway._policy, "rules", (ReadsBody(),))
+    told = await stand.serve(Asked("POST", body=b"ok" * REVIEW_BODY))
+    assert told.head.status == 413
+    assert stand.sent == []
+
+
+@ensureDeferred
+async def test_a_dead_kept_connection_is_tried_again_for_safe_calls_only():
+    for method, tries in (("GET", 2), ("POST", 1), ("DELETE", 1)):
+        stand = Stand(fail={"send": UpstreamUnreachable("dead")})
+        await stand.serve(Asked(method))
+        assert stand.log.count("send") == tries
+
+
+@ensureDeferred
+async def test_the_same_subject_and_name_are_the_same_session():
+    stand = Stand()
+    sessions = set()
+    for name in ("run-1", "run-1", "run-2"):
+        tunnel = await stand.gateway.admit(Knock(AUTHORITY, "t", name))
+        assert isinstance(tunnel, Tunnel)
+        sessions.add(tunnel.session)
+    assert len(sessions) == 2
+
+
+def test_obligations_are_told_apart_by_name():
+    assert permit(mask="a").obligations == (Obligation("mask", "a"),)

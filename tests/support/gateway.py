@@ -1,0 +1,142 @@
+"""The real thing: ``jitgate run`` in a process of its own, configured by a test."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import orjson
+
+START = 20.0
+"""Seconds a gateway has to start on a busy machine."""
+
+
+class GatewayProcess:
+    """A gateway that serves ``settings`` (jitgate.yaml as a mapping) from ``folder``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, object],
+        command: tuple[str, ...] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.config = folder / "jitgate.yaml"
+        self.config.write_bytes(orjson.dumps(settings))  # JSON is YAML
+        self.output: list[str] = []
+        self.process = subprocess.Popen(
+            [*command, sys.executable, "-m", "jitgate", "run", "--config", str(self.config)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+        threading.Thread(target=self._listen, daemon=True).start()
+        self.ports = self._ports()
+
+    @property
+    def proxy(self) -> tuple[str, int]:
+        return "127.0.0.1", self.ports["proxy"]
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / "state" / "ca.pem"
+
+    @property
+    def recordings(self) -> Path:
+        return self.folder / "state" / "recordings"
+
+    def entries(self, kind: str) -> list[dict[str, Any]]:
+        """Every entry of a type that is in the files now."""
+        lines = [
+            orjson.loads(line)
+            for file in sorted(self.recordings.glob("logs/*/*.jsonl"))
+            for line in file.read_bytes().splitlines()
+        ]
+        return [line for line in lines if line["type"] == kind]
+
+    def stop(self) -> int:
+        """End it as an operator would; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def __enter__(self) -> GatewayProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.stop()
+        finally:
+            self.process.kill()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        self.output.extend(iter(self.process.stdout.readline, ""))
+
+    def _ports(self) -> dict[str, int]:
+        deadline = time.monotonic() + START
+        while time.monotonic() < deadline and self.process.poll() is None:
+            found = [line for line in self.output if " serves: " in line]
+            if found:
+                named = re.findall(r"(proxy|admin) on \S+?:(\d+)", found[0])
+                return {name: int(port) for name, port in named}
+            time.sleep(0.02)
+        self.process.kill()
+        raise RuntimeError("the gateway did not start:\n" + "".join(self.output))
+
+
+def settings(
+    folder: Path, jwks: Path, targets: list[dict[str, Any]], **more: object
+) -> dict[str, Any]:
+    """A configuration with everything permitted to it-agents but what a test denies itself."""
+    policy = folder / "policy.yaml"
+    if not policy.exists():
+        rule = {"name": "all", "reason": "A test.", "match": {"groups": ["it-agents"]}}
+        policy.write_bytes(orjson.dumps([rule | {"effect": "permit"}]))
+    return {
+        "state": "./state",
+        "listen": {"proxy": "127.0.0.1:0", "admin": "127.0.0.1:0"},
+        "identity": {
+            "issuers": [
+                {
+                    "name": "tests",
+                    "type": "oidc",
+                    "issuer": "https://idp.example",
+                    "audience": "jitgate",
+                    "jwks": str(jwks),
+                }
+            ]
+        },
+        "targets": targets,
+        "policy": [str(policy)],
+        **more,
+    }
+
+
+def target(port: int, trust: Path, **more: object) -> dict[str, Any]:
+    """A target without a catalog or a credential, at a port of the loopback address."""
+    return {
+        "name": "things",
+        "hosts": ["api.example"],
+        "catalog": "none",
+        "credential": {"type": "none"},
+        "dial": f"127.0.0.1:{port}",
+        "trust": str(trust),
+        **more,
+    }

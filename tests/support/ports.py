@@ -1,0 +1,279 @@
+"""Providers of the gateway's ports for tests of the flow: each does as little as its port allows.
+
+They can be told to fail at a point, so that a table can make every stage of the story fail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from jitgate.core.operation import PathCatalog
+from jitgate.core.policy import Policy, version_of
+from jitgate.core.profiles import MaskingProfile
+from jitgate.flow.gateway import DUTIES, Gateway, Knock, Target, Tunnel
+from jitgate.flow.recorder import Recorder
+from jitgate.interfaces import (
+    ICatalog,
+    ICredentialSource,
+    IIdentityVerifier,
+    IRequest,
+    IResponse,
+    IRule,
+    IUpstream,
+    IUpstreamConnection,
+)
+from jitgate.proxy.refusals import rendered
+from jitgate.stores.memory import MemoryRecords
+from jitgate.values import (
+    Credential,
+    Denial,
+    Effect,
+    Headers,
+    Obligation,
+    Operation,
+    Refusal,
+    RequestHead,
+    ResponseHead,
+    Subject,
+    Verdict,
+)
+
+AUTHORITY = "api.example:443"
+SECRET = b"upstream-credential-0001"
+JSON: Headers = ((b"Content-Type", b"application/json"),)
+
+
+def agent(**changes: object) -> Subject:
+    """An agent whose token is good for the next 1,000 seconds of a test's clock."""
+    facts: dict[str, object] = {
+        "issuer": "https://idp.example",
+        "id": "bot-7",
+        "groups": frozenset({"it-agents"}),
+        "expires_at": 1000.0,
+    }
+    return Subject(**(facts | changes))  # type: ignore[arg-type]
+
+
+@implementer(IRequest)
+class Asked:
+    """A request as an agent would send it."""
+
+    def __init__(
+        self,
+        method: str = "GET",
+        target: str = "/things",
+        body: bytes = b"",
+        headers: Headers = (),
+        hosts: tuple[str, ...] = (AUTHORITY,),
+    ) -> None:
+        self.head = RequestHead(method, target, headers, len(body))
+        self.hosts = hosts
+        self.fault = None
+        self.body = body
+
+    async def read(self) -> bytes:
+        data, self.body = self.body, b""
+        return data
+
+
+@implementer(IResponse)
+class Told:
+    """What the agent got, and when what it got was whole."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self.head: ResponseHead | None = None
+        self.data = b""
+        self.trailers: Headers = ()
+        self.ended = False
+        self.truncated = False
+        self.seen: list[str] = []
+
+    def render(self, refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
+        return rendered(refusal, exchange, manner)
+
+    async def start(self, head: ResponseHead) -> None:
+        self.started, self.head = True, head
+        self.seen.append("start")
+
+    async def write(self, data: bytes) -> None:
+        self.data += data
+        self.seen.append("write")
+
+    async def finish(self, trailers: Headers = ()) -> None:
+        self.ended, self.trailers = True, trailers
+        self.seen.append("finish")
+
+    def truncate(self) -> None:
+        self.truncated = True
+
+
+@dataclass
+class Stand:
+    """A gateway over ports that can be made to fail: ``fail[stage]`` is what that stage raises."""
+
+    answer: ResponseHead = field(default_factory=lambda: ResponseHead(200, JSON, 15))
+    pieces: tuple[bytes, ...] = (b'{"name":', b'"Ada"} ')
+    verdict: Verdict = field(default_factory=lambda: Verdict(Effect.PERMIT, "They may."))
+    subject: Subject | Refusal = field(default_factory=agent)
+    profiles: dict[str, MaskingProfile] = field(default_factory=dict)
+    secrets: frozenset[str] = frozenset()
+    fail: dict[str, Exception] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.clock = Clock()
+        self.records = MemoryRecords()
+        self.log: list[str] = []
+        self.sent: list[tuple[RequestHead, bytes]] = []
+        self.waiting: list[Deferred[None]] = []
+        self.slow_disk = False
+        self.recorder = Recorder(self.records, clock=self.clock, in_thread=self._in_thread)
+        rules = (_Rule(self),)
+        self.gateway = Gateway(
+            targets={
+                AUTHORITY: Target(
+                    name="things",
+                    manner="problem",
+                    catalog=_Catalog(self),
+                    credentials=_Credentials(self),
+                    upstream=_Upstream(self),
+                )
+            },
+            identity=_Identity(self),
+            policy=Policy(rules, version_of(rules), DUTIES),
+            profiles=self.profiles,
+            recorder=self.recorder,
+            clock=self.clock,
+            new_id=lambda: "x-1",
+            site_key=b"k" * 32,
+        )
+        self.starting = Deferred.fromCoroutine(self.recorder.start())
+
+    async def _in_thread(self, work, *args):  # type: ignore[no-untyped-def]
+        if self.slow_disk and args:
+            gate: Deferred[None] = Deferred()
+            self.waiting.append(gate)
+            await gate
+        if args:
+            self.log.append(f"fsync {' '.join(entry.type for entry in args[0])}")
+        return work(*args)
+
+    def reach(self, stage: str) -> None:
+        """Note that a stage was reached, and fail there if that is wanted."""
+        self.log.append(stage)
+        if stage in self.fail:
+            raise self.fail[stage]
+
+    async def tunnel(self, token: str | None = "t") -> Tunnel | Refusal:
+        """Knock with a token."""
+        return await self.gateway.admit(Knock(AUTHORITY, token))
+
+    async def serve(self, request: Asked | None = None) -> Told:
+        """One exchange, from CONNECT to its end."""
+        told = Told()
+        tunnel = await self.tunnel()
+        assert isinstance(tunnel, Tunnel)
+        await self.gateway.serve(tunnel, request or Asked(), told)
+        return told
+
+    def entries(self, kind: str) -> list[dict[str, object]]:
+        """The fields of every durable entry of a type."""
+        return [dict(entry.fields) for entry in self.records.entries if entry.type == kind]
+
+
+class _Port:
+    def __init__(self, stand: Stand) -> None:
+        self.stand = stand
+
+
+@implementer(IIdentityVerifier)
+class _Identity(_Port):
+    async def verify(self, token: str) -> Subject | Refusal:
+        self.stand.reach("identity")
+        return self.stand.subject
+
+
+@implementer(ICatalog)
+class _Catalog(_Port):
+    def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
+        self.stand.reach("catalog")
+        if path == "/unknown":
+            return None
+        plain = PathCatalog("things").operation(authority, method, path, query)
+        assert plain is not None
+        return Operation(
+            plain.target,
+            plain.action,
+            plain.resource,
+            method,
+            authority,
+            path,
+            query,
+            secrets=self.stand.secrets,
+        )
+
+
+@implementer(IRule)
+class _Rule(_Port):
+    name = "the-rule"
+    version = "1"
+
+    def judge(
+        self, operation: Operation, subject: Subject, now: float, body: bytes | None
+    ) -> Verdict | None:
+        self.stand.reach("rule")
+        return self.stand.verdict
+
+
+@implementer(ICredentialSource)
+class _Credentials(_Port):
+    async def issue(self, operation: Operation) -> Credential:
+        self.stand.reach("credential")
+        return Credential(((b"Authorization", b"Bearer " + SECRET),), (SECRET,), {"kind": "test"})
+
+
+@implementer(IUpstream)
+class _Upstream(_Port):
+    async def connect(self, *, fresh: bool) -> _Connection:
+        self.stand.reach("connect")
+        return _Connection(self.stand, fresh)
+
+    async def stop(self) -> None: ...
+
+
+@implementer(IUpstreamConnection)
+class _Connection(_Port):
+    def __init__(self, stand: Stand, fresh: bool) -> None:
+        super().__init__(stand)
+        self.fresh = fresh
+        self._left = list(stand.pieces)
+
+    async def send(self, head: RequestHead, body: IRequest) -> ResponseHead:
+        data = b""
+        while piece := await body.read():
+            data += piece
+        self.stand.sent.append((head, data))
+        self.stand.reach("send")
+        return self.stand.answer
+
+    async def read(self) -> bytes:
+        self.stand.reach("read" if len(self._left) == len(self.stand.pieces) else "read more")
+        return self._left.pop(0) if self._left else b""
+
+    def trailers(self) -> Headers:
+        return ()
+
+    def release(self) -> None:
+        self.stand.log.append("release")
+
+
+def permit(**duties: object) -> Verdict:
+    """A verdict that permits, with obligations."""
+    return Verdict(Effect.PERMIT, "They may.", tuple(Obligation(*each) for each in duties.items()))
+
+
+REFUSED = Refusal(Denial.TOKEN_REFUSED, "The token has expired.")

@@ -1,0 +1,216 @@
+"""Both ends of the wire, by hand: an agent that writes bytes, an origin that answers with bytes.
+
+They use the standard library's sockets and TLS alone, so that no HTTP library of any kind smooths
+over what the gateway does.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from support.counterparts import Leaf
+
+PATIENCE = 15.0
+"""Seconds after which a silent peer fails a test instead of hanging it."""
+
+
+@dataclass
+class Reply:
+    """A response as read by the standard library's client."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The first field of that name."""
+        return next((v for k, v in self.headers if k.lower() == name.lower()), None)
+
+
+class Tunnel:
+    """An agent's tunnel: CONNECT by hand, then TLS that trusts the gateway's CA alone."""
+
+    def __init__(
+        self,
+        proxy: tuple[str, int],
+        ca: Path,
+        token: str | None,
+        authority: str = "api.example:443",
+        sni: str | None = "api.example",
+        name: str = "run",
+    ) -> None:
+        self.raw = socket.create_connection(proxy, PATIENCE)
+        self.raw.settimeout(PATIENCE)
+        lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
+        if token is not None:
+            basic = base64.b64encode(f"{name}:{token}".encode()).decode()
+            lines.append(f"Proxy-Authorization: Basic {basic}")
+        self.raw.sendall("\r\n".join([*lines, "", ""]).encode())
+        self.answer = self._head()
+        self.tls: ssl.SSLSocket | None = None
+        if self.answer.startswith(b"HTTP/1.1 200"):
+            context = ssl.create_default_context(cafile=str(ca))
+            context.check_hostname = sni is not None
+            self.tls = context.wrap_socket(self.raw, server_hostname=sni)
+
+    @property
+    def status(self) -> int:
+        """What CONNECT was answered with."""
+        return int(self.answer.split(b" ", 2)[1])
+
+    def send(self, data: bytes) -> None:
+        """Write bytes as they are."""
+        assert self.tls is not None
+        self.tls.sendall(data)
+
+    def reply(self, method: str = "GET") -> Reply:
+        """Read one response."""
+        assert self.tls is not None
+        response = http.client.HTTPResponse(self.tls, method=method)
+        response.begin()
+        return Reply(response.status, response.getheaders(), response.read())
+
+    def ask(self, method: str, path: str, body: bytes = b"", headers: str = "") -> Reply:
+        """Send a plain request and read its response."""
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        head = f"{method} {path} HTTP/1.1\r\nHost: api.example\r\n{headers}{length}\r\n"
+        self.send(head.encode() + body)
+        return self.reply(method)
+
+    def close(self) -> None:
+        """Hang up."""
+        (self.tls or self.raw).close()
+
+    def __enter__(self) -> Tunnel:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _head(self) -> bytes:
+        data = b""
+        while b"\r\n\r\n" not in data and (more := self.raw.recv(1)):
+            data += more
+        return data
+
+
+@dataclass
+class Received:
+    """A request as an origin got it, its head verbatim."""
+
+    head: bytes
+    body: bytes
+
+    @property
+    def line(self) -> str:
+        return self.head.split(b"\r\n", 1)[0].decode()
+
+    def header(self, name: str) -> str | None:
+        """The value of the first field of that name."""
+        for each in self.head.decode("latin-1").split("\r\n")[1:]:
+            key, _, value = each.partition(":")
+            if key.lower() == name.lower():
+                return value.strip()
+        return None
+
+
+Handler = Callable[[Received, ssl.SSLSocket], bool | None]
+"""Answers a request on the socket; True to keep the connection."""
+
+
+@dataclass
+class Origin:
+    """A TLS server on the loopback address that keeps what it got and answers as told."""
+
+    leaf: Leaf
+    handler: Handler
+    received: list[Received] = field(default_factory=list)
+    connections: int = 0
+
+    def __enter__(self) -> Origin:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(self.leaf.cert, self.leaf.key)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._socket.close()
+        for each in self._open:
+            each.close()
+
+    @property
+    def port(self) -> int:
+        return int(self._socket.getsockname()[1])
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                raw, _ = self._socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(raw,), daemon=True).start()
+
+    def _serve(self, raw: socket.socket) -> None:
+        raw.settimeout(PATIENCE)
+        try:
+            with self._context.wrap_socket(raw, server_side=True) as tls:
+                self._open.append(tls)
+                stream = tls.makefile("rb")
+                while (request := _request(stream)) is not None:
+                    self.received.append(request)
+                    if not self.handler(request, tls):
+                        return
+        except (OSError, ValueError):
+            return
+
+
+def _request(stream: io.BufferedIOBase) -> Received | None:
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        line = stream.readline()
+        if not line:
+            return None
+        head += line
+    request = Received(head, b"")
+    if request.header("Transfer-Encoding"):
+        while size := int(stream.readline().split(b";")[0], 16):
+            request.body += stream.read(size)
+            stream.readline()
+        while stream.readline().strip():
+            pass
+    elif length := request.header("Content-Length"):
+        request.body = stream.read(int(length))
+    return request
+
+
+def answering(body: bytes, kind: str = "application/json", status: int = 200) -> Handler:
+    """A handler that answers every request with the same body."""
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+
+    def handle(request: Received, tls: ssl.SSLSocket) -> bool:
+        tls.sendall(head.encode() + (b"" if request.line.startswith("HEAD") else body))
+        return True
+
+    return handle
