@@ -11,6 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ParamSpec, TypedDict, TypeVar, cast
@@ -310,7 +311,7 @@ class _Assembly:
             private_key=read_secret(credential.private_key),
             http=HTTPClient(agent),
             clock=self._reactor,
-            new_id=lambda: secrets.token_urlsafe(16),
+            new_id=partial(secrets.token_urlsafe, 16),
             keyed=_keyed(site_key, b"jitgate credential\0"),
         )
 

@@ -32,8 +32,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _demo(options: argparse.Namespace) -> int:
     if options.state is None and options.once:
-        with tempfile.TemporaryDirectory(prefix="jitgate-demo-") as folder:
-            return _run(Path(folder), once=True)
+        with tempfile.TemporaryDirectory(prefix="jitgate-demo-") as temporary:
+            return _run(Path(temporary), once=True)
     folder: Path = options.state or Path(tempfile.mkdtemp(prefix="jitgate-demo-"))
     try:
         folder.mkdir(parents=True, exist_ok=True)

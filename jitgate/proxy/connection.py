@@ -123,7 +123,7 @@ class AgentConnection(Protocol):
     def end(self) -> None:
         """Take no more requests; close when the one at hand has been answered."""
         self._last = True
-        if self._request is None:
+        if self._request is None and not self.closed.called:
             self._within(CLOSING, self.abort)
             self.transport.unregisterProducer()
             self.transport.loseConnection()
@@ -131,7 +131,8 @@ class AgentConnection(Protocol):
     def abort(self) -> None:
         """Close without the orderly end that would make a cut body look whole."""
         self._last = True
-        self.transport.abortConnection()
+        if not self.closed.called:
+            self.transport.abortConnection()
 
     def _within(self, seconds: float | None, act: Callable[[], None] | None = None) -> None:
         """Replace the one deadline of this connection."""
@@ -231,7 +232,8 @@ class AgentConnection(Protocol):
 
     def wanted(self) -> None:
         """The exchange at hand asks for more of its body."""
-        self.transport.resumeProducing()
+        if not self.closed.called:
+            self.transport.resumeProducing()
 
     def write(self, data: bytes) -> None:
         """Send bytes to the agent."""

@@ -125,6 +125,7 @@ class UpstreamConnection(Protocol):
         self._end: End | None = None
         self._fault: JitgateError | None = None
         self._alive = False
+        self._lost = False
         self.fresh = True
         self.trusted: Deferred[None] = Deferred()
 
@@ -150,7 +151,7 @@ class UpstreamConnection(Protocol):
             self.transport.pauseProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._alive = False
+        self._alive, self._lost = False, True
         self._within(None)
         self._gone(self)
         if not self.trusted.called:
@@ -226,9 +227,10 @@ class UpstreamConnection(Protocol):
         self.abort()
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """End the connection at once, unless it has ended."""
         self._alive = False
-        self.transport.abortConnection()
+        if not self._lost:
+            self.transport.abortConnection()
 
     # --- inside
 

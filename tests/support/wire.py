@@ -60,7 +60,9 @@ class Tunnel:
         if self.answer.startswith(b"HTTP/1.1 200"):
             context = ssl.create_default_context(cafile=str(ca))
             context.check_hostname = sni is not None
-            self.tls = context.wrap_socket(self.raw, server_hostname=sni)
+            self.tls = context.wrap_socket(
+                self.raw, server_hostname=sni, suppress_ragged_eofs=False
+            )
 
     @property
     def status(self) -> int:
