@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -39,9 +40,11 @@ class GatewayProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
             env={**os.environ, **(env or {})},
         )
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         self.ports = self._ports()
 
     @property
@@ -68,7 +71,7 @@ class GatewayProcess:
     def stop(self) -> int:
         """End it as an operator would; its exit status."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self._signal(signal.SIGTERM)
         return self.process.wait(30)
 
     def __enter__(self) -> GatewayProcess:
@@ -83,11 +86,19 @@ class GatewayProcess:
         try:
             self.stop()
         finally:
-            self.process.kill()
+            self._signal(signal.SIGKILL)
+            self._listener.join(10)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Signal the gateway and what it was started under, a tracer say."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        self.output.extend(iter(self.process.stdout.readline, ""))
+        with self.process.stdout as lines:
+            for line in lines:
+                self.output.append(line)
 
     def _ports(self) -> dict[str, int]:
         deadline = time.monotonic() + START
@@ -97,7 +108,7 @@ class GatewayProcess:
                 named = re.findall(r"(proxy|admin) on \S+?:(\d+)", found[0])
                 return {name: int(port) for name, port in named}
             time.sleep(0.02)
-        self.process.kill()
+        self._signal(signal.SIGKILL)
         raise RuntimeError("the gateway did not start:\n" + "".join(self.output))
 
 

@@ -1,0 +1,124 @@
+"""The gateway between counterparts that nobody here wrote: npm's emulate and oidc-provider."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import pytest
+from support.counterparts import Agent, Issuer, Org
+from support.gateway import GatewayProcess
+
+
+@dataclass
+class Estate:
+    """An Okta org, an issuer of agents' tokens, and the gateway before the one for the other."""
+
+    org: Org
+    issuer: Issuer
+    gateway: GatewayProcess
+    folder: Path
+
+    def environment(self, agent: str = "it-agent") -> Mapping[str, str]:
+        """All that an agent is given: two environment variables."""
+        host, port = self.gateway.proxy
+        token = self.issuer.token(agent)
+        return {
+            "HTTPS_PROXY": f"http://sdk-run:{token}@{host}:{port}",
+            "SSL_CERT_FILE": str(self.gateway.ca),
+        }
+
+    def python(self, script: str, agent: str = "it-agent") -> dict[str, object]:
+        """Run a script as the agent, in a process of its own; what it prints is JSON."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**kept, **self.environment(agent), "PYTHONWARNINGS": "ignore"},
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        shown = orjson.loads(done.stdout.splitlines()[-1])
+        assert isinstance(shown, dict)
+        return shown
+
+
+@contextmanager
+def estate_in(folder: Path, algorithm: str) -> Iterator[Estate]:
+    """Everything, running, with keys for one signature algorithm."""
+    agents = [Agent("it-agent", ("it-agents",)), Agent("stranger", ("marketing",))]
+    with (
+        Org.start(folder, algorithm=algorithm) as org,
+        Issuer.start(folder, agents, algorithm=algorithm) as issuer,
+        GatewayProcess(folder, _settings(folder, org, issuer)) as gateway,
+    ):
+        yield Estate(org, issuer, gateway, folder)
+
+
+@pytest.fixture(scope="session")
+def estate(tmp_path_factory):
+    with estate_in(tmp_path_factory.mktemp("estate"), "RS256") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def elliptic_estate(tmp_path_factory):
+    with estate_in(tmp_path_factory.mktemp("elliptic"), "ES256") as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def from_the_seed(estate):
+    """Every test begins with the org as it was seeded, and an empty journal."""
+    estate.org.reset()
+    estate.org.clear()
+
+
+def _settings(folder: Path, org: Org, issuer: Issuer) -> dict[str, object]:
+    etc = Path(__file__).parents[2] / "etc"
+    plugins = Path(__file__).parents[2] / "plugins"
+    return {
+        "state": str(folder / "state"),
+        "listen": {"proxy": "127.0.0.1:0", "admin": "127.0.0.1:0"},
+        "identity": {
+            "issuers": [
+                {
+                    "name": "agents",
+                    "type": "oidc",
+                    "issuer": issuer.url,
+                    "audience": "jitgate",
+                    "trust": str(issuer.ca),
+                }
+            ]
+        },
+        "targets": [
+            {
+                "name": "okta",
+                "hosts": [org.host],
+                "catalog": "okta",
+                "dial": f"127.0.0.1:{org.port}",
+                "trust": str(org.ca),
+                "credential": {
+                    "type": "okta",
+                    "org": f"https://{org.host}",
+                    "client_id": org.client_id,
+                    "key_id": org.kid,
+                    "private_key": f"file:{org.private_key}",
+                },
+            }
+        ],
+        "policy": [str(etc / "policy" / "*.yaml")],
+        "masking": [str(etc / "masking" / "*.yaml")],
+        "plugins": [
+            {"file": str(plugins / "no_admin_grants.py")},
+            {"file": str(plugins / "employee_numbers.py")},
+        ],
+    }
