@@ -17,27 +17,51 @@ CI = os.environ.get("CI") == "true"
 """In CI what a test needs is required; elsewhere its absence is counted, with the reason."""
 
 
+class Noticed:
+    """What was logged or lost since the last look. A test takes out what it meant to happen."""
+
+    def __init__(self) -> None:
+        self.logged = []
+        self.lost = []
+
+    def log(self, event) -> None:
+        """Twisted's log: failures, and whatever is critical."""
+        if event.get("log_failure") is not None or event.get("log_level") is LogLevel.critical:
+            self.logged.append(event)
+
+    def told(self) -> list[str]:
+        """Everything noticed, as text; then it is forgotten."""
+        told = [str(event.get("log_failure") or event.get("log_format")) for event in self.logged]
+        told += [f"{each.object!r}: {each.exc_value!r}" for each in self.lost]
+        self.logged.clear()
+        self.lost.clear()
+        return told
+
+
+@pytest.fixture(scope="module")
+def noticed():
+    """Watch for the length of a module; whoever was lost in a cycle is found at its end."""
+    watch = Noticed()
+    hook, sys.unraisablehook = sys.unraisablehook, watch.lost.append
+    globalLogPublisher.addObserver(watch.log)
+    yield watch
+    gc.collect()
+    globalLogPublisher.removeObserver(watch.log)
+    sys.unraisablehook = hook
+    told = watch.told()
+    assert not told, "\n".join(told)
+
+
 @pytest.fixture(autouse=True)
-def nothing_unnoticed(request):
+def nothing_unnoticed(noticed):
     """Fail a test in which a failure was logged, a Deferred's error lost, a coroutine not awaited.
 
-    A test that means to have a failure logged takes it out of the fixture's list itself.
+    The youngest objects are collected after each test; all of them after each module, because
+    that takes longer than most tests.
     """
-    logged = []
-
-    def observe(event):
-        if event.get("log_level") in {LogLevel.critical} or event.get("log_failure") is not None:
-            logged.append(event)
-
-    unraisable = []
-    hook, sys.unraisablehook = sys.unraisablehook, unraisable.append
-    globalLogPublisher.addObserver(observe)
-    yield logged
-    gc.collect()
-    globalLogPublisher.removeObserver(observe)
-    sys.unraisablehook = hook
-    told = [str(event.get("log_failure") or event.get("log_format")) for event in logged]
-    told += [f"{each.object!r}: {each.exc_value!r}" for each in unraisable]
+    yield noticed.logged
+    gc.collect(1)
+    told = noticed.told()
     assert not told, "\n".join(told)
 
 

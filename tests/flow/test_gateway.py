@@ -409,11 +409,12 @@ async def test_a_rule_that_reads_the_body_gets_it_and_the_same_bytes_leave(body,
     assert [data for _, data in stand.sent] == ([body] if status == 200 else [])
 
 
+@pytest.mark.parametrize("announced", [True, False])
 @ensureDeferred
-async def test_a_body_too_large_to_be_read_by_a_rule_is_refused():
+async def test_a_body_too_large_to_be_read_by_a_rule_is_refused(announced):
     stand = Stand(verdict=None)
     object.__setattr__(stand.gateway._policy, "rules", (ReadsBody(),))
-    told = await stand.serve(Asked("POST", body=b"ok" * REVIEW_BODY))
+    told = await stand.serve(Asked("POST", body=b"ok" * REVIEW_BODY, announced=announced))
     assert told.head.status == 413
     assert stand.sent == []
 

@@ -69,8 +69,10 @@ class Asked:
         body: bytes = b"",
         headers: Headers = (),
         hosts: tuple[str, ...] = (AUTHORITY,),
+        *,
+        announced: bool = True,
     ) -> None:
-        self.head = RequestHead(method, target, headers, len(body))
+        self.head = RequestHead(method, target, headers, len(body) if announced else None)
         self.hosts = hosts
         self.fault = None
         self.body = body

@@ -142,6 +142,8 @@ class Origin:
     handler: Handler
     received: list[Received] = field(default_factory=list)
     connections: int = 0
+    take_body: Callable[[io.BufferedIOBase, int], bytes] = lambda stream, size: stream.read(size)
+    """Reads a body whose length was announced."""
 
     def __enter__(self) -> Origin:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -180,31 +182,30 @@ class Origin:
             with self._context.wrap_socket(raw, server_side=True) as tls:
                 self._open.append(tls)
                 stream = tls.makefile("rb")
-                while (request := _request(stream)) is not None:
+                while (request := self._request(stream)) is not None:
                     self.received.append(request)
                     if not self.handler(request, tls):
                         return
         except (OSError, ValueError):
             return
 
-
-def _request(stream: io.BufferedIOBase) -> Received | None:
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        line = stream.readline()
-        if not line:
-            return None
-        head += line
-    request = Received(head, b"")
-    if request.header("Transfer-Encoding"):
-        while size := int(stream.readline().split(b";")[0], 16):
-            request.body += stream.read(size)
-            stream.readline()
-        while stream.readline().strip():
-            pass
-    elif length := request.header("Content-Length"):
-        request.body = stream.read(int(length))
-    return request
+    def _request(self, stream: io.BufferedIOBase) -> Received | None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = stream.readline()
+            if not line:
+                return None
+            head += line
+        request = Received(head, b"")
+        if request.header("Transfer-Encoding"):
+            while size := int(stream.readline().split(b";")[0], 16):
+                request.body += stream.read(size)
+                stream.readline()
+            while stream.readline().strip():
+                pass
+        elif length := request.header("Content-Length"):
+            request.body = self.take_body(stream, int(length))
+        return request
 
 
 def answering(body: bytes, kind: str = "application/json", status: int = 200) -> Handler:
