@@ -44,7 +44,7 @@ NEVER = frozenset({b"authorization", b"cookie", b"host", b"content-length", b"tr
 GATEWAY_ADDS: Headers = ((b"Accept-Encoding", b"identity"),)
 """What the gateway adds to every request, beside Host, framing and the credential."""
 
-_CONDITIONAL = frozenset({b"if-none-match"})
+_CUTTING = frozenset({b"if-none-match", b"range", b"if-range"})
 _NOT_FOR_AGENTS = frozenset({b"set-cookie", b"set-cookie2", b"alt-svc", b"content-length"})
 _OF_THE_WHOLE_BODY = frozenset(
     {b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"}
@@ -61,12 +61,13 @@ def upstream_head(
 ) -> RequestHead:
     """The head that goes to the target. ``declared`` are the target's own fields, in lower case.
 
-    ``masked`` says that the response may hold what is masked: then no condition may cut it.
+    ``masked`` says that the response may hold what is masked: then no condition may withhold it,
+    and no range may cut a value off from the name that it is masked by.
     """
     added = (*GATEWAY_ADDS, *credential.headers)
     forward = (COUNTING | INERT | declared) - NEVER - {name.lower() for name, _ in added}
     if masked:
-        forward -= _CONDITIONAL
+        forward -= _CUTTING
     kept = tuple(
         (name, value) for name, value in end_to_end(asked.headers) if name.lower() in forward
     )
@@ -83,14 +84,14 @@ def upstream_head(
 def agent_head(
     answer: ResponseHead, *, length: int | None, rewritten: bool, hide: Callable[[bytes], bytes]
 ) -> ResponseHead:
-    """The head that the agent gets. ``hide`` masks literals in a field's value.
+    """The head that the agent gets. ``hide`` masks literals in a field.
 
     ``rewritten`` says that the body may differ from the target's: fields about it would be wrong,
     or would let a masked value be guessed.
     """
     drop = _NOT_FOR_AGENTS | (_OF_THE_WHOLE_BODY if rewritten else frozenset())
     fields = tuple(
-        (name, hide(value))
+        (hide(name), hide(value))
         for name, value in end_to_end(answer.headers)
         if name.lower() not in drop
     )
@@ -101,5 +102,7 @@ def agent_trailers(trailers: Headers, hide: Callable[[bytes], bytes]) -> Headers
     """The trailers that the agent gets: none that frames, routes or vouches for the body."""
     drop = _NOT_FOR_AGENTS | _OF_THE_WHOLE_BODY
     return tuple(
-        (name, hide(value)) for name, value in end_to_end(trailers) if name.lower() not in drop
+        (hide(name), hide(value))
+        for name, value in end_to_end(trailers)
+        if name.lower() not in drop
     )

@@ -76,7 +76,8 @@ def _judged(
 ) -> Verdict | NeedsBody | None:
     try:
         answer = rule.judge(operation, subject, now, body)
-    except Exception as error:
+        hash(answer)  # what can still change is no verdict
+    except (Exception, SystemExit) as error:
         raise RuleFault(f"Rule {rule.name} raised {type(error).__name__}.") from error
     if answer is None or _is_verdict(answer) or (answer is NEEDS_BODY and body is None):
         return answer  # type: ignore[return-value]
@@ -87,6 +88,8 @@ def _is_verdict(answer: object) -> bool:
     return (
         isinstance(answer, Verdict)
         and isinstance(answer.effect, Effect)
+        and isinstance(answer.reason, str)
+        and isinstance(answer.obligations, tuple)
         and all(isinstance(duty, Obligation) for duty in answer.obligations)
     )
 

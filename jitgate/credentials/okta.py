@@ -133,9 +133,9 @@ def _token_url(org: str) -> str:
     """The org's own authorization server's token endpoint."""
     parts = urlsplit(org)
     if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
-        raise ValueError(f"{org!r} is not the https URL of an org")
+        raise ValueError("an org is given by its https URL")
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError(f"{org!r} holds more than the host of an org")
+        raise ValueError("an org's URL holds a host and nothing more")
     return f"https://{parts.netloc}/oauth2/v1/token"
 
 

@@ -17,7 +17,8 @@ _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\x21-\x7e](?:[\x20\x09\x21-\x7e]*[\x21-\x7e])?")
 """A field value (RFC 9110, section 5.5), narrowed to ASCII: the rest is read in different ways."""
 
-_SCHEME = re.compile(rb"(Bearer|Basic|SSWS)[ \t]+(.+)", re.IGNORECASE)
+_SCHEME = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+(.+)")
+"""Scheme and credentials (RFC 9110, section 11.4): Bearer, Basic, SSWS, token."""
 
 
 @implementer(ICredentialSource)
@@ -43,18 +44,22 @@ class StaticHeader:
 
 
 def _literals(value: bytes) -> tuple[bytes, ...]:
-    """Every form in which the target could echo the secret: the value, what follows a known
-    scheme, and the name with password and the password alone that Basic encodes (RFC 7617)."""
+    """Every form in which the target could echo the secret.
+
+    They are the value, what follows the scheme in it, and for Basic (RFC 7617) the decoded name
+    with its password, and the password alone.
+    """
     scheme = _SCHEME.fullmatch(value)
     if scheme is None:
         return (value,)
-    pair = _basic_pair(scheme[2]) if scheme[1].lower() == b"basic" else b""
+    pair = _decoded(scheme[2]) if scheme[1].lower() == b"basic" else b""
     password = pair.partition(b":")[2]
     return tuple(literal for literal in (value, scheme[2], pair, password) if literal)
 
 
-def _basic_pair(encoded: bytes) -> bytes:
+def _decoded(text: bytes) -> bytes:
+    """The bytes that ``text`` encodes in base64, with its padding or without; b"" if none."""
     try:
-        return base64.b64decode(encoded, validate=True)
+        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except binascii.Error:
         return b""

@@ -53,6 +53,9 @@ HANDSHAKE = 15.0
 CLOSING = 10.0
 """Seconds that a peer has to take the last bytes, or to stop sending, before it is cut off."""
 
+STALLED = 120.0
+"""Seconds that an agent may take nothing of a response that is ready for it."""
+
 DRAIN = 256 * 1024
 """Bytes of a body that are thrown away so that its sender gets to read why; then it is cut off."""
 
@@ -109,10 +112,12 @@ class AgentConnection(Protocol):
 
     def pauseProducing(self) -> None:
         if self._response is not None:
+            self._within(STALLED, self.abort)
             self._response.pause()
 
     def resumeProducing(self) -> None:
         if self._response is not None:
+            self._within(None)
             self._response.resume()
 
     def stopProducing(self) -> None:

@@ -1,0 +1,79 @@
+"""Hides given byte strings, in content of any kind, by stars of the same length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+
+class LiteralMasker:
+    """Replaces every occurrence of every literal by as many ``*``: lengths stay as they were.
+
+    Occurrences that overlap are all hidden. Of what was fed, only a tail that could begin a
+    literal is held back. A literal in another spelling (base64, percent-encoded, escaped) is
+    another literal: whoever knows of it passes it too. Raises `ValueError` for an empty literal.
+    """
+
+    def __init__(self, literals: Sequence[bytes]) -> None:
+        if not all(literals):
+            raise ValueError("A literal to hide must have at least one byte.")
+        self._literals = tuple(dict.fromkeys(literals))
+        self._tail = b""
+        self._covered = 0
+        self.count = 0
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the next bytes; return those that can no longer begin a literal."""
+        data = self._tail + chunk
+        return self._release(data, self._first_open(data))
+
+    def finish(self) -> bytes:
+        """Return the tail that was held back: nothing follows that could complete a literal."""
+        return self._release(self._tail, len(self._tail))
+
+    def hide_in(self, value: bytes) -> bytes:
+        """The value, whole in itself (as a header field's is), with every literal hidden."""
+        spans = list(self._occurrences(value))
+        self.count += len(spans)
+        return _starred(value, spans)
+
+    def _release(self, data: bytes, end: int) -> bytes:
+        """Let ``data`` go up to ``end`` and hold the rest.
+
+        What starts behind ``end`` is found again with the next bytes, so it is not counted yet.
+        What starts before it may reach into the rest, which is noted as covered.
+        """
+        spans = [span for span in self._occurrences(data) if span[0] < end]
+        self.count += len(spans)
+        if self._covered:
+            spans.append((0, self._covered))
+        self._tail = data[end:]
+        self._covered = max((stop - end for _, stop in spans if stop > end), default=0)
+        return _starred(data, spans)[:end]
+
+    def _occurrences(self, data: bytes) -> Iterator[tuple[int, int]]:
+        for literal in self._literals:
+            start = data.find(literal)
+            while start >= 0:
+                yield start, start + len(literal)
+                start = data.find(literal, start + 1)
+
+    def _first_open(self, data: bytes) -> int:
+        """Where the longest tail that could begin a literal starts; the length if none could."""
+        return min((_open_at(literal, data) for literal in self._literals), default=len(data))
+
+
+def _open_at(literal: bytes, data: bytes) -> int:
+    """Where the longest tail of ``data`` that is a beginning of ``literal`` and no more starts."""
+    start = data.find(literal[:1], max(0, len(data) - len(literal) + 1))
+    while start >= 0 and not literal.startswith(data[start:]):
+        start = data.find(literal[:1], start + 1)
+    return start if start >= 0 else len(data)
+
+
+def _starred(data: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
+    if not spans:
+        return data
+    starred = bytearray(data)
+    for start, stop in spans:
+        starred[start:stop] = b"*" * (stop - start)
+    return bytes(starred)

@@ -1,0 +1,73 @@
+"""Hides fields by their names: the masker that most profiles need first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+
+from zope.interface import implementer
+
+from jitgate.interfaces import IMasker
+
+REMEMBERED_FIELDS = 4096
+"""Field names whose answers are kept; past it all are forgotten, so that memory is bounded."""
+
+REMEMBERED_LENGTH = 256
+"""Characters of the longest field name that is kept, so that the names kept stay under 4 MiB."""
+
+
+@implementer(IMasker)
+class NameMasker:
+    """Hides every field whose whole name matches one of the globs, in upper or lower case alike.
+
+    In a glob ``*`` stands for any number of characters and ``?`` for one; every other character
+    stands for itself. Raises `ValueError` for a glob that says nothing.
+    """
+
+    looks_at_values = False
+
+    def __init__(self, name: str, patterns: Sequence[str]) -> None:
+        self.name = name
+        self.version = hashlib.sha256(json.dumps(list(patterns)).encode()).hexdigest()
+        # Without patterns the expression is empty and would match the empty name: `(?!)` never.
+        expression = "|".join(map(_expression, patterns)) or "(?!)"
+        self._matches = re.compile(expression, re.IGNORECASE | re.DOTALL).fullmatch
+        self._seen: dict[str, bool] = {}
+
+    def hides(self, field: str) -> bool:
+        hidden = self._seen.get(field)
+        return self._looked_up(field) if hidden is None else hidden
+
+    def mask(self, field: str, value: str) -> str | None:
+        return None
+
+    def _looked_up(self, field: str) -> bool:
+        hidden = self._matches(field) is not None
+        if len(field) <= REMEMBERED_LENGTH:
+            if len(self._seen) >= REMEMBERED_FIELDS:
+                self._seen.clear()
+            self._seen[field] = hidden
+        return hidden
+
+
+def _expression(glob: str) -> str:
+    """The glob as a regular expression whose work grows with the name's length, never faster.
+
+    Each piece between two stars is taken at the first place where it fits (`(?>...)` never tries
+    another): whatever a later place would leave for the rest, the first leaves too.
+    """
+    if not glob:
+        raise ValueError("A pattern for field names must not be empty.")
+    if not glob.strip("*"):
+        raise ValueError(f"The pattern {glob!r} would hide every field; name the fields instead.")
+    first, *rest = (_piece(piece) for piece in glob.split("*"))
+    if not rest:
+        return first
+    middle = "".join(f"(?>.*?{piece})" for piece in rest[:-1] if piece)
+    return f"{first}{middle}.*{rest[-1]}"
+
+
+def _piece(piece: str) -> str:
+    return "".join("." if character == "?" else re.escape(character) for character in piece)

@@ -1,0 +1,110 @@
+"""Bodies as zstd frames, each under two digests: of the frame as it stands, of what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from typing import Any
+
+from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
+
+from jitgate.errors import JitgateError
+from jitgate.values import Body
+
+LEVEL = 1
+"""zstd's fastest ordinary level: bodies are written while somebody waits."""
+
+WINDOW_BYTES = 8 * 1024 * 1024
+"""The largest window that is decoded (RFC 8878, 3.1.1.1.2, asks every decoder for this much)."""
+
+PIECE_BYTES = 256 * 1024
+"""How much is unpacked at a time, whatever a frame claims to hold."""
+
+
+class FrameInvalid(JitgateError):
+    """A body is not what its entry says; the message says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRef:
+    """Where a body stands and what it must be, as its entry says. Lengths are in bytes."""
+
+    file: str
+    offset: int
+    length: int
+    sha256: str
+    plain_length: int
+    plain_sha256: str
+    of: int
+    """The length of the whole body, of which ``plain_length`` bytes were kept."""
+    complete: bool
+
+    @classmethod
+    def parse(cls, content: object) -> BodyRef:
+        """Read one member of an entry's ``bodies``; raises `FrameInvalid`."""
+        if not isinstance(content, Mapping) or set(content) != _FIELDS:
+            raise FrameInvalid("the body's reference has other fields than the format's")
+        ref = cls(**content)
+        numbers = (ref.offset, ref.length, ref.plain_length, ref.of)
+        texts = (ref.file, ref.sha256, ref.plain_sha256)
+        if not (
+            all(type(number) is int and number >= 0 for number in numbers)
+            and all(type(text) is str for text in texts)
+            and type(ref.complete) is bool
+        ):
+            raise FrameInvalid("the body's reference has a field of a wrong type")
+        return ref
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The reference as it stands in its entry."""
+        return asdict(self)
+
+
+_FIELDS = {field.name for field in fields(BodyRef)}
+
+
+def pack(body: Body, compressor: ZstdCompressor, file: str, offset: int) -> tuple[bytes, BodyRef]:
+    """The frame of ``body``, and the reference to it at ``offset`` of ``file``."""
+    frame = compressor.compress(body.data)
+    ref = BodyRef(
+        file=file,
+        offset=offset,
+        length=len(frame),
+        sha256=sha256(frame).hexdigest(),
+        plain_length=len(body.data),
+        plain_sha256=sha256(body.data).hexdigest(),
+        of=body.length,
+        complete=body.complete,
+    )
+    return frame, ref
+
+
+def unpack(frame: bytes, ref: BodyRef) -> Iterator[bytes]:
+    """What the frame holds, in pieces; raises `FrameInvalid` at the first difference to ``ref``.
+
+    Nothing that is not what the writer wrote reaches the decompressor, and never more is unpacked
+    than ``ref`` says.
+    """
+    if len(frame) != ref.length or sha256(frame).hexdigest() != ref.sha256:
+        raise FrameInvalid("the frame's bytes are not those that were written")
+    digest, length = sha256(), 0
+    for piece in _pieces(frame):
+        length += len(piece)
+        if length > ref.plain_length:
+            raise FrameInvalid("the frame holds more than its entry says")
+        digest.update(piece)
+        yield piece
+    if (length, digest.hexdigest()) != (ref.plain_length, ref.plain_sha256):
+        raise FrameInvalid("the frame holds something else than its entry says")
+
+
+def _pieces(frame: bytes) -> Iterator[bytes]:
+    decompressor = ZstdDecompressor(max_window_size=WINDOW_BYTES)
+    try:
+        with decompressor.stream_reader(frame) as reader:
+            while piece := reader.read(PIECE_BYTES):
+                yield piece
+    except ZstdError as error:
+        raise FrameInvalid(f"the frame is not zstd: {error}") from None

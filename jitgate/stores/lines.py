@@ -1,0 +1,83 @@
+"""One entry as one line of bytes, and back: the form that the leaf hashes stand on."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from jitgate.errors import JitgateError
+from jitgate.values import Entry
+
+FORMAT = "jitgate-recording/1"
+"""What the first entry of every log says it is written in; docs/recording-format.md."""
+
+LINE_BYTES = 4 * 1024 * 1024
+"""The longest line. A head of the largest size, every byte escaped, takes a tenth of it."""
+
+RESERVED = frozenset({"seq", "time", "type", "bodies"})
+"""Keys that the store gives; an entry's own fields have others."""
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+
+class LineInvalid(JitgateError):
+    """A line is not an entry; the message says what is wrong with it."""
+
+
+def timestamp(seconds: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC; all have one width, so text order is time's."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def moment(text: str) -> datetime:
+    """A line's time."""
+    return datetime.fromisoformat(text)
+
+
+def write_line(seq: int, time: str, entry: Entry, bodies: Mapping[str, object]) -> bytes:
+    """The line, LF included. Raises `OSError` (EINVAL) for an entry that no line can hold."""
+    if not RESERVED.isdisjoint(entry.fields):
+        raise OSError(errno.EINVAL, f"an entry {entry.type} has a field of a reserved name")
+    content = {"seq": seq, "time": time, "type": entry.type, **entry.fields}
+    if bodies:
+        content["bodies"] = bodies
+    try:
+        line = orjson.dumps(content, default=_plain, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError as error:
+        # The library's message names types and never values, so it may be passed on.
+        raise OSError(errno.EINVAL, f"an entry {entry.type} is not JSON: {error}") from None
+    if len(line) > LINE_BYTES:
+        raise OSError(errno.EINVAL, f"an entry {entry.type} is longer than {LINE_BYTES} bytes")
+    return line
+
+
+def read_line(line: bytes) -> dict[str, Any]:
+    """The content of a line, its frame checked (seq, time, type); raises `LineInvalid`."""
+    if not line.endswith(b"\n"):
+        raise LineInvalid("the line does not end, or is too long")
+    try:
+        content = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        raise LineInvalid("the line is not JSON") from None
+    if not isinstance(content, dict):
+        raise LineInvalid("the line is not a JSON object")
+    if type(content.get("seq")) is not int or type(content.get("type")) is not str:
+        raise LineInvalid("the line has no seq or no type")
+    time = content.get("time")
+    if type(time) is not str or not _TIME.fullmatch(time):
+        raise LineInvalid("the line has no time of the form 2026-01-31T00:00:00.000000Z")
+    return content
+
+
+def _plain(value: object) -> object:
+    """What frozen values hold that JSON has no form for."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    raise TypeError

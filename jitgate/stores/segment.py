@@ -1,0 +1,136 @@
+"""One segment of a log while it is written: a file of lines, and beside it a file of bodies.
+
+A segment comes into being whole, with its first line durable in it, and then only grows. Whatever
+fails, neither of its files is written or synced again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from jitgate.stores.layout import NEW, bodies_name, lines_name
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+FINISHED_MODE = 0o400
+"""Of a segment that nothing will be added to."""
+
+
+class Disk:
+    """The calls that can fail while a log is written; tests put a failing one in its place."""
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """Write some or all of ``data``; the number of bytes that were taken."""
+        return os.write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        """Return when what was written is on stable storage."""
+        os.fdatasync(descriptor)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Return when the folder's names are on stable storage."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
+    """Write ``data`` in one call and sync it; a short write is a failure like any other."""
+    if disk.write(descriptor, data) != len(data):
+        raise OSError(errno.EIO, "the disk took only a part of what was written")
+    disk.sync(descriptor)
+
+
+def place(disk: Disk, path: Path, data: bytes) -> int:
+    """Make ``data`` appear at ``path`` as a whole, durably; the open file's descriptor.
+
+    Raises `OSError`, and then tries to leave nothing behind. Never takes the place of a file.
+    """
+    prepared = path.with_name(path.name + NEW)
+    prepared.unlink(missing_ok=True)
+    descriptor = os.open(prepared, _APPEND | os.O_EXCL, FILE_MODE)
+    try:
+        write_all(disk, descriptor, data)
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "the file is there already", str(path))
+        prepared.rename(path)
+    except OSError:
+        _drop(descriptor, prepared)
+        raise
+    try:
+        disk.sync_folder(path.parent)
+    except OSError:
+        _drop(descriptor, path)
+        raise
+    return descriptor
+
+
+class Segment:
+    """The open end of a log. ``size`` and ``bodies_size`` are the bytes that are durable."""
+
+    def __init__(self, folder: Path, first: int, opening: bytes, disk: Disk) -> None:
+        self.first = first
+        self.size = len(opening)
+        self.bodies_size = 0
+        self._folder = folder
+        self._disk = disk
+        self._bodies: int | None = None
+        self._lines: int | None = place(disk, folder / lines_name(first), opening)
+
+    def write(self, lines: bytes, frames: bytes) -> None:
+        """Append both, durably, the bodies first; raises `OSError`, and then neither counts."""
+        if self._lines is None:
+            raise OSError(errno.EBADF, "the segment is finished")
+        if frames:
+            write_all(self._disk, self._bodies_file(), frames)
+            if self.bodies_size == 0:
+                self._disk.sync_folder(self._folder)
+        write_all(self._disk, self._lines, lines)
+        self.size += len(lines)
+        self.bodies_size += len(frames)
+
+    def finish(self) -> None:
+        """Give the files up for good, readable alone. Nothing durable depends on it."""
+        descriptors, self._lines, self._bodies = (self._lines, self._bodies), None, None
+        for descriptor in descriptors:
+            if descriptor is not None:
+                with suppress(OSError):
+                    os.fchmod(descriptor, FINISHED_MODE)
+                with suppress(OSError):
+                    os.close(descriptor)
+
+    def _bodies_file(self) -> int:
+        if self._bodies is None:
+            path = self._folder / bodies_name(self.first)
+            self._bodies = os.open(path, _APPEND | os.O_EXCL, FILE_MODE)
+        return self._bodies
+
+
+def put_away(folder: Path, firsts: Sequence[int]) -> None:
+    """Make segments that another process left readable alone. Nothing durable depends on it."""
+    for first in firsts:
+        for name in (lines_name(first), bodies_name(first)):
+            with suppress(OSError):
+                (folder / name).chmod(FINISHED_MODE)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what was being prepared when a crash came; it never was part of the recording."""
+    for path in folder.glob(f"*{NEW}"):
+        path.unlink()
+
+
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+def _drop(descriptor: int, path: Path) -> None:
+    with suppress(OSError):
+        os.close(descriptor)
+    with suppress(OSError):
+        path.unlink()

@@ -1,0 +1,114 @@
+"""The state folder: the gateway's own keys, and the check that nobody else can read a secret.
+
+Everything in it is the gateway's alone. Keys are made at the first start and never leave it; the
+public half of the signing key stands beside it, for auditors to take away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from jitgate.core.note import Signer
+from jitgate.errors import StateUnusable
+
+SITE_KEY_BYTES = 32
+"""Bytes of the key that keys every digest shown to people: as many as SHA-256 has."""
+
+SECRET_BYTES = 64 * 1024
+"""Bytes of a secret's file; the largest, an RSA-8192 key, has 7 KiB."""
+
+
+class StateFolder:
+    """Opens a state folder, made if it does not exist. Raises `StateUnusable`, a sentence each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+        except OSError as error:
+            raise StateUnusable(f"The state folder {folder} is unusable: {_why(error)}.") from error
+        if not os.access(folder, os.W_OK):
+            raise StateUnusable(f"The state folder {folder} cannot be written to.")
+
+    @property
+    def authority(self) -> Path:
+        """Where the certificate authority keeps its key and certificate."""
+        return self._folder
+
+    def site_key(self) -> bytes:
+        """The key of every keyed digest."""
+        file = self._folder / "site-hmac.key"
+        if not file.exists():
+            _write(file, secrets.token_bytes(SITE_KEY_BYTES), 0o600)
+        key = read_secret(file)
+        if len(key) != SITE_KEY_BYTES:
+            raise StateUnusable(f"{file} is not a key of {SITE_KEY_BYTES} bytes.")
+        return key
+
+    def signing_key(self) -> tuple[str, Ed25519PrivateKey]:
+        """The site's name and the key that signs its checkpoints; ``site.vkey`` is written."""
+        file = self._folder / "site.key"
+        if not file.exists():
+            _write(file, _pem(Ed25519PrivateKey.generate()), 0o600)
+        try:
+            key = serialization.load_pem_private_key(read_secret(file), None)
+        except ValueError as error:
+            raise StateUnusable(f"{file} is not a PEM private key.") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise StateUnusable(f"{file} is not an Ed25519 key.")
+        public = key.public_key()
+        name = "jitgate/" + hashlib.sha256(public.public_bytes_raw()).hexdigest()[:16]
+        vkey = Signer(name, key).verifier.text
+        _write(self._folder / "site.vkey", f"{vkey}\n".encode(), 0o644)
+        return name, key
+
+
+def read_secret(file: Path) -> bytes:
+    """The bytes of a file that nobody else may read. Raises `StateUnusable` if somebody may."""
+    try:
+        with file.open("rb") as opened:
+            _check_private(file, os.fstat(opened.fileno()))
+            return opened.read(SECRET_BYTES)
+    except OSError as error:
+        raise StateUnusable(f"{file} cannot be read: {_why(error)}.") from error
+
+
+def _check_private(file: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise StateUnusable(f"{file} is not a regular file.")
+    if status.st_mode & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
+        raise StateUnusable(f"{file} can be used by others (mode {mode:04o}): chmod 600 {file}.")
+    if status.st_uid not in {0, os.geteuid()}:
+        raise StateUnusable(f"{file} belongs to another user (uid {status.st_uid}).")
+
+
+def _write(file: Path, data: bytes, mode: int) -> None:
+    try:
+        temporary = file.with_suffix(file.suffix + ".new")
+        temporary.unlink(missing_ok=True)
+        temporary.touch(mode=mode, exist_ok=False)
+        temporary.write_bytes(data)
+        temporary.replace(file)
+    except OSError as error:
+        raise StateUnusable(f"{file} cannot be written: {_why(error)}.") from error
+
+
+def _pem(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()

@@ -1,0 +1,89 @@
+"""Taking stock of a log that another process, or an earlier one, has written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jitgate.core.merkle import Tree, leaf_hash
+from jitgate.stores.layout import bodies_name, lines_name, segments
+from jitgate.stores.scanning import Tail, counted, left_behind
+
+Visit = Callable[[dict[str, Any], Tree], None]
+"""Is called for each entry that counts, with the tree that ends with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What stands of a log: the tree of what counts, and what was left behind it."""
+
+    tree: Tree = field(default_factory=Tree)
+    last: str = ""
+    """The time of the last entry."""
+    abandoned: tuple[Tail, ...] = ()
+    whole: bool = True
+    """Whether the segments fit together; a crash cannot break that, a hand can."""
+
+
+def take_stock(folder: Path, visit: Visit) -> Stock:
+    """Read what stands on stable storage; raises `OSError`."""
+    firsts = segments(folder)
+    for first in firsts[-1:]:
+        settle(folder / lines_name(first))
+        settle(folder / bodies_name(first))
+    tree, last, whole, first, size, bodies_size = Tree(), "", True, -1, 0, 0
+    for line in counted(folder):
+        if line.first != first:
+            whole = whole and line.first == tree.size
+            first, size, bodies_size = line.first, 0, 0
+        size += len(line.raw)
+        bodies_size = max(bodies_size, _bodies_end(line.content))
+        last = line.content["time"]
+        tree.append(leaf_hash(line.raw))
+        visit(line.content, tree)
+    whole = whole and firsts[-1:] in ([], [first])
+    abandoned = tails(folder, first, size, bodies_size) if whole and firsts else ()
+    return Stock(tree, last, abandoned, whole)
+
+
+def tails(folder: Path, first: int, size: int, bodies_size: int) -> tuple[Tail, ...]:
+    """What stands in a segment's files behind what counts; raises `OSError`.
+
+    It is read from the disk, not from what memory keeps of a write that may have failed.
+    """
+    forget(folder / lines_name(first))
+    forget(folder / bodies_name(first))
+    return left_behind(folder, first, size, bodies_size)
+
+
+def settle(path: Path) -> None:
+    """Bring what a dead process has written to stable storage, so that it can be counted."""
+    if path.exists():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        forget(path)
+
+
+def forget(path: Path) -> None:
+    """Drop the clean pages that memory keeps of a file.
+
+    After a failed sync they hold what was written while the disk may hold something else.
+    """
+    if path.exists():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+
+
+def _bodies_end(content: dict[str, Any]) -> int:
+    """Where the last frame of an entry ends; the line counts, so its writer has made it."""
+    bodies = content.get("bodies", {})
+    return max((ref["offset"] + ref["length"] for ref in bodies.values()), default=0)

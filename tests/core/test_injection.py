@@ -1,0 +1,142 @@
+"""What leaves and what comes back: fields that a table names, and nothing else ever."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitgate.core.injection import COUNTING, INERT, NEVER, agent_head, agent_trailers, upstream_head
+from jitgate.values import Credential, Operation, RequestHead, ResponseHead
+
+SECRET = b"upstream-credential-0001"
+CREDENTIAL = Credential(((b"Authorization", b"Bearer " + SECRET),), (SECRET,))
+OPERATION = Operation("things", "GET", {}, "GET", "api.example:443", "/things", "q=1")
+HOP_BY_HOP = (
+    b"Connection",
+    b"Keep-Alive",
+    b"Proxy-Authenticate",
+    b"Proxy-Authorization",
+    b"Proxy-Connection",
+    b"TE",
+    b"Transfer-Encoding",
+    b"Upgrade",
+)
+
+letters = st.sampled_from(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+known = st.sampled_from(sorted(COUNTING | INERT | NEVER | {each.lower() for each in HOP_BY_HOP}))
+names = (
+    st.lists(letters, min_size=1, max_size=20).map(bytes)
+    | known
+    | known.map(bytes.title)
+    | known.map(lambda name: name.replace(b"-", b"_"))
+)
+fields = st.lists(st.tuples(names, st.just(b"the-agents-own")), max_size=20).map(tuple)
+
+
+def sent(headers, credential=CREDENTIAL, declared=frozenset(), *, masked=False, **head):
+    asked = RequestHead("GET", "/ignored", headers, **head)
+    return upstream_head(asked, OPERATION, credential, declared=declared, masked=masked)
+
+
+@given(fields, st.frozensets(names.map(bytes.lower), max_size=5))
+def test_no_field_of_the_agent_outside_the_tables_ever_leaves(headers, declared):
+    left = {
+        name.lower()
+        for name, value in sent(headers, declared=declared).headers
+        if value == b"the-agents-own"
+    }
+    assert left <= (COUNTING | INERT | declared) - NEVER - {each.lower() for each in HOP_BY_HOP}
+
+
+@given(fields, st.lists(names, max_size=5))
+def test_nothing_that_connection_names_leaves(headers, named):
+    connection = (b"cOnnection", b" , ".join(named))
+    left = {
+        name.lower()
+        for name, value in sent((*headers, connection)).headers
+        if value == b"the-agents-own"
+    }
+    assert left.isdisjoint({name.lower() for name in named})
+
+
+@given(fields, st.frozensets(names.map(bytes.lower), max_size=5))
+def test_the_credential_and_the_host_stand_exactly_once(headers, declared):
+    head = sent(headers, declared=declared | {b"authorization", b"host"})
+    values = [value for name, value in head.headers if name.lower() == b"authorization"]
+    assert values == [b"Bearer " + SECRET]
+    assert [value for name, value in head.headers if name.lower() == b"host"] == [b"api.example"]
+
+
+def test_the_request_line_is_the_operations_not_the_agents():
+    head = sent(())
+    assert (head.method, head.target) == ("GET", "/things?q=1")
+
+
+def test_a_credential_in_a_declared_field_replaces_the_agents():
+    credential = Credential(((b"X-Api-Key", SECRET),), (SECRET,))
+    head = sent(((b"x-api-key", b"own"),), credential, frozenset({b"x-api-key"}))
+    assert [v for name, v in head.headers if name.lower() == b"x-api-key"] == [SECRET]
+
+
+def test_the_coding_that_is_asked_for_is_identity_whatever_the_agent_asks():
+    head = sent(((b"Accept-Encoding", b"gzip, br"),), declared=frozenset({b"accept-encoding"}))
+    codings = [v for name, v in head.headers if name.lower() == b"accept-encoding"]
+    assert codings == [b"identity"]
+
+
+@pytest.mark.parametrize("name", [b"If-None-Match", b"Range", b"If-Range"])
+def test_nothing_that_cuts_or_withholds_a_masked_body_leaves(name):
+    """A range that begins at a value's quotation mark would take its name away from the masker."""
+    declared = frozenset({name.lower()})
+    assert name in dict(sent(((name, b"x"),), declared=declared).headers)
+    assert name not in dict(sent(((name, b"x"),), declared=declared, masked=True).headers)
+
+
+@pytest.mark.parametrize(("authority", "host"), [("a.example:443", b"a.example"), ("a.example:8443", b"a.example:8443"), ("[2001:db8::1]:443", b"[2001:db8::1]")])
+def test_the_host_is_the_targets_authority(authority, host):
+    operation = Operation("things", "GET", {}, "GET", authority, "/")
+    head = upstream_head(
+        RequestHead("GET", "/", ()), operation, CREDENTIAL, declared=frozenset(), masked=False
+    )
+    assert dict(head.headers)[b"Host"] == host
+
+
+# --- back to the agent
+
+
+def star(value):
+    return value.replace(SECRET, b"*" * len(SECRET))
+
+
+def answered(*headers, rewritten=False):
+    answer = ResponseHead(200, headers, 10)
+    return agent_head(answer, length=10, rewritten=rewritten, hide=star).headers
+
+
+@pytest.mark.parametrize("name", [b"Set-Cookie", b"sEt-cookie2", b"Alt-Svc", b"Content-Length", *HOP_BY_HOP])
+def test_what_is_not_for_agents_does_not_reach_them(name):
+    assert answered((name, b"x"), (b"X-Kept", b"y")) == ((b"X-Kept", b"y"),)
+
+
+def test_what_connection_names_does_not_reach_the_agent():
+    assert answered((b"Connection", b"X-Gone, close"), (b"X-Gone", b"y")) == ()
+
+
+def test_an_echo_of_the_credential_is_hidden_in_values_and_in_names():
+    ((name, value),) = answered((b"X-" + SECRET, b"Bearer " + SECRET))
+    assert SECRET not in name
+    assert SECRET not in value
+
+
+def test_an_echo_in_a_trailer_is_hidden_in_values_and_in_names():
+    ((name, value),) = agent_trailers(((b"X-" + SECRET, SECRET),), star)
+    assert SECRET not in name
+    assert SECRET not in value
+
+
+@pytest.mark.parametrize("name", [b"ETag", b"Content-MD5", b"Digest", b"Repr-Digest"])
+def test_what_vouches_for_the_targets_body_is_dropped_where_it_was_rewritten(name):
+    assert answered((name, b"x"), rewritten=True) == ()
+    assert answered((name, b"x")) == ((name, b"x"),)
+    assert agent_trailers(((name, b"x"),), star) == ()

@@ -1,0 +1,103 @@
+"""Several maskers asked as one, and transformers in a row."""
+
+import pytest
+from zope.interface import implementer
+
+from jitgate.core.json_masking import JsonMasker
+from jitgate.core.literals import LiteralMasker
+from jitgate.core.masking import REMEMBERED_FIELDS, Chain, Maskers
+from jitgate.errors import MaskingFault
+from jitgate.interfaces import IMasker
+from jitgate.maskers.names import NameMasker
+
+
+@implementer(IMasker)
+class Scripted:
+    """Answers as told, and notes what it was asked."""
+
+    version = "1"
+    looks_at_values = True
+
+    def __init__(self, name, hides=False, shows=None):
+        self.name = name
+        self.hidden = hides
+        self.shows = shows
+        self.asked = []
+
+    def hides(self, field):
+        self.asked.append(field)
+        if isinstance(self.hidden, Exception):
+            raise self.hidden
+        return self.hidden
+
+    def mask(self, field, value):
+        return self.shows and value.replace(*self.shows)
+
+
+def test_a_field_is_asked_about_once_and_its_answer_kept():
+    masker = Scripted("m", hides=True)
+    maskers = Maskers([masker])
+    assert [maskers.hider("a"), maskers.hider("a"), maskers.hider("b")] == ["m", "m", "m"]
+    assert masker.asked == ["a", "b"]
+
+
+def test_more_fields_than_are_remembered_are_asked_about_again_and_answered_right():
+    maskers = Maskers([NameMasker("names", ["f7*"])])
+    fields = [f"f{number}" for number in range(REMEMBERED_FIELDS + 100)] + ["f7" + "x" * 1000]
+    for _ in range(2):
+        for field in fields:
+            assert (maskers.hider(field) is not None) is field.startswith("f7")
+    assert len(maskers._hiders) == REMEMBERED_FIELDS
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("oops"), None, 1, "yes", ""])
+def test_a_masker_that_does_not_say_yes_or_no_is_a_fault_that_names_it(answer):
+    with pytest.raises(MaskingFault, match="'odd'") as caught:
+        Maskers([Scripted("fine"), Scripted("odd", hides=answer)]).hider("a")
+    assert caught.value.__cause__ is (answer if isinstance(answer, Exception) else None)
+
+
+def test_two_maskers_that_hide_parts_of_one_value_both_do():
+    maskers = Maskers([Scripted("m", shows=("a", "*")), Scripted("n", shows=("b", "#"))])
+    assert maskers.shown("field", "abc", str) == "*#c"
+    assert maskers.counts == {"m": 1, "n": 1}
+
+
+def test_a_value_that_every_masker_leaves_is_left():
+    maskers = Maskers([Scripted("m"), NameMasker("n", ["x"])])
+    assert maskers.shown("field", "abc", str) is None
+    assert maskers.counts == {}
+
+
+def test_values_are_looked_at_only_if_a_masker_does():
+    assert Maskers([NameMasker("n", ["x"]), Scripted("m")]).look_at_values
+    assert not Maskers([NameMasker("n", ["x"])]).look_at_values
+
+
+def test_a_chain_passes_the_rest_of_each_transformer_through_those_behind_it():
+    chain = Chain([LiteralMasker([b"abX"]), LiteralMasker([b"bc"])])
+    assert chain.feed(b"..ab") == b".."
+    assert chain.feed(b"c") == b"a**"
+    assert chain.feed(b"--ab") == b"--"
+    assert chain.finish() == b"ab"
+
+
+def test_a_chain_of_none_changes_nothing():
+    chain = Chain([])
+    assert chain.feed(b"abc") + chain.finish() == b"abc"
+
+
+def test_a_chain_masks_fields_and_literals_of_one_text():
+    literals = LiteralMasker([b"t0k3n"])
+    chain = Chain([JsonMasker([NameMasker("n", ["password"])]), literals])
+    text = b'{"password":"t0k3n","echo":"Bearer t0k3n!"}'
+    out = b"".join([chain.feed(text[i : i + 1]) for i in range(len(text))] + [chain.finish()])
+    assert out == b'{"password":"***","echo":"Bearer *****!"}'
+    assert literals.count == 1
+
+
+def test_a_fault_in_a_chain_comes_through():
+    chain = Chain([JsonMasker([]), LiteralMasker([b"x"])])
+    chain.feed(b"[1")
+    with pytest.raises(MaskingFault):
+        chain.finish()

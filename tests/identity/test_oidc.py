@@ -1,0 +1,448 @@
+"""A Subject comes out of a token only if the issuer signed it, for us, for now."""
+
+import base64
+import hmac
+import json
+
+import jwt
+import pytest
+import pytest_twisted
+from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import strategies as st
+from support.jwts import SigningKey, jwk_set
+from support.loopback import serve
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from jitgate.errors import IdentityUnavailable
+from jitgate.identity.keys import DiscoveredKeys, KeySet
+from jitgate.identity.oidc import (
+    LEEWAY,
+    MAX_ACTORS,
+    MAX_LIFE,
+    MAX_REMEMBERED,
+    REMEMBERED_FOR,
+    Issuers,
+    OidcVerifier,
+    VerifiedClaims,
+    verify_signature,
+)
+from jitgate.identity.unverified import UnverifiedToken, read_token
+from jitgate.interfaces import IIdentityVerifier
+from jitgate.values import Denial, Refusal, Subject
+
+ISSUER = "https://acme.okta.com/oauth2/agents"
+NOW = 1_800_000_000
+EC = SigningKey.es256("ec")
+RSA = SigningKey.rs256("rsa")
+FORGER = SigningKey.es256("ec")
+CLAIMS = {"iss": ISSUER, "aud": "jitgate", "sub": "bot-7", "exp": NOW + 600}
+
+
+class CountedKeys:
+    """A key set in memory that counts how often it is asked; without keys it is out of reach."""
+
+    def __init__(self, *members):
+        self.keys = KeySet.read(jwk_set(*members)) if members else None
+        self.asked = 0
+
+    async def key(self, key_id, algorithm):
+        self.asked += 1
+        if self.keys is None:
+            raise IdentityUnavailable("No keys.")
+        return self.keys.find(key_id, algorithm)
+
+
+class Gate:
+    """A verifier over the two keys, with everything around it at hand."""
+
+    def __init__(self, **options):
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.keys = options.pop("keys", None) or CountedKeys(EC.jwk(), RSA.jwk())
+        whole = {
+            "issuer": ISSUER,
+            "audience": "jitgate",
+            "algorithms": ["RS256", "ES256"],
+            "groups_claim": "groups",
+            "owner_claim": None,
+            "owners": {},
+        } | options
+        self.verifier = OidcVerifier(**whole, keys=self.keys, clock=self.clock)
+
+    def verify(self, token):
+        """What the verifier answers; nothing in these tests waits."""
+        try:
+            self.verifier.verify(token).send(None)
+        except StopIteration as answer:
+            return answer.value
+        raise AssertionError("it waited")
+
+    def of(self, *, without=(), **claims):
+        """What it answers to a token whose claims differ from sound ones like this."""
+        whole = {name: value for name, value in CLAIMS.items() if name not in without} | claims
+        return self.verify(EC.sign(whole))
+
+
+def reason(outcome):
+    assert isinstance(outcome, Refusal)
+    assert outcome.denial is Denial.TOKEN_REFUSED
+    return outcome.detail
+
+
+@pytest.mark.parametrize("key", [EC, RSA])
+def test_a_sound_token_proves_its_subject(key):
+    outcome = Gate().verify(key.sign(CLAIMS))
+    assert outcome == Subject(
+        issuer=ISSUER, id="bot-7", groups=frozenset(), expires_at=float(NOW + 600)
+    )
+
+
+def test_both_verifiers_provide_the_port():
+    assert verifyObject(IIdentityVerifier, Gate().verifier)
+    assert verifyObject(IIdentityVerifier, Issuers({}))
+
+
+# --- the signature
+
+
+def test_a_forged_signature_is_refused():
+    assert "signature" in reason(Gate().verify(FORGER.sign(CLAIMS)))
+
+
+def test_no_signature_is_refused():
+    whole = EC.sign(CLAIMS)
+    assert "signature" in reason(Gate().verify(whole[: whole.rindex(".") + 1]))
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_a_changed_part_is_refused(part):
+    segments = EC.sign(CLAIMS).split(".")
+    other = EC.sign(CLAIMS | {"sub": "admin"}, typ="at+jwt").split(".")
+    segments[part] = other[part]
+    assert "signature" in reason(Gate().verify(".".join(segments)))
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "HS256", "ES384", "RS512", "PS256", ""])
+def test_an_algorithm_that_is_not_pinned_is_refused_before_any_key(algorithm):
+    gate = Gate()
+    header, claims, signature = EC.sign(CLAIMS).split(".")
+    named = json.dumps({"alg": algorithm, "kid": "ec"}).encode()
+    header = base64.urlsafe_b64encode(named).rstrip(b"=").decode()
+    assert "algorithm" in reason(gate.verify(f"{header}.{claims}.{signature}"))
+    assert gate.keys.asked == 0
+
+
+def test_an_issuers_own_list_of_algorithms_counts():
+    assert "algorithm" in reason(Gate(algorithms=["RS256"]).verify(EC.sign(CLAIMS)))
+
+
+def test_a_public_key_is_never_a_shared_secret():
+    pem = RSA.private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    _, claims, _ = RSA.sign(CLAIMS).split(".")
+    header = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"rsa"}').rstrip(b"=").decode()
+    mac = hmac.digest(pem, f"{header}.{claims}".encode(), "sha256")
+    signature = base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+    assert "algorithm" in reason(Gate().verify(f"{header}.{claims}.{signature}"))
+
+
+def test_a_key_counts_for_its_own_algorithm_only():
+    crossed = jwt.encode(CLAIMS, RSA.private, "RS256", headers={"kid": "ec"})
+    assert "no one key" in reason(Gate().verify(crossed))
+
+
+def test_a_token_of_an_unknown_key_is_refused():
+    assert "no one key" in reason(Gate().verify(SigningKey.es256("nobody").sign(CLAIMS)))
+
+
+def test_keys_out_of_reach_are_a_fault_and_no_refusal():
+    with pytest.raises(IdentityUnavailable):
+        Gate(keys=CountedKeys()).verify(EC.sign(CLAIMS))
+
+
+@pytest.mark.parametrize("algorithms", [[], ["none"], ["HS256"], ["RS256", "PS256"]])
+def test_an_issuer_cannot_be_given_another_algorithm(algorithms):
+    with pytest.raises(ValueError, match="ES256 or RS256"):
+        Gate(algorithms=algorithms)
+
+
+def test_what_is_verified_is_of_another_type_than_what_came():
+    token = read_token(EC.sign(CLAIMS))
+    assert isinstance(token, UnverifiedToken)
+    assert verify_signature(token, EC.private.public_key()) == VerifiedClaims(CLAIMS)
+    assert verify_signature(token, FORGER.private.public_key()) is None
+
+
+# --- the claims
+
+
+@pytest.mark.parametrize(
+    "issuer", [ISSUER + "/", ISSUER.upper(), "", None, 7, [ISSUER], "https://evil.example"]
+)
+def test_another_issuer_is_refused(issuer):
+    assert "another issuer" in reason(Gate().of(iss=issuer))
+
+
+@pytest.mark.parametrize("audience", ["jitgate", ["jitgate"], ["other", "jitgate"]])
+def test_a_token_for_us_is_taken(audience):
+    assert isinstance(Gate().of(aud=audience), Subject)
+
+
+@pytest.mark.parametrize(
+    "audience", ["jitgate2", "Jitgate", "", None, 7, [], ["other"], {"jitgate": 1}, [["jitgate"]]]
+)
+def test_a_token_for_others_is_refused(audience):
+    assert "audience" in reason(Gate().of(aud=audience))
+
+
+@pytest.mark.parametrize("name", ["iss", "aud", "sub", "exp"])
+def test_a_claim_that_must_be_there_is_missed(name):
+    reason(Gate().of(without=[name]))
+
+
+@pytest.mark.parametrize("subject", ["", None, 7, ["bot-7"], {}])
+def test_a_sub_that_is_no_name_is_refused(subject):
+    assert "sub" in reason(Gate().of(sub=subject))
+
+
+@pytest.mark.parametrize("expiry", [True, NOW + 600.5, str(NOW + 600), None, [], 1.8e9 + 600])
+def test_an_exp_that_is_not_a_whole_number_is_refused(expiry):
+    assert "exp is not a whole number" in reason(Gate().of(exp=expiry))
+
+
+@pytest.mark.parametrize("expiry", [NOW, NOW - 1, 0, -1])
+def test_an_expired_token_is_refused_without_leeway(expiry):
+    assert "expired" in reason(Gate().of(exp=expiry))
+
+
+def test_a_token_is_taken_until_it_expires():
+    assert isinstance(Gate().of(exp=NOW + 1), Subject)
+    assert isinstance(Gate().of(exp=NOW + MAX_LIFE + LEEWAY), Subject)
+
+
+def test_a_token_that_lives_too_long_is_refused():
+    assert "24 hours" in reason(Gate().of(exp=NOW + MAX_LIFE + LEEWAY + 1))
+    assert "24 hours" in reason(Gate().of(exp=10**300))
+
+
+@pytest.mark.parametrize("name", ["nbf", "iat"])
+def test_a_token_from_the_future_is_refused_beyond_the_leeway(name):
+    assert isinstance(Gate().of(**{name: NOW + LEEWAY}), Subject)
+    assert name in reason(Gate().of(**{name: NOW + LEEWAY + 1}))
+    for nonsense in (True, None, "0", 1.5):
+        assert name in reason(Gate().of(**{name: nonsense}))
+
+
+@pytest.mark.parametrize(
+    ("claim", "groups"),
+    [([], set()), ("it-agents", {"it-agents"}), (["a", "b", "a"], {"a", "b"})],
+)
+def test_groups_are_a_string_or_a_list_of_strings(claim, groups):
+    assert Gate().of(groups=claim).groups == groups
+
+
+@pytest.mark.parametrize("claim", [None, 7, True, {"a": 1}, ["a", 7], ["a", None], [["a"]]])
+def test_groups_in_any_other_form_are_refused(claim):
+    assert "groups" in reason(Gate().of(groups=claim))
+
+
+def test_groups_come_from_the_claim_that_was_named():
+    assert Gate(groups_claim="roles").of(groups=["a"], roles=["b"]).groups == {"b"}
+
+
+# --- those who must not approve
+
+
+def test_an_owner_comes_from_the_list():
+    assert Gate(owners={"bot-7": "bob@acme.com"}).of().humans == ("bob@acme.com",)
+    assert Gate(owners={"bot-8": "bob@acme.com"}).of().humans == ()
+
+
+def test_an_owner_comes_from_the_claim():
+    assert Gate(owner_claim="owner").of(owner="eve@acme.com").humans == ("eve@acme.com",)
+    assert Gate(owner_claim="owner").of().humans == ()
+    assert Gate().of(owner="eve@acme.com").humans == ()
+
+
+def test_the_list_of_owners_goes_before_the_claim():
+    gate = Gate(owner_claim="owner", owners={"bot-7": "bob@acme.com"})
+    assert gate.of(owner="eve@acme.com").humans == ("bob@acme.com",)
+
+
+@pytest.mark.parametrize("owner", ["", None, 7, ["eve@acme.com"]])
+def test_an_owner_that_is_no_name_is_refused(owner):
+    assert "owner" in reason(Gate(owner_claim="owner").of(owner=owner))
+
+
+def test_every_actor_of_the_chain_counts():
+    act = {"sub": "agent-1", "act": {"sub": "alice@acme.com", "act": {"sub": "agent-1"}}}
+    gate = Gate(owners={"bot-7": "bob@acme.com"})
+    assert gate.of(act=act).humans == ("agent-1", "alice@acme.com", "bob@acme.com")
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        None,
+        [],
+        "alice",
+        {},
+        {"sub": ""},
+        {"sub": 7},
+        {"sub": "a", "act": None},
+        {"sub": "a", "act": {"sub": []}},
+    ],
+)
+def test_an_actor_without_a_name_is_refused(act):
+    assert "act" in reason(Gate().of(act=act))
+
+
+def test_a_chain_of_actors_has_a_greatest_length():
+    chain = {"sub": "actor-0"}
+    for number in range(1, MAX_ACTORS):
+        chain = {"sub": f"actor-{number}", "act": chain}
+    assert len(Gate().of(act=chain).humans) == MAX_ACTORS
+    assert "act" in reason(Gate().of(act={"sub": "one-more", "act": chain}))
+
+
+@pytest.mark.parametrize(
+    ("claims", "session"),
+    [
+        ({}, None),
+        ({"jti": "j1"}, "j1"),
+        ({"sid": "s1", "jti": "j1"}, "s1"),
+        ({"sid": 7, "jti": "j1"}, "j1"),
+        ({"sid": "", "jti": None}, None),
+    ],
+)
+def test_the_token_may_name_its_session(claims, session):
+    assert Gate().of(**claims).session == session
+
+
+# --- what is remembered
+
+
+def test_a_checked_token_is_not_checked_again_for_a_while():
+    gate = Gate()
+    token = EC.sign(CLAIMS)
+    first = gate.verify(token)
+    gate.clock.advance(REMEMBERED_FOR - 1)
+    assert gate.verify(token) == first
+    assert gate.keys.asked == 1
+    gate.clock.advance(1)
+    assert gate.verify(token) == first
+    assert gate.keys.asked == 2
+
+
+def test_a_remembered_token_expires_all_the_same():
+    gate = Gate()
+    token = EC.sign(CLAIMS | {"exp": NOW + 60})
+    assert isinstance(gate.verify(token), Subject)
+    gate.clock.advance(60)
+    assert "expired" in reason(gate.verify(token))
+
+
+def test_a_refusal_is_not_remembered():
+    gate = Gate()
+    token = EC.sign(CLAIMS | {"nbf": NOW + LEEWAY + 1})
+    reason(gate.verify(token))
+    gate.clock.advance(1)
+    assert isinstance(gate.verify(token), Subject)
+
+
+def test_only_so_many_tokens_are_remembered():
+    gate = Gate()
+    tokens = [EC.sign(CLAIMS | {"jti": str(number)}) for number in range(MAX_REMEMBERED + 1)]
+    for token in tokens:
+        gate.verify(token)
+    assert gate.keys.asked == len(tokens)
+    gate.verify(tokens[1])
+    assert gate.keys.asked == len(tokens)
+    gate.verify(tokens[0])
+    assert gate.keys.asked == len(tokens) + 1
+
+
+def test_another_signature_over_the_same_claims_is_checked_by_itself():
+    gate = Gate()
+    sound = EC.sign(CLAIMS)
+    gate.verify(sound)
+    forged = sound[: sound.rindex(".")] + FORGER.sign(CLAIMS)[-87:]
+    assert "signature" in reason(gate.verify(forged))
+
+
+# --- several issuers
+
+
+def ask(issuers, token):
+    try:
+        issuers.verify(token).send(None)
+    except StopIteration as answer:
+        return answer.value
+    raise AssertionError("it waited")
+
+
+def test_each_issuer_has_its_own_verifier():
+    other_key = SigningKey.es256("ec")
+    other_issuer = "https://other.example"
+    ours, other = (
+        Gate(),
+        Gate(issuer=other_issuer, keys=CountedKeys(other_key.jwk())),
+    )
+    issuers = Issuers({ISSUER: ours.verifier, other_issuer: other.verifier})
+    assert ask(issuers, EC.sign(CLAIMS)).issuer == ISSUER
+    assert ask(issuers, other_key.sign(CLAIMS | {"iss": other_issuer})).issuer == other_issuer
+    assert "signature" in reason(ask(issuers, other_key.sign(CLAIMS)))
+    assert "signature" in reason(ask(issuers, EC.sign(CLAIMS | {"iss": other_issuer})))
+
+
+@pytest.mark.parametrize("issuer", ["https://evil.example", "", None, 7, [ISSUER], {}])
+def test_an_unknown_issuer_is_refused_before_any_key(issuer):
+    gate = Gate()
+    outcome = ask(Issuers({ISSUER: gate.verifier}), EC.sign(CLAIMS | {"iss": issuer}))
+    assert "no issuer that is known" in reason(outcome)
+    assert gate.keys.asked == 0
+
+
+def test_what_is_no_token_is_refused():
+    assert "three segments" in reason(ask(Issuers({ISSUER: Gate().verifier}), "hunter2"))
+
+
+@given(st.text(max_size=100))
+def test_any_text_is_answered_with_a_refusal(text):
+    gate = Gate()
+    reason(gate.verify(text))
+    reason(ask(Issuers({ISSUER: gate.verifier}), text))
+
+
+def test_no_refusal_shows_what_the_token_holds():
+    gate = Gate()
+    for claims in ({"aud": "hunter2"}, {"iss": "hunter2"}, {"groups": {"hunter2": 1}}):
+        token = EC.sign(CLAIMS | claims)
+        outcome = gate.verify(token)
+        assert "hunter2" not in repr(outcome)
+        assert token.split(".")[1] not in repr(outcome)
+
+
+# --- the whole, over a real issuer's documents
+
+
+@pytest_twisted.ensureDeferred
+async def test_keys_that_an_issuer_publishes_prove_its_tokens():
+    def answer(request):
+        if request.path == b"/keys":
+            return jwk_set(EC.jwk())
+        return json.dumps({"issuer": site.origin, "jwks_uri": f"{site.origin}/keys"}).encode()
+
+    site = serve(answer)
+    try:
+        keys = DiscoveredKeys(site.origin, site.client, Clock())
+        gate = Gate(issuer=site.origin, keys=keys)
+        sound = await gate.verifier.verify(EC.sign(CLAIMS | {"iss": site.origin}))
+        forged = await gate.verifier.verify(FORGER.sign(CLAIMS | {"iss": site.origin}))
+    finally:
+        await site.stop()
+    assert isinstance(sound, Subject)
+    assert "signature" in reason(forged)

@@ -1,0 +1,189 @@
+"""The gateway's own exchanges end in time, within bounds, and in one kind of fault."""
+
+import gzip
+
+import pytest
+import pytest_twisted
+from support.loopback import serve
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.web.server import NOT_DONE_YET
+
+from jitgate.errors import AddressRefused, CredentialUnavailable
+from jitgate.fetching import TIMEOUT, Fetched, Fetcher
+
+LIMIT = 1000
+
+
+class Counterpart:
+    """A server whose answer each test sets, and a fetcher that asks it."""
+
+    def __init__(self):
+        self.requests = []
+        self.arrived = Deferred()
+        self.clock = Clock()
+        self.answer = lambda _: b"{}"
+        self.site = serve(self._render)
+        self.url = self.site.origin + "/x"
+
+    def _render(self, request):
+        self.requests.append(request)
+        answer = self.answer(request)
+        if len(self.requests) == 1:
+            self.arrived.callback(None)
+        return answer
+
+    def fetcher(self, http=None):
+        client = http or self.site.client
+        return Fetcher(client, self.clock, "The far side", CredentialUnavailable, LIMIT)
+
+
+@pytest_twisted.async_yield_fixture
+async def far():
+    counterpart = Counterpart()
+    yield counterpart
+    await counterpart.site.stop()
+
+
+async def _fault(awaitable):
+    with pytest.raises(CredentialUnavailable) as caught:
+        await awaitable
+    return str(caught.value)
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_is_its_status_and_body(far):
+    def answer(request):
+        request.setResponseCode(418)
+        return b"tea"
+
+    far.answer = answer
+    assert await far.fetcher().get(far.url) == Fetched(418, b"tea")
+    assert far.requests[0].method == b"GET"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_form_is_posted_as_one(far):
+    await far.fetcher().post(far.url, {"a": "1 &", "b": "é"})
+    request = far.requests[0]
+    assert request.method == b"POST"
+    assert request.args == {b"a": [b"1 &"], b"b": ["é".encode()]}
+    assert request.requestHeaders.getRawHeaders("content-type") == [
+        "application/x-www-form-urlencoded"
+    ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_redirect_is_followed(far):
+    def answer(request):
+        request.redirect(b"/elsewhere")
+        return b""
+
+    far.answer = answer
+    assert (await far.fetcher().get(far.url)).status == 302
+    assert len(far.requests) == 1
+
+
+@pytest.mark.parametrize("length", [0, 1, LIMIT])
+@pytest_twisted.ensureDeferred
+async def test_an_answer_within_the_limit_is_whole(far, length):
+    far.answer = lambda _: b"x" * length
+    assert await far.fetcher().get(far.url) == Fetched(200, b"x" * length)
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_beyond_the_limit_is_a_fault_and_its_connection_ends(far):
+    ended = []
+
+    def answer(request):
+        ended.append(request.notifyFinish())
+        request.write(b"x" * (LIMIT + 1))
+        return NOT_DONE_YET
+
+    far.answer = answer
+    assert "too long" in await _fault(far.fetcher().get(far.url))
+    with pytest.raises(Exception, match=r"clos|lost"):
+        await ended[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_compressed_answer_counts_by_what_it_unfolds_to(far):
+    def answer(request):
+        request.setHeader(b"Content-Encoding", b"gzip")
+        return gzip.compress(b"x" * (LIMIT + 1))
+
+    far.answer = answer
+    assert "too long" in await _fault(far.fetcher().get(far.url))
+
+
+@pytest.mark.parametrize("started", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_an_answer_that_does_not_end_in_time_is_a_fault_and_its_connection_ends(far, started):
+    ended = []
+
+    def answer(request):
+        ended.append(request.notifyFinish())
+        if started:
+            request.write(b"x")
+        return NOT_DONE_YET
+
+    far.answer = answer
+    fault = Deferred.fromCoroutine(_fault(far.fetcher().get(far.url)))
+    await far.arrived
+    far.clock.advance(TIMEOUT - 0.1)
+    assert not fault.called
+    far.clock.advance(0.1)
+    assert await fault == "The far side did not answer within 10 s."
+    with pytest.raises(Exception, match=r"clos|lost"):
+        await ended[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_in_time_leaves_no_timer_behind(far):
+    await far.fetcher().get(far.url)
+    assert far.clock.getDelayedCalls() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_cut_short_is_a_fault(far):
+    def answer(request):
+        request.setHeader(b"Content-Length", b"100")
+        request.write(b"x")
+        request.channel.loseConnection()
+        return NOT_DONE_YET
+
+    far.answer = answer
+    fault = await _fault(far.fetcher().get(far.url))
+    assert fault.startswith("The far side cannot be asked: ConnectionDone")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_that_nobody_listens_on_is_a_fault(far):
+    await far.site.stop()
+    fault = await _fault(far.fetcher().get(far.url))
+    assert fault == "The far side cannot be asked: ConnectionRefusedError."
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_certificate_that_is_not_trusted_is_a_fault(far):
+    other = serve(lambda _: b"{}")
+    try:
+        fault = await _fault(far.fetcher(other.client).get(far.url))
+    finally:
+        await other.stop()
+    assert "cannot be asked" in fault
+    assert far.requests == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_fault_of_ours_on_the_way_keeps_its_sentence(far):
+    class Refuses:
+        async def request(self, *args, **options):
+            raise AddressRefused("The name resolves to 10.0.0.1.")
+
+    fault = await _fault(far.fetcher(Refuses()).get(far.url))
+    assert fault == "The far side cannot be asked: The name resolves to 10.0.0.1."
+
+
+def test_a_body_is_not_in_the_repr():
+    assert "hunter2" not in repr(Fetched(200, b"hunter2"))
