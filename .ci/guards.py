@@ -157,6 +157,13 @@ GUARDS = (
         FLOW + "test_what_cannot_be_looked_at_is_withheld",
     ),
     Guard(
+        "5 a token has the scopes of its operation and no more",
+        "jitgate/credentials/okta.py",
+        '"scope": " ".join(operation.scopes),',
+        '"scope": "okta.users.read okta.users.manage okta.groups.read",',
+        "tests/real/test_okta_sdk.py::test_it_lists_users_and_groups",
+    ),
+    Guard(
         "6 one host",
         GATEWAY,
         "        if any(host != tunnel.authority for host in request.hosts):\n",

@@ -96,7 +96,7 @@ class _BoundedBody(Protocol):
         self._pieces: list[bytes] = []
         self.whole: Deferred[bytes] = Deferred(lambda _: self._hang_up())
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+    def dataReceived(self, data: bytes) -> None:
         self._room -= len(data)
         if self._room >= 0:
             self._pieces.append(data)
@@ -104,7 +104,7 @@ class _BoundedBody(Protocol):
             self.whole.errback(_TooLarge())
             self._hang_up()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - the same
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.whole.called:
             return
         if isinstance(reason.value, ResponseDone | PotentialDataLoss):

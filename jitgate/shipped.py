@@ -8,5 +8,5 @@ from pathlib import Path
 def shipped(name: str) -> Path:
     """The folder ``etc`` or ``plugins`` as it ships."""
     here = Path(__file__).parent
-    installed = here / "shipped" / name
+    installed = here / "data" / name
     return installed if installed.is_dir() else here.parent / name

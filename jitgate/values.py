@@ -74,7 +74,7 @@ class Operation:
     @property
     def url(self) -> str:
         query = f"?{self.query}" if self.query else ""
-        return f"https://{self.authority}{self.path}{query}"
+        return f"https://{self.authority.removesuffix(':443')}{self.path}{query}"
 
 
 class Effect(enum.Enum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from zope.interface import implementer
 
@@ -218,7 +218,10 @@ class OperationTrie:
             return None
         row, names = node.end
         if "%" in path:
-            values = [unquote(value, errors="strict") for value in values]
+            values = [
+                unquote_to_bytes(value).decode("utf-8") if "%" in value else value
+                for value in values
+            ]
         return OperationMatch(row, dict(zip(names, values, strict=True)))
 
 
