@@ -41,7 +41,8 @@ from jitgate.credentials.none import NoCredential
 from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.static import StaticHeader
 from jitgate.errors import ConfigurationInvalid, MustStop
-from jitgate.flow.gateway import DUTIES, Gateway, Target
+from jitgate.flow.admission import Target
+from jitgate.flow.gateway import DUTIES, Gateway
 from jitgate.flow.recorder import Recorder
 from jitgate.identity.keys import DiscoveredKeys, KeyFile
 from jitgate.identity.oidc import Issuers, OidcVerifier
@@ -318,10 +319,8 @@ class _Assembly:
     # --- policy and masking
 
     def _policy(self) -> Policy:
-        rules = [
-            self._try(f"rule {each.name}", lambda r=each: _rule(r))
-            for each in self._configuration.rules
-        ]
+        written = self._configuration.rules
+        rules = [self._try(f"rule {each.name}", _rule, each) for each in written]
         provided = cast("list[IRule]", plugins.of_port(IRule, self._plugins))
         every = [*(rule for rule in rules if rule is not None), *provided]
         self._unique("rule", [rule.name for rule in every])

@@ -83,13 +83,18 @@ def _files(file: Path, patterns: Sequence[str], problems: list[str]) -> list[Pat
     """The files that the patterns name; one that names none is a problem."""
     found: list[Path] = []
     for pattern in patterns:
-        base = file.parent.resolve()
-        matched = sorted(
-            base.glob(pattern)
-            if not Path(pattern).is_absolute()
-            else Path("/").glob(pattern.lstrip("/"))
-        )
+        matched = _matched(file.parent.resolve(), pattern)
         if not matched:
             problems.append(f"{file}: no file matches {pattern!r}")
         found += [each for each in matched if each not in found]
     return found
+
+
+def _matched(base: Path, pattern: str) -> list[Path]:
+    """The files that one pattern names, in order; none for what is no pattern."""
+    if Path(pattern).is_absolute():
+        base, pattern = Path("/"), pattern.lstrip("/")
+    try:
+        return sorted(base.glob(pattern))
+    except (ValueError, IndexError, OSError):
+        return []

@@ -35,6 +35,8 @@ def read(file: Path, shape: TypeAdapter[Model], problems: list[str]) -> Model | 
         problems.append(f"{file}{line}: {problem}")
     except YAMLError as error:
         problems.append(f"{file}: {f'{error}'.partition(chr(10))[0]}")
+    except Exception as error:  # noqa: BLE001 (the reader lets out whatever its parts raise)
+        problems.append(f"{file}: holds a value that cannot be read ({type(error).__name__})")
     else:
         try:
             return shape.validate_python(_plain(tree), context={"base": file.parent.resolve()})
@@ -46,7 +48,7 @@ def read(file: Path, shape: TypeAdapter[Model], problems: list[str]) -> Model | 
 def _plain(tree: object) -> object:
     """The tree in plain types: strict validation takes no subclasses."""
     if isinstance(tree, CommentedMap):
-        return {str(key): _plain(value) for key, value in tree.items()}
+        return {_plain(key): _plain(value) for key, value in tree.items()}
     if isinstance(tree, CommentedSeq):
         return [_plain(value) for value in tree]
     if isinstance(tree, str):
@@ -77,11 +79,8 @@ def _said(each: Mapping[str, Any], loc: Loc) -> str:
         return f"unknown key{near(str(loc[-1]), _every_key())}"
     if each["type"] == "missing":
         return "this is missing"
-    message = str(each["msg"])
-    return (
-        message.removeprefix("Value error, ")[:1].lower()
-        + message.removeprefix("Value error, ")[1:]
-    )
+    message = str(each["msg"]).removeprefix("Value error, ")
+    return message if message[1:2].isupper() else message[:1].lower() + message[1:]
 
 
 def _every_key() -> set[str]:

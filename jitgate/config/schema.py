@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +15,16 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
-_DURATION = re.compile(r"([0-9]+)(ms|s|m|h|d)\Z")
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)\Z")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_AUTHORITY = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?\Z")
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9.]+|localhost):([0-9]{1,5})\Z")
+_AUTHORITY = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?\Z"
+)
+_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)|(localhost)):([0-9]{1,5})\Z")
 _NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
 _FIELD_NAME = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
 
@@ -39,7 +43,10 @@ def _path(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value:
         raise ValueError("a path was expected")
     base: Path = (info.context or {}).get("base", Path())
-    return (base / value).resolve()
+    try:
+        return (base / value).resolve()
+    except (OSError, RuntimeError):
+        raise ValueError("this path leads nowhere: a link in it points to itself") from None
 
 
 def _secret_file(value: object, info: ValidationInfo) -> Path:
@@ -50,13 +57,27 @@ def _secret_file(value: object, info: ValidationInfo) -> Path:
 
 def _address(value: object) -> tuple[str, int]:
     matched = _ADDRESS.match(value) if isinstance(value, str) else None
-    if matched is None or int(matched[2]) > 65535:
+    host = next(filter(None, matched.groups()), "") if matched else ""
+    if matched is None or int(matched[4]) > 65535 or not (matched[3] or _is_address(host)):
         raise ValueError("ADDRESS:PORT was expected, such as 127.0.0.1:8080 or [::1]:8080")
-    return matched[1].strip("[]"), int(matched[2])
+    return host, int(matched[4])
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
 def _authority(value: str) -> str:
-    if not _AUTHORITY.match(value.lower()):
+    matched = _AUTHORITY.match(value.lower())
+    if matched is None or int(matched[1] or 443) > 65535:
         raise ValueError("a host or host:port was expected, such as acme.okta.com")
     host = value.lower()
     return host if ":" in host.rpartition("]")[2] else f"{host}:443"
@@ -89,6 +110,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
+    @field_validator("*", mode="after")
+    @classmethod
+    def _something_is_written(cls, value: Any) -> Any:
+        """A key without a value is unfinished: read as "none given", a rule would match too much."""
+        if value is None:
+            raise ValueError("a value was expected; leave the key out if there is none")
+        return value
+
 
 # --- jitgate.yaml
 
@@ -103,7 +132,7 @@ class Listen(Section):
     @model_validator(mode="after")
     def _plain_is_for_loopback(self) -> Listen:
         for name, (host, _) in (("proxy", self.proxy), ("admin", self.admin)):
-            if not self.insecure and not f"{host}".startswith(("127.", "localhost", "::1")):
+            if not self.insecure and not _is_loopback(host):
                 raise ValueError(
                     f"listen.{name} is plain and {host} is no loopback address: tokens could be "
                     "read on the way. Listen on loopback, or set insecure: true knowingly"
@@ -216,13 +245,16 @@ class Settings(Section):
 # --- policy and masking files
 
 
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
 class Match(Section):
     """What a rule applies to: every test that is written must pass; one of each list is enough."""
 
     targets: tuple[str, ...] | None = Field(default=None, strict=False)
     actions: tuple[str, ...] | None = Field(default=None, strict=False)
     groups: tuple[str, ...] | None = Field(default=None, strict=False)
-    methods: tuple[str, ...] | None = Field(default=None, strict=False)
+    methods: tuple[Method, ...] | None = Field(default=None, strict=False)
     paths: tuple[str, ...] | None = Field(default=None, strict=False)
 
 

@@ -344,6 +344,18 @@ def end_to_end(fields: Headers) -> Headers:
     return tuple((name, value) for name, value in fields if name.lower() not in drop)
 
 
+def is_json(headers: Headers) -> bool:
+    """Whether the one Content-Type says JSON (RFC 8259; +json: RFC 6839) in UTF-8."""
+    types = values_of(headers, b"content-type")
+    if len(types) != 1:
+        return False
+    kind, _, parameters = types[0].lower().partition(b";")
+    charset = parameters.replace(b" ", b"").replace(b'"', b"")
+    return charset in {b"", b"charset=utf-8"} and (
+        kind.strip() == b"application/json" or kind.strip().endswith(b"+json")
+    )
+
+
 def request_bytes(head: RequestHead) -> bytes:
     """The head as bytes; Content-Length or Transfer-Encoding follow from ``head.length`` alone."""
     lines = [f"{head.method} {head.target} HTTP/1.1".encode("ascii")]

@@ -65,7 +65,7 @@ class JsonMasker:
         self._final = True
         rest = self.feed(b"")
         self._over = True
-        if self._place is not self._END or self._passage.text:
+        if self._place is not self._END:
             raise self._passage.fault(0, "the text ends too early")
         return rest
 

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field, replace
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from jitgate.core.http1 import is_json
+from jitgate.core.json_masking import JsonMasker
+from jitgate.core.profiles import SENSITIVE
+from jitgate.errors import MaskingFault
 from jitgate.interfaces import IMasker, IRequest
 from jitgate.values import (
     Body,
@@ -168,6 +172,19 @@ class Account:
         bodies = {"request": self.request_body, "response": self.released.body}
         kept = {name: body for name, body in bodies.items() if body is not None and body.length}
         return Entry("outcome", now, fields, kept)
+
+
+def shown_request(account: Account) -> Body | None:
+    """The request's body for the record: only where it can be masked, its digest always."""
+    body = account.sent.body
+    if not body.length or not body.complete or not is_json(account.head.headers):
+        return None
+    masker = JsonMasker([SENSITIVE, *account.maskers])
+    try:
+        shown = masker.feed(body.data) + masker.finish()
+    except MaskingFault:
+        return None
+    return Body(shown, len(shown), complete=True)
 
 
 def described(subject: Subject | None) -> dict[str, object] | None:

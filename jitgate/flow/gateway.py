@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import cast
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -18,10 +17,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from jitgate.core import injection
-from jitgate.core.json_masking import JsonMasker
 from jitgate.core.operation import NotCanonical, canonical_target
 from jitgate.core.policy import NEEDS_BODY, Policy
-from jitgate.core.profiles import SENSITIVE, MaskingProfile, maskers_for
+from jitgate.core.profiles import MaskingProfile, maskers_for
 from jitgate.errors import (
     AddressRefused,
     AgentGone,
@@ -37,20 +35,17 @@ from jitgate.errors import (
     UpstreamUnreachable,
     UpstreamUntrusted,
 )
-from jitgate.flow.account import Account, Witness, Witnessed, described, held
+from jitgate.flow.account import Account, Witness, Witnessed, described, held, shown_request
+from jitgate.flow.admission import Knock, Target, Tunnel, session_key
 from jitgate.flow.recorder import Recorder
-from jitgate.flow.release import Release, is_json
+from jitgate.flow.release import Release
 from jitgate.interfaces import (
-    ICatalog,
-    ICredentialSource,
     IIdentityVerifier,
     IRequest,
     IResponse,
-    IUpstream,
     IUpstreamConnection,
 )
 from jitgate.values import (
-    Body,
     Decision,
     Denial,
     Effect,
@@ -87,40 +82,6 @@ _FAULTS: Mapping[type[JitgateError], Denial] = {
     RecorderDown: Denial.RECORDER_DOWN,
 }
 """Which fault becomes which denial; any other is `Denial.FAULT`, with a fixed sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A far API at one ``host:port``: its name, and the ports that serve it."""
-
-    name: str
-    manner: str
-    catalog: ICatalog
-    credentials: ICredentialSource
-    upstream: IUpstream
-    declared: frozenset[bytes] = frozenset()
-    """Request fields, in lower case, that are forwarded beside the gateway's own tables."""
-
-
-@dataclass(frozen=True, slots=True)
-class Knock:
-    """A CONNECT as it was read: where to, with which token, under which session name."""
-
-    authority: str
-    token: str | None
-    name: str | None = None
-    fault: JitgateError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Tunnel:
-    """An admitted CONNECT. With a ``refusal`` it is admitted only to tell every request why not."""
-
-    authority: str
-    target: Target
-    session: str
-    subject: Subject | None = None
-    refusal: Refusal | None = None
 
 
 class Gateway:
@@ -183,7 +144,7 @@ class Gateway:
     ) -> Tunnel:
         name = knock.name or (subject and subject.session) or self._new_id()
         who = ("", "") if subject is None else (subject.issuer, subject.id)
-        return Tunnel(knock.authority, target, _session(*who, name), subject, refusal)
+        return Tunnel(knock.authority, target, session_key(*who, name), subject, refusal)
 
     def _note_knock(self, knock: Knock, result: Tunnel | Refusal) -> None:
         """Record the CONNECT. Nothing passes on its strength alone, so nobody waits for it."""
@@ -357,25 +318,13 @@ class Gateway:
     async def _settled(self, account: Account, outcome: str, refusal: Refusal | None) -> None:
         """Make the outcome durable, and the decision before it if it is not yet on record."""
         recorded = account.recorded or self._record_decision(account, refusal)
-        account.request_body = self._shown_request(account)
+        account.request_body = shown_request(account)
         entry = account.outcome_entry(self._clock.seconds(), outcome, refusal)
         settled = self._recorder.append(entry)
         for durable, result in await DeferredList([recorded, settled], consumeErrors=True):
             if not durable:
                 cast(Failure, result).raiseException()
         account.settled = True
-
-    def _shown_request(self, account: Account) -> Body | None:
-        """The request's body for the record: only where it can be masked, its digest always."""
-        body = account.sent.body
-        if not body.length or not body.complete or not is_json(account.head.headers):
-            return None
-        masker = JsonMasker([SENSITIVE, *account.maskers])
-        try:
-            shown = masker.feed(body.data) + masker.finish()
-        except MaskingFault:
-            return None
-        return Body(shown, len(shown), complete=True)
 
     def _denied(self, fault: Exception, account: Account | None = None) -> Refusal:
         """The denial that a fault becomes; of one nobody foresaw the agent learns nothing."""
@@ -433,10 +382,3 @@ async def _told(response: IResponse, head: ResponseHead, body: bytes) -> None:
         await response.finish()
     except AgentGone:
         return  # the refusal is on record, which is what matters
-
-
-def _session(issuer: str, subject: str, name: str) -> str:
-    """The key of a session: the same subject and name, the same session, whichever tunnel."""
-    parts = (part.encode() for part in (issuer, subject, name))
-    packed = b"".join(len(part).to_bytes(4) + part for part in parts)
-    return "s-" + hashlib.sha256(packed).hexdigest()[:16]

@@ -95,6 +95,8 @@ class Recorder:
 
     def _rested(self, result: object, done: Deferred[None]) -> object:
         self._worker = None
+        if self._queue:
+            self._wake()  # they came while a checkpoint was being signed
         done.callback(None)
         return result
 
@@ -113,8 +115,12 @@ class Recorder:
         try:
             await self._in_thread(write, *args)
         except Exception as error:  # noqa: BLE001 (whatever it was, nothing is durable)
-            self._failed = f"The recorder cannot write: {error}."
-            self._log.error("{down} Everything is denied until it can.", down=self._failed)
+            self._failed = f"The recorder cannot write: {_why(error)}."
+            self._log.error(
+                "{down} Everything is denied until it can. ({error})",
+                down=self._failed,
+                error=f"{error}",
+            )
             batch, self._queue = [*batch, *self._queue], []
             for _, durable in batch:
                 durable.errback(RecorderDown(self._failed))
@@ -124,6 +130,12 @@ class Recorder:
             self._log.info("The recorder can write again.")
         for _, durable in batch:
             durable.callback(None)
+
+
+def _why(error: Exception) -> str:
+    """The reason as agents may read it: without a path, and without what was to be written."""
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return (strerror or type(error).__name__).lower()
 
 
 def _joined(worker: Deferred[None]) -> Deferred[None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from jitgate.core.http1 import values_of
+from jitgate.core.http1 import is_json, values_of
 from jitgate.core.injection import agent_head, agent_trailers
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.literals import LiteralMasker
@@ -18,7 +18,7 @@ from jitgate.core.masking import Chain
 from jitgate.errors import MaskingFault
 from jitgate.flow.account import Account
 from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
-from jitgate.values import Headers, ResponseHead
+from jitgate.values import ResponseHead
 
 WHOLE = 64 * 1024
 """Bytes up to which a body of announced length is gathered before any of it is released.
@@ -50,7 +50,9 @@ class Release:
         pieces = self._pieces(transform)
         held = b"".join([piece async for piece in pieces]) if whole else b""
         length = len(held) if whole else None if json is not None else answer.length
-        head = agent_head(answer, length=length, rewritten=json is not None, hide=literals.hide_in)
+        head = agent_head(
+            answer, length=length, rewritten=bool(self.maskers), hide=literals.hide_in
+        )
         self.account.answer = head
         if not whole:
             await self.response.start(head)
@@ -95,18 +97,6 @@ class Release:
             else:
                 await self.response.write(piece)
         return held
-
-
-def is_json(headers: Headers) -> bool:
-    """Whether the one Content-Type says JSON (RFC 8259; +json: RFC 6839) in UTF-8."""
-    types = values_of(headers, b"content-type")
-    if len(types) != 1:
-        return False
-    kind, _, parameters = types[0].lower().partition(b";")
-    charset = parameters.replace(b" ", b"").replace(b'"', b"")
-    return charset in {b"", b"charset=utf-8"} and (
-        kind.strip() == b"application/json" or kind.strip().endswith(b"+json")
-    )
 
 
 def _all(answer: ResponseHead, name: bytes) -> list[bytes]:

@@ -33,7 +33,8 @@ from jitgate.core.http1 import (
     response_bytes,
 )
 from jitgate.errors import AgentGone, MalformedRequest, PeerFault
-from jitgate.flow.gateway import Gateway, Tunnel
+from jitgate.flow.admission import Tunnel
+from jitgate.flow.gateway import Gateway
 from jitgate.interfaces import IRequest, IResponse
 from jitgate.proxy.refusals import rendered
 from jitgate.values import Headers, Refusal, RequestHead, ResponseHead

@@ -30,7 +30,8 @@ from zope.interface import implementer
 
 from jitgate.core.http1 import Event, Request, RequestReader, Tunnel, response_bytes, values_of
 from jitgate.errors import MalformedRequest, PeerFault, StateUnusable
-from jitgate.flow import gateway as flow
+from jitgate.flow import admission as flow
+from jitgate.flow.gateway import Gateway
 from jitgate.interfaces import IProtocolListener
 from jitgate.proxy.authority import CertificateAuthority
 from jitgate.proxy.connection import AgentConnection
@@ -56,7 +57,7 @@ class HttpProxyListener:
 
     def __init__(
         self,
-        gateway: flow.Gateway,
+        gateway: Gateway,
         authority: CertificateAuthority,
         endpoint: IStreamServerEndpoint,
         clock: IReactorTime,
@@ -131,7 +132,7 @@ class ConnectProtocol(Protocol):
 
     def __init__(
         self,
-        gateway: flow.Gateway,
+        gateway: Gateway,
         authority: CertificateAuthority,
         clock: IReactorTime,
         registry: set[ConnectProtocol],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jitgate.core.merkle import Tree, leaf_hash
+from jitgate.stores.frames import BodyRef, FrameInvalid
 from jitgate.stores.layout import bodies_name, lines_name, segments
 from jitgate.stores.scanning import Tail, counted, left_behind
 
@@ -84,6 +85,10 @@ def forget(path: Path) -> None:
 
 
 def _bodies_end(content: dict[str, Any]) -> int:
-    """Where the last frame of an entry ends; the line counts, so its writer has made it."""
+    """Where the last frame of an entry ends; 0 if it names none in a form that can be read."""
     bodies = content.get("bodies", {})
-    return max((ref["offset"] + ref["length"] for ref in bodies.values()), default=0)
+    try:
+        refs = [BodyRef.parse(ref) for ref in bodies.values()]
+    except (AttributeError, FrameInvalid):
+        return 0
+    return max((ref.offset + ref.length for ref in refs), default=0)

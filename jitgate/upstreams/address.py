@@ -16,6 +16,12 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
+_INSIDE = (
+    ipaddress.ip_network("192.0.0.0/24"),  # RFC 6890; older versions of the library miss most of it
+    ipaddress.ip_network("168.63.129.16/32"),  # Azure's own services to its machines
+)
+"""Addresses that lead inside although the library takes them for public ones."""
+
 
 def is_public(address: Address) -> bool:
     """Whether an address is one of the public Internet, in every spelling that hides another one.
@@ -27,6 +33,7 @@ def is_public(address: Address) -> bool:
         return is_public(inner)
     return (
         address.is_global
+        and not any(address in network for network in _INSIDE)
         and not address.is_multicast
         and not address.is_reserved
         and not (isinstance(address, ipaddress.IPv6Address) and address.is_site_local)

@@ -22,7 +22,8 @@ from jitgate.errors import (
     UpstreamUnreachable,
     UpstreamUntrusted,
 )
-from jitgate.flow.gateway import REVIEW_BODY, Knock, Tunnel
+from jitgate.flow.admission import Knock, Tunnel
+from jitgate.flow.gateway import REVIEW_BODY
 from jitgate.maskers.names import NameMasker
 from jitgate.values import Denial, Effect, Obligation, Refusal, ResponseHead, Verdict
 

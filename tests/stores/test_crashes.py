@@ -124,3 +124,36 @@ def test_a_log_that_lost_entries_between_two_runs_is_found(site):
     site.run().close()
     (finding,) = site.verify()[0]
     assert finding.what == "2 entries are there, 4 are signed for: cut or rolled back"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"seq":9,"time":"2027-01-01T00:00:00.000000Z","type":"x"}\n',
+        b"\0" * 50 + b"\n",
+        b'{"seq":3}\n',
+    ],
+)
+def test_a_whole_line_that_is_not_the_next_entry_is_not_counted(site, line):
+    records = site.run()
+    records.append(entries(0, 2))
+    crash(records)
+    path = site.folder / "logs/run-1/000000000000.jsonl"
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes() + line)
+    assert len(list(Recording(site.folder).every_entry())) == 3
+    site.run().close()
+    closed = site.lines("site/000000000003.jsonl")[1]
+    assert (closed["size"], closed["abandoned"][0]["bytes"]) == (3, len(line))
+    assert site.verify()[0] == []
+
+
+@pytest.mark.parametrize("bodies", ["5", '{"response":{"offset":"x"}}', "[]"])
+def test_bodies_that_cannot_be_read_do_not_keep_the_next_run_from_starting(site, bodies):
+    crash(site.run())
+    path = site.folder / "logs/run-1/000000000000.jsonl"
+    path.chmod(0o600)
+    line = f'{{"seq":1,"time":"2027-01-01T00:00:00.000000Z","type":"x","bodies":{bodies}}}\n'
+    path.write_bytes(path.read_bytes() + line.encode())
+    site.run().close()
+    assert site.verify()[1].tampered

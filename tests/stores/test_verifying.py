@@ -9,11 +9,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from stores.site import KEY, SITE, VERIFIER, Site, crash, entries, entry
 from vectors.recording import make as vector
+from zstandard import ZstdCompressor
 
 from jitgate.core.note import Signer, VerifierKey
 from jitgate.stores.findings import Progress, Report, Severity
+from jitgate.stores.frames import pack
 from jitgate.stores.recordings import RecordFiles
 from jitgate.stores.verifying import verify
+from jitgate.values import Body
 
 VECTOR = Path(vector.__file__).parent
 
@@ -410,3 +413,13 @@ def test_a_log_that_goes_on_after_it_was_said_to_have_ended_is_found(site):
         site, last.relative_to(site.folder), seq=length + 1, time=time, type="log.closed", **end
     )
     assert "the log had ended with 0 entries" in whats(site)
+
+
+def test_bytes_between_two_bodies_are_found_though_nothing_is_signed_yet(site):
+    crash(site.run())
+    body = Body(b"{}", 2, complete=True)
+    frame, ref = pack(body, ZstdCompressor(), "000000000000.bodies", 3)
+    (site.folder / "logs/run-1/000000000000.bodies").write_bytes(b"gap" + frame)
+    time = "2027-01-01T00:00:00.000000Z"
+    append_line(site, FIRST, seq=1, time=time, type="x", bodies={"response": ref.content})
+    assert whats(site) == ["its body 'response': it begins at 3, the one before it ends at 0"]

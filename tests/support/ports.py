@@ -14,7 +14,8 @@ from zope.interface import implementer
 from jitgate.core.operation import PathCatalog
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.profiles import MaskingProfile
-from jitgate.flow.gateway import DUTIES, Gateway, Knock, Target, Tunnel
+from jitgate.flow.admission import Knock, Target, Tunnel
+from jitgate.flow.gateway import DUTIES, Gateway
 from jitgate.flow.recorder import Recorder
 from jitgate.interfaces import (
     ICatalog,

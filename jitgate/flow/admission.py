@@ -1,0 +1,51 @@
+"""What CONNECT is about: who knocks, at which target, and the tunnel that is opened or not."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from jitgate.errors import JitgateError
+from jitgate.interfaces import ICatalog, ICredentialSource, IUpstream
+from jitgate.values import Refusal, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A far API at one ``host:port``: its name, and the ports that serve it."""
+
+    name: str
+    manner: str
+    catalog: ICatalog
+    credentials: ICredentialSource
+    upstream: IUpstream
+    declared: frozenset[bytes] = frozenset()
+    """Request fields, in lower case, that are forwarded beside the gateway's own tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """A CONNECT as it was read: where to, with which token, under which session name."""
+
+    authority: str
+    token: str | None
+    name: str | None = None
+    fault: JitgateError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """An admitted CONNECT. With a ``refusal`` it is admitted only to tell every request why not."""
+
+    authority: str
+    target: Target
+    session: str
+    subject: Subject | None = None
+    refusal: Refusal | None = None
+
+
+def session_key(issuer: str, subject: str, name: str) -> str:
+    """The key of a session: the same subject and name, the same session, whichever tunnel."""
+    parts = (part.encode() for part in (issuer, subject, name))
+    packed = b"".join(len(part).to_bytes(4) + part for part in parts)
+    return "s-" + hashlib.sha256(packed).hexdigest()[:16]
