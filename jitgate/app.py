@@ -257,7 +257,10 @@ class _Assembly:
             catalog = _catalog(target)
             for authority in target.hosts:
                 host, _, port = authority.rpartition(":")
-                endpoint = self._checked(host, int(port), target, trust)
+                named = host.strip("[]")
+                endpoint = self._try(where, self._checked, named, int(port), target, trust)
+                if endpoint is None:
+                    continue
                 upstream = HttpsUpstream(endpoint, self._reactor)
                 self._upstreams.append(upstream)
                 targets[authority] = Target(

@@ -95,3 +95,23 @@ class StateUnusable(MustStop):
 
 class PluginInvalid(MustStop):
     """A plugin did not load, or does not provide what its port promises."""
+
+
+def traced(fault: BaseException) -> str:
+    """Where a fault came from and what caused it, for the log: kinds and places, no messages.
+
+    The messages of exceptions that others raise can hold what they were given, secrets included.
+    """
+    kinds = []
+    link: BaseException | None = fault
+    while link is not None:
+        trace = link.__traceback__
+        places = []
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            places.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_name}")
+            trace = trace.tb_next
+        message = f" ({link})" if isinstance(link, JitgateError) else ""
+        kinds.append(f"{type(link).__name__}{message} at " + " > ".join(places[-4:]))
+        link = link.__cause__ or link.__context__
+    return ", because of ".join(kinds)

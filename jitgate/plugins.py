@@ -47,7 +47,7 @@ def load(file: Path, options: Mapping[str, object]) -> Plugin:
         raise PluginInvalid(f"{file}: a plugin file defines a function plugin(options).")
     try:
         made = make(dict(options))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginInvalid(f"{file}: plugin(options) raised {_named(error)}.") from error
     provides = tuple(made) if isinstance(made, list | tuple) else (made,)
     for each in provides:
@@ -90,6 +90,12 @@ def _verify(file: Path, provider: object) -> None:
         except Invalid as error:
             reason = f"{error}".replace("\n", " ")
             raise PluginInvalid(f"{file}: {reason}") from error
+        except Exception as error:
+            raise PluginInvalid(f"{file}: looking at it raised {_named(error)}.") from error
+    for attribute in ("name", "version"):
+        value = getattr(provider, attribute)
+        if not isinstance(value, str) or not value:
+            raise PluginInvalid(f"{file}: the {attribute} of what it provides is no text.")
 
 
 def _named(error: BaseException) -> str:

@@ -11,10 +11,17 @@ import shutil
 import sys
 
 import pytest
+from hypothesis import settings
 from twisted.logger import LogLevel, globalLogPublisher
 
 CI = os.environ.get("CI") == "true"
 """In CI what a test needs is required; elsewhere its absence is counted, with the reason."""
+
+
+# Time is the benchmarks' to measure: a property holds however slow the machine is.
+settings.register_profile("short", deadline=None)
+settings.register_profile("long", deadline=None, max_examples=2_000)
+settings.load_profile("short")
 
 
 class Noticed:

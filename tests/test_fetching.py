@@ -116,20 +116,39 @@ async def test_a_compressed_answer_counts_by_what_it_unfolds_to(far):
     assert "too long" in await _fault(far.fetcher().get(far.url))
 
 
-@pytest.mark.parametrize("started", [False, True])
+class Watched:
+    """A client that tells when the head of an answer has come, one turn of the reactor later."""
+
+    def __init__(self, client):
+        self.client = client
+        self.headed = Deferred()
+
+    def request(self, *args, **options):
+        answer = self.client.request(*args, **options)
+        return answer.addCallback(self._tell)
+
+    def _tell(self, response):
+        from twisted.internet import reactor  # noqa: PLC0415 - installed by pytest-twisted
+
+        reactor.callLater(0, self.headed.callback, None)
+        return response
+
+
+@pytest.mark.parametrize("headed", [False, True])
 @pytest_twisted.ensureDeferred
-async def test_an_answer_that_does_not_end_in_time_is_a_fault_and_its_connection_ends(far, started):
+async def test_an_answer_that_does_not_end_in_time_is_a_fault_and_its_connection_ends(far, headed):
     ended = []
 
     def answer(request):
         ended.append(request.notifyFinish())
-        if started:
+        if headed:
             request.write(b"x")
         return NOT_DONE_YET
 
     far.answer = answer
-    fault = Deferred.fromCoroutine(_fault(far.fetcher().get(far.url)))
-    await far.arrived
+    client = Watched(far.site.client)
+    fault = Deferred.fromCoroutine(_fault(far.fetcher(client).get(far.url)))
+    await (client.headed if headed else far.arrived)
     far.clock.advance(TIMEOUT - 0.1)
     assert not fault.called
     far.clock.advance(0.1)

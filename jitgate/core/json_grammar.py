@@ -41,7 +41,17 @@ LITERALS = frozenset({"true", "false", "null"})
 BARE = re.compile(r"[-+.0-9A-Za-z]++")
 """What a number or a literal could go on with: it has ended only where this has."""
 
-_CONCEALED = {'"': '"***"', "{": "{}", "[": "[]", "t": "false", "f": "false", "n": "null"}
+CONCEALED_TEXT = "*" * 16
+"""What stands for a hidden text: schemas that give a secret a least length ask for up to 14."""
+
+_CONCEALED = {
+    '"': f'"{CONCEALED_TEXT}"',
+    "{": "{}",
+    "[": "[]",
+    "t": "false",
+    "f": "false",
+    "n": "null",
+}
 
 MEMBER = re.compile(
     rf'{_SPACE}"({_PLAIN}{{0,255}}+)"{_SPACE}:(?P<value>{_SPACE})(?:{_SCALAR}{_SPACE}(,|(?=\}})))?+'

@@ -89,7 +89,7 @@ async def _list_apps(stage: Stage) -> Step:
     reply = await stage.ask("GET", APPS)
     secrets = [each.encode() for each in stage.sandbox.org.client_secrets]
     leaked = [each for each in secrets if each in reply.body]
-    masked = reply.body.count(b'"client_secret":"***"')
+    masked = reply.body.count(b'"client_secret":"****************"')
     good = reply.status == 200 and bool(secrets) and not leaked and masked == len(secrets)
     return Step("list the apps", f"{reply.status}, {masked} client secrets masked", good)
 

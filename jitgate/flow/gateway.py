@@ -34,6 +34,7 @@ from jitgate.errors import (
     UpstreamMalformed,
     UpstreamUnreachable,
     UpstreamUntrusted,
+    traced,
 )
 from jitgate.flow.account import Account, Witness, Witnessed, described, held, shown_request
 from jitgate.flow.admission import Knock, Target, Tunnel, session_key
@@ -330,7 +331,8 @@ class Gateway:
         """The denial that a fault becomes; of one nobody foresaw the agent learns nothing."""
         denial = next((_FAULTS[kind] for kind in type(fault).mro() if kind in _FAULTS), None)
         if denial is None and not isinstance(fault, PeerFault):
-            self._log.failure("A fault denied {what}", what=account.id if account else "a CONNECT")
+            what = account.id if account else "a CONNECT"
+            self._log.critical("A fault denied {what}: {how}", what=what, how=traced(fault))
         known = isinstance(fault, JitgateError)
         detail = f"{fault}" if known else "The gateway failed; its log says how."
         if account and account.operation and account.operation.changes and account.begun:

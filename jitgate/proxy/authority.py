@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -111,9 +112,11 @@ def load_or_create(folder: Path, now: Callable[[], float]) -> CertificateAuthori
     if not key_file.exists():
         _create(key_file, certificate_file, datetime.fromtimestamp(now(), UTC))
     try:
+        if key_file.stat().st_mode & 0o077:
+            raise StateUnusable(f"{key_file} can be used by others: chmod 600 {key_file}.")
         key = serialization.load_pem_private_key(key_file.read_bytes(), None)
         certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise StateUnusable(f"{key_file} or {certificate_file} cannot be read: {error}.") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise StateUnusable(f"{key_file} holds no elliptic curve key; jitgate makes its own.")

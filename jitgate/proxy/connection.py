@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -50,6 +51,9 @@ EVENTS_AHEAD = 128
 
 HANDSHAKE = 15.0
 """Seconds for the TLS handshake."""
+
+STALLED = 60.0
+"""Seconds that an exchange waits for an agent that neither sends nor takes a byte of it."""
 
 CLOSING = 10.0
 """Seconds that a peer has to take the last bytes, or to stop sending, before it is cut off."""
@@ -241,6 +245,10 @@ class AgentConnection(Protocol):
         if not self.closed.called:
             self.transport.resumeProducing()
 
+    async def in_time(self, act: Deferred[None]) -> None:
+        """Wait for the agent to go on with its part. Raises `AgentGone` if it does not."""
+        await act.addTimeout(STALLED, self._clock, onTimeoutCancel=_stalled)
+
     def write(self, data: bytes) -> None:
         """Send bytes to the agent."""
         self.transport.write(data)
@@ -258,6 +266,10 @@ class AgentConnection(Protocol):
         if sni:
             named.append(f"{sni.decode('ascii', 'replace').lower()}:{port}")
         return tuple(named)
+
+
+def _stalled(_: object, __: float) -> NoReturn:
+    raise AgentGone("The agent did not go on with the exchange in time.")
 
 
 def _with_port(host: str) -> str:
@@ -298,7 +310,7 @@ class AgentRequest:
                 return b""
             self._reader = Deferred()
             self._connection.wanted()
-            await self._reader
+            await self._connection.in_time(self._reader)
         piece = self._pieces.popleft()
         self.waiting -= len(piece)
         return piece
@@ -370,7 +382,7 @@ class AgentResponse:
                 raise AgentGone("More was to be written than the head had announced.")
         self._connection.write(chunk_bytes(data) if self._chunked else data)
         if self._room is not None:
-            await self._room
+            await self._connection.in_time(self._room)
             self._check()
 
     async def finish(self, trailers: Headers = ()) -> None:

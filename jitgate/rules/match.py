@@ -59,5 +59,17 @@ class MatchRule:
 
 def _globs(patterns: Sequence[str]) -> Callable[[str], re.Match[str] | None]:
     """One matcher for all the patterns; only ``*`` is special."""
-    each = (".*".join(re.escape(part) for part in pattern.split("*")) for pattern in patterns)
-    return re.compile("|".join(f"(?:{one})" for one in each) or "(?!)", re.DOTALL).fullmatch
+    each = (f"(?:{_expression(pattern)})" for pattern in patterns)
+    return re.compile("|".join(each) or "(?!)", re.DOTALL).fullmatch
+
+
+def _expression(pattern: str) -> str:
+    """The pattern as a regular expression that never goes back over what it has passed.
+
+    Between two stars the first place where a piece fits is as good as any later one.
+    """
+    first, *rest = (re.escape(piece) for piece in pattern.split("*"))
+    if not rest:
+        return first
+    middle = "".join(f"(?>.*?{piece})" for piece in rest[:-1] if piece)
+    return f"{first}{middle}.*{rest[-1]}"

@@ -12,6 +12,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -60,7 +61,7 @@ class StateFolder:
             _write(file, _pem(Ed25519PrivateKey.generate()), 0o600)
         try:
             key = serialization.load_pem_private_key(read_secret(file), None)
-        except ValueError as error:
+        except (TypeError, ValueError, UnsupportedAlgorithm) as error:
             raise StateUnusable(f"{file} is not a PEM private key.") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise StateUnusable(f"{file} is not an Ed25519 key.")
@@ -74,11 +75,16 @@ class StateFolder:
 def read_secret(file: Path) -> bytes:
     """The bytes of a file that nobody else may read. Raises `StateUnusable` if somebody may."""
     try:
-        with file.open("rb") as opened:
+        with open(file, "rb", opener=_at_once) as opened:
             _check_private(file, os.fstat(opened.fileno()))
             return opened.read(SECRET_BYTES)
     except OSError as error:
         raise StateUnusable(f"{file} cannot be read: {_why(error)}.") from error
+
+
+def _at_once(file: str, flags: int) -> int:
+    """Opens without waiting for another end, as a pipe in the place of a file would."""
+    return os.open(file, flags | os.O_NONBLOCK)
 
 
 def _check_private(file: Path, status: os.stat_result) -> None:

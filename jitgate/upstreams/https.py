@@ -218,9 +218,9 @@ class UpstreamConnection(Protocol):
         end, self._reader, self._end = self._end, None, None
         self._within(None)
         whole = end is not None and end.reusable and not self._pieces
-        if whole and self._alive and self._sent and self._keep(self):
+        if whole and self._alive and self._sent:
             self.transport.resumeProducing()
-            self._timer = self._clock.callLater(KEPT_FOR, self.abort)
+            self._timer = self._clock.callLater(0, self._offer)
             return
         if self._sending is not None:
             self._sending.cancel()
@@ -233,6 +233,16 @@ class UpstreamConnection(Protocol):
             self.transport.abortConnection()
 
     # --- inside
+
+    def _offer(self) -> None:
+        """Go to the pool, a turn of the reactor after the answer: what is behind it shows by then.
+
+        Such bytes would be taken for the answer to the next request.
+        """
+        if self._alive and self._keep(self):
+            self._timer = self._clock.callLater(KEPT_FOR, self.abort)
+        else:
+            self.abort()
 
     @property
     def _sent(self) -> bool:

@@ -93,7 +93,14 @@ def test_nothing_that_cuts_or_withholds_a_masked_body_leaves(name):
     assert name not in dict(sent(((name, b"x"),), declared=declared, masked=True).headers)
 
 
-@pytest.mark.parametrize(("authority", "host"), [("a.example:443", b"a.example"), ("a.example:8443", b"a.example:8443"), ("[2001:db8::1]:443", b"[2001:db8::1]")])
+@pytest.mark.parametrize(
+    ("authority", "host"),
+    [
+        ("a.example:443", b"a.example"),
+        ("a.example:8443", b"a.example:8443"),
+        ("[2001:db8::1]:443", b"[2001:db8::1]"),
+    ],
+)
 def test_the_host_is_the_targets_authority(authority, host):
     operation = Operation("things", "GET", {}, "GET", authority, "/")
     head = upstream_head(
@@ -114,7 +121,9 @@ def answered(*headers, rewritten=False):
     return agent_head(answer, length=10, rewritten=rewritten, hide=star).headers
 
 
-@pytest.mark.parametrize("name", [b"Set-Cookie", b"sEt-cookie2", b"Alt-Svc", b"Content-Length", *HOP_BY_HOP])
+@pytest.mark.parametrize(
+    "name", [b"Set-Cookie", b"sEt-cookie2", b"Alt-Svc", b"Content-Length", *HOP_BY_HOP]
+)
 def test_what_is_not_for_agents_does_not_reach_them(name):
     assert answered((name, b"x"), (b"X-Kept", b"y")) == ((b"X-Kept", b"y"),)
 

@@ -117,7 +117,13 @@ class Reference:
 
     @staticmethod
     def concealed(value):
-        kinds = {str: '"***"', dict: "{}", list: "[]", bool: "false", type(None): "null"}
+        kinds = {
+            str: '"****************"',
+            dict: "{}",
+            list: "[]",
+            bool: "false",
+            type(None): "null",
+        }
         return kinds.get(type(value), "0")
 
     def scalar(self, raw, value, field):
@@ -371,6 +377,8 @@ def test_what_the_grammar_does_not_allow_is_a_fault(frame, text):
     ("text", "offset"),
     [
         (b"[1,]", 3),
+        ('[1,] "é€😀"'.encode(), 3),
+        (b"[1,]\xe2\x82", 3),
         ('["é€😀" 1]'.encode(), 13),
         (b'{"a":"b\nc"}', 7),
         (b'["\xc3\xa9", "\xff"]', 8),
@@ -403,6 +411,31 @@ def test_after_a_fault_nothing_is_taken_any_more():
         masker.finish()
 
 
+def test_a_text_that_could_go_on_well_after_a_fault_does_not():
+    masker = JsonMasker([SECRETS])
+    assert masker.feed(b'{"a":1') == b'{"a":'
+    with pytest.raises(MaskingFault, match="UTF-8"):
+        masker.feed(b"\xff")
+    with pytest.raises(MaskingFault, match="after a fault"):
+        masker.feed(b"}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b'["\\q', b'["\\u00g', b'["\x01', b'{"a\n', b"[1,]", b"[01,", b"}", b"[trux,", b"[\xc3("],
+)
+@pytest.mark.parametrize("field", [b"", b'{"password":'])
+def test_what_can_become_no_json_any_more_is_refused_without_waiting_for_the_end(field, text):
+    with pytest.raises(MaskingFault):
+        JsonMasker([SECRETS]).feed(field + text)
+
+
+@pytest.mark.parametrize("control", range(0x20))
+def test_no_string_and_no_name_holds_a_raw_control_character(control):
+    for text in (b'["a%cb"]', b'{"a%cb":1}', b'{"a":"%c"}', b'{"password":"%c"}'):
+        assert emitted([text % control], SECRETS)[1]
+
+
 def test_after_the_end_nothing_is_taken_any_more():
     whole, broken = JsonMasker([]), JsonMasker([])
     whole.feed(b"[1]")
@@ -432,7 +465,7 @@ def test_after_the_end_nothing_is_taken_any_more():
         (b'[{"id":1},', b'[{"id":1},'),
         (b'[{"id":1}', b'[{"id":1}'),
         (b'{"password":"abc', b'{"password":'),
-        (b'{"password":"abc"', b'{"password":"***"'),
+        (b'{"password":"abc"', b'{"password":"****************"'),
         (b'{"password":[1,{}', b'{"password":'),
         (b'{"password":[1,{}] ', b'{"password":[] '),
     ],
@@ -455,7 +488,7 @@ def test_a_long_hidden_string_is_never_held():
         assert masker.feed(b"x" * 100_000) == b""
         assert masker._passage.text == ""
         assert masker._passage._early == []
-    assert masker.feed(b'"}') == b'"***"}'
+    assert masker.feed(b'"}') == b'"****************"}'
 
 
 # --- what is hidden, and as what
@@ -464,8 +497,8 @@ def test_a_long_hidden_string_is_never_held():
 @pytest.mark.parametrize(
     ("value", "shown", "count"),
     [
-        (b'"x"', b'"***"', 1),
-        (b'""', b'"***"', 1),
+        (b'"x"', b'"****************"', 1),
+        (b'""', b'"****************"', 1),
         (b"-12.5", b"0", 1),
         (b"0", b"0", 1),
         (b"true", b"false", 1),
@@ -484,7 +517,7 @@ def test_a_hidden_value_keeps_its_type_alone(value, shown, count):
 
 def test_every_field_of_a_repeated_name_is_hidden():
     out, counts = run([b'{"password":"a","password":"b","Password":7}'], SECRETS)
-    assert out == b'{"password":"***","password":"***","Password":0}'
+    assert out == b'{"password":"****************","password":"****************","Password":0}'
     assert counts == {"names": 3}
 
 
@@ -521,7 +554,7 @@ def test_a_masker_is_shown_every_open_scalar_with_the_field_around_it():
     ("frame", "unit", "most", "masker"),
     [
         (('{"', '":1}'), "n", json_grammar.LONGEST_NAME, SECRETS),
-        (('{"password":"x","', '":1}'), "n", json_grammar.LONGEST_NAME, SECRETS),
+        (('{"password":"as long as stars","', '":1}'), "n", json_grammar.LONGEST_NAME, SECRETS),
         (("[", "]"), "1", json_grammar.LONGEST_BARE, SECRETS),
         (('{"a":', "}"), "1", json_grammar.LONGEST_BARE, SECRETS),
         (('["', '"]'), "value of 16 char", json_grammar.LONGEST_VIEWED // 16, Shouter()),

@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 from jitgate.core.literals import LiteralMasker
 
 letters = st.sampled_from([b"a", b"b", b"*", b"\x00"])
-contents = st.lists(letters, max_size=40).map(b"".join)
 literal_lists = st.lists(st.lists(letters, min_size=1, max_size=6).map(b"".join), max_size=4)
+
+
+@st.composite
+def cases(draw):
+    """Literals, and content that is made of letters and of whole and cut literals."""
+    literals = draw(literal_lists)
+    pieces = [letters] + [st.sampled_from([lit, lit[:-1], lit[1:]]) for lit in literals]
+    return literals, b"".join(draw(st.lists(st.one_of(pieces), max_size=12)))
 
 
 def starred(literals, data):
@@ -39,8 +46,9 @@ def test_content_cut_anywhere_is_masked_as_a_search_of_the_whole_would():
     seen = Counter()
 
     @settings(max_examples=500, deadline=None)
-    @given(literal_lists, contents, st.sets(st.integers(0, 40)), st.booleans())
-    def check(literals, content, places, everywhere):
+    @given(cases(), st.sets(st.integers(0, 40)), st.booleans())
+    def check(case, places, everywhere):
+        literals, content = case
         places = sorted(at for at in range(len(content)) if everywhere or at in places)
         masker = LiteralMasker(literals)
         out, fed = b"", b""

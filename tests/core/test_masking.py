@@ -82,6 +82,12 @@ def test_a_chain_passes_the_rest_of_each_transformer_through_those_behind_it():
     assert chain.finish() == b"ab"
 
 
+def test_what_a_transformer_had_held_to_the_end_is_still_masked_by_those_behind_it():
+    chain = Chain([LiteralMasker([b"abX"]), LiteralMasker([b"ab"]), LiteralMasker([b"**Y"])])
+    assert chain.feed(b"-ab") == b"-"
+    assert chain.finish() == b"**"
+
+
 def test_a_chain_of_none_changes_nothing():
     chain = Chain([])
     assert chain.feed(b"abc") + chain.finish() == b"abc"
@@ -92,7 +98,7 @@ def test_a_chain_masks_fields_and_literals_of_one_text():
     chain = Chain([JsonMasker([NameMasker("n", ["password"])]), literals])
     text = b'{"password":"t0k3n","echo":"Bearer t0k3n!"}'
     out = b"".join([chain.feed(text[i : i + 1]) for i in range(len(text))] + [chain.finish()])
-    assert out == b'{"password":"***","echo":"Bearer *****!"}'
+    assert out == b'{"password":"****************","echo":"Bearer *****!"}'
     assert literals.count == 1
 
 

@@ -112,7 +112,9 @@ def test_a_fault_never_shows_what_the_rule_said():
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("fault", [SystemExit(0), SystemExit("bye"), RecursionError(), MemoryError()])
+@pytest.mark.parametrize(
+    "fault", [SystemExit(0), SystemExit("bye"), RecursionError(), MemoryError()]
+)
 def test_not_even_leaving_the_process_gets_a_rule_out_of_denying(fault):
     with pytest.raises(RuleFault):
         decided(PERMITS, fault)

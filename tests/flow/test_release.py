@@ -84,7 +84,7 @@ def cut(data, places):
 
 
 BODY = b'{"secret": "hunter2", "echo": "' + SECRET + b'", "n": 1.10}'
-SHOWN = b'{"secret": "***", "echo": "' + b"*" * len(SECRET) + b'", "n": 1.10}'
+SHOWN = b'{"secret": "****************", "echo": "' + b"*" * len(SECRET) + b'", "n": 1.10}'
 
 
 @given(st.lists(st.integers(0, 200), max_size=8), st.booleans())

@@ -97,7 +97,7 @@ return {
     )
     assert seen["error"] == ""
     assert seen["labels"]
-    assert set(seen["secrets"]) == {"***"}
+    assert set(seen["secrets"]) == {"****************"}
     assert PORTAL_SECRET not in str(seen)
 
 
