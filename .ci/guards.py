@@ -187,10 +187,10 @@ GUARDS = (
     ),
     Guard(
         "8 a head is bounded",
-        "jitgate/core/http1.py",
+        "jitgate/core/http1_reading.py",
         "        if self._held > HEAD_BYTES:\n",
         "        if False:\n",
-        "tests/core/test_http1.py::test_a_head_is_bounded_in_bytes_even_if_it_never_ends",
+        "tests/core/test_http1_reading.py::test_a_head_is_bounded_in_bytes_even_if_it_never_ends",
     ),
     Guard(
         "8 a held body is bounded",

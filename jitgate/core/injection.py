@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jitgate.core.http1 import end_to_end
+from jitgate.core.fields import end_to_end
 from jitgate.values import Credential, Headers, Operation, RequestHead, ResponseHead
 
 COUNTING = frozenset(

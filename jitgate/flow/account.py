@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from jitgate.core.http1 import is_json
+from jitgate.core.fields import is_json
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.profiles import SENSITIVE
 from jitgate.errors import MaskingFault

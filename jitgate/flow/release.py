@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from jitgate.core.http1 import is_json, values_of
+from jitgate.core.fields import is_json, values_of
 from jitgate.core.injection import agent_head, agent_trailers
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.literals import LiteralMasker

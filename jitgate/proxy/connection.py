@@ -23,16 +23,8 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jitgate.core.http1 import (
-    Data,
-    End,
-    Event,
-    Request,
-    RequestReader,
-    chunk_bytes,
-    last_chunk_bytes,
-    response_bytes,
-)
+from jitgate.core.http1_reading import Data, End, Event, Request, RequestReader
+from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes, response_bytes
 from jitgate.errors import AgentGone, MalformedRequest, PeerFault
 from jitgate.flow.admission import Tunnel
 from jitgate.flow.gateway import Gateway

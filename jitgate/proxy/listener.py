@@ -28,7 +28,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jitgate.core.http1 import Event, Request, RequestReader, Tunnel, response_bytes, values_of
+from jitgate.core.fields import values_of
+from jitgate.core.http1_reading import Event, Request, RequestReader, Tunnel
+from jitgate.core.http1_writing import response_bytes
 from jitgate.errors import MalformedRequest, PeerFault, StateUnusable
 from jitgate.flow import admission as flow
 from jitgate.flow.gateway import Gateway

@@ -23,16 +23,8 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jitgate.core.http1 import (
-    Data,
-    End,
-    Event,
-    Response,
-    ResponseReader,
-    chunk_bytes,
-    last_chunk_bytes,
-    request_bytes,
-)
+from jitgate.core.http1_reading import Data, End, Event, Response, ResponseReader
+from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes, request_bytes
 from jitgate.errors import JitgateError, UpstreamUnreachable
 from jitgate.interfaces import IRequest, IUpstream, IUpstreamConnection
 from jitgate.upstreams.endpoint import CheckedEndpoint, lost

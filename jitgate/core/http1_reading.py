@@ -1,4 +1,4 @@
-"""HTTP/1.1 messages (RFC 9112) read strictly and written plainly; both sides of the gateway use it.
+"""HTTP/1.1 messages (RFC 9112) read strictly, for both sides of the gateway.
 
 llhttp reads the bytes and refuses most of what two parsers could read differently. This module
 refuses the rest, bounds what may be held, and answers with *events in order*: a message's head,
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from http import HTTPStatus
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import httptools
 
+from jitgate.core.fields import values_of
+from jitgate.core.http1_writing import BODILESS
 from jitgate.errors import HeadTooLarge, MalformedRequest, PeerFault, UpstreamMalformed
 from jitgate.values import Headers, RequestHead, ResponseHead
 
@@ -28,22 +29,7 @@ HEAD_FIELDS = 100
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Methods that are understood. TRACE would echo the credential (RFC 9110, section 9.3.8)."""
 
-_HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-authentication-info",
-        b"proxy-connection",
-        b"te",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
-_BODILESS = frozenset({204, 304})
 _LONGEST_LENGTH = 18
 """Digits of a Content-Length: more than that is no length but an attack on somebody's integers."""
 
@@ -297,7 +283,7 @@ class ResponseReader(_Reader[UpstreamMalformed]):
         self._interim = status < 200
         chunked = self._transfer_coding(fields, version)
         length = self._content_length(fields)
-        bodiless = self._head_only or self._interim or status in _BODILESS
+        bodiless = self._head_only or self._interim or status in BODILESS
         self._keep_alive = version == "1.1" and self._parser.should_keep_alive()
         self._until_close = not (bodiless or chunked or length is not None)
         if bodiless:
@@ -327,91 +313,6 @@ class ResponseReader(_Reader[UpstreamMalformed]):
         self._ended = True
         reusable = self._keep_alive and not self._until_close
         self._events.append(End(trailers=tuple(self._fields), reusable=reusable))
-
-
-def values_of(fields: Headers, name: bytes) -> list[bytes]:
-    """The values of every field of that name; ``name`` is in lower case."""
-    return [value for key, value in fields if key.lower() == name]
-
-
-def end_to_end(fields: Headers) -> Headers:
-    """The fields without those that concern one hop only (RFC 9110, section 7.6.1)."""
-    drop = _HOP_BY_HOP | {
-        name.strip().lower()
-        for value in values_of(fields, b"connection")
-        for name in value.split(b",")
-    }
-    return tuple((name, value) for name, value in fields if name.lower() not in drop)
-
-
-def is_json(headers: Headers) -> bool:
-    """Whether the one Content-Type says JSON (RFC 8259; +json: RFC 6839) in UTF-8."""
-    types = values_of(headers, b"content-type")
-    if len(types) != 1:
-        return False
-    kind, _, parameters = types[0].lower().partition(b";")
-    charset = parameters.replace(b" ", b"").replace(b'"', b"")
-    return charset in {b"", b"charset=utf-8"} and (
-        kind.strip() == b"application/json" or kind.strip().endswith(b"+json")
-    )
-
-
-def request_bytes(head: RequestHead) -> bytes:
-    """The head as bytes; Content-Length or Transfer-Encoding follow from ``head.length`` alone."""
-    lines = [f"{head.method} {head.target} HTTP/1.1".encode("ascii")]
-    needs_length = head.length != 0 or head.method in {"POST", "PUT", "PATCH"}
-    framing = _framing(head.length) if needs_length else ()
-    return _head_bytes(lines, head.headers, framing)
-
-
-def response_bytes(
-    head: ResponseHead, *, chunked: bool, keep_alive: bool, bodiless: bool = False
-) -> bytes:
-    """The head as bytes, with a reason phrase of our own; the peer's is never passed on.
-
-    ``bodiless`` for the answer to HEAD: its framing would speak of a body that does not come.
-    """
-    lines = [b"HTTP/1.1 %d %s" % (head.status, _phrase(head.status))]
-    framing = _framing(head.length)
-    if bodiless or head.status in _BODILESS or (head.length is None and not chunked):
-        framing = ()
-    if not keep_alive:
-        framing = (*framing, (b"Connection", b"close"))
-    return _head_bytes(lines, head.headers, framing)
-
-
-def chunk_bytes(data: bytes) -> bytes:
-    """A chunk (RFC 9112, section 7.1). ``data`` must not be empty: that would be the last one."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def last_chunk_bytes(trailers: Headers = ()) -> bytes:
-    """The last chunk and the trailers."""
-    return _head_bytes([b"0"], trailers, ())
-
-
-def with_length(head: RequestHead, length: int) -> RequestHead:
-    """The head of the same request whose body turned out to be that long."""
-    return replace(head, length=length)
-
-
-def _head_bytes(lines: list[bytes], fields: Headers, framing: Headers) -> bytes:
-    kept = (pair for pair in fields if pair[0].lower() not in _FRAMING)
-    lines.extend(b"%b: %b" % pair for pair in (*kept, *framing))
-    return b"\r\n".join(lines) + b"\r\n\r\n"
-
-
-def _framing(length: int | None) -> Headers:
-    if length is None:
-        return ((b"Transfer-Encoding", b"chunked"),)
-    return ((b"Content-Length", b"%d" % length),)
-
-
-def _phrase(status: int) -> bytes:
-    try:
-        return HTTPStatus(status).phrase.encode()
-    except ValueError:
-        return b""
 
 
 def _expects_continue(fields: Iterable[tuple[bytes, bytes]]) -> bool:

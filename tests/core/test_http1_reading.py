@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitgate.core.http1 import (
+from jitgate.core.fields import end_to_end
+from jitgate.core.http1_reading import (
     HEAD_BYTES,
     HEAD_FIELDS,
     Data,
@@ -16,12 +17,8 @@ from jitgate.core.http1 import (
     Response,
     ResponseReader,
     Tunnel,
-    chunk_bytes,
-    end_to_end,
-    last_chunk_bytes,
-    request_bytes,
-    response_bytes,
 )
+from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes, request_bytes, response_bytes
 from jitgate.errors import HeadTooLarge, MalformedRequest, PeerFault, UpstreamMalformed
 from jitgate.values import RequestHead, ResponseHead
 
