@@ -6,6 +6,7 @@ orders.
 
 from __future__ import annotations
 
+import difflib
 import hmac
 import os
 import secrets
@@ -21,7 +22,6 @@ from cryptography.x509 import load_pem_x509_certificates
 from treq.client import HTTPClient
 from twisted.internet import ssl
 from twisted.internet._sslverify import IOpenSSLTrustRoot
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
@@ -50,8 +50,8 @@ from jitgate.interfaces import ICatalog, ICredentialSource, IMasker, IRule
 from jitgate.maskers.names import NameMasker
 from jitgate.proxy.authority import load_or_create
 from jitgate.proxy.listener import HttpProxyListener
-from jitgate.rules.match import Criteria, MatchRule
-from jitgate.service import GatewayService, Part
+from jitgate.rules.match import Criteria, MatchRule, globbed
+from jitgate.service import GatewayService, Listening, Part, Served, Threaded
 from jitgate.stores.recordings import RecordFiles
 from jitgate.stores.state import StateFolder, read_secret
 from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints, addresses_of
@@ -65,66 +65,7 @@ Made = TypeVar("Made")
 Arguments = ParamSpec("Arguments")
 
 
-class Listening:
-    """Where the started parts listen, for whoever started the gateway to say or to use."""
-
-    def __init__(self, ca: Path) -> None:
-        self.ca = ca
-        """The certificate that agents must trust."""
-        self._parts: dict[str, HttpProxyListener | AdminSite] = {}
-
-    def add(self, name: str, part: HttpProxyListener | AdminSite) -> None:
-        """A part that will listen once it has been started."""
-        self._parts[name] = part
-
-    def address(self, name: str) -> tuple[str, int]:
-        """The host and port of a started part, ``proxy`` or ``admin``."""
-        address = cast(IPv4Address, self._parts[name].port.getHost())
-        return address.host, address.port
-
-    def __str__(self) -> str:
-        return ", ".join("{} on {}:{}".format(name, *self.address(name)) for name in self._parts)
-
-
-class _Threaded:
-    """The recorder with the one thread that does its blocking work."""
-
-    def __init__(self, recorder: Recorder, pool: ThreadPool) -> None:
-        self._recorder = recorder
-        self._pool = pool
-
-    async def start(self) -> None:
-        self._pool.start()
-        try:
-            await self._recorder.start()
-        except BaseException:
-            self._pool.stop()
-            raise
-
-    async def stop(self) -> None:
-        try:
-            await self._recorder.stop()
-        finally:
-            self._pool.stop()
-
-
-class _Served:
-    """The proxy with the connections to its targets."""
-
-    def __init__(self, listener: HttpProxyListener, upstreams: Sequence[HttpsUpstream]) -> None:
-        self._listener = listener
-        self._upstreams = upstreams
-
-    async def start(self) -> None:
-        await self._listener.start()
-
-    async def stop(self) -> None:
-        await self._listener.stop()
-        for upstream in self._upstreams:
-            await upstream.stop()
-
-
-def make_service(configuration: Configuration, reactor: IReactorCore) -> GatewayService[Listening]:
+def make_service(configuration: Configuration, reactor: IReactorCore) -> GatewayService:
     """The gateway that the configuration describes, ready to be started.
 
     Raises `ConfigurationInvalid` with every problem that can be seen without serving, and
@@ -176,7 +117,7 @@ class _Assembly:
             raise ConfigurationInvalid(self._problems)
         return parts
 
-    def service(self) -> GatewayService[Listening]:
+    def service(self) -> GatewayService:
         self.parts_of_the_gateway(b"")  # what is wrong is said before any state is made
         state = StateFolder(self._settings.state)
         site_key = state.site_key()
@@ -192,7 +133,7 @@ class _Assembly:
 
     def _ordered(
         self, gateway: Gateway, recorder: Recorder, threaded: Part, state: StateFolder
-    ) -> GatewayService[Listening]:
+    ) -> GatewayService:
         listen = self._settings.listen
         listening = Listening(state.authority / "ca.pem")
         authority = load_or_create(state.authority, time.time)
@@ -208,7 +149,7 @@ class _Assembly:
                 endpoint = self._endpoint(listen.proxy)
                 proxy = HttpProxyListener(gateway, authority, endpoint, self._reactor)
                 listening.add("proxy", proxy)
-                parts.append(_Served(proxy, self._upstreams))
+                parts.append(Served(proxy, self._upstreams))
         return GatewayService(parts, self._reactor, listening)
 
     # --- identity
@@ -216,7 +157,7 @@ class _Assembly:
     def _identity(self) -> Issuers:
         verifiers = {}
         for issuer in self._settings.identity.issuers:
-            verifier = self._try(f"issuer {issuer.name}", self._verifier, issuer)
+            verifier = self._try(issuer.where, self._verifier, issuer)
             if verifier is not None:
                 verifiers[issuer.issuer] = verifier
         return Issuers(verifiers)
@@ -249,16 +190,15 @@ class _Assembly:
         targets = {}
         self._upstreams = []
         for target in self._settings.targets:
-            where = f"target {target.name}"
-            credentials = self._try(where, self._credentials, target, site_key)
-            trust = self._try(where, _trust, target.trust)
+            credentials = self._try(target.where, self._credentials, target, site_key)
+            trust = self._try(target.where, _trust, target.trust)
             if credentials is None or trust is None:
                 continue
             catalog = _catalog(target)
             for authority in target.hosts:
                 host, _, port = authority.rpartition(":")
                 named = host.strip("[]")
-                endpoint = self._try(where, self._checked, named, int(port), target, trust)
+                endpoint = self._try(target.where, self._checked, named, int(port), target, trust)
                 if endpoint is None:
                     continue
                 upstream = HttpsUpstream(endpoint, self._reactor)
@@ -321,9 +261,13 @@ class _Assembly:
 
     # --- policy and masking
 
+    def _rule(self, rule: schema.Rule) -> MatchRule:
+        _known_actions(rule, {each.name: _catalog(each).actions for each in self._settings.targets})
+        return _made_rule(rule)
+
     def _policy(self) -> Policy:
         written = self._configuration.rules
-        rules = [self._try(f"rule {each.name}", _rule, each) for each in written]
+        rules = [self._try(each.where, self._rule, each) for each in written]
         provided = cast("list[IRule]", plugins.of_port(IRule, self._plugins))
         every = [*(rule for rule in rules if rule is not None), *provided]
         self._unique("rule", [rule.name for rule in every])
@@ -340,9 +284,9 @@ class _Assembly:
             missing = [name for name in each.maskers if name not in known]
             if missing:
                 self._problems.append(
-                    f"profile {each.profile}: no plugin provides the masker {missing[0]!r}"
+                    f"{each.where}: profile {each.profile}: no plugin provides {missing[0]!r}"
                 )
-            masker = self._try(f"profile {each.profile}", _names, each)
+            masker = self._try(each.where, _names, each)
             maskers = (*(masker or ()), *(known[name] for name in each.maskers if name in known))
             profiles[each.profile] = MaskingProfile(
                 each.profile, maskers, catalog=each.secrets == "catalog"
@@ -368,7 +312,7 @@ class _Assembly:
             return deferToThreadPool(self._reactor, pool, work, *args)
 
         recorder = Recorder(store, clock=self._reactor, in_thread=in_thread)
-        return recorder, _Threaded(recorder, pool)
+        return recorder, Threaded(recorder, pool)
 
     # --- small things
 
@@ -392,13 +336,24 @@ class _Assembly:
         try:
             return make(*args, **_)
         except ConfigurationInvalid as error:
-            self._problems += error.problems
+            self._problems += [f"{where}: {problem}" for problem in error.problems]
         except (MustStop, ValueError) as error:
-            self._problems.append(f"{where}: {error}" if where else f"{error}")
+            self._problems.append(f"{where}: {error}")
         return None
 
 
-def _rule(rule: schema.Rule) -> MatchRule:
+def _known_actions(rule: schema.Rule, known: Mapping[str, frozenset[str]]) -> None:
+    """Refuse an action that no target of the rule knows: a rule for it would never match."""
+    targets = known if rule.match.targets is None else rule.match.targets
+    actions = sorted({action for name in targets for action in known.get(name, ())})
+    for pattern in rule.match.actions or ():
+        if not any(globbed((pattern,))(action) for action in actions):
+            close = difflib.get_close_matches(pattern, actions, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"rule {rule.name}: no action {pattern!r} is known{hint}")
+
+
+def _made_rule(rule: schema.Rule) -> MatchRule:
     criteria = Criteria(**{name: getattr(rule.match, name) for name in schema.Match.model_fields})
     return MatchRule(rule.name, criteria, Verdict(Effect(rule.effect), rule.reason, _duties(rule)))
 

@@ -85,6 +85,8 @@ class IResponse(Interface):
 class ICatalog(Interface):
     """Knows what calls mean. Pure; says nothing of whether they may be made."""
 
+    actions = Attribute("The names of every action that it knows.")
+
     def operation(authority: str, method: str, path: str, query: str) -> Operation | None:
         """The operation that this canonical call is, or None if it is none that is known."""
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import Protocol, cast
 
 from twisted.application.service import Service
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorCore
+from twisted.internet.interfaces import IListeningPort, IReactorCore
 from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
 
 from jitgate.errors import JitgateError
-
-Where = TypeVar("Where")
-"""What says where the parts listen."""
 
 
 class Part(Protocol):
@@ -24,7 +24,79 @@ class Part(Protocol):
     async def stop(self) -> None: ...
 
 
-class GatewayService(Service, Generic[Where]):
+class Listener(Part, Protocol):
+    """A part that listens; its port is there once it has been started."""
+
+    @property
+    def port(self) -> IListeningPort: ...
+
+
+class Upstream(Protocol):
+    """What must be ended after the part that uses it."""
+
+    async def stop(self) -> None: ...
+
+
+class Listening:
+    """Where the started parts listen, for whoever started the gateway to say or to use."""
+
+    def __init__(self, ca: Path) -> None:
+        self.ca = ca
+        """The certificate that agents must trust."""
+        self._parts: dict[str, Listener] = {}
+
+    def add(self, name: str, part: Listener) -> None:
+        """A part that will listen once it has been started."""
+        self._parts[name] = part
+
+    def address(self, name: str) -> tuple[str, int]:
+        """The host and port of a started part, ``proxy`` or ``admin``."""
+        address = cast(IPv4Address, self._parts[name].port.getHost())
+        return address.host, address.port
+
+    def __str__(self) -> str:
+        return ", ".join("{} on {}:{}".format(name, *self.address(name)) for name in self._parts)
+
+
+class Threaded:
+    """A part with the thread pool that does its blocking work."""
+
+    def __init__(self, part: Part, pool: ThreadPool) -> None:
+        self._part = part
+        self._pool = pool
+
+    async def start(self) -> None:
+        self._pool.start()
+        try:
+            await self._part.start()
+        except BaseException:
+            self._pool.stop()
+            raise
+
+    async def stop(self) -> None:
+        try:
+            await self._part.stop()
+        finally:
+            self._pool.stop()
+
+
+class Served:
+    """A part with the connections to the targets, which end after it."""
+
+    def __init__(self, part: Part, upstreams: Sequence[Upstream]) -> None:
+        self._part = part
+        self._upstreams = upstreams
+
+    async def start(self) -> None:
+        await self._part.start()
+
+    async def stop(self) -> None:
+        await self._part.stop()
+        for upstream in self._upstreams:
+            await upstream.stop()
+
+
+class GatewayService(Service):
     """The gateway as one Twisted service. A part that does not start ends the process.
 
     ``exit_code`` is 0, or 2 after such an end; ``started`` fires when everything runs.
@@ -32,7 +104,7 @@ class GatewayService(Service, Generic[Where]):
 
     _log = Logger()
 
-    def __init__(self, parts: Sequence[Part], reactor: IReactorCore, listening: Where) -> None:
+    def __init__(self, parts: Sequence[Part], reactor: IReactorCore, listening: Listening) -> None:
         self._parts = parts
         self._reactor = reactor
         self._running: list[Part] = []

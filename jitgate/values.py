@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 Headers = tuple[tuple[bytes, bytes], ...]
 """Header fields in order, names as they were written; compare names in lower case."""
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods that are understood. TRACE would echo the credential (RFC 9110, section 9.3.8)."""
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing (RFC 9110, section 9.2.1). TRACE is refused by the proxy."""
+"""Methods that change nothing (RFC 9110, section 9.2.1)."""
 
 
 @dataclass(frozen=True, slots=True)

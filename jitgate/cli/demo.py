@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jitgate.app import Listening
     from jitgate.demo.sandbox import Sandbox
     from jitgate.service import GatewayService
 
@@ -78,7 +77,7 @@ def _failed(failure: Any) -> None:
         traceback.print_exception(failure.value)
 
 
-async def _started(folder: Path, reactor: Any) -> tuple[Sandbox, GatewayService[Listening]]:
+async def _started(folder: Path, reactor: Any) -> tuple[Sandbox, GatewayService]:
     from jitgate.demo.gateway import configured, started
     from jitgate.demo.sandbox import Sandbox
 

@@ -48,7 +48,7 @@ def _check(options: argparse.Namespace) -> int:
     return 0
 
 
-def serve(service: GatewayService[Any], reactor: Any) -> int:
+def serve(service: GatewayService, reactor: Any) -> int:
     """Run a service until the process is told to end; the log goes to standard error."""
     from twisted.logger import globalLogBeginner, textFileLogObserver
 

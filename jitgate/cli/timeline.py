@@ -56,7 +56,7 @@ def _tunnel(kept: Kept) -> Iterator[str]:
 
 
 def _refused(kept: Kept) -> Iterator[str]:
-    yield f"Refused with {_show(kept.content.get('status'))} before it was understood"
+    yield f"Refused: {_show(kept.content.get('denial'))}"
     yield from _why(kept, "detail")
 
 

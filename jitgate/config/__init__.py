@@ -34,49 +34,50 @@ def load(file: Path) -> Configuration:
     settings = read(file, _SETTINGS, problems)
     if settings is None:
         raise ConfigurationInvalid(problems)
-    rules: list[tuple[Path, Rule]] = []
-    profiles: list[tuple[Path, Profile]] = []
+    rules: list[Rule] = []
+    profiles: list[Profile] = []
     for found in _files(file, settings.policy, problems):
-        rules += [(found, rule) for rule in read(found, _RULES, problems) or ()]
+        written = read(found, _RULES, problems)
+        rules += written or ()
     for found in _files(file, settings.masking, problems):
-        profiles += [(found, profile) for profile in read(found, _PROFILES, problems) or ()]
+        described = read(found, _PROFILES, problems)
+        profiles += described or ()
     problems += _cross_checked(settings, rules, profiles)
     if problems:
         raise ConfigurationInvalid(problems)
     return Configuration.model_construct(
-        settings=settings,
-        rules=tuple(rule for _, rule in rules),
-        profiles=tuple(profile for _, profile in profiles),
+        settings=settings, rules=tuple(rules), profiles=tuple(profiles)
     )
 
 
 def _cross_checked(
-    settings: Settings,
-    rules: Sequence[tuple[Path, Rule]],
-    profiles: Sequence[tuple[Path, Profile]],
+    settings: Settings, rules: Sequence[Rule], profiles: Sequence[Profile]
 ) -> Iterator[str]:
     """What can only be seen when everything has been read."""
-    yield from _repeated("rule", [(file, rule.name) for file, rule in rules])
-    yield from _repeated("profile", [(file, each.profile) for file, each in profiles])
+    yield from _repeated("rule", [(rule.where, rule.name) for rule in rules])
+    yield from _repeated("profile", [(each.where, each.profile) for each in profiles])
     targets = {target.name for target in settings.targets}
-    masks = {"none", "catalog", *(each.profile for _, each in profiles)}
-    for file, rule in rules:
+    masks = {"none", "catalog", *(each.profile for each in profiles)}
+    for rule in rules:
         for name in rule.match.targets or ():
             if name not in targets:
-                yield f"{file}: rule {rule.name}: there is no target {name!r}{near(name, targets)}"
+                yield f"{rule.where}: rule {rule.name}: no target {name!r}{near(name, targets)}"
         if rule.mask is not None and rule.mask not in masks:
             yield (
-                f"{file}: rule {rule.name}: there is no masking profile {rule.mask!r}"
+                f"{rule.where}: rule {rule.name}: no masking profile {rule.mask!r}"
                 f"{near(rule.mask, masks)}"
             )
+    for each in profiles:
+        if each.profile in {"none", "catalog"}:
+            yield f"{each.where}: the profile {each.profile!r} is built in; give yours another name"
 
 
-def _repeated(kind: str, named: Sequence[tuple[Path, str]]) -> Iterator[str]:
-    first: dict[str, Path] = {}
-    for file, name in named:
+def _repeated(kind: str, named: Sequence[tuple[str, str]]) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for where, name in named:
         if name in first:
-            yield f"{file}: the {kind} {name!r} stands in {first[name]} already"
-        first.setdefault(name, file)
+            yield f"{where}: the {kind} {name!r} stands at {first[name]} already"
+        first.setdefault(name, where)
 
 
 def _files(file: Path, patterns: Sequence[str], problems: list[str]) -> list[Path]:

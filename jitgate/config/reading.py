@@ -39,10 +39,24 @@ def read(file: Path, shape: TypeAdapter[Model], problems: list[str]) -> Model | 
         problems.append(f"{file}: holds a value that cannot be read ({type(error).__name__})")
     else:
         try:
-            return shape.validate_python(_plain(tree), context={"base": file.parent.resolve()})
+            made = shape.validate_python(_plain(tree), context={"base": file.parent.resolve()})
         except ValidationError as error:
             problems.extend(_described(file, tree, error))
+        else:
+            _locate(made, tree, file)
+            return made
     return None
+
+
+def _locate(made: object, tree: Any, file: Path) -> None:
+    """Tell every section where it stands, so that what is found later can be told with a line."""
+    if isinstance(made, Section):
+        made.located(f"{file}:{tree.lc.line + 1}")
+        for name in set(type(made).model_fields) & set(tree):
+            _locate(getattr(made, name), tree[name], file)
+    elif isinstance(made, tuple) and isinstance(tree, CommentedSeq):
+        for part, node in zip(made, tree, strict=True):
+            _locate(part, node, file)
 
 
 def _plain(tree: object) -> object:

@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -110,10 +111,21 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
+    _where: str = PrivateAttr("")
+
+    @property
+    def where(self) -> str:
+        """``FILE:LINE`` of its first key."""
+        return self._where
+
+    def located(self, where: str) -> None:
+        """Remember where it stands; called once, by whoever read it."""
+        self._where = where
+
     @field_validator("*", mode="after")
     @classmethod
     def _something_is_written(cls, value: Any) -> Any:
-        """A key without a value is unfinished: read as "none given", a rule would match too much."""
+        """A key without a value is unfinished: taken for "none", a rule would match too much."""
         if value is None:
             raise ValueError("a value was expected; leave the key out if there is none")
         return value
@@ -238,6 +250,7 @@ class Settings(Section):
         _unique("target", [target.name for target in self.targets])
         _unique("host", [host for target in self.targets for host in target.hosts])
         _unique("issuer", [issuer.issuer for issuer in self.identity.issuers])
+        _unique("issuer's name", [issuer.name for issuer in self.identity.issuers])
         _unique("service", self.services)
         return self
 

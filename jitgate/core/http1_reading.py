@@ -18,16 +18,13 @@ import httptools
 from jitgate.core.fields import values_of
 from jitgate.core.http1_writing import BODILESS
 from jitgate.errors import HeadTooLarge, MalformedRequest, PeerFault, UpstreamMalformed
-from jitgate.values import Headers, RequestHead, ResponseHead
+from jitgate.values import METHODS, Headers, RequestHead, ResponseHead
 
 HEAD_BYTES = 64 * 1024
 """Bytes of a head, or of the trailers. Tokens travel in heads: Entra's reach 16 KiB."""
 
 HEAD_FIELDS = 100
 """Fields of a head, or of the trailers. SDKs send about 10; a hundred leaves room."""
-
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Methods that are understood. TRACE would echo the credential (RFC 9110, section 9.3.8)."""
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _LONGEST_LENGTH = 18

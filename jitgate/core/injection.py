@@ -61,8 +61,8 @@ def upstream_head(
 ) -> RequestHead:
     """The head that goes to the target. ``declared`` are the target's own fields, in lower case.
 
-    ``masked`` says that the response may hold what is masked: then no condition may withhold it,
-    and no range may cut a value off from the name that it is masked by.
+    ``masked`` says that the response may hold what is masked: then nothing may ask whether its
+    bytes are the same as before, and no range may cut a value off from its name.
     """
     added = (*GATEWAY_ADDS, *credential.headers)
     forward = (COUNTING | INERT | declared) - NEVER - {name.lower() for name, _ in added}

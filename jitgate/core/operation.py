@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from zope.interface import implementer
 
 from jitgate.interfaces import ICatalog
-from jitgate.values import Operation
+from jitgate.values import METHODS, Operation
 
 # --- the one spelling
 
@@ -195,8 +195,11 @@ class OperationTrie:
 
     def __init__(self, rows: Iterable[CatalogRow]) -> None:
         self._roots: dict[str, _Node] = {}
+        actions = set()
         for row in rows:
             self._add(row)
+            actions.add(row.action)
+        self.actions = frozenset(actions)
 
     def _add(self, row: CatalogRow) -> None:
         template = PathTemplate(row.template)
@@ -270,6 +273,7 @@ class Catalog:
     def __init__(self, target: str, trie: OperationTrie) -> None:
         self._target = target
         self._trie = trie
+        self.actions = trie.actions
 
     def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
         found = self._trie.lookup(method, path)
@@ -296,6 +300,7 @@ class PathCatalog:
 
     def __init__(self, target: str) -> None:
         self._target = target
+        self.actions = METHODS
 
     def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
         return Operation(

@@ -25,6 +25,10 @@ class NeedsBody:
 
 NEEDS_BODY: Final = NeedsBody()
 
+DEFAULTS = (Obligation("mask", "catalog"),)
+"""Duties of a verdict that names none of their name: what the catalog marks stays hidden, even if
+another rule that agrees hides nothing."""
+
 NO_RULE = "default"
 """The rule that stands in a decision that no rule made."""
 
@@ -94,6 +98,11 @@ def _is_verdict(answer: object) -> bool:
     )
 
 
+def _duties(verdict: Verdict) -> tuple[Obligation, ...]:
+    named = {duty.name for duty in verdict.obligations}
+    return (*verdict.obligations, *(duty for duty in DEFAULTS if duty.name not in named))
+
+
 def _decision(effect: Effect, verdicts: Mapping[str, Verdict], version: str) -> Decision | None:
     """The decision of all rules of that effect: the first name speaks, all of them oblige."""
     agreeing = {
@@ -102,5 +111,5 @@ def _decision(effect: Effect, verdicts: Mapping[str, Verdict], version: str) -> 
     if not agreeing:
         return None
     name, verdict = next(iter(agreeing.items()))
-    duties = tuple(dict.fromkeys(duty for each in agreeing.values() for duty in each.obligations))
+    duties = tuple(dict.fromkeys(duty for each in agreeing.values() for duty in _duties(each)))
     return Decision(effect, name, verdict.reason, version, duties)

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from jitgate.app import Listening, make_service
+from jitgate.app import make_service
 from jitgate.config import load
 from jitgate.demo.sandbox import Sandbox
 from jitgate.service import GatewayService
@@ -68,7 +68,7 @@ def configured(folder: Path, sandbox: Sandbox, proxy: int, admin: int) -> Path:
     return file
 
 
-async def started(file: Path, reactor: Any) -> GatewayService[Listening]:
+async def started(file: Path, reactor: Any) -> GatewayService:
     """The gateway, serving. Raises what kept it from starting."""
     service = make_service(load(file), reactor)
     service.startService()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -31,7 +30,7 @@ from jitgate.values import (
 class Witness:
     """Counts and digests the bytes that pass, and keeps the first ``limit`` of them."""
 
-    def __init__(self, digest: hmac.HMAC | hashlib._Hash, limit: int) -> None:
+    def __init__(self, digest: hmac.HMAC, limit: int) -> None:
         self._digest = digest
         self._limit = limit
         self._kept = bytearray()
@@ -135,7 +134,7 @@ class Account:
             "session": self.session,
             "subject": described(self.subject),
             "operation": _operation(self.operation),
-            "request": {"method": self.head.method, "target": self.head.target},
+            "request": {"method": self.head.method, "target": shown_target(self.head.target)},
         }
         if self.decision is not None:
             fields |= {
@@ -158,7 +157,7 @@ class Account:
             "outcome": outcome,
             "masks": dict(self.masks),
             "request": {"bytes": self.sent.bytes, "hmac": self.sent.digest},
-            "released": {"bytes": self.released.bytes, "sha256": self.released.digest},
+            "released": {"bytes": self.released.bytes, "hmac": self.released.digest},
             "seconds": round(now - self.started, 6),
         }
         if refusal is not None:
@@ -187,6 +186,17 @@ def shown_request(account: Account) -> Body | None:
     return Body(shown, len(shown), complete=True)
 
 
+def shown_target(target: str) -> str:
+    """A request target, or a URL, without the values of query parameters that sound secret."""
+    path, mark, query = target.partition("?")
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    shown = (
+        f"{name}{sign}***" if sign and SENSITIVE.hides(name) else name + sign + value
+        for name, sign, value in pairs
+    )
+    return path + mark + "&".join(shown)
+
+
 def described(subject: Subject | None) -> dict[str, object] | None:
     """A Subject as it stands in entries."""
     if subject is None:
@@ -207,7 +217,7 @@ def _operation(operation: Operation | None) -> dict[str, object] | None:
         "action": operation.action,
         "resource": dict(operation.resource),
         "method": operation.method,
-        "url": operation.url,
+        "url": shown_target(operation.url),
     }
 
 

@@ -34,6 +34,14 @@ class Knock:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """A CONNECT that gets no tunnel, and the id under which it is on record."""
+
+    id: str
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
 class Tunnel:
     """An admitted CONNECT. With a ``refusal`` it is admitted only to tell every request why not."""
 

@@ -6,7 +6,6 @@ goes wrong on the way into a refusal; nothing else in jitgate does.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -37,7 +36,7 @@ from jitgate.errors import (
     traced,
 )
 from jitgate.flow.account import Account, Witness, Witnessed, described, held, shown_request
-from jitgate.flow.admission import Knock, Target, Tunnel, session_key
+from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway, session_key
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.release import Release
 from jitgate.interfaces import (
@@ -113,50 +112,52 @@ class Gateway:
 
     # --- CONNECT
 
-    async def admit(self, knock: Knock) -> Tunnel | Refusal:
-        """The tunnel, or the refusal to open one. A named host's refusals are told inside it."""
+    async def admit(self, knock: Knock) -> Tunnel | TurnedAway:
+        """The tunnel, or why there is none.
+
+        Whoever brings a token to a host that a target names gets a tunnel: what is wrong with the
+        token is told inside it, where the agent's SDK can show it.
+        """
         target = self._targets.get(knock.authority)
         try:
-            result = await self._admitted(knock, target)
+            proof = await self._proven(knock, target)
         except Exception as fault:  # noqa: BLE001 (the one place: every fault denies)
-            refusal = self._denied(fault)
-            result = refusal
-            if target is not None and knock.fault is None:
-                result = self._tunnel(knock, target, None, refusal)
+            proof = self._denied(fault)
+        if isinstance(proof, Refusal) and (target is None or knock.token is None):
+            result: Tunnel | TurnedAway = TurnedAway(self._new_id(), proof)
+        else:
+            result = self._tunnel(knock, cast(Target, target), proof)
         self._note_knock(knock, result)
         return result
 
-    async def _admitted(self, knock: Knock, target: Target | None) -> Tunnel | Refusal:
+    async def _proven(self, knock: Knock, target: Target | None) -> Subject | Refusal:
         if knock.fault is not None:
             raise knock.fault
         if knock.token is None:
-            return Refusal(
-                Denial.TOKEN_MISSING, "No token came with the request.", advice=_FIX_TOKEN
-            )
+            detail = "No token came with the request."
+            return Refusal(Denial.TOKEN_MISSING, detail, advice=_FIX_TOKEN)
         if target is None:
             return Refusal(Denial.TARGET_UNKNOWN, f"No target is configured for {knock.authority}.")
-        proof = await self._identity.verify(knock.token)
-        if isinstance(proof, Refusal):
-            return self._tunnel(knock, target, None, proof)
-        return self._tunnel(knock, target, proof, None)
+        return await self._identity.verify(knock.token)
 
-    def _tunnel(
-        self, knock: Knock, target: Target, subject: Subject | None, refusal: Refusal | None
-    ) -> Tunnel:
+    def _tunnel(self, knock: Knock, target: Target, proof: Subject | Refusal) -> Tunnel:
+        subject, refusal = (None, proof) if isinstance(proof, Refusal) else (proof, None)
         name = knock.name or (subject and subject.session) or self._new_id()
         who = ("", "") if subject is None else (subject.issuer, subject.id)
         return Tunnel(knock.authority, target, session_key(*who, name), subject, refusal)
 
-    def _note_knock(self, knock: Knock, result: Tunnel | Refusal) -> None:
+    def _note_knock(self, knock: Knock, result: Tunnel | TurnedAway) -> None:
         """Record the CONNECT. Nothing passes on its strength alone, so nobody waits for it."""
         fields: dict[str, object] = {"authority": knock.authority}
         if isinstance(result, Tunnel):
+            kind = "tunnel"
             fields |= {"session": result.session, "subject": described(result.subject)}
-        refusal = result if isinstance(result, Refusal) else result.refusal
-        fields["result"] = "admitted" if refusal is None else "refused"
-        if refusal is not None:
-            fields |= {"denial": refusal.denial.value, "detail": refusal.detail}
-        kind = "tunnel" if isinstance(result, Tunnel) else "refused"
+            fields["result"] = "admitted" if result.refusal is None else "refused"
+        else:
+            kind = "refused"
+            fields["id"] = result.id
+        if result.refusal is not None:
+            fields |= {"denial": result.refusal.denial.value, "detail": result.refusal.detail}
         noted = self._recorder.append(Entry(kind, self._clock.seconds(), fields))
         # With the recorder down, every request inside is denied for it.
         noted.addErrback(_recorder_down)
@@ -300,16 +301,19 @@ class Gateway:
     # --- what is left behind, and what the agent is told
 
     def _opened(self, tunnel: Tunnel, request: IRequest) -> Account:
-        sent = Witness(hmac.new(self._site_key, b"jitgate body\0", "sha256"), RECORD_BODY)
         return Account(
             id=self._new_id(),
             session=tunnel.session,
             subject=tunnel.subject,
             head=request.head,
             started=self._clock.seconds(),
-            sent=sent,
-            released=Witness(hashlib.sha256(), RECORD_BODY),
+            sent=self._witness(),
+            released=self._witness(),
         )
+
+    def _witness(self) -> Witness:
+        """Its digest is keyed: a plain one of a body with a secret would help to guess it."""
+        return Witness(hmac.new(self._site_key, b"jitgate body\0", "sha256"), RECORD_BODY)
 
     def _record_decision(self, account: Account, refusal: Refusal | None) -> Deferred[None]:
         entry = account.decision_entry(self._clock.seconds(), refusal)
@@ -351,7 +355,7 @@ class Gateway:
         try:
             await self._accounted(account, outcome, refusal, head, body)
         except RecorderDown as down:
-            refusal = Refusal(Denial.RECORDER_DOWN, f"{down}")
+            refusal = Refusal(Denial.RECORDER_DOWN, f"{down}", advice=refusal.advice)
             head, body = response.render(refusal, account.id, tunnel.target.manner)
         if outcome != "truncated":
             await _told(response, head, body)
@@ -368,7 +372,7 @@ class Gateway:
             return
         if outcome != "truncated":
             account.answer = head
-            account.released = Witness(hashlib.sha256(), RECORD_BODY)
+            account.released = self._witness()
             account.released.saw(body)
         await self._settled(account, outcome, refusal)
 

@@ -57,6 +57,7 @@ class Release:
         if not whole:
             await self.response.start(head)
             held = await self._stream(pieces, length)
+        trailers = agent_trailers(self.upstream.trailers(), literals.hide_in)
         counts = {} if json is None else dict(json.counts)
         self.account.masks = counts | ({"credential": literals.count} if literals.count else {})
         await self.settled()
@@ -64,7 +65,7 @@ class Release:
             await self.response.start(head)
         if held:
             await self.response.write(held)
-        await self.response.finish(agent_trailers(self.upstream.trailers(), literals.hide_in))
+        await self.response.finish(trailers)
 
     def _json(self, answer: ResponseHead) -> JsonMasker | None:
         """What masks the body's fields; None if nothing has to be looked for."""

@@ -67,11 +67,14 @@ class KeySet:
 
     @classmethod
     def read(cls, data: bytes) -> KeySet:
-        """The keys in a JWK Set. Raises `ValueError` where it is none, or holds no usable key."""
+        """The keys in a JWK Set. Raises `ValueError` where it is none, or none of its keys fits.
+
+        An empty set is one: whoever has no keys believes nobody.
+        """
         members = (json_object(data) or {}).get("keys")
         listed = members if isinstance(members, list) else []
         found = tuple(key for member in listed if (key := _signature_key(member)))
-        if not found:
+        if not found and members != []:
             raise ValueError("it holds no key that RS256 or ES256 signatures can be checked with")
         return cls(found)
 

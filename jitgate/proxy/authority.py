@@ -142,8 +142,12 @@ def _create(key_file: Path, certificate_file: Path, now: datetime) -> None:
     )
     try:
         certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        key_file.touch(mode=0o600, exist_ok=False)
-        key_file.write_bytes(pem)
+        # The key comes last and whole: while it is not there, a start makes both anew.
+        made = key_file.with_suffix(".new")
+        made.unlink(missing_ok=True)
+        made.touch(mode=0o600, exist_ok=False)
+        made.write_bytes(pem)
+        made.rename(key_file)
     except OSError as error:
         raise StateUnusable(f"{key_file} cannot be written: {error}.") from error
 

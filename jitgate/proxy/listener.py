@@ -38,7 +38,6 @@ from jitgate.interfaces import IProtocolListener
 from jitgate.proxy.authority import CertificateAuthority
 from jitgate.proxy.connection import AgentConnection
 from jitgate.proxy.refusals import rendered
-from jitgate.values import Refusal
 
 CONNECT_WITHIN = 15.0
 """Seconds from the connection to the end of the CONNECT's head."""
@@ -195,11 +194,11 @@ class ConnectProtocol(Protocol):
 
     # --- the answer
 
-    def _admitted(self, result: flow.Tunnel | Refusal, knock: flow.Knock) -> None:
+    def _admitted(self, result: flow.Tunnel | flow.TurnedAway, knock: flow.Knock) -> None:
         self._cancel_timer()
         if self.closed.called:
             return
-        if isinstance(result, Refusal):
+        if isinstance(result, flow.TurnedAway):
             self._refuse(result)
             return
         early, self._early = bytes(self._early or b""), None
@@ -215,8 +214,8 @@ class ConnectProtocol(Protocol):
         if early:
             self._tls.dataReceived(early)
 
-    def _refuse(self, refusal: Refusal) -> None:
-        head, body = rendered(refusal, "", "problem")
+    def _refuse(self, result: flow.TurnedAway) -> None:
+        head, body = rendered(result.refusal, result.id, "problem")
         self.transport.write(response_bytes(head, chunked=False, keep_alive=False) + body)
         self.transport.loseConnection()
         self._timer = self._clock.callLater(CONNECT_WITHIN, self.abort)

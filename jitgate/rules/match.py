@@ -39,7 +39,7 @@ class MatchRule:
         self._groups = None if criteria.groups is None else frozenset(criteria.groups)
         self._targets = None if criteria.targets is None else frozenset(criteria.targets)
         self._methods = None if criteria.methods is None else frozenset(criteria.methods)
-        self._actions = None if criteria.actions is None else _globs(criteria.actions)
+        self._actions = None if criteria.actions is None else globbed(criteria.actions)
         self._paths = (
             None if criteria.paths is None else tuple(PathTemplate(each) for each in criteria.paths)
         )
@@ -57,7 +57,7 @@ class MatchRule:
         return self._verdict if applies else None
 
 
-def _globs(patterns: Sequence[str]) -> Callable[[str], re.Match[str] | None]:
+def globbed(patterns: Sequence[str]) -> Callable[[str], re.Match[str] | None]:
     """One matcher for all the patterns; only ``*`` is special."""
     each = (f"(?:{_expression(pattern)})" for pattern in patterns)
     return re.compile("|".join(each) or "(?!)", re.DOTALL).fullmatch

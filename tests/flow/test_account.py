@@ -179,7 +179,7 @@ def test_an_outcome_says_what_came_of_it_and_why():
     assert entry.fields["status"] == 403
     assert entry.fields["seconds"] == 1.5
     assert entry.fields["denial"] == "denied-by-policy"
-    assert entry.fields["released"] == {"bytes": 2, "sha256": hashlib.sha256(b"no").hexdigest()}
+    assert entry.fields["released"] == {"bytes": 2, "hmac": hashlib.sha256(b"no").hexdigest()}
     assert set(entry.bodies) == {"request", "response"}
     assert orjson.dumps(entry.fields)  # whatever bytes a field's value holds
 

@@ -22,10 +22,10 @@ from jitgate.errors import (
     UpstreamUnreachable,
     UpstreamUntrusted,
 )
-from jitgate.flow.admission import Knock, Tunnel
+from jitgate.flow.admission import Knock, Tunnel, TurnedAway
 from jitgate.flow.gateway import REVIEW_BODY
 from jitgate.maskers.names import NameMasker
-from jitgate.values import Denial, Effect, Obligation, Refusal, ResponseHead, Verdict
+from jitgate.values import Denial, Effect, Obligation, ResponseHead, Verdict
 
 
 @ensureDeferred
@@ -112,27 +112,30 @@ async def test_a_fault_after_the_first_byte_truncates_and_says_why():
 @ensureDeferred
 async def test_no_token_is_told_at_connect():
     stand = Stand()
-    refusal = await stand.tunnel(token=None)
-    assert isinstance(refusal, Refusal)
-    assert refusal.denial is Denial.TOKEN_MISSING
+    away = await stand.tunnel(token=None)
+    assert isinstance(away, TurnedAway)
+    assert away.id
+    assert away.refusal.denial is Denial.TOKEN_MISSING
     assert stand.entries("refused")[0]["denial"] == "token-missing"
 
 
 @ensureDeferred
 async def test_a_host_that_no_target_names_gets_no_tunnel():
     stand = Stand()
-    refusal = await stand.gateway.admit(Knock("other.example:443", "t"))
-    assert isinstance(refusal, Refusal)
-    assert refusal.denial is Denial.TARGET_UNKNOWN
+    away = await stand.gateway.admit(Knock("other.example:443", "t"))
+    assert isinstance(away, TurnedAway)
+    assert away.id
+    assert away.refusal.denial is Denial.TARGET_UNKNOWN
     assert stand.log[0] != "identity"
 
 
 @ensureDeferred
 async def test_a_malformed_connect_is_refused_and_recorded():
     stand = Stand()
-    refusal = await stand.gateway.admit(Knock("", None, fault=MalformedRequest("no")))
-    assert isinstance(refusal, Refusal)
-    assert refusal.denial is Denial.MALFORMED
+    away = await stand.gateway.admit(Knock("", None, fault=MalformedRequest("no")))
+    assert isinstance(away, TurnedAway)
+    assert away.id
+    assert away.refusal.denial is Denial.MALFORMED
     assert stand.entries("refused")[0]["denial"] == "malformed-request"
 
 
@@ -424,8 +427,10 @@ async def test_a_body_too_large_to_be_read_by_a_rule_is_refused(announced):
 async def test_a_dead_kept_connection_is_tried_again_for_safe_calls_only():
     for method, tries in (("GET", 2), ("POST", 1), ("DELETE", 1)):
         stand = Stand(fail={"send": UpstreamUnreachable("dead")})
+        stand.always_kept = True
         await stand.serve(Asked(method))
         assert stand.log.count("send") == tries
+        assert stand.fresh_asked[0] == (method != "GET")
 
 
 @ensureDeferred
@@ -441,3 +446,34 @@ async def test_the_same_subject_and_name_are_the_same_session():
 
 def test_obligations_are_told_apart_by_name():
     assert permit(mask="a").obligations == (Obligation("mask", "a"),)
+
+
+@ensureDeferred
+async def test_a_rule_that_masks_nothing_does_not_unmask_for_one_that_agrees():
+    stand = Stand(secrets=frozenset({"name"}))
+    rules = (Says("a", permit()), Says("b", permit(mask="none")))
+    object.__setattr__(stand.gateway._policy, "rules", rules)
+    assert b"Ada" not in (await stand.serve()).data
+
+
+class Says:
+    """A rule that always answers the same."""
+
+    version = "1"
+
+    def __init__(self, name, verdict):
+        self.name = name
+        self.verdict = verdict
+
+    def judge(self, operation, subject, now, body):
+        return self.verdict
+
+
+@ensureDeferred
+async def test_query_parameters_that_sound_secret_are_not_recorded():
+    stand = Stand()
+    await stand.serve(Asked(target="/things?limit=2&activationToken=abc123"))
+    (decision,) = stand.entries("decision")
+    assert decision["request"]["target"] == "/things?limit=2&activationToken=***"
+    assert "abc123" not in repr(stand.records.entries)
+    assert stand.sent[0][0].target == "/things?limit=2&activationToken=abc123"

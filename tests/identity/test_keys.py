@@ -125,7 +125,6 @@ def test_a_key_that_is_not_plainly_for_signatures_is_passed_over(member):
         b"{}",
         b'{"keys":{}}',
         b'{"keys":null}',
-        b'{"keys":[]}',
         b'{"keys":[],' + jwk_set(RSA.jwk())[1:],
     ],
 )
@@ -147,7 +146,14 @@ async def test_a_file_is_read_once(tmp_path):
     assert await keys.key("rsa", "RS256") is None
 
 
-@pytest.mark.parametrize("content", [None, b"", b'{"keys":[]}'])
+@pytest_twisted.ensureDeferred
+async def test_whoever_has_no_keys_believes_nobody(tmp_path):
+    path = tmp_path / "jwks.json"
+    path.write_bytes(b'{"keys": []}')
+    assert await KeyFile(path).key(None, "ES256") is None
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"keys":[{}]}'])
 def test_a_file_that_holds_no_keys_stops_the_start(tmp_path, content):
     path = tmp_path / "jwks.json"
     if content is not None:

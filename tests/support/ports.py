@@ -14,7 +14,7 @@ from zope.interface import implementer
 from jitgate.core.operation import PathCatalog
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.profiles import MaskingProfile
-from jitgate.flow.admission import Knock, Target, Tunnel
+from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway
 from jitgate.flow.gateway import DUTIES, Gateway
 from jitgate.flow.recorder import Recorder
 from jitgate.interfaces import (
@@ -134,6 +134,8 @@ class Stand:
         self.sent: list[tuple[RequestHead, bytes]] = []
         self.waiting: list[Deferred[None]] = []
         self.slow_disk = False
+        self.always_kept = False
+        self.fresh_asked: list[bool] = []
         self.recorder = Recorder(self.records, clock=self.clock, in_thread=self._in_thread)
         rules = (_Rule(self),)
         self.gateway = Gateway(
@@ -171,7 +173,7 @@ class Stand:
         if stage in self.fail:
             raise self.fail[stage]
 
-    async def tunnel(self, token: str | None = "t") -> Tunnel | Refusal:
+    async def tunnel(self, token: str | None = "t") -> Tunnel | TurnedAway:
         """Knock with a token."""
         return await self.gateway.admit(Knock(AUTHORITY, token))
 
@@ -202,6 +204,8 @@ class _Identity(_Port):
 
 @implementer(ICatalog)
 class _Catalog(_Port):
+    actions = frozenset({"GET", "POST"})
+
     def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
         self.stand.reach("catalog")
         if path == "/unknown":
@@ -243,7 +247,8 @@ class _Credentials(_Port):
 class _Upstream(_Port):
     async def connect(self, *, fresh: bool) -> _Connection:
         self.stand.reach("connect")
-        return _Connection(self.stand, fresh)
+        self.stand.fresh_asked.append(fresh)
+        return _Connection(self.stand, fresh and not self.stand.always_kept)
 
     async def stop(self) -> None: ...
 

@@ -1,0 +1,359 @@
+"""The configuration, read strictly: every error at once, with its line, and never a traceback."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from jitgate.config import load
+from jitgate.config.schema import Method
+from jitgate.core.http1_reading import METHODS
+from jitgate.errors import ConfigurationInvalid
+
+SETTINGS = """\
+state: ./var
+listen:
+  proxy: 127.0.0.1:8080
+  admin: "[::1]:8081"
+services: [recorder, admin, proxy]
+identity:
+  issuers:
+    - name: agents
+      type: oidc
+      issuer: https://idp.example
+      audience: jitgate
+      algorithms: [ES256]
+      owners: {bot-7: bob@acme.example}
+targets:
+  - name: okta
+    hosts: [acme.okta.example, "other.example:8443"]
+    catalog: okta
+    credential: {type: static, header: Authorization, value: "file:token"}
+    dial: 127.0.0.1:9443
+policy: [policy/*.yaml]
+masking: [masking.yaml]
+plugins:
+  - file: plugin.py
+    options: {pattern: "E-[0-9]{6}", nothing: null}
+"""
+POLICY = """\
+- name: read
+  reason: They may look
+  match: {targets: [okta], actions: [listUsers, "get*"], groups: [it-agents]}
+  effect: permit
+  mask: okta
+- name: change
+  reason: Changes are looked at
+  match: {methods: [POST, DELETE], paths: ["/v1/things/{id}"]}
+  effect: review
+  approvers: {groups: [it-leads], quorum: 2}
+  grant: {uses: 1, life: 5m}
+"""
+MASKING = """\
+- profile: okta
+  secrets: catalog
+  names: ["*secret"]
+"""
+
+
+class Site:
+    """A folder with a configuration that is valid until a test changes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "policy").mkdir(exist_ok=True)
+        self.write()
+
+    def write(self, settings=SETTINGS, policy=POLICY, masking=MASKING) -> None:
+        for name, text in (
+            ("jitgate.yaml", settings),
+            ("policy/a.yaml", policy),
+            ("masking.yaml", masking),
+        ):
+            data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+            (self.folder / name).write_bytes(data)
+
+    def load(self, **files):
+        if files:
+            self.write(**files)
+        return load(self.folder / "jitgate.yaml")
+
+    def problems(self, **files) -> list[str]:
+        """What is wrong, without the folder's name."""
+        with pytest.raises(ConfigurationInvalid) as caught:
+            self.load(**files)
+        base = f"{self.folder.resolve()}/"
+        return [each.replace(base, "").replace(f"{self.folder}/", "") for each in caught.value.problems]
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path)
+
+
+def changed(old, new, text=SETTINGS):
+    assert text.count(old) == 1, old
+    return text.replace(old, new)
+
+
+def test_a_valid_configuration_is_read_and_its_paths_are_absolute(site):
+    made = site.load()
+    assert made.state == site.folder.resolve() / "var"
+    assert made.recording.directory == site.folder.resolve() / "var" / "recordings"
+    assert made.settings.listen.admin == ("::1", 8081)
+    assert made.settings.targets[0].hosts == ("acme.okta.example:443", "other.example:8443")
+    assert [rule.name for rule in made.rules] == ["read", "change"]
+    assert made.rules[1].grant.life == 300.0
+    assert made.settings.plugins[0].options == {"pattern": "E-[0-9]{6}", "nothing": None}
+
+
+def test_every_error_of_a_file_is_told_at_once_each_with_its_line(site):
+    text = SETTINGS
+    for old, new in (
+        ("127.0.0.1:8080", "0.0.0.0"),
+        ("type: oidc", "type: saml"),
+        ("catalog: okta", "catalog: oktaa"),
+        ("policy: [", "polices: ["),
+        ("masking: [", "masking: x #"),
+    ):
+        text = changed(old, new, text)
+    problems = site.problems(settings=text)
+    assert [each.split(": ", 2)[:2] for each in problems] == [
+        ["jitgate.yaml:3", "listen.proxy"],
+        ["jitgate.yaml:9", "identity.issuers.0.type"],
+        ["jitgate.yaml:17", "targets.0.catalog"],
+        ["jitgate.yaml:1", "policy"],
+        ["jitgate.yaml:21", "masking"],
+        ["jitgate.yaml:20", "polices"],
+    ]
+    assert problems[-1].endswith("unknown key; did you mean 'policy'?")
+    assert problems[3].endswith("this is missing")
+
+
+def test_errors_of_all_policy_and_masking_files_are_told_together(site):
+    (site.folder / "policy" / "b.yaml").write_text("- name: X\n")
+    problems = site.problems(
+        policy=changed("effect: permit", "effect: allow", POLICY),
+        masking=changed("secrets: catalog", "secrets: all", MASKING),
+    )
+    files = {re.match(r"[a-z/]+\.yaml:\d+", each)[0] for each in problems}
+    assert files >= {"policy/a.yaml:4", "policy/b.yaml:1", "masking.yaml:2"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("state: ./var", "state: ./var\nstate: ./other", 2, "duplicate key"),
+        ("  proxy: 127.0.0.1:8080", "  proxi: 127.0.0.1:8080", 3, "did you mean 'proxy'?"),
+        ("audience: jitgate", 'audience: ""', 11, "audience"),
+        ("[ES256]", "[HS256]", 12, "algorithms"),
+        ("[ES256]", "[none]", 12, "algorithms"),
+        ("[ES256]", "[]", 12, "algorithms"),
+        ("https://idp.example", "http://idp.example", 10, "https://"),
+        ("file:token", "hunter2", 18, "file:PATH"),
+        ("acme.okta.example", "http://acme", 16, "host or host:port"),
+        ("acme.okta.example", "acme.okta.example:99999", 16, "host or host:port"),
+        ("acme.okta.example", "acme.okta.example:0443", 16, "host or host:port"),
+        ("acme.okta.example", "acme.okta.example:0", 16, "host or host:port"),
+        ("acme.okta.example", "'*.okta.example'", 16, "host or host:port"),
+        ("acme.okta.example", "other.example:8443", 1, "'other.example:8443' stands more than once"),
+        ("acme.okta.example", "OTHER.example:8443", 1, "stands more than once"),
+        ("dial: 127.0.0.1:9443", "dial: 127.1:9443", 19, "ADDRESS:PORT"),
+        ("dial: 127.0.0.1:9443", "dial: 2130706433:9443", 19, "ADDRESS:PORT"),
+        ("dial: 127.0.0.1:9443", "dial: 127.0.0.1:99999", 19, "ADDRESS:PORT"),
+        ("dial: 127.0.0.1:9443", "dial: inside.example:9443", 19, "ADDRESS:PORT"),
+        ("[recorder, admin, proxy]", "[recorder, recorder]", 1, "stands more than once"),
+        ("[recorder, admin, proxy]", "[recorder, proxi]", 5, "services"),
+        ("policy/*.yaml", "policy/*.yml", None, "no file matches"),
+        ("policy/*.yaml", "", None, "no file matches"),
+        ("policy/*.yaml", "/", None, "no file matches"),
+        ("policy/*.yaml", ".", None, "no file matches"),
+        ("policy/*.yaml", "**a", None, "no file matches"),
+        ("[policy/*.yaml]", "[]", 20, "policy"),
+        ("[policy/*.yaml]", "[policy]", None, "Is a directory"),
+        ("owners: {bot-7: bob@acme.example}", "owners: {7: a, '7': b}", 13, "owners"),
+        ("state: ./var", "state: no", 1, None),
+        ("state: ./var", "state: [", 3, "expected"),
+        ("state: ./var", "state: 2001-13-45", None, "cannot be read"),
+        ("state: ./var", "state: !!int x", None, "cannot be read"),
+        ("state: ./var", 'state: "\\0"', 1, "state"),
+        ("state: ./var", "state: " + "[" * 500, None, "cannot be read"),
+        ("masking: [masking.yaml]", "masking: [masking.yaml, nowhere.yaml]", None, "nowhere.yaml"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(site, old, new, line, says):
+    text = changed(old, f'"{new}"' if new in ("", "/", ".", "**a") else new)
+    if says is None:  # `no` is a word in YAML 1.2
+        assert site.load(settings=text).state.name == "no"
+        return
+    told = "\n".join(site.problems(settings=text))
+    assert says in told
+    assert "hunter2" not in told
+    if line is not None:
+        assert f"jitgate.yaml:{line}: " in told
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["0.0.0.0:80", "192.168.1.1:80", "[::]:80", "[::1234]:80", "[::1:2:3:4]:80", "[::1:0]:80"],
+)
+def test_a_plain_port_beyond_loopback_is_refused_until_it_is_called_insecure(site, address):
+    for name, old in (("proxy", "127.0.0.1:8080"), ("admin", '"[::1]:8081"')):
+        text = changed(f"{name}: {old}", f'{name}: "{address}"')
+        assert any("no loopback address" in each for each in site.problems(settings=text))
+        assert site.load(settings=text.replace("listen:\n", "listen:\n  insecure: true\n"))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:80", "127.9.9.9:0", "localhost:80", "[::1]:80"])
+def test_loopback_needs_no_such_word(site, address):
+    assert site.load(settings=changed("proxy: 127.0.0.1:8080", f'proxy: "{address}"'))
+
+
+# --- policy and masking
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("name: change", "name: read", "stands at policy/a.yaml:1 already"),
+        ("targets: [okta]", "targets: [otka]", "did you mean 'okta'?"),
+        ("mask: okta", "mask: otka", "no masking profile 'otka'; did you mean 'okta'?"),
+        ("effect: review", "effect: permit", "go with effect: review"),
+        ("approvers: {groups: [it-leads], quorum: 2}", "mask: none", "needs approvers"),
+        ("quorum: 2", "quorum: 0", "quorum"),
+        ("quorum: 2", "quorum: '2'", "quorum"),
+        ("quorum: 2", "quorum: yes", "quorum"),
+        ("groups: [it-leads]", "groups: []", "groups"),
+        ("life: 5m", "life: 300", "unit"),
+        ("life: 5m", "life: -5m", "unit"),
+        ("life: 5m", "life: " + "9" * 400 + "d", "unit"),
+        ("life: 5m", "life: 5 m", "unit"),
+        ("uses: 1", "uses: 0", "uses"),
+        ("uses: 1", "use: 1", "unknown key"),
+        ("effect: permit", "effect: deny", "mask does not go with effect: deny"),
+        ("reason: They may look", "reason: ''", "reason"),
+        ("match: {targets", "matches: {targets", "unknown key"),
+        ("groups: [it-agents]", "group: [it-agents]", "unknown key"),
+        ("[it-agents]", "it-agents", "match.groups"),
+        ("methods: [POST, DELETE]", "methods: [delete]", "match.methods.0"),
+    ],
+)
+def test_a_rule_that_says_what_it_cannot_mean_is_refused(site, old, new, says):
+    assert says in "\n".join(site.problems(policy=changed(old, new, POLICY)))
+
+
+@pytest.mark.parametrize("test", ["targets", "actions", "groups", "methods", "paths"])
+def test_a_test_that_was_left_empty_does_not_match_everything(site, test):
+    """``groups:`` with nothing behind it is unfinished, not "all groups"."""
+    policy = f"- name: open\n  reason: r\n  match:\n    {test}:\n  effect: permit\n"
+    (problem,) = site.problems(policy=policy)
+    assert problem.startswith(f"policy/a.yaml:4: 0.match.{test}: a value was expected")
+
+
+@pytest.mark.parametrize("key", ["dial", "trust"])
+def test_a_key_without_a_value_is_not_the_default(site, key):
+    text = SETTINGS.replace("    dial: 127.0.0.1:9443\n", f"    {key}:\n")
+    assert f"targets.0.{key}: a value was expected" in "\n".join(site.problems(settings=text))
+
+
+def test_every_method_that_the_proxy_takes_can_be_named_in_a_rule():
+    assert set(get_args(Method)) == METHODS
+
+
+def test_two_files_with_the_same_rule_are_refused(site):
+    (site.folder / "policy" / "b.yaml").write_text(POLICY)
+    problems = site.problems()
+    assert problems == [
+        "policy/b.yaml:1: the rule 'read' stands at policy/a.yaml:1 already",
+        "policy/b.yaml:6: the rule 'change' stands at policy/a.yaml:6 already",
+    ]
+
+
+# --- files that are none
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello",
+        b"[]",
+        b"null",
+        b"a: b\n---\nc: d\n",
+        b"\xff\xfe\x00",
+        b"a: \x00",
+        b"a: &a [*a]",
+        b"%YAML 9.9\n---\na: b",
+        b"!!python/object/apply:os.system [id]",
+        b"a: *nowhere",
+        b"\t- a",
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(site, data):
+    assert site.problems(settings=data)
+    site.write()
+    if data != b"[]":  # no rules at all is a policy: it denies everything
+        assert site.problems(policy=data)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigurationInvalid, match="cannot be read: No such file"):
+        load(tmp_path / "jitgate.yaml")
+    with pytest.raises(ConfigurationInvalid, match="cannot be read: Is a directory"):
+        load(tmp_path)
+
+
+def test_a_path_whose_links_go_in_a_circle_is_refused(site):
+    (site.folder / "loop").symlink_to(site.folder / "loop")
+    assert "state" in site.problems(settings=changed("./var", "./loop/var"))[0]
+
+
+# --- mutations
+
+
+PIECES = [
+    "null", "~", "no", "-1", "1e999", ".nan", "0x1F", "2001-13-45", "[]", "{}", "[[]]", "{a: b}",
+    "&a", "*a", "<<: {}", "!!binary x", "!!set {a}", "!x y", "? a", ": ", "- ", "'", '"', "\\u0000",
+    '"\\ud800"', "|", ">-", "%YAML 1.1\n---\n", "---\n", "...\n", "#", "\t", "\0", "\x85", "\ufeff",
+    "9" * 30, "a" * 300, "é", "../", "/", "**", "*", "?", "[", "file:", "https://[", "::", "%s",
+]  # fmt: skip
+
+
+def mutated(text: str, seed: int) -> str:
+    """The text with a few of its pieces cut, doubled, moved or replaced."""
+    random_ = random.Random(seed)
+    for _ in range(random_.randint(1, 3)):
+        tokens = re.findall(r"\s+|[\w./:*-]+|.", text)
+        at = random_.randrange(len(tokens))
+        match random_.randrange(4):
+            case 0:
+                del tokens[at : at + random_.randint(1, 4)]
+            case 1:
+                tokens[at] = random_.choice(PIECES)
+            case 2:
+                tokens.insert(at, random_.choice(tokens))
+            case 3:
+                tokens.insert(at, random_.choice(PIECES))
+        text = "".join(tokens) or "x"
+    return text
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.sampled_from(["settings", "policy", "masking"]), st.integers(0, 2**32))
+@example("settings", 0)
+def test_no_mutation_of_a_valid_file_ends_in_anything_but_problems(site, which, seed):
+    original = {"settings": SETTINGS, "policy": POLICY, "masking": MASKING}[which]
+    site.write()
+    try:
+        site.load(**{which: mutated(original, seed)})
+    except ConfigurationInvalid as error:
+        assert error.problems
+        assert all("\n" not in problem for problem in error.problems)
