@@ -24,13 +24,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jitgate.core.http1_reading import Data, End, Event, Request, RequestReader
-from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes, response_bytes
 from jitgate.errors import AgentGone, MalformedRequest, PeerFault
 from jitgate.flow.admission import Tunnel
 from jitgate.flow.gateway import Gateway
-from jitgate.interfaces import IRequest, IResponse
-from jitgate.proxy.refusals import rendered
-from jitgate.values import Headers, Refusal, RequestHead, ResponseHead
+from jitgate.proxy.streams import AgentRequest, AgentResponse
+from jitgate.values import RequestHead
 
 IDLE = 75.0
 """Seconds until the next request's head is whole; SDKs keep idle connections about 60."""
@@ -49,9 +47,6 @@ STALLED = 60.0
 
 CLOSING = 10.0
 """Seconds that a peer has to take the last bytes, or to stop sending, before it is cut off."""
-
-STALLED = 120.0
-"""Seconds that an agent may take nothing of a response that is ready for it."""
 
 DRAIN = 256 * 1024
 """Bytes of a body that are thrown away so that its sender gets to read why; then it is cut off."""
@@ -109,12 +104,10 @@ class AgentConnection(Protocol):
 
     def pauseProducing(self) -> None:
         if self._response is not None:
-            self._within(STALLED, self.abort)
             self._response.pause()
 
     def resumeProducing(self) -> None:
         if self._response is not None:
-            self._within(None)
             self._response.resume()
 
     def stopProducing(self) -> None:
@@ -267,147 +260,3 @@ def _stalled(_: object, __: float) -> NoReturn:
 def _with_port(host: str) -> str:
     """The authority with its port: https means 443 where none is written (RFC 9110, 4.2.2)."""
     return host if host.rpartition("]")[2].count(":") else f"{host}:443"
-
-
-@implementer(IRequest)
-class AgentRequest:
-    """The request's bytes on their way in."""
-
-    def __init__(
-        self,
-        connection: AgentConnection,
-        head: RequestHead,
-        hosts: tuple[str, ...],
-        fault: PeerFault | None = None,
-    ) -> None:
-        self.head = head
-        self.hosts = hosts
-        self.fault = fault
-        self.ended = fault is not None
-        self.asked = False
-        self.waiting = 0
-        self._connection = connection
-        self._pieces: deque[bytes] = deque()
-        self._reader: Deferred[None] | None = None
-
-    async def read(self) -> bytes:
-        if not self.asked:
-            self.asked = True
-            if self.head.expects_continue and not self.ended:
-                self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        while not self._pieces:
-            if self.fault is not None:
-                raise self.fault
-            if self.ended:
-                return b""
-            self._reader = Deferred()
-            self._connection.wanted()
-            await self._connection.in_time(self._reader)
-        piece = self._pieces.popleft()
-        self.waiting -= len(piece)
-        return piece
-
-    def add(self, data: bytes) -> None:
-        """A piece of the body has come."""
-        self._pieces.append(data)
-        self.waiting += len(data)
-        self._wake()
-
-    def end(self) -> None:
-        """The body is whole."""
-        self.ended = True
-        self._wake()
-
-    def fail(self, fault: PeerFault) -> None:
-        """The body will never be whole."""
-        if not self.ended:
-            self.fault, self.ended = fault, True
-            self._wake()
-
-    def _wake(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.callback(None)
-
-
-@implementer(IResponse)
-class AgentResponse:
-    """The response's bytes on their way out."""
-
-    def __init__(self, connection: AgentConnection, request: AgentRequest, minor: int) -> None:
-        self.started = False
-        self._connection = connection
-        self._request = request
-        self._minor = minor
-        self._chunked = False
-        self._left: int | None = None
-        self._fault: PeerFault | None = None
-        self._room: Deferred[None] | None = None
-
-    def render(self, refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
-        return rendered(refusal, exchange, manner)
-
-    async def start(self, head: ResponseHead) -> None:
-        self._check()
-        self.started = True
-        bodiless = self._request.head.method == "HEAD"
-        self._chunked = head.length is None and self._minor > 0 and not bodiless
-        if (head.length is None and not self._chunked) or self._cut_short():
-            self._connection.end()
-        self._left = 0 if bodiless else head.length
-        self._connection.write(
-            response_bytes(
-                head,
-                chunked=self._chunked,
-                keep_alive=self._connection.keeps,
-                bodiless=bodiless,
-            )
-        )
-
-    async def write(self, data: bytes) -> None:
-        self._check()
-        if self._request.head.method == "HEAD" or not data:
-            return
-        if self._left is not None:
-            self._left -= len(data)
-            if self._left < 0:
-                raise AgentGone("More was to be written than the head had announced.")
-        self._connection.write(chunk_bytes(data) if self._chunked else data)
-        if self._room is not None:
-            await self._connection.in_time(self._room)
-            self._check()
-
-    async def finish(self, trailers: Headers = ()) -> None:
-        self._check()
-        if self._left:
-            raise AgentGone("Less was written than the head had announced.")
-        if self._chunked:
-            self._connection.write(last_chunk_bytes(trailers))
-
-    def truncate(self) -> None:
-        self._connection.abort()
-
-    def pause(self) -> None:
-        """The agent reads slower than it is sent to."""
-        if self._room is None:
-            self._room = Deferred()
-
-    def resume(self) -> None:
-        """The agent has caught up, or never will."""
-        room, self._room = self._room, None
-        if room is not None:
-            room.callback(None)
-
-    def fail(self, fault: PeerFault) -> None:
-        """Nothing more can be written."""
-        self._fault = fault
-        self.resume()
-
-    def _check(self) -> None:
-        if self._fault is not None:
-            raise self._fault
-
-    def _cut_short(self) -> bool:
-        """Whether the agent still waits for leave to send a body that nobody will read."""
-        head = self._request.head
-        return head.expects_continue and not self._request.asked and not self._request.ended
