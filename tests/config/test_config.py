@@ -89,7 +89,9 @@ class Site:
         with pytest.raises(ConfigurationInvalid) as caught:
             self.load(**files)
         base = f"{self.folder.resolve()}/"
-        return [each.replace(base, "").replace(f"{self.folder}/", "") for each in caught.value.problems]
+        return [
+            each.replace(base, "").replace(f"{self.folder}/", "") for each in caught.value.problems
+        ]
 
 
 @pytest.fixture
@@ -162,7 +164,12 @@ def test_errors_of_all_policy_and_masking_files_are_told_together(site):
         ("acme.okta.example", "acme.okta.example:0443", 16, "host or host:port"),
         ("acme.okta.example", "acme.okta.example:0", 16, "host or host:port"),
         ("acme.okta.example", "'*.okta.example'", 16, "host or host:port"),
-        ("acme.okta.example", "other.example:8443", 1, "'other.example:8443' stands more than once"),
+        (
+            "acme.okta.example",
+            "other.example:8443",
+            1,
+            "'other.example:8443' stands more than once",
+        ),
         ("acme.okta.example", "OTHER.example:8443", 1, "stands more than once"),
         ("dial: 127.0.0.1:9443", "dial: 127.1:9443", 19, "ADDRESS:PORT"),
         ("dial: 127.0.0.1:9443", "dial: 2130706433:9443", 19, "ADDRESS:PORT"),

@@ -135,6 +135,7 @@ class Stand:
         self.waiting: list[Deferred[None]] = []
         self.slow_disk = False
         self.always_kept = False
+        self.read_so_far = 0
         self.fresh_asked: list[bool] = []
         self.recorder = Recorder(self.records, clock=self.clock, in_thread=self._in_thread)
         rules = (_Rule(self),)
@@ -264,6 +265,7 @@ class _Connection(_Port):
         data = b""
         while piece := await body.read():
             data += piece
+            self.stand.read_so_far = len(data)
         self.stand.sent.append((head, data))
         self.stand.reach("send")
         return self.stand.answer

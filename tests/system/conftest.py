@@ -54,6 +54,6 @@ def plain_answers(scene):
 def no_unforeseen_fault(scene):
     """A gateway that logged a failure failed, whatever its agents were told."""
     yield
-    assert not [line for line in scene.gateway.output if "Traceback" in line or "#critical]" in line], "".join(
-        scene.gateway.output
-    )
+    assert not [
+        line for line in scene.gateway.output if "Traceback" in line or "#critical]" in line
+    ], "".join(scene.gateway.output)

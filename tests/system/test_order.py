@@ -61,7 +61,6 @@ class Stage:
         return call.on.startswith(f"127.0.0.1:{self.agent_port}->")
 
 
-
 def _calls(log: Path) -> list[Call]:
     """Every call that succeeded, at the moment it returned."""
     found, begun = [], {}

@@ -39,7 +39,9 @@ def test_pipelined_calls_are_answered_in_order(scene):
 
     scene.handler = handle
     with scene.tunnel() as tunnel:
-        tunnel.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: api.example\r\n\r\n" % n for n in range(20)))
+        tunnel.send(
+            b"".join(b"GET /%d HTTP/1.1\r\nHost: api.example\r\n\r\n" % n for n in range(20))
+        )
         bodies = [tunnel.reply().body for _ in range(20)]
     assert bodies == [b"GET /%d HTTP/1.1" % n for n in range(20)]
 
@@ -110,9 +112,7 @@ def test_a_large_body_streams_both_ways(scene):
         reply = tunnel.ask("POST", "/upload", body)
     assert reply.body == body
     (outcome,) = [
-        each
-        for each in scene.gateway.entries("outcome")
-        if each["released"]["bytes"] == len(body)
+        each for each in scene.gateway.entries("outcome") if each["released"]["bytes"] == len(body)
     ]
     assert outcome["request"]["bytes"] == len(body)
     assert "hmac" in outcome["request"]

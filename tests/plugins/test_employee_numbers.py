@@ -1,0 +1,48 @@
+"""The shipped masker: employee numbers, wherever they stand in a value."""
+
+from __future__ import annotations
+
+import pytest
+
+from jitgate import plugins
+from jitgate.core.json_masking import JsonMasker
+from jitgate.shipped import shipped
+
+FILE = shipped("plugins") / "employee_numbers.py"
+
+
+def masked(value, **options):
+    (masker,) = plugins.load(FILE, options).provides
+    return masker.mask("any", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("E-123456", "***"),
+        ("E12345 and E-1234567", "*** and ***"),
+        ("no number", None),
+        ("E-1234", None),
+        ("", None),
+    ],
+)
+def test_each_number_in_a_value_is_starred_and_the_rest_left(value, shown):
+    assert masked(value) == shown
+
+
+def test_the_pattern_can_be_another():
+    assert masked("P77", pattern="P[0-9]+") == "***"
+
+
+def test_no_spelling_of_a_number_gets_through_the_json():
+    (masker,) = plugins.load(FILE, {}).provides
+    text = JsonMasker([masker])
+    body = rb'{"a":"E-123456","b":["x \u0045-123456"],"c":{"E":"E\u002d123456"}}'
+    shown = text.feed(body) + text.finish()
+    assert b"123456" not in shown
+
+
+@pytest.mark.parametrize("options", [{"patern": "x"}, {"pattern": 7}, {"pattern": "("}])
+def test_options_that_it_cannot_use_stop_the_start(options):
+    with pytest.raises(plugins.PluginInvalid):
+        plugins.load(FILE, options)

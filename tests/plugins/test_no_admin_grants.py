@@ -1,0 +1,68 @@
+"""The shipped rule: nobody becomes an administrator through the gateway."""
+
+from __future__ import annotations
+
+import pytest
+
+from jitgate import plugins
+from jitgate.catalogs.okta import okta_rows
+from jitgate.shipped import shipped
+from jitgate.values import Effect, Operation, Subject
+
+FILE = shipped("plugins") / "no_admin_grants.py"
+SUBJECT = Subject("https://idp.example", "bot-7", frozenset({"admins"}), 1000.0)
+
+
+def judged(action, **options):
+    (rule,) = plugins.load(FILE, options).provides
+    operation = Operation("okta", action, {}, "POST", "a.example:443", "/")
+    verdict = rule.judge(operation, SUBJECT, 0.0, None)
+    return None if verdict is None else verdict.effect
+
+
+def test_every_action_that_it_names_is_one_that_the_catalog_knows():
+    """A name that Okta does not use would deny nothing."""
+    (rule,) = plugins.load(FILE, {}).provides
+    assert rule._denied <= {row.action for row in okta_rows()}
+
+
+GRANTING = [
+    row.action
+    for row in okta_rows()
+    if row.method in {"POST", "PUT"}
+    and row.template.endswith(("/roles", "/roles/{roleIdOrEncodedRoleId}"))
+]
+
+
+def test_the_table_below_is_not_empty():
+    assert len(GRANTING) >= 3
+
+
+@pytest.mark.parametrize("action", GRANTING)
+def test_an_operation_that_gives_a_role_is_denied(action):
+    assert judged(action) is Effect.DENY
+
+
+@pytest.mark.parametrize(
+    "action", ["listUsers", "getUser", "createUser", "listAssignedRolesForUser"]
+)
+def test_it_says_nothing_of_all_else(action):
+    assert judged(action) is None
+
+
+def test_more_actions_can_be_named():
+    assert judged("deleteUser", actions=["deleteUser"]) is Effect.DENY
+
+
+def test_its_version_tells_its_options_apart():
+    versions = {
+        plugins.load(FILE, {"actions": actions}).provides[0].version
+        for actions in ([], ["a"], ["b"])
+    }
+    assert len(versions) == 3
+
+
+@pytest.mark.parametrize("options", [{"action": ["x"]}, {"actions": "x"}, {"actions": [1]}])
+def test_options_that_it_does_not_know_stop_the_start(options):
+    with pytest.raises(plugins.PluginInvalid, match="action"):
+        plugins.load(FILE, options)

@@ -1,0 +1,178 @@
+"""The gateway's own CA: one for each state folder, leaves for one host each, hours long."""
+
+from __future__ import annotations
+
+import stat
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import PolicyBuilder, Store
+from OpenSSL import SSL
+
+from jitgate.errors import StateUnusable
+from jitgate.proxy.authority import LEAF_LIFE, LEAVES, load_or_create
+
+NOW = 1_800_000_000.0
+
+
+class Time:
+    def __init__(self):
+        self.now = NOW
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def time():
+    return Time()
+
+
+@pytest.fixture
+def authority(tmp_path, time):
+    return load_or_create(tmp_path, time)
+
+
+def leaf_of(context):
+    """The certificate that a client of this context is shown, and the rest of the chain."""
+    server, client = SSL.Connection(context), SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD))
+    server.set_accept_state()
+    client.set_connect_state()
+    for _ in range(6):
+        for one, other in ((client, server), (server, client)):
+            try:
+                one.do_handshake()
+            except SSL.WantReadError:
+                pass
+            try:
+                other.bio_write(one.bio_read(65536))
+            except SSL.WantReadError:
+                pass
+    chain = client.get_peer_cert_chain()
+    return [each.to_cryptography() for each in chain]
+
+
+@pytest.mark.parametrize(
+    "host", ["api.example", "xn--bcher-kva.example", "a" * 63 + "." + "b" * 63]
+)
+def test_a_leaf_is_valid_for_its_host_alone(authority, host):
+    leaf, *_ = leaf_of(authority.context_for(host))
+    ca = x509.load_pem_x509_certificate(authority.certificate)
+    at = datetime.fromtimestamp(NOW, UTC)
+    trusted = PolicyBuilder().store(Store([ca])).time(at)
+    trusted.build_server_verifier(x509.DNSName(host)).verify(leaf, [])
+    with pytest.raises(x509.verification.VerificationError):
+        trusted.build_server_verifier(x509.DNSName("other.example")).verify(leaf, [])
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "[2001:db8::1]"])
+def test_an_addresss_leaf_names_the_address(authority, host):
+    leaf, *_ = leaf_of(authority.context_for(host))
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == [host.strip("[]")]
+
+
+def test_a_leaf_can_sign_for_servers_and_nothing_else(authority):
+    leaf, *_ = leaf_of(authority.context_for("api.example"))
+    extensions = leaf.extensions
+    assert not extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert not extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    usage = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usage) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    assert leaf.not_valid_after_utc - datetime.fromtimestamp(NOW, UTC) == LEAF_LIFE
+
+
+def test_a_leaf_is_minted_once_and_again_after_half_its_life(authority, time):
+    first = authority.context_for("api.example")
+    time.now += (LEAF_LIFE / 2).total_seconds() - 1
+    assert authority.context_for("api.example") is first
+    time.now += 1
+    assert authority.context_for("api.example") is not first
+
+
+def test_leaves_do_not_pile_up(authority):
+    for number in range(LEAVES + 10):
+        authority._leaves[f"{number}.example"] = authority._leaves.get("x") or _any(authority)
+    authority.context_for("api.example")
+    assert len(authority._leaves) == 1
+
+
+def _any(authority):
+    authority.context_for("x")
+    return authority._leaves["x"]
+
+
+def test_the_ca_can_only_sign_leaves(authority):
+    ca = x509.load_pem_x509_certificate(authority.certificate)
+    constraints = ca.extensions.get_extension_for_class(x509.BasicConstraints)
+    assert (constraints.critical, constraints.value.path_length) == (True, 0)
+    assert ca.not_valid_before_utc < datetime.fromtimestamp(NOW, UTC) - timedelta(minutes=30)
+
+
+# --- its place in the state folder
+
+
+def test_it_is_made_once_and_then_stays_the_same(tmp_path, time, authority):
+    assert load_or_create(tmp_path, time).certificate == authority.certificate
+    assert (tmp_path / "ca.pem").read_bytes() == authority.certificate
+
+
+def test_two_folders_have_two_authorities(tmp_path, time):
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    one, two = (load_or_create(folder, time).certificate for folder in folders)
+    assert one != two
+
+
+def test_its_key_is_nobody_elses_to_read(tmp_path, authority):
+    assert stat.S_IMODE((tmp_path / "ca.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o666])
+def test_a_key_that_others_can_use_is_refused(tmp_path, time, authority, mode):
+    (tmp_path / "ca.key").chmod(mode)
+    with pytest.raises(StateUnusable, match="chmod 600"):
+        load_or_create(tmp_path, time)
+
+
+def pem_of(key, password=None):
+    coding = (
+        serialization.BestAvailableEncryption(password)
+        if password
+        else serialization.NoEncryption()
+    )
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, coding)
+
+
+DAMAGED = {
+    "empty": b"",
+    "garbage": b"garbage",
+    "another key": pem_of(ec.generate_private_key(ec.SECP256R1())),
+    "another kind of key": pem_of(ed25519.Ed25519PrivateKey.generate()),
+    "a key with a password": pem_of(ec.generate_private_key(ec.SECP256R1()), b"x"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_damaged_key_stops_the_start_and_is_not_replaced(tmp_path, time, authority, what):
+    (tmp_path / "ca.key").write_bytes(DAMAGED[what])
+    with pytest.raises(StateUnusable, match=r"ca\.key"):
+        load_or_create(tmp_path, time)
+    assert (tmp_path / "ca.key").read_bytes() == DAMAGED[what]
+    assert (tmp_path / "ca.pem").read_bytes() == authority.certificate
+
+
+def test_a_key_without_its_certificate_stops_the_start(tmp_path, time, authority):
+    (tmp_path / "ca.pem").unlink()
+    with pytest.raises(StateUnusable):
+        load_or_create(tmp_path, time)
+
+
+def test_a_folder_that_cannot_be_written_to_stops_the_start(tmp_path, time):
+    with pytest.raises(StateUnusable, match="cannot be written"):
+        load_or_create(tmp_path / "none", time)

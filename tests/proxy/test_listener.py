@@ -1,0 +1,328 @@
+"""The port where agents come in, from a real socket: whatever an agent does or leaves undone."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import pytest
+from pytest_twisted import ensureDeferred
+from support.ports import JSON, SECRET, Stand
+from support.wire import Tunnel
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.threads import deferToThread
+
+from jitgate.core.policy import NEEDS_BODY
+from jitgate.errors import StateUnusable
+from jitgate.proxy import connection, listener
+from jitgate.proxy.authority import load_or_create
+from jitgate.proxy.listener import HttpProxyListener
+from jitgate.values import Effect, ResponseHead, Verdict
+
+
+class Hours:
+    """A clock on which what is due at once happens, and what takes long waits for the test."""
+
+    def __init__(self):
+        self.clock = Clock()
+
+    def seconds(self):
+        return self.clock.seconds()
+
+    def callLater(self, delay, call, *args, **named):
+        return (self.clock if delay >= 1 else reactor).callLater(delay, call, *args, **named)
+
+
+class Door:
+    """A proxy port before a gateway over ports that the test steers."""
+
+    def __init__(self, folder, stand):
+        self.stand = stand
+        self.hours = Hours()
+        self.ca = folder / "ca.pem"
+        self.listener = HttpProxyListener(
+            stand.gateway,
+            load_or_create(folder, reactor.seconds),
+            TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"),
+            self.hours,
+        )
+
+    @property
+    def address(self):
+        host = self.listener.port.getHost()
+        return host.host, host.port
+
+    async def tunnel(self, **how):
+        return await deferToThread(Tunnel, self.address, self.ca, "t", **how)
+
+    def later(self, seconds):
+        self.hours.clock.advance(seconds)
+
+    async def stop(self):
+        stopping = Deferred.fromCoroutine(self.listener.stop())
+        await deferLater(reactor, 0.05)  # the port closes first, then the grace begins
+        self.later(listener.GRACE)
+        await stopping
+        assert not self.listener._open
+
+
+async def opened(folder, stand=None):
+    door = Door(folder, stand or Stand())
+    await door.listener.start()
+    return door
+
+
+async def until(seen):
+    for _ in range(2000):
+        if seen():
+            return
+        await deferLater(reactor, 0.005)
+    raise AssertionError("it never came about")
+
+
+def rest_of(peer):
+    """Everything until the end; False in place of the end if it was cut off."""
+    peer.settimeout(10)
+    data = b""
+    try:
+        while more := peer.recv(65536):
+            data += more
+    except (ConnectionError, ssl.SSLError):
+        return data, False
+    return data, True
+
+
+async def hung_up(peer):
+    return await deferToThread(rest_of, peer)
+
+
+@ensureDeferred
+async def test_a_call_passes_both_ways(tmp_path):
+    door = await opened(tmp_path)
+    tunnel = await door.tunnel()
+    reply = await deferToThread(tunnel.ask, "GET", "/things")
+    assert (reply.status, reply.body) == (200, b'{"name":"Ada"} ')
+    assert dict(door.stand.sent[0][0].headers)[b"Authorization"] == b"Bearer " + SECRET
+    tunnel.close()
+    await door.stop()
+
+
+@ensureDeferred
+async def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        door = Door(tmp_path, Stand())
+        door.listener._endpoint = TCP4ServerEndpoint(reactor, port, interface="127.0.0.1")
+        with pytest.raises(StateUnusable, match=rf"127\.0\.0\.1:{port}.*listen\.proxy"):
+            await door.listener.start()
+
+
+# --- an agent that does not get on with it
+
+
+@pytest.mark.parametrize("sent", [b"", b"CONNECT api.example:443 HTTP/1.1\r\nHost: api"])
+@ensureDeferred
+async def test_a_connect_that_is_never_whole_is_ended(tmp_path, sent):
+    door = await opened(tmp_path)
+    with socket.create_connection(door.address, 10) as peer:
+        peer.sendall(sent)
+        await until(lambda: door.listener._open)
+        door.later(listener.CONNECT_WITHIN)
+        assert (await hung_up(peer))[0] == b""
+    await door.stop()
+
+
+@ensureDeferred
+async def test_a_handshake_that_is_never_whole_is_ended(tmp_path):
+    door = await opened(tmp_path)
+    with socket.create_connection(door.address, 10) as peer:
+        peer.sendall(
+            b"CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n"
+            b"Proxy-Authorization: Bearer t\r\n\r\n"
+        )
+        await until(lambda: door.stand.entries("tunnel"))
+        door.later(connection.HANDSHAKE)
+        data, _ = await hung_up(peer)
+        assert data.startswith(b"HTTP/1.1 200 ")
+    await door.stop()
+
+
+@ensureDeferred
+async def test_an_agent_that_floods_before_it_is_answered_is_cut_off(tmp_path):
+    door = await opened(tmp_path)
+    door.stand.gateway.admit = lambda knock: _never()
+    with socket.create_connection(door.address, 10) as peer:
+        peer.sendall(b"CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n\r\n")
+        await until(lambda: any(each._early is not None for each in door.listener._open))
+        await deferToThread(_flood, peer, 4 * listener.EARLY)
+        await until(lambda: not door.listener._open)
+    await door.stop()
+
+
+async def _never():
+    await Deferred()
+
+
+def _flood(peer, size):
+    try:
+        peer.sendall(b"x" * size)
+    except ConnectionError:
+        pass
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /things HTTP/1.1\r\nHost: api.ex"])
+@ensureDeferred
+async def test_an_idle_tunnel_is_ended(tmp_path, sent):
+    door = await opened(tmp_path)
+    tunnel = await door.tunnel()
+    tunnel.send(sent)
+    await deferLater(reactor, 0.05)
+    door.later(connection.IDLE)
+    data, orderly = await hung_up(tunnel.tls)
+    assert (data, orderly) == (b"", True)
+    tunnel.close()
+    await door.stop()
+
+
+@ensureDeferred
+async def test_an_agent_that_takes_nothing_does_not_hold_an_exchange_for_ever(tmp_path):
+    stand = Stand(answer=ResponseHead(200, (), None), pieces=(b"x" * 65536,) * 400)
+    door = await opened(tmp_path, stand)
+    tunnel = await door.tunnel()
+    tunnel.send(b"GET /things HTTP/1.1\r\nHost: api.example\r\n\r\n")
+    (inside,) = [each._inside for each in door.listener._open]
+    await until(lambda: inside._response is not None and inside._response._room is not None)
+    assert "release" not in stand.log
+    door.later(connection.STALLED)
+    await until(lambda: "release" in stand.log)
+    await until(lambda: not door.listener._open)
+    (outcome,) = stand.entries("outcome")
+    assert outcome["outcome"] == "truncated"
+    tunnel.close()
+    await door.stop()
+
+
+class ReadsBody:
+    name = "reader"
+    version = "1"
+
+    def judge(self, operation, subject, now, body):
+        return NEEDS_BODY if body is None else Verdict(Effect.PERMIT, "They may.")
+
+
+@ensureDeferred
+async def test_an_agent_that_never_ends_its_body_does_not_hold_an_exchange_for_ever(tmp_path):
+    stand = Stand()
+    object.__setattr__(stand.gateway._policy, "rules", (ReadsBody(),))
+    door = await opened(tmp_path, stand)
+    tunnel = await door.tunnel()
+    tunnel.send(b"POST /things HTTP/1.1\r\nHost: api.example\r\nContent-Length: 10\r\n\r\nhalf")
+    (inside,) = [each._inside for each in door.listener._open]
+    await until(lambda: inside._request is not None and inside._request._reader is not None)
+    door.later(connection.STALLED)
+    await until(lambda: stand.entries("outcome"))
+    assert stand.sent == []
+    tunnel.close()
+    await door.stop()
+
+
+@ensureDeferred
+async def test_an_agent_that_gets_on_with_it_is_given_its_time(tmp_path):
+    """Each piece begins the time anew: only silence ends an exchange."""
+    stand = Stand()
+    door = await opened(tmp_path, stand)
+    tunnel = await door.tunnel()
+    tunnel.send(b"POST /things HTTP/1.1\r\nHost: api.example\r\nContent-Length: 6\r\n\r\n")
+    (inside,) = [each._inside for each in door.listener._open]
+    for number in range(6):
+        await until(
+            lambda read=number: (
+                stand.read_so_far == read
+                and inside._request is not None
+                and inside._request._reader is not None
+            )
+        )
+        door.later(connection.STALLED - 1)
+        tunnel.send(b"x")
+    assert (await deferToThread(tunnel.reply)).status == 200
+    tunnel.close()
+    await door.stop()
+
+
+# --- an agent that goes
+
+
+@ensureDeferred
+async def test_an_agent_that_hangs_up_while_its_call_is_out_ends_it(tmp_path):
+    stand = Stand(answer=ResponseHead(200, JSON, None))
+    stand.slow_disk = True
+    door = await opened(tmp_path, stand)
+    tunnel = await door.tunnel()
+    tunnel.send(b"GET /things HTTP/1.1\r\nHost: api.example\r\n\r\n")
+    await until(lambda: stand.sent)
+    tunnel.close()
+    await until(lambda: not door.listener._open)
+    stand.slow_disk = False
+    while stand.waiting:
+        stand.waiting.pop(0).callback(None)
+    assert "release" in stand.log
+    (outcome,) = stand.entries("outcome")
+    assert outcome["outcome"] in {"failed", "truncated"}
+    await door.stop()
+
+
+# --- stopping
+
+
+@ensureDeferred
+async def test_stopping_ends_what_is_idle_at_once_and_accepts_nothing_more(tmp_path):
+    door = await opened(tmp_path)
+    address = door.address
+    tunnel = await door.tunnel()
+    raw = socket.create_connection(address, 10)
+    await until(lambda: len(door.listener._open) == 2)
+    stopping = Deferred.fromCoroutine(door.listener.stop())
+    assert (await hung_up(tunnel.tls))[1] is True
+    tunnel.close()
+    assert (await hung_up(raw))[0] == b""
+    raw.close()
+    await stopping
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, 1)
+
+
+@ensureDeferred
+async def test_stopping_lets_an_exchange_at_hand_end(tmp_path):
+    stand = Stand()
+    stand.slow_disk = True
+    door = await opened(tmp_path, stand)
+    tunnel = await door.tunnel()
+    tunnel.send(b"GET /things HTTP/1.1\r\nHost: api.example\r\n\r\n")
+    await until(lambda: stand.sent)
+    stopping = Deferred.fromCoroutine(door.listener.stop())
+    stand.slow_disk = False
+    while stand.waiting:
+        stand.waiting.pop(0).callback(None)
+    reply = await deferToThread(tunnel.reply)
+    assert (reply.status, reply.body) == (200, b'{"name":"Ada"} ')
+    tunnel.close()
+    await stopping
+
+
+@ensureDeferred
+async def test_stopping_cuts_what_does_not_end_in_time(tmp_path):
+    stand = Stand()
+    stand.slow_disk = True
+    door = await opened(tmp_path, stand)
+    tunnel = await door.tunnel()
+    tunnel.send(b"GET /things HTTP/1.1\r\nHost: api.example\r\n\r\n")
+    await until(lambda: stand.sent)
+    await door.stop()
+    assert (await hung_up(tunnel.tls)) == (b"", False)
+    tunnel.close()
+    stand.slow_disk = False
+    while stand.waiting:
+        stand.waiting.pop(0).callback(None)

@@ -1,0 +1,157 @@
+"""The state folder: its keys are made once, kept private, and a doubtful one stops the start."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from jitgate.core.note import VerifierKey
+from jitgate.errors import StateUnusable
+from jitgate.stores.state import StateFolder, read_secret
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "deep" / "state"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_folder_is_nobody_elses(folder):
+    old = os.umask(0)
+    try:
+        state = StateFolder(folder)
+        state.site_key()
+        state.signing_key()
+    finally:
+        os.umask(old)
+    assert mode(folder) == 0o700
+    assert {each.name: mode(each) for each in folder.iterdir()} == {
+        "site-hmac.key": 0o600,
+        "site.key": 0o600,
+        "site.vkey": 0o644,
+    }
+
+
+def test_keys_are_made_once(folder):
+    first, second = StateFolder(folder), StateFolder(folder)
+    assert first.site_key() == second.site_key()
+    assert len(first.site_key()) == 32
+    (name, key), (again, same) = first.signing_key(), second.signing_key()
+    assert name == again
+    assert key.private_bytes_raw() == same.private_bytes_raw()
+
+
+def test_two_sites_share_neither_name_nor_key(tmp_path):
+    one, two = StateFolder(tmp_path / "a"), StateFolder(tmp_path / "b")
+    assert one.site_key() != two.site_key()
+    assert one.signing_key()[0] != two.signing_key()[0]
+
+
+def test_the_public_half_stands_beside_the_key(folder):
+    name, _ = StateFolder(folder).signing_key()
+    assert VerifierKey.parse((folder / "site.vkey").read_text()).name == name
+
+
+@pytest.mark.parametrize("file", ["site-hmac.key", "site.key"])
+@pytest.mark.parametrize("loose", [0o644, 0o640, 0o660, 0o604])
+def test_a_key_that_others_can_use_stops_the_start(folder, file, loose):
+    state = StateFolder(folder)
+    state.site_key(), state.signing_key()
+    (folder / file).chmod(loose)
+    with pytest.raises(StateUnusable, match="chmod 600"):
+        state.site_key(), state.signing_key()
+
+
+@pytest.mark.parametrize(
+    ("file", "data"),
+    [
+        ("site-hmac.key", b""),
+        ("site-hmac.key", b"x" * 31),
+        ("site-hmac.key", b"x" * 33),
+        ("site.key", b""),
+        ("site.key", b"garbage"),
+    ],
+)
+def test_a_damaged_key_stops_the_start_and_is_not_replaced(folder, file, data):
+    state = StateFolder(folder)
+    state.site_key(), state.signing_key()
+    (folder / file).write_bytes(data)
+    with pytest.raises(StateUnusable, match=file):
+        state.site_key(), state.signing_key()
+    assert (folder / file).read_bytes() == data
+
+
+@pytest.mark.parametrize("password", [None, b"x"])
+def test_a_key_of_another_kind_stops_the_start(folder, password):
+    state = StateFolder(folder)
+    coding = (
+        serialization.BestAvailableEncryption(password)
+        if password
+        else serialization.NoEncryption()
+    )
+    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, coding
+    )
+    (folder / "site.key").touch(mode=0o600)
+    (folder / "site.key").write_bytes(pem)
+    with pytest.raises(StateUnusable, match=r"site\.key"):
+        state.signing_key()
+
+
+@pytest.mark.parametrize("place", ["/proc/none/state", "/dev/null/state", "/dev/null"])
+def test_a_folder_that_cannot_be_made_stops_the_start(place):
+    with pytest.raises(StateUnusable, match="unusable"):
+        StateFolder(Path(place))
+
+
+# --- secrets
+
+
+def secret(tmp_path, mode=0o600, data=b"hunter2"):
+    file = tmp_path / "secret"
+    file.touch(mode=0o600)
+    file.write_bytes(data)
+    file.chmod(mode)
+    return file
+
+
+def test_a_private_file_is_read(tmp_path):
+    assert read_secret(secret(tmp_path)) == b"hunter2"
+    assert read_secret(secret(tmp_path, 0o400)) == b"hunter2"
+
+
+@pytest.mark.parametrize("loose", [0o644, 0o640, 0o620, 0o610, 0o601])
+def test_a_file_that_others_can_use_is_no_secret(tmp_path, loose):
+    with pytest.raises(StateUnusable, match="chmod 600") as caught:
+        read_secret(secret(tmp_path, loose))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_link_is_as_private_as_what_it_leads_to(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(secret(tmp_path, 0o644))
+    with pytest.raises(StateUnusable):
+        read_secret(link)
+
+
+@pytest.mark.needs_root
+def test_a_file_of_another_user_is_no_secret(tmp_path):
+    file = secret(tmp_path)
+    os.chown(file, 12345, 12345)
+    with pytest.raises(StateUnusable, match="another user"):
+        read_secret(file)
+
+
+def test_what_is_no_file_is_no_secret_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    for name in ("fifo", ".", "none"):
+        with pytest.raises(StateUnusable):
+            read_secret(tmp_path / name)
