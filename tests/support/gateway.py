@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -151,3 +153,14 @@ def target(port: int, trust: Path, **more: object) -> dict[str, Any]:
         "trust": str(trust),
         **more,
     }
+
+
+def health(gateway: GatewayProcess) -> tuple[int, dict[str, Any]]:
+    """What the health page says."""
+    url = f"http://127.0.0.1:{gateway.ports['admin']}/healthz"
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, orjson.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, orjson.loads(error.read())
