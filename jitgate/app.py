@@ -120,6 +120,7 @@ class _Assembly:
     def service(self) -> GatewayService:
         self.parts_of_the_gateway(b"")  # what is wrong is said before any state is made
         state = StateFolder(self._settings.state)
+        state.lock()
         site_key = state.site_key()
         recorder, threaded = self._recorder(state)
         gateway = Gateway(

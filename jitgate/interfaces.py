@@ -65,6 +65,7 @@ class IResponse(Interface):
     """The response's bytes on their way out to the agent: a stream port."""
 
     started = Attribute("Whether any byte of the final response has been released.")
+    gone = Attribute("Whether the agent is known to have hung up.")
 
     def render(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
         """The refusal in the shape (``manner``) that the target's clients take. Sends nothing."""

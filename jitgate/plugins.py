@@ -47,7 +47,7 @@ def load(file: Path, options: Mapping[str, object]) -> Plugin:
         raise PluginInvalid(f"{file}: a plugin file defines a function plugin(options).")
     try:
         made = make(dict(options))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise PluginInvalid(f"{file}: plugin(options) raised {_named(error)}.") from error
     provides = tuple(made) if isinstance(made, list | tuple) else (made,)
     for each in provides:
@@ -72,7 +72,7 @@ def _run(file: Path, source: bytes) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up by name
     try:
         exec(compile(source, str(file), "exec"), module.__dict__)  # noqa: S102 (that is what it is)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise PluginInvalid(f"{file}: loading it raised {_named(error)}.") from error
     return module
 

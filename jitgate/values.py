@@ -140,6 +140,7 @@ class Denial(enum.Enum):
     UPSTREAM_MALFORMED = "upstream-malformed"
     RESPONSE_WITHHELD = "response-withheld"
     CREDENTIAL_UNAVAILABLE = "credential-unavailable"
+    AGENT_GONE = "agent-gone"
     RECORDER_DOWN = "recorder-down"
     FAULT = "fault"
 

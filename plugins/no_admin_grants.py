@@ -7,10 +7,12 @@ to deny.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 
 from zope.interface import implementer
 
+from jitgate.core.policy import NEEDS_BODY, NeedsBody
 from jitgate.interfaces import IRule
 from jitgate.values import Effect, Operation, Subject, Verdict
 
@@ -23,13 +25,22 @@ ROLE_GRANTS = frozenset(
         "replaceRole",
         "createResourceSetBinding",
         "addMembersToBinding",
+        "createRolePermission",
+        "replaceRolePermission",
+        "addResourceSetResource",
+        "addResourceSetResources",
+        "replaceResourceSet",
+        "createGovernanceBundle",
+        "assignGroupTargetToUserRole",
+        "assignAppTargetToAdminRoleForUser",
+        "assignAllAppsAsTargetToRoleForUser",
     }
 )
 
 
 @implementer(IRule)
 class NoAdminGrants:
-    """Denies every operation that gives administrative rights to anybody."""
+    """Denies the operations that give administrative rights, or a new user groups that may."""
 
     name = "no-admin-grants"
 
@@ -39,11 +50,28 @@ class NoAdminGrants:
 
     def judge(
         self, operation: Operation, subject: Subject, now: float, body: bytes | None
-    ) -> Verdict | None:
+    ) -> Verdict | NeedsBody | None:
         """Deny what grants; say nothing of all else."""
-        if operation.action not in self._denied:
+        if operation.action in self._denied:
+            return Verdict(Effect.DENY, "Administrators are made by people, never by agents")
+        if operation.action != "createUser":
             return None
-        return Verdict(Effect.DENY, "Administrators are made by people, never by agents")
+        if body is None:
+            return NEEDS_BODY
+        if _names_groups(body):
+            return Verdict(Effect.DENY, "People are put into groups by people, not when created")
+        return None
+
+
+def _names_groups(body: bytes) -> bool:
+    """Whether the body puts somebody into groups, or is nothing that can be read."""
+    try:
+        members = json.loads(body, object_pairs_hook=lambda pairs: pairs)
+    except (ValueError, RecursionError):
+        return True
+    return not isinstance(members, list) or any(
+        not isinstance(pair, tuple) or pair[0].lower() == "groupids" for pair in members
+    )
 
 
 def plugin(options: Mapping[str, object]) -> NoAdminGrants:

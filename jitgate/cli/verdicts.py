@@ -85,7 +85,7 @@ def _result(report: Report) -> str:
     if report.uncertain:
         return "It could not be told whether this is what was written."
     if report.all_witnessed:
-        return "Verified: every byte is as it was written."
+        return "Verified: every entry and every body is as it was written."
     return "Verified up to the checkpoint. What came after is not yet witnessed by it."
 
 

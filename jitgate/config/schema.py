@@ -27,6 +27,27 @@ _AUTHORITY = re.compile(
 )
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)|(localhost)):([0-9]{1,5})\Z")
 _NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
+_NOT_TO_DECLARE = frozenset(
+    {
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-length",
+        "cookie",
+        "expect",
+        "host",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-url",
+        "x-rewrite-url",
+    }
+)
+"""Fields that the gateway writes, that carry credentials, or that change which call it is."""
+
 _FIELD_NAME = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
 
 
@@ -96,6 +117,12 @@ def _header(value: str) -> str:
     return value
 
 
+def _forwarded(value: str) -> str:
+    if value.lower() in _NOT_TO_DECLARE or value.lower().startswith("proxy-"):
+        raise ValueError(f"the field {value} is never forwarded")
+    return value
+
+
 Duration = Annotated[float, BeforeValidator(_duration)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 SecretFile = Annotated[Path, BeforeValidator(_secret_file)]
@@ -103,6 +130,7 @@ Address = Annotated[tuple[str, int], BeforeValidator(_address)]
 Authority = Annotated[str, AfterValidator(_authority)]
 HttpsUrl = Annotated[str, AfterValidator(_https)]
 HeaderName = Annotated[str, AfterValidator(_header)]
+ForwardedName = Annotated[HeaderName, AfterValidator(_forwarded)]
 Name = Annotated[str, Field(pattern=_NAME)]
 
 
@@ -213,7 +241,7 @@ class Target(Section):
     credential: Credential
     dial: Address | None = None
     trust: FilePath | None = None
-    headers: tuple[HeaderName, ...] = Field(default=(), strict=False)
+    headers: tuple[ForwardedName, ...] = Field(default=(), strict=False)
 
 
 class Recording(Section):

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Sequence
+from urllib.parse import quote, quote_plus
 
 
 class LiteralMasker:
     """Replaces every occurrence of every literal by as many ``*``: lengths stay as they were.
 
     Occurrences that overlap are all hidden. Of what was fed, only a tail that could begin a
-    literal is held back. A literal in another spelling (base64, percent-encoded, escaped) is
-    another literal: whoever knows of it passes it too. Raises `ValueError` for an empty literal.
+    literal is held back. Each is hidden in the `spellings` that encoders give it; one in another
+    spelling (base64, every character escaped) is another literal. Raises `ValueError` for an empty
+    literal.
     """
 
     def __init__(self, literals: Sequence[bytes]) -> None:
         if not all(literals):
             raise ValueError("A literal to hide must have at least one byte.")
-        self._literals = tuple(dict.fromkeys(literals))
+        self._literals = tuple(dict.fromkeys(form for each in literals for form in spellings(each)))
         self._tail = b""
         self._covered = 0
         self.count = 0
@@ -60,6 +64,24 @@ class LiteralMasker:
     def _first_open(self, data: bytes) -> int:
         """Where the longest tail that could begin a literal starts; the length if none could."""
         return min((_open_at(literal, data) for literal in self._literals), default=len(data))
+
+
+def spellings(literal: bytes) -> tuple[bytes, ...]:
+    """A literal as it stands, and as encoders of JSON and of URLs write it."""
+    text = literal.decode("latin-1")
+    json_forms = [json.dumps(text)[1:-1]]
+    json_forms.append(json_forms[0].replace("/", "\\/"))
+    for special in ("=+&<>'", "=+&<>'/", "=&<>'", "&<>'"):
+        lower = json_forms[0].translate({ord(each): f"\\u{ord(each):04x}" for each in special})
+        json_forms += [lower, lower.replace("/", "\\/"), _upper_escapes(lower)]
+    urls = [quote(literal, safe=""), quote(literal), quote_plus(literal)]
+    urls += [re.sub("%..", lambda escape: escape[0].lower(), url) for url in urls]
+    every = [literal, *(form.encode("latin-1") for form in (*json_forms, *urls))]
+    return tuple(dict.fromkeys(every))
+
+
+def _upper_escapes(text: str) -> str:
+    return re.sub(r"\\u[0-9a-f]{4}", lambda escape: "\\u" + escape[0][2:].upper(), text)
 
 
 def _open_at(literal: bytes, data: bytes) -> int:

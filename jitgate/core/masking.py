@@ -110,7 +110,7 @@ class Maskers:
 def _hides(masker: IMasker, field: str) -> bool:
     try:
         answer = masker.hides(field)
-    except Exception as cause:
+    except BaseException as cause:
         raise MaskingFault(f"masker {masker.name!r} failed on a field") from cause
     if answer is True or answer is False:
         return answer
@@ -120,7 +120,7 @@ def _hides(masker: IMasker, field: str) -> bool:
 def _masked(masker: IMasker, field: str, value: str) -> str | None:
     try:
         answer = masker.mask(field, value)
-    except Exception as cause:
+    except BaseException as cause:
         raise MaskingFault(f"masker {masker.name!r} failed on a value") from cause
     if answer is None or isinstance(answer, str):
         return answer

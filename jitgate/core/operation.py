@@ -60,6 +60,10 @@ _REFUSED_IN_PATH = (
     (re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,=:@/%]"), "The path holds a forbidden character."),
 )
 _REFUSED_IN_QUERY = (
+    (
+        re.compile(r"(?:\A|[&;])(?:_|%5[Ff])(?:m|%6[Dd])ethod=", re.IGNORECASE),
+        "The query overrides the method.",
+    ),
     (re.compile(r"#"), "The target holds a fragment."),
     (re.compile(r"[^\x00-\x7f]"), "The query holds a byte that is not ASCII."),
     (re.compile(r"[\x00-\x20\x7f]"), "The query holds a space or a control character."),

@@ -81,7 +81,7 @@ def _judged(
     try:
         answer = rule.judge(operation, subject, now, body)
         hash(answer)  # what can still change is no verdict
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise RuleFault(f"Rule {rule.name} raised {type(error).__name__}.") from error
     if answer is None or _is_verdict(answer) or (answer is NEEDS_BODY and body is None):
         return answer  # type: ignore[return-value]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from urllib.parse import unquote_plus
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -189,12 +191,15 @@ def shown_request(account: Account) -> Body | None:
 def shown_target(target: str) -> str:
     """A request target, or a URL, without the values of query parameters that sound secret."""
     path, mark, query = target.partition("?")
-    pairs = (pair.partition("=") for pair in query.split("&"))
-    shown = (
-        f"{name}{sign}***" if sign and SENSITIVE.hides(name) else name + sign + value
-        for name, sign, value in pairs
-    )
-    return path + mark + "&".join(shown)
+    return path + mark + _PARAMETER.sub(_shown_parameter, query)
+
+
+_PARAMETER = re.compile("([^&;=]*)=([^&;]*)")
+
+
+def _shown_parameter(parameter: re.Match[str]) -> str:
+    name = parameter[1]
+    return f"{name}=***" if SENSITIVE.hides(unquote_plus(name)) else parameter[0]
 
 
 def described(subject: Subject | None) -> dict[str, object] | None:

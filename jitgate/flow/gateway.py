@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -72,6 +73,7 @@ _FIX_TOKEN = "Bring a token of a configured issuer that has not expired."  # noq
 _FAULTS: Mapping[type[JitgateError], Denial] = {
     MalformedRequest: Denial.MALFORMED,
     HeadTooLarge: Denial.HEAD_TOO_LARGE,
+    AgentGone: Denial.AGENT_GONE,
     UpstreamUnreachable: Denial.UPSTREAM_UNREACHABLE,
     AddressRefused: Denial.UPSTREAM_UNREACHABLE,
     UpstreamUntrusted: Denial.UPSTREAM_UNTRUSTED,
@@ -178,14 +180,8 @@ class Gateway:
         self, account: Account, tunnel: Tunnel, request: IRequest, response: IResponse
     ) -> Refusal | None:
         """The way of a request: who, what, may it, with what, out, and back masked."""
-        if self._recorder.down is not None:
-            raise RecorderDown(self._recorder.down)
-        if request.fault is not None:
-            raise request.fault
-        refusal = self._turned_away(tunnel, request)
-        if refusal is not None:
-            return refusal
-        operation = self._named(tunnel, request.head)
+        turned_away = self._turned_away(tunnel, request)
+        operation = turned_away or self._named(tunnel, request.head)
         if isinstance(operation, Refusal):
             return operation
         account.operation = operation
@@ -208,26 +204,24 @@ class Gateway:
             declared=tunnel.target.declared,
             masked=bool(account.maskers),
         )
-        account.begun = True
-        upstream, answer = await self._sent(tunnel.target, operation, head, outgoing)
+        upstream, answer = await self._sent(account, tunnel.target, operation, head, outgoing)
         try:
             account.upstream_status = answer.status
             await recorded
-            way_out = Release(
-                account,
-                response,
-                upstream,
-                account.maskers,
-                credential.secrets,
-                lambda: self._settled(account, "completed", None),
-            )
+            settled = partial(self._settled, account, "completed", None)
+            secrets = credential.secrets
+            way_out = Release(account, response, upstream, account.maskers, secrets, settled)
             await way_out.run(answer)
         finally:
             upstream.release()
         return None
 
     def _turned_away(self, tunnel: Tunnel, request: IRequest) -> Refusal | None:
-        """Whether this agent may ask anything of this host at all."""
+        """Why this request is not even looked at, if there is a reason."""
+        if self._recorder.down is not None:
+            raise RecorderDown(self._recorder.down)
+        if request.fault is not None:
+            raise request.fault
         if any(host != tunnel.authority for host in request.hosts):
             return Refusal(
                 Denial.HOST_MISMATCH,
@@ -278,10 +272,16 @@ class Gateway:
         return Refusal(kind, decision.reason, decision.rule)
 
     async def _sent(
-        self, target: Target, operation: Operation, head: RequestHead, body: IRequest
+        self,
+        account: Account,
+        target: Target,
+        operation: Operation,
+        head: RequestHead,
+        body: IRequest,
     ) -> tuple[IUpstreamConnection, ResponseHead]:
         """Send the request; once, but for a safe one on a kept connection that proves dead."""
         upstream = await target.upstream.connect(fresh=operation.changes)
+        account.begun = True
         try:
             return upstream, await upstream.send(head, body)
         except UpstreamUnreachable:
@@ -351,13 +351,16 @@ class Gateway:
         if response.started:
             response.truncate()
             outcome = "truncated"
+        if refusal.denial is Denial.AGENT_GONE:
+            response.truncate()
+            outcome = "truncated" if account.answer is not None else "failed"
         head, body = response.render(refusal, account.id, tunnel.target.manner)
         try:
             await self._accounted(account, outcome, refusal, head, body)
         except RecorderDown as down:
             refusal = Refusal(Denial.RECORDER_DOWN, f"{down}", advice=refusal.advice)
             head, body = response.render(refusal, account.id, tunnel.target.manner)
-        if outcome != "truncated":
+        if outcome != "truncated" and refusal.denial is not Denial.AGENT_GONE:
             await _told(response, head, body)
 
     async def _accounted(
@@ -370,7 +373,7 @@ class Gateway:
     ) -> None:
         if account.settled:
             return
-        if outcome != "truncated":
+        if outcome != "truncated" and refusal.denial is not Denial.AGENT_GONE:
             account.answer = head
             account.released = self._witness()
             account.released.saw(body)

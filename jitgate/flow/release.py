@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from jitgate.core.fields import is_json, values_of
 from jitgate.core.injection import agent_head, agent_trailers
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.literals import LiteralMasker
 from jitgate.core.masking import Chain
-from jitgate.errors import MaskingFault
+from jitgate.errors import AgentGone, MaskingFault
 from jitgate.flow.account import Account
 from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
 from jitgate.values import ResponseHead
@@ -44,12 +45,12 @@ class Release:
         calls refuses, or truncates where a byte has gone already.
         """
         literals = LiteralMasker(self.secrets)
-        json = self._json(answer)
+        fields = self._fields(answer)
         whole = answer.length is not None and answer.length <= WHOLE
-        transform = literals if json is None else Chain([json, literals])
+        transform = literals if fields is None else Chain([fields, literals])
         pieces = self._pieces(transform)
         held = b"".join([piece async for piece in pieces]) if whole else b""
-        length = len(held) if whole else None if json is not None else answer.length
+        length = len(held) if whole else None if fields is not None else answer.length
         head = agent_head(
             answer, length=length, rewritten=bool(self.maskers), hide=literals.hide_in
         )
@@ -58,8 +59,10 @@ class Release:
             await self.response.start(head)
             held = await self._stream(pieces, length)
         trailers = agent_trailers(self.upstream.trailers(), literals.hide_in)
-        counts = {} if json is None else dict(json.counts)
+        counts = {} if fields is None else dict(fields.counts)
         self.account.masks = counts | ({"credential": literals.count} if literals.count else {})
+        if self.response.gone:
+            raise AgentGone("The agent hung up before it had the answer.")
         await self.settled()
         if whole:
             await self.response.start(head)
@@ -67,7 +70,7 @@ class Release:
             await self.response.write(held)
         await self.response.finish(trailers)
 
-    def _json(self, answer: ResponseHead) -> JsonMasker | None:
+    def _fields(self, answer: ResponseHead) -> JsonMasker | None:
         """What masks the body's fields; None if nothing has to be looked for."""
         if answer.length == 0:
             return None
@@ -75,6 +78,8 @@ class Release:
             raise MaskingFault("The response is coded, although identity was asked for.")
         if not self.maskers:
             return None
+        if answer.status == HTTPStatus.PARTIAL_CONTENT:
+            raise MaskingFault("The response is a part, although the whole was asked for.")
         if not is_json(answer.headers):
             raise MaskingFault("The response may hold secrets, but is not JSON.")
         return JsonMasker(self.maskers)

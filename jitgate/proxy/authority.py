@@ -8,6 +8,7 @@ a key costs more than the handshake it serves.
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -146,7 +147,10 @@ def _create(key_file: Path, certificate_file: Path, now: datetime) -> None:
         made = key_file.with_suffix(".new")
         made.unlink(missing_ok=True)
         made.touch(mode=0o600, exist_ok=False)
-        made.write_bytes(pem)
+        with made.open("wb") as opened:
+            opened.write(pem)
+            opened.flush()
+            os.fsync(opened.fileno())
         made.rename(key_file)
     except OSError as error:
         raise StateUnusable(f"{key_file} cannot be written: {error}.") from error

@@ -28,6 +28,7 @@ STATUS: Mapping[Denial, int] = {
     Denial.UPSTREAM_MALFORMED: 502,
     Denial.RESPONSE_WITHHELD: 502,
     Denial.CREDENTIAL_UNAVAILABLE: 502,
+    Denial.AGENT_GONE: 400,
     Denial.RECORDER_DOWN: 502,
     Denial.FAULT: 500,
 }
@@ -50,6 +51,7 @@ TITLES: Mapping[Denial, str] = {
     Denial.UPSTREAM_MALFORMED: "The target's response is malformed",
     Denial.RESPONSE_WITHHELD: "The response is withheld",
     Denial.CREDENTIAL_UNAVAILABLE: "No credential could be had for the operation",
+    Denial.AGENT_GONE: "The agent did not stay for the answer",
     Denial.RECORDER_DOWN: "The gateway cannot record, so nothing may pass",
     Denial.FAULT: "The gateway failed",
 }

@@ -113,6 +113,10 @@ class AgentResponse:
         self._fault: PeerFault | None = None
         self._room: Deferred[None] | None = None
 
+    @property
+    def gone(self) -> bool:
+        return self._fault is not None
+
     def render(self, refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
         return rendered(refusal, exchange, manner)
 

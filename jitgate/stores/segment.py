@@ -87,6 +87,7 @@ class Segment:
         """Append both, durably, the bodies first; raises `OSError`, and then neither counts."""
         if self._lines is None:
             raise OSError(errno.EBADF, "the segment is finished")
+        self._check_in_place(self._lines)
         if frames:
             write_all(self._disk, self._bodies_file(), frames)
             if self.bodies_size == 0:
@@ -94,6 +95,13 @@ class Segment:
         write_all(self._disk, self._lines, lines)
         self.size += len(lines)
         self.bodies_size += len(frames)
+
+    def _check_in_place(self, lines: int) -> None:
+        """Writing to a file that was removed or moved away succeeds, and keeps nothing."""
+        there = (self._folder / lines_name(self.first)).stat()
+        ours = os.fstat(lines)
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            raise OSError(errno.ENOENT, "the segment's file was taken away")
 
     def finish(self) -> None:
         """Give the files up for good, readable alone. Nothing durable depends on it."""

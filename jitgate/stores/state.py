@@ -6,6 +6,7 @@ public half of the signing key stands beside it, for auditors to take away.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -38,6 +39,20 @@ class StateFolder:
             raise StateUnusable(f"The state folder {folder} is unusable: {_why(error)}.") from error
         if not os.access(folder, os.W_OK):
             raise StateUnusable(f"The state folder {folder} cannot be written to.")
+
+    def lock(self) -> None:
+        """Keep every other gateway out until this process ends: one key signs one recording."""
+        file = self._folder / "lock"
+        try:
+            # Never closed: the lock lasts as long as the descriptor.
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StateUnusable(
+                f"Another gateway runs on the state folder {self._folder}."
+            ) from error
+        except OSError as error:
+            raise StateUnusable(f"{file} cannot be locked: {_why(error)}.") from error
 
     @property
     def authority(self) -> Path:
@@ -102,7 +117,10 @@ def _write(file: Path, data: bytes, mode: int) -> None:
         temporary = file.with_suffix(file.suffix + ".new")
         temporary.unlink(missing_ok=True)
         temporary.touch(mode=mode, exist_ok=False)
-        temporary.write_bytes(data)
+        with temporary.open("wb") as opened:
+            opened.write(data)
+            opened.flush()
+            os.fsync(opened.fileno())
         temporary.replace(file)
     except OSError as error:
         raise StateUnusable(f"{file} cannot be written: {_why(error)}.") from error

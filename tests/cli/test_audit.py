@@ -247,7 +247,10 @@ def test_a_body_that_was_changed_is_told_and_not_shown(jitgate, copy):
 def test_a_whole_recording_is_verified(jitgate):
     told = jitgate("verify", RECORDINGS, *KEY, *CHECKPOINT)
     assert told.code == 0
-    assert told.out.splitlines()[-1] == "  result      Verified: every byte is as it was written."
+    assert (
+        told.out.splitlines()[-1]
+        == "  result      Verified: every entry and every body is as it was written."
+    )
     assert told.err == ""
 
 

@@ -113,3 +113,21 @@ def test_an_empty_literal_is_refused():
 
 def test_no_literal_is_in_what_the_masker_shows_of_itself():
     assert "secret" not in repr(LiteralMasker([b"secret"]))
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        b"c3Zj+/Pz4==",
+        rb"c3Zj+\/Pz4==",
+        rb"c3Zj\u002b\/Pz4\u003d\u003d",
+        rb"c3Zj\u002B\u002FPz4\u003D\u003D",
+        rb"c3Zj+/Pz4\u003d\u003d",
+        b"c3Zj%2B%2FPz4%3D%3D",
+        b"c3Zj%2b%2fPz4%3d%3d",
+    ],
+)
+def test_a_literal_is_hidden_as_encoders_of_json_and_urls_write_it(spelled):
+    masker = LiteralMasker([b"c3Zj+/Pz4=="])
+    out = masker.feed(b'{"a":"' + spelled + b'"}') + masker.finish()
+    assert out == b'{"a":"' + b"*" * len(spelled) + b'"}'

@@ -83,7 +83,10 @@ async def test_every_port_failing_at_every_stage_denies_and_is_recorded(
 ):
     stand = Stand(fail={stage: fault})
     told = await stand.serve(Asked("POST", body=b"{}", headers=JSON))
-    assert told.head.status in {401, 403, 500, 502}
+    if isinstance(fault, AgentGone) and stage != "rule":
+        assert told.head is None  # there is nobody to tell
+    else:
+        assert told.head.status in {401, 403, 500, 502}
     assert b"Ada" not in told.data
     assert b"secret-internals" not in told.data
     assert (stand.sent == []) == (STAGES.index(stage) < STAGES.index("send"))
@@ -477,3 +480,41 @@ async def test_query_parameters_that_sound_secret_are_not_recorded():
     assert decision["request"]["target"] == "/things?limit=2&activationToken=***"
     assert "abc123" not in repr(stand.records.entries)
     assert stand.sent[0][0].target == "/things?limit=2&activationToken=abc123"
+
+
+@ensureDeferred
+async def test_an_agent_that_is_gone_is_not_said_to_have_had_its_answer():
+    stand = Stand()
+    tunnel, told = await stand.tunnel(), Told()
+    told.gone = True
+    await stand.gateway.serve(tunnel, Asked(), told)
+    (outcome,) = stand.entries("outcome")
+    assert outcome["outcome"] != "completed"
+    assert outcome["denial"] == "agent-gone"
+
+
+@pytest.mark.parametrize("stage", ["credential", "connect"])
+@ensureDeferred
+async def test_only_what_may_have_arrived_asks_to_be_looked_at(stage):
+    for where, looks in ((stage, False), ("send", True)):
+        stand = Stand(fail={where: UpstreamUnreachable("down")})
+        told = await stand.serve(Asked("POST", body=b"{}"))
+        assert (b"look before you repeat" in told.data) is looks
+
+
+@ensureDeferred
+async def test_a_part_of_a_masked_body_is_withheld():
+    stand = Stand(
+        answer=ResponseHead(206, JSON, 9), pieces=(b'"hunter2"',), secrets=frozenset({"password"})
+    )
+    told = await stand.serve()
+    assert told.head.status == 502
+    assert b"hunter2" not in told.data
+
+
+@pytest.mark.parametrize("query", ["pass%77ord=abc123", "x=1;password=abc123", "tok%65n=abc123"])
+@ensureDeferred
+async def test_no_spelling_of_a_secret_parameter_is_recorded(query):
+    stand = Stand()
+    await stand.serve(Asked(target=f"/things?{query}"))
+    assert "abc123" not in repr(stand.records.entries)

@@ -6,6 +6,7 @@ import pytest
 
 from jitgate import plugins
 from jitgate.catalogs.okta import okta_rows
+from jitgate.core.policy import NEEDS_BODY
 from jitgate.shipped import shipped
 from jitgate.values import Effect, Operation, Subject
 
@@ -43,9 +44,7 @@ def test_an_operation_that_gives_a_role_is_denied(action):
     assert judged(action) is Effect.DENY
 
 
-@pytest.mark.parametrize(
-    "action", ["listUsers", "getUser", "createUser", "listAssignedRolesForUser"]
-)
+@pytest.mark.parametrize("action", ["listUsers", "getUser", "listAssignedRolesForUser"])
 def test_it_says_nothing_of_all_else(action):
     assert judged(action) is None
 
@@ -66,3 +65,26 @@ def test_its_version_tells_its_options_apart():
 def test_options_that_it_does_not_know_stop_the_start(options):
     with pytest.raises(plugins.PluginInvalid, match="action"):
         plugins.load(FILE, options)
+
+
+@pytest.mark.parametrize(
+    ("body", "denied"),
+    [
+        (b'{"profile":{"login":"a@b.example"}}', False),
+        (b'{"profile":{},"groupIds":["00g1"]}', True),
+        (b'{"profile":{},"group\\u0049ds":["00g1"]}', True),
+        (b'{"groupids":[],"profile":{}}', True),
+        (b'{"groupIds":["00g1"],"groupIds":[]}', True),
+        (b"[]", False),
+        (b'["groupIds"]', True),
+        (b"", True),
+        (b"{", True),
+        (b"\xff", True),
+    ],
+)
+def test_a_new_user_is_put_into_no_group(body, denied):
+    rule = plugins.load(FILE, {}).provides[0]
+    create = Operation("okta", "createUser", {}, "POST", "a.example:443", "/")
+    assert rule.judge(create, SUBJECT, 0.0, None) is NEEDS_BODY
+    verdict = rule.judge(create, SUBJECT, 0.0, body)
+    assert (verdict is not None and verdict.effect is Effect.DENY) is denied

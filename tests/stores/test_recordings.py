@@ -388,3 +388,16 @@ def test_the_systems_own_limit_on_a_file_is_survived(site):
     assert findings == []
     assert report.all_witnessed
     assert report.covered.entries > kept
+
+
+def test_a_file_that_was_taken_away_takes_no_more_entries(site):
+    """Writing to it would succeed, and keep nothing."""
+    records = site.run()
+    records.append([Entry("first", START, {})])
+    (segment,) = site.folder.glob("logs/*/*.jsonl")
+    segment.unlink()
+    with pytest.raises(OSError, match="No such file"):
+        records.append([Entry("second", START, {})])
+    with pytest.raises(OSError, match="not resumed"):
+        records.append([Entry("third", START, {})])
+    crash(records)

@@ -94,6 +94,7 @@ class Told:
         self.trailers: Headers = ()
         self.ended = False
         self.truncated = False
+        self.gone = False
         self.seen: list[str] = []
 
     def render(self, refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:

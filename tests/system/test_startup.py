@@ -109,7 +109,7 @@ def test_a_port_in_use_is_said_in_a_sentence(tmp_path, configuration):
 def test_a_second_gateway_on_the_same_state_is_refused(tmp_path, configuration):
     with GatewayProcess(tmp_path, configuration):
         said = "\n".join(refused(tmp_path, None))
-    assert "does not start" in said
+    assert "Another gateway runs on the state folder" in said
 
 
 def test_what_ships_starts_as_it_stands(tmp_path):
