@@ -65,21 +65,24 @@ Made = TypeVar("Made")
 Arguments = ParamSpec("Arguments")
 
 
-def make_service(configuration: Configuration, reactor: IReactorCore) -> GatewayService:
+def make_service(
+    configuration: Configuration, reactor: IReactorCore, problems: Sequence[str] = ()
+) -> GatewayService:
     """The gateway that the configuration describes, ready to be started.
 
-    Raises `ConfigurationInvalid` with every problem that can be seen without serving, and
-    `StateUnusable`. Nothing listens and nothing is recorded yet.
+    ``problems`` are those that reading it has found already. Raises `ConfigurationInvalid` with
+    them and every other that can be seen without serving, and `StateUnusable`. Nothing listens and
+    nothing is recorded yet.
     """
-    return _Assembly(configuration, reactor).service()
+    return _Assembly(configuration, reactor, problems).service()
 
 
-def check(configuration: Configuration, reactor: IReactorCore) -> str:
+def check(configuration: Configuration, reactor: IReactorCore, problems: Sequence[str] = ()) -> str:
     """What the configuration makes, in a sentence; nothing is started and no state is touched.
 
     Raises `ConfigurationInvalid` with every problem that can be seen without serving.
     """
-    gateway = _Assembly(configuration, reactor).parts_of_the_gateway(b"")
+    gateway = _Assembly(configuration, reactor, problems).parts_of_the_gateway(b"")
     rules, hosts = len(gateway["policy"].rules), ", ".join(gateway["targets"])
     return f"in order: {rules} rules for {hosts}"
 
@@ -94,14 +97,17 @@ class _GatewayParts(TypedDict):
 class _Assembly:
     """One run of putting together; ``problems`` gathers what is wrong, to be said at once."""
 
-    def __init__(self, configuration: Configuration, reactor: IReactorCore) -> None:
+    def __init__(
+        self, configuration: Configuration, reactor: IReactorCore, problems: Sequence[str]
+    ) -> None:
         self._configuration = configuration
         self._settings = configuration.settings
         self._reactor: Any = reactor
-        self._problems: list[str] = []
+        self._problems = list(problems)
         self._upstreams: list[HttpsUpstream] = []
         loaded = [
-            self._try("", plugins.load, each.file, each.options) for each in self._settings.plugins
+            self._try(each.where, plugins.load, each.file, each.options)
+            for each in self._settings.plugins
         ]
         self._plugins = [plugin for plugin in loaded if plugin is not None]
 
@@ -297,6 +303,7 @@ class _Assembly:
     # --- the recording
 
     def _recorder(self, state: StateFolder) -> tuple[Recorder, Part]:
+        state.signs(self._configuration.recording.directory)
         name, key = state.signing_key()
         started = time.gmtime()
         store = RecordFiles(

@@ -59,13 +59,18 @@ def serve(service: GatewayService, reactor: Any) -> int:
     return service.exit_code
 
 
-def _made(make: Callable[[Configuration, Any], Made], file: Path, reactor: Any) -> Made | None:
+def _made(
+    make: Callable[[Configuration, Any, list[str]], Made], file: Path, reactor: Any
+) -> Made | None:
     """What is made of the configuration; None once what is wrong has been said, a line each."""
-    from jitgate.config import load
-    from jitgate.errors import MustStop
+    from jitgate.config import read_all
+    from jitgate.errors import ConfigurationInvalid, MustStop
 
+    configuration, problems = read_all(file)
     try:
-        return make(load(file), reactor)
+        if configuration is None:
+            raise ConfigurationInvalid(problems)
+        return make(configuration, reactor, problems)
     except MustStop as error:
         print(error, file=sys.stderr)
         return None

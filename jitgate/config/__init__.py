@@ -13,11 +13,11 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from jitgate.config.reading import near, read
+from jitgate.config.reading import named, near, read
 from jitgate.config.schema import Configuration, Profile, Rule, Settings
 from jitgate.errors import ConfigurationInvalid
 
-__all__ = ["Configuration", "load"]
+__all__ = ["Configuration", "load", "read_all"]
 
 _SETTINGS: TypeAdapter[Settings] = TypeAdapter(Settings)
 _RULES: TypeAdapter[tuple[Rule, ...]] = TypeAdapter(
@@ -30,30 +30,45 @@ _PROFILES: TypeAdapter[tuple[Profile, ...]] = TypeAdapter(
 
 def load(file: Path) -> Configuration:
     """Read ``file`` and what it names. Raises `ConfigurationInvalid` with every problem found."""
+    configuration, problems = read_all(file)
+    if problems or configuration is None:
+        raise ConfigurationInvalid(problems)
+    return configuration
+
+
+def read_all(file: Path) -> tuple[Configuration | None, list[str]]:
+    """What could be read of ``file`` and of what it names, and every problem found.
+
+    Where there are problems, a configuration serves only to look for more: it must not be used.
+    """
     problems: list[str] = []
     settings = read(file, _SETTINGS, problems)
-    if settings is None:
-        raise ConfigurationInvalid(problems)
+    policy, masking = (
+        (named(file, "policy"), named(file, "masking"))
+        if settings is None
+        else (settings.policy, settings.masking)
+    )
     rules: list[Rule] = []
     profiles: list[Profile] = []
-    for found in _files(file, settings.policy, problems):
+    for found in _files(file, policy, problems):
         written = read(found, _RULES, problems)
         rules += written or ()
-    for found in _files(file, settings.masking, problems):
+    for found in _files(file, masking, problems):
         described = read(found, _PROFILES, problems)
         profiles += described or ()
-    problems += _cross_checked(settings, rules, profiles)
-    if problems:
-        raise ConfigurationInvalid(problems)
-    return Configuration.model_construct(
+    if settings is None:
+        return None, problems
+    problems += _cross_checked(settings, rules, profiles, complete=not problems)
+    read_so_far = Configuration.model_construct(
         settings=settings, rules=tuple(rules), profiles=tuple(profiles)
     )
+    return read_so_far, problems
 
 
 def _cross_checked(
-    settings: Settings, rules: Sequence[Rule], profiles: Sequence[Profile]
+    settings: Settings, rules: Sequence[Rule], profiles: Sequence[Profile], *, complete: bool
 ) -> Iterator[str]:
-    """What can only be seen when everything has been read."""
+    """What can only be seen of all files together; of profiles only if ``complete``."""
     yield from _repeated("rule", [(rule.where, rule.name) for rule in rules])
     yield from _repeated("profile", [(each.where, each.profile) for each in profiles])
     targets = {target.name for target in settings.targets}
@@ -62,7 +77,7 @@ def _cross_checked(
         for name in rule.match.targets or ():
             if name not in targets:
                 yield f"{rule.where}: rule {rule.name}: no target {name!r}{near(name, targets)}"
-        if rule.mask is not None and rule.mask not in masks:
+        if complete and rule.mask is not None and rule.mask not in masks:
             yield (
                 f"{rule.where}: rule {rule.name}: no masking profile {rule.mask!r}"
                 f"{near(rule.mask, masks)}"

@@ -48,6 +48,16 @@ def read(file: Path, shape: TypeAdapter[Model], problems: list[str]) -> Model | 
     return None
 
 
+def named(file: Path, key: str) -> tuple[str, ...]:
+    """The patterns that a file with errors names under a key, as far as they can be made out."""
+    try:
+        value = YAML(typ="rt").load(io.StringIO(file.read_text("utf-8")))[key]
+    except Exception:  # noqa: BLE001 (whatever is wrong has been said by `read`)
+        return ()
+    listed = value if isinstance(value, CommentedSeq) else ()
+    return tuple(str(each) for each in listed if isinstance(each, str))
+
+
 def _locate(made: object, tree: Any, file: Path) -> None:
     """Tell every section where it stands, so that what is found later can be told with a line."""
     if isinstance(made, Section):
@@ -93,6 +103,10 @@ def _said(each: Mapping[str, Any], loc: Loc) -> str:
         return f"unknown key{near(str(loc[-1]), _every_key())}"
     if each["type"] == "missing":
         return "this is missing"
+    if each["type"] in {"model_type", "dict_type"}:
+        return "keys with values were expected"
+    if each["type"] == "tuple_type":
+        return "a list was expected"
     message = str(each["msg"]).removeprefix("Value error, ")
     return message if message[1:2].isupper() else message[:1].lower() + message[1:]
 

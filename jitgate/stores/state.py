@@ -69,6 +69,18 @@ class StateFolder:
             raise StateUnusable(f"{file} is not a key of {SITE_KEY_BYTES} bytes.")
         return key
 
+    def signs(self, recording: Path) -> None:
+        """Bind the signing key to one recording: a key that signs two trees proves neither."""
+        file = self._folder / "site.recording"
+        if not file.exists():
+            _write(file, f"{recording}\n".encode(), 0o600)
+        bound = file.read_text().strip()
+        if bound != f"{recording}":
+            raise StateUnusable(
+                f"The key in {self._folder} signs the recording in {bound}, not {recording}. If "
+                f"that folder was moved there whole, remove {file}; else take a new state folder."
+            )
+
     def signing_key(self) -> tuple[str, Ed25519PrivateKey]:
         """The site's name and the key that signs its checkpoints; ``site.vkey`` is written."""
         file = self._folder / "site.key"

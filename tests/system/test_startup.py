@@ -206,3 +206,28 @@ def test_a_gateway_that_was_killed_starts_again_and_everything_verifies(tmp_path
         check=False,
     )
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_errors_of_every_kind_of_file_come_together(tmp_path, configuration):
+    (tmp_path / "policy.yaml").write_text("- {name: a, reason: r, match: {}, effect: allow}\n")
+    (tmp_path / "masking.yaml").write_text("- {profile: p, namez: [a]}\n")
+    configuration["masking"] = ["./masking.yaml"]
+    configuration["plugins"] = [{"file": "./nothing.py"}]
+    said = "\n".join(refused(tmp_path, configuration))
+    assert "policy.yaml:1: 0.effect" in said
+    assert "masking.yaml:1: 0.namez: unknown key" in said
+    assert "nothing.py: cannot be read" in said
+    configuration["lisen"] = {}
+    said = "\n".join(refused(tmp_path, configuration))
+    assert "lisen: unknown key" in said
+    assert "policy.yaml:1: 0.effect" in said
+    assert "masking.yaml:1: 0.namez" in said
+
+
+def test_one_key_signs_one_recording(tmp_path, configuration):
+    with GatewayProcess(tmp_path, configuration):
+        pass
+    configuration["recording"] = {"directory": "./elsewhere"}
+    (said,) = refused(tmp_path, configuration)
+    assert "signs the recording in" in said
+    assert not (tmp_path / "elsewhere").exists()
