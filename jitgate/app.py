@@ -34,6 +34,7 @@ from jitgate import plugins
 from jitgate.admin.health import AdminSite
 from jitgate.catalogs.okta import load_okta
 from jitgate.config import Configuration, schema
+from jitgate.core.globs import globs_matcher
 from jitgate.core.operation import PathCatalog
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.profiles import MaskingProfile
@@ -50,7 +51,7 @@ from jitgate.interfaces import ICatalog, ICredentialSource, IMasker, IRule
 from jitgate.maskers.names import NameMasker
 from jitgate.proxy.authority import load_or_create
 from jitgate.proxy.listener import HttpProxyListener
-from jitgate.rules.match import Criteria, MatchRule, globbed
+from jitgate.rules.match import Criteria, MatchRule
 from jitgate.service import GatewayService, Listening, Part, Served, Threaded
 from jitgate.stores.recordings import RecordFiles
 from jitgate.stores.state import StateFolder, read_secret
@@ -355,7 +356,7 @@ def _known_actions(rule: schema.Rule, known: Mapping[str, frozenset[str]]) -> No
     targets = known if rule.match.targets is None else rule.match.targets
     actions = sorted({action for name in targets for action in known.get(name, ())})
     for pattern in rule.match.actions or ():
-        if not any(globbed((pattern,))(action) for action in actions):
+        if not any(globs_matcher((pattern,))(action) for action in actions):
             close = difflib.get_close_matches(pattern, actions, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"rule {rule.name}: no action {pattern!r} is known{hint}")

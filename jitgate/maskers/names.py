@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
+from jitgate.core.globs import globs_matcher
 from jitgate.interfaces import IMasker
 
 REMEMBERED_FIELDS = 4096
@@ -31,9 +32,7 @@ class NameMasker:
     def __init__(self, name: str, patterns: Sequence[str]) -> None:
         self.name = name
         self.version = hashlib.sha256(json.dumps(list(patterns)).encode()).hexdigest()
-        # Without patterns the expression is empty and would match the empty name: `(?!)` never.
-        expression = "|".join(map(_expression, patterns)) or "(?!)"
-        self._matches = re.compile(expression, re.IGNORECASE | re.DOTALL).fullmatch
+        self._matches = globs_matcher([_checked(glob) for glob in patterns], re.IGNORECASE)
         self._seen: dict[str, bool] = {}
 
     def hides(self, field: str) -> bool:
@@ -52,22 +51,9 @@ class NameMasker:
         return hidden
 
 
-def _expression(glob: str) -> str:
-    """The glob as a regular expression whose work grows with the name's length, never faster.
-
-    Each piece between two stars is taken at the first place where it fits (`(?>...)` never tries
-    another): whatever a later place would leave for the rest, the first leaves too.
-    """
+def _checked(glob: str) -> str:
     if not glob:
         raise ValueError("A pattern for field names must not be empty.")
     if not glob.strip("*"):
         raise ValueError(f"The pattern {glob!r} would hide every field; name the fields instead.")
-    first, *rest = (_piece(piece) for piece in glob.split("*"))
-    if not rest:
-        return first
-    middle = "".join(f"(?>.*?{piece})" for piece in rest[:-1] if piece)
-    return f"{first}{middle}.*{rest[-1]}"
-
-
-def _piece(piece: str) -> str:
-    return "".join("." if character == "?" else re.escape(character) for character in piece)
+    return glob

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from zope.interface import implementer
 
+from jitgate.core.globs import globs_matcher
 from jitgate.core.operation import PathTemplate
 from jitgate.interfaces import IRule
 from jitgate.values import Operation, Subject, Verdict
@@ -39,7 +38,7 @@ class MatchRule:
         self._groups = None if criteria.groups is None else frozenset(criteria.groups)
         self._targets = None if criteria.targets is None else frozenset(criteria.targets)
         self._methods = None if criteria.methods is None else frozenset(criteria.methods)
-        self._actions = None if criteria.actions is None else globbed(criteria.actions)
+        self._actions = None if criteria.actions is None else globs_matcher(criteria.actions)
         self._paths = (
             None if criteria.paths is None else tuple(PathTemplate(each) for each in criteria.paths)
         )
@@ -55,21 +54,3 @@ class MatchRule:
             and (self._paths is None or any(each.matches(operation.path) for each in self._paths))
         )
         return self._verdict if applies else None
-
-
-def globbed(patterns: Sequence[str]) -> Callable[[str], re.Match[str] | None]:
-    """One matcher for all the patterns; only ``*`` is special."""
-    each = (f"(?:{_expression(pattern)})" for pattern in patterns)
-    return re.compile("|".join(each) or "(?!)", re.DOTALL).fullmatch
-
-
-def _expression(pattern: str) -> str:
-    """The pattern as a regular expression that never goes back over what it has passed.
-
-    Between two stars the first place where a piece fits is as good as any later one.
-    """
-    first, *rest = (re.escape(piece) for piece in pattern.split("*"))
-    if not rest:
-        return first
-    middle = "".join(f"(?>.*?{piece})" for piece in rest[:-1] if piece)
-    return f"{first}{middle}.*{rest[-1]}"
