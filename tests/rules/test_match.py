@@ -94,7 +94,9 @@ def test_every_test_that_is_written_must_pass(failing):
         ("", "listUsers", False),
     ],
 )
-def test_only_star_and_question_mark_are_special_and_the_whole_name_must_match(glob, action, matches):
+def test_only_star_and_question_mark_are_special_and_the_whole_name_must_match(
+    glob, action, matches
+):
     assert applies(Criteria(actions=(glob,)), operation(action)) is matches
 
 
