@@ -12,6 +12,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -32,32 +33,62 @@ from zope.interface.verify import verifyObject
 
 from jitgate import plugins
 from jitgate.admin.health import AdminSite
+from jitgate.approvers.commands import Powers
+from jitgate.approvers.control import ControlSocket
 from jitgate.catalogs.okta import load_okta
 from jitgate.config import Configuration, schema
+from jitgate.core.access import person
 from jitgate.core.globs import globs_matcher
 from jitgate.core.operation import PathCatalog
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.profiles import MaskingProfile
+from jitgate.core.waiting import Patience, slow_down
 from jitgate.credentials.none import NoCredential
 from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.static import StaticHeader
 from jitgate.errors import ConfigurationInvalid, MustStop
+from jitgate.flow.access import Access, Limits
+from jitgate.flow.account import Accounts
 from jitgate.flow.admission import Target
+from jitgate.flow.bodies import HeldBodies
+from jitgate.flow.deciding import Decider
 from jitgate.flow.gateway import DUTIES, Gateway
-from jitgate.flow.recorder import Recorder
+from jitgate.flow.grants import Grants
+from jitgate.flow.ledger import Ledger
+from jitgate.flow.recorder import InThread, Recorder
+from jitgate.flow.sending import Sender
 from jitgate.identity.keys import DiscoveredKeys, KeyFile
 from jitgate.identity.oidc import Issuers, OidcVerifier
-from jitgate.interfaces import ICatalog, ICredentialSource, IMasker, IRule
+from jitgate.interfaces import (
+    IAccessStore,
+    IApproverChannel,
+    ICatalog,
+    ICredentialSource,
+    IMasker,
+    IRule,
+)
 from jitgate.maskers.names import NameMasker
 from jitgate.proxy.authority import load_or_create
 from jitgate.proxy.listener import HttpProxyListener
 from jitgate.rules.match import Criteria, MatchRule
-from jitgate.service import GatewayService, Listening, Part, Served, Threaded
+from jitgate.service import (
+    Dismissed,
+    GatewayService,
+    Listening,
+    Part,
+    Served,
+    TakenUp,
+    Threaded,
+)
+from jitgate.stores.access_sqlite import SqliteAccess
+from jitgate.stores.evidence import RecordedEvidence
 from jitgate.stores.recordings import RecordFiles
 from jitgate.stores.state import StateFolder, read_secret
 from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints, addresses_of
 from jitgate.upstreams.https import HttpsUpstream
-from jitgate.values import Effect, Obligation, Verdict
+from jitgate.values import Effect, Obligation, Terms, Verdict
+
+MACHINE_ID = Path("/etc/machine-id")
 
 _LOADED = version("jitgate")
 
@@ -83,16 +114,59 @@ def check(configuration: Configuration, reactor: IReactorCore, problems: Sequenc
 
     Raises `ConfigurationInvalid` with every problem that can be seen without serving.
     """
-    gateway = _Assembly(configuration, reactor, problems).parts_of_the_gateway(b"")
-    rules, hosts = len(gateway["policy"].rules), ", ".join(gateway["targets"])
-    return f"in order: {rules} rules for {hosts}"
+    assembly = _Assembly(configuration, reactor, problems)
+    decided, served = assembly.checked(b"")
+    rules, hosts = len(decided["policy"].rules) - 1, ", ".join(served["targets"])
+    said = [f"in order: {rules} rules for {hosts}", *notices(configuration)]
+    return "\n".join(said)
 
 
-class _GatewayParts(TypedDict):
-    targets: Mapping[str, Target]
-    identity: Issuers
+def notices(configuration: Configuration) -> list[str]:
+    """What is no error and yet not what somebody may expect; said at the start."""
+    settings = configuration.settings
+    patience, said = _patience(settings.approvals), []
+    sdks = {target.name for target in settings.targets if _manner(target) == "okta"}
+    for rule in configuration.rules:
+        if rule.effect != "review" or sdks.isdisjoint(rule.match.targets or sdks):
+            continue
+        life = Terms(()).life if rule.grant is None else rule.grant.life
+        covered = slow_down(patience, life).expire
+        if covered < patience.expire:
+            said.append(
+                f"{rule.where}: rule {rule.name}: an Okta SDK asks for {covered:.0f} s at most, so "
+                f"its requests expire then, not after {patience.expire:.0f} s. A longer grant.life "
+                "lets it wait longer."
+            )
+    reachable = {person(name) for name in settings.control.approvers.values()}
+    for group, people in settings.approvals.groups.items():
+        if not reachable & {person(each) for each in people}:
+            said.append(
+                f"Nobody of the group {group} can answer: no uid in control.approvers is theirs."
+            )
+    return said
+
+
+class _Decided(TypedDict):
+    """What says which call may go, and what of its answer is hidden."""
+
     policy: Policy
     profiles: Mapping[str, MaskingProfile]
+
+
+class _Served(TypedDict):
+    """Who may come, and where to."""
+
+    targets: dict[str, Target]
+    identity: Issuers
+
+
+@dataclass(frozen=True, slots=True)
+class _Story:
+    """The flow, put together."""
+
+    gateway: Gateway
+    access: Access
+    decider: Decider
 
 
 class _Assembly:
@@ -112,35 +186,103 @@ class _Assembly:
         ]
         self._plugins = [plugin for plugin in loaded if plugin is not None]
 
-    def parts_of_the_gateway(self, site_key: bytes) -> _GatewayParts:
+    def checked(self, site_key: bytes) -> tuple[_Decided, _Served]:
         """What the configuration alone decides. Raises `ConfigurationInvalid`."""
-        parts = _GatewayParts(
-            targets=self._targets(site_key),
-            identity=self._identity(),
-            policy=self._policy(),
-            profiles=self._profiles(),
-        )
+        served = _Served(targets=self._targets(site_key), identity=self._identity())
+        decided = _Decided(policy=self._policy(), profiles=self._profiles())
         if self._problems:
             raise ConfigurationInvalid(self._problems)
-        return parts
+        return decided, served
 
     def service(self) -> GatewayService:
-        self.parts_of_the_gateway(b"")  # what is wrong is said before any state is made
-        state = StateFolder(self._settings.state)
+        self.checked(b"")  # what is wrong is said before any state is made
+        control = self._settings.control
+        uids = {*control.approvers, *control.operators, *control.auditors}
+        state = StateFolder(self._settings.state, shared=bool(uids - {0, os.geteuid()}))
         state.lock()
-        site_key = state.site_key()
-        recorder, threaded = self._recorder(state)
-        gateway = Gateway(
-            **self.parts_of_the_gateway(site_key),
-            recorder=recorder,
-            clock=self._reactor,
-            new_id=lambda: "x-" + secrets.token_hex(8),
+        writer = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
+        recorder, keeping = self._recorder(state, writer)
+        channels: list[IApproverChannel] = []
+        ledger, pool = self._ledger(state, recorder)
+        story = self._story(state, recorder, ledger, channels)
+        socket = self._control(story.access, recorder)
+        if "control" in self._settings.services:
+            channels.append(socket)
+        evidence = RecordedEvidence(self._configuration.recording.directory)
+        taken_up = TakenUp(ledger, story.access, story.decider, evidence, writer)
+        recording = [keeping, Threaded(taken_up, pool)]
+        return self._ordered(story, recorder, recording, socket, state)
+
+    def _story(
+        self,
+        state: StateFolder,
+        recorder: Recorder,
+        ledger: Ledger,
+        channels: Sequence[IApproverChannel],
+    ) -> _Story:
+        """The flow: everything between an agent and a target."""
+        site_key, clock = state.site_key(), self._reactor
+        decided, served = self.checked(site_key)
+        approvals = self._settings.approvals
+        grants = Grants(ledger, clock)
+        access = Access(
+            ledger,
+            grants,
+            channels=channels,
+            people={
+                group: frozenset(person(each) for each in people)
+                for group, people in approvals.groups.items()
+            },
+            patience=_patience(approvals),
+            limits=Limits(approvals.per_agent, approvals.in_all),
+            clock=clock,
+            new_id=_new_id,
+        )
+        accounts = Accounts(recorder, clock=clock, new_id=partial(_new_id, "x"), site_key=site_key)
+        bodies = HeldBodies(approvals.review_body, approvals.review_bodies)
+        decider = Decider(
+            **decided,
+            access=access,
+            bodies=bodies,
+            accounts=accounts,
+            clock=clock,
             site_key=site_key,
         )
-        return self._ordered(gateway, recorder, threaded, state)
+        gateway = Gateway(
+            **served,
+            decider=decider,
+            sender=Sender(grants, decider, accounts),
+            accounts=accounts,
+            bodies=bodies,
+            recorder=recorder,
+            clock=clock,
+            new_id=partial(_new_id, "x"),
+        )
+        return _Story(gateway, access, decider)
+
+    def _ledger(self, state: StateFolder, recorder: Recorder) -> tuple[Ledger, ThreadPool]:
+        """What keeps access requests and grants over restarts, and the thread that it works in."""
+        pool = ThreadPool(minthreads=1, maxthreads=1, name="state")
+        store = SqliteAccess(state.database, in_thread=self._threads(pool), machine=_machine())
+        verifyObject(IAccessStore, store)
+        return Ledger(store, recorder, self._reactor), pool
+
+    def _control(self, access: Access, recorder: Recorder) -> ControlSocket:
+        control = self._settings.control
+        powers = Powers(control.approvers, control.operators, control.auditors)
+        path = self._configuration.control_socket
+        clock = self._reactor
+        return ControlSocket(
+            path, access, powers, recorder=recorder, clock=clock, reactor=self._reactor
+        )
 
     def _ordered(
-        self, gateway: Gateway, recorder: Recorder, threaded: Part, state: StateFolder
+        self,
+        story: _Story,
+        recorder: Recorder,
+        recording: Sequence[Part],
+        socket: ControlSocket,
+        state: StateFolder,
     ) -> GatewayService:
         listen = self._settings.listen
         listening = Listening(state.authority / "ca.pem")
@@ -148,17 +290,19 @@ class _Assembly:
         parts: list[Part] = []
         for name in self._settings.services:
             if name == "recorder":
-                parts.append(threaded)
+                parts += recording
+            elif name == "control":
+                parts.append(socket)
             elif name == "admin":
                 admin = AdminSite(self._endpoint(listen.admin), lambda: recorder.down)
                 listening.add("admin", admin)
                 parts.append(admin)
             else:
                 endpoint = self._endpoint(listen.proxy)
-                proxy = HttpProxyListener(gateway, authority, endpoint, self._reactor)
+                proxy = HttpProxyListener(story.gateway, authority, endpoint, self._reactor)
                 listening.add("proxy", proxy)
-                parts.append(Served(proxy, self._upstreams))
-        return GatewayService(parts, self._reactor, listening)
+                parts += [Served(proxy, self._upstreams), Dismissed(story.access)]
+        return GatewayService(parts, self._reactor, listening, notices(self._configuration))
 
     # --- identity
 
@@ -194,7 +338,7 @@ class _Assembly:
 
     # --- targets
 
-    def _targets(self, site_key: bytes) -> Mapping[str, Target]:
+    def _targets(self, site_key: bytes) -> dict[str, Target]:
         targets = {}
         self._upstreams = []
         for target in self._settings.targets:
@@ -213,7 +357,8 @@ class _Assembly:
                 self._upstreams.append(upstream)
                 targets[authority] = Target(
                     name=target.name,
-                    manner="okta" if target.catalog == "okta" else "problem",
+                    manner=_manner(target),
+                    resends=_manner(target) == "okta",
                     catalog=catalog,
                     credentials=credentials,
                     upstream=upstream,
@@ -271,7 +416,7 @@ class _Assembly:
 
     def _rule(self, rule: schema.Rule) -> MatchRule:
         _known_actions(rule, {each.name: _catalog(each).actions for each in self._settings.targets})
-        return _made_rule(rule)
+        return _made_rule(rule, tuple(target.name for target in self._settings.targets))
 
     def _policy(self) -> Policy:
         written = self._configuration.rules
@@ -303,27 +448,30 @@ class _Assembly:
 
     # --- the recording
 
-    def _recorder(self, state: StateFolder) -> tuple[Recorder, Part]:
+    def _recorder(self, state: StateFolder, writer: str) -> tuple[Recorder, Part]:
         state.signs(self._configuration.recording.directory)
         name, key = state.signing_key()
-        started = time.gmtime()
         store = RecordFiles(
             self._configuration.recording.directory,
             site=name,
             key=key,
             now=time.time,
-            writer=f"{time.strftime('%Y%m%dT%H%M%SZ', started)}-{secrets.token_hex(4)}",
+            writer=writer,
             run={"jitgate": _LOADED, "pid": os.getpid()},
         )
         pool = ThreadPool(minthreads=1, maxthreads=1, name="recorder")
+        recorder = Recorder(store, clock=self._reactor, in_thread=self._threads(pool))
+        return recorder, Threaded(recorder, pool)
+
+    # --- small things
+
+    def _threads(self, pool: ThreadPool) -> InThread:
+        """Calls blocking functions in that pool's threads."""
 
         def in_thread(work: Callable[..., object], *args: object) -> Deferred[object]:
             return deferToThreadPool(self._reactor, pool, work, *args)
 
-        recorder = Recorder(store, clock=self._reactor, in_thread=in_thread)
-        return recorder, Threaded(recorder, pool)
-
-    # --- small things
+        return in_thread
 
     def _endpoint(self, address: tuple[str, int]) -> IStreamServerEndpoint:
         host, port = address
@@ -362,8 +510,12 @@ def _known_actions(rule: schema.Rule, known: Mapping[str, frozenset[str]]) -> No
             raise ValueError(f"rule {rule.name}: no action {pattern!r} is known{hint}")
 
 
-def _made_rule(rule: schema.Rule) -> MatchRule:
-    criteria = Criteria(**{name: getattr(rule.match, name) for name in schema.Match.model_fields})
+def _made_rule(rule: schema.Rule, targets: tuple[str, ...]) -> MatchRule:
+    """A rule that names no target is for all that are configured, not for `jitgate.internal`."""
+    written = {name: getattr(rule.match, name) for name in schema.Match.model_fields}
+    if written["targets"] is None:
+        written["targets"] = targets
+    criteria = Criteria(**written)
     return MatchRule(rule.name, criteria, Verdict(Effect(rule.effect), rule.reason, _duties(rule)))
 
 
@@ -402,3 +554,25 @@ def _trust(file: Path | None) -> IOpenSSLTrustRoot:
 def _keyed(key: bytes, domain: bytes) -> Callable[[bytes], str]:
     """A digest that only those who hold the site's key can check."""
     return lambda data: hmac.digest(key, domain + data, "sha256").hex()
+
+
+def _patience(approvals: schema.Approvals) -> Patience:
+    return Patience(approvals.hold, approvals.linger, approvals.expire)
+
+
+def _manner(target: schema.Target) -> str:
+    """The form of refusals that the target's clients show."""
+    return "okta" if target.catalog == "okta" else "problem"
+
+
+def _new_id(kind: str) -> str:
+    """An id that nobody can guess; its first letter says of what."""
+    return f"{kind}-{secrets.token_hex(8)}"
+
+
+def _machine() -> str:
+    """Which machine this is (machine-id(5)); nothing where that is not told."""
+    try:
+        return MACHINE_ID.read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""

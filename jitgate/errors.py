@@ -58,6 +58,14 @@ class RecorderDown(OurFault):
     """Nothing can be made durable, so nothing may pass (invariant 4)."""
 
 
+class StoreDown(OurFault):
+    """What is pending and what was granted cannot be read or written."""
+
+
+class ApproversUnreachable(OurFault):
+    """Nobody could be asked: every channel to the approvers failed."""
+
+
 class CredentialUnavailable(OurFault):
     """No credential could be issued for this operation."""
 

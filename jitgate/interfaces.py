@@ -7,19 +7,24 @@ escapes one is a fault all the same, and faults deny.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from zope.interface import Attribute, Interface
 
 from jitgate.values import (
+    AccessRequest,
     Credential,
     Entry,
+    Grant,
     Headers,
+    Mark,
     Operation,
     Refusal,
     RequestHead,
     ResponseHead,
+    Stored,
     Subject,
+    Use,
     Verdict,
 )
 
@@ -67,6 +72,9 @@ class IResponse(Interface):
     started = Attribute("Whether any byte of the final response has been released.")
     gone = Attribute("Whether the agent is known to have hung up.")
 
+    def on_gone(call: Callable[[], None] | None) -> None:
+        """Call back once the agent has hung up, at once if it has; None takes that back."""
+
     def render(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
         """The refusal in the shape (``manner``) that the target's clients take. Sends nothing."""
 
@@ -88,6 +96,12 @@ class ICatalog(Interface):
 
     actions = Attribute("The names of every action that it knows.")
 
+    def samples(authority: str) -> Iterable[Operation]:
+        """One made-up operation of each kind that it knows: what an agent may read to plan by.
+
+        Parameters stand as ``{name}``. None where kinds cannot be told apart without a call.
+        """
+
     def operation(authority: str, method: str, path: str, query: str) -> Operation | None:
         """The operation that this canonical call is, or None if it is none that is known."""
 
@@ -105,6 +119,74 @@ class IRule(Interface):
 
         ``body`` is None while the body has not been read; a rule that could still match but must
         see it answers NEEDS_BODY. A rule that raises denies.
+        """
+
+
+class IApproverChannel(Interface):
+    """A way to the people who answer. It does not say whose answer counts, and decides nothing."""
+
+    name = Attribute("What the configuration calls it; stands in records.")
+
+    async def tell(request: AccessRequest) -> None:
+        """Show the request as it is now: new, changed, or ended. Raises `ApproversUnreachable`."""
+
+
+class IAccessStore(Interface):
+    """Keeps AccessRequests, Grants and Uses over restarts. It decides nothing.
+
+    What it returns is as it was committed. Every method raises `StoreDown` where it cannot tell.
+    """
+
+    async def open() -> Mark:
+        """Take up what was kept; returns the mark of the run that last wrote it."""
+
+    async def mark(run: str, revision: int) -> None:
+        """Note which run writes from now on; the next change has a number beyond ``revision``."""
+
+    async def close() -> None:
+        """Give everything back."""
+
+    async def commit(values: Sequence[Stored]) -> int | None:
+        """Keep all the values or none; durable (fsync returned) when this returns.
+
+        Each takes the place of the one with its id and its ``revision`` (0: of nothing). Returns
+        the revision that all of them have from now on. None, and nothing is changed, where one of
+        them is no longer what is kept, or where a second AccessRequest would be pending for one
+        subject and fingerprint.
+        """
+
+    async def request(key: str) -> AccessRequest | None:
+        """The AccessRequest of that id, whatever became of it."""
+
+    async def pending(subject: str, fingerprint: str) -> AccessRequest | None:
+        """The one that is pending for a subject (its key) and a fingerprint."""
+
+    async def requests() -> Sequence[AccessRequest]:
+        """Every one that is pending, the earliest first."""
+
+    async def grant(key: str) -> Grant | None:
+        """The Grant of that id, whatever became of it."""
+
+    async def grants(subject: str | None = None) -> Sequence[Grant]:
+        """Every one with a use left or in use, of one subject (its key) or of all, in order."""
+
+    async def use(key: str) -> Use | None:
+        """The Use of that id, whatever became of it."""
+
+    async def uses() -> Sequence[Use]:
+        """Every Use that is in use."""
+
+    async def forget(before: float) -> None:
+        """Drop what ended and was opened or made before then; the record has it."""
+
+
+class IEvidence(Interface):
+    """Reads back what the recording shows of access requests and grants. Blocking."""
+
+    def since(run: str) -> Sequence[Entry] | None:
+        """The entries about them, of that run's log and of later ones; None: there is no such log.
+
+        Of an entry, ``fields`` holds everything that was written.
         """
 
 

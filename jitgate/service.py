@@ -11,10 +11,17 @@ from twisted.application.service import Service
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IReactorCore
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
+from jitgate.core.access import recovery
 from jitgate.errors import JitgateError
+from jitgate.flow.access import Access
+from jitgate.flow.deciding import Decider
+from jitgate.flow.ledger import Ledger
+from jitgate.interfaces import IEvidence
+from jitgate.values import Entry, Mark
 
 
 class Part(Protocol):
@@ -96,6 +103,51 @@ class Served:
             await upstream.stop()
 
 
+class TakenUp:
+    """The part that keeps access requests and grants: taken up as the record vouches for it."""
+
+    def __init__(
+        self, ledger: Ledger, access: Access, decider: Decider, evidence: IEvidence, run: str
+    ) -> None:
+        self._ledger = ledger
+        self._access = access
+        self._decider = decider
+        self._evidence = evidence
+        self._run = run
+
+    async def start(self) -> None:
+        store = self._ledger.store
+        mark = await store.open()
+        found = recovery(mark, await self._shown(mark))
+        await store.mark(self._run, found.revision)
+        await self._access.recover(found)
+        await self._decider.reconsider()
+
+    async def _shown(self, mark: Mark) -> Sequence[Entry] | None:
+        """What the recording shows; it is read only if anything hangs on it."""
+        store = self._ledger.store
+        if mark.run is None or not (await store.grants() or await store.uses()):
+            return ()
+        return await deferToThread(self._evidence.since, mark.run)
+
+    async def stop(self) -> None:
+        self._access.stop()
+        await self._ledger.store.close()
+
+
+class Dismissed:
+    """A part that lets go, before the others stop, whoever waits for people."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def start(self) -> None:
+        """There is nothing to start."""
+
+    async def stop(self) -> None:
+        self._access.dismiss()
+
+
 class GatewayService(Service):
     """The gateway as one Twisted service. A part that does not start ends the process.
 
@@ -104,8 +156,15 @@ class GatewayService(Service):
 
     _log = Logger()
 
-    def __init__(self, parts: Sequence[Part], reactor: IReactorCore, listening: Listening) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        reactor: IReactorCore,
+        listening: Listening,
+        notices: Sequence[str] = (),
+    ) -> None:
         self._parts = parts
+        self._notices = notices
         self._reactor = reactor
         self._running: list[Part] = []
         self._ended: Deferred[None] | None = None
@@ -129,6 +188,8 @@ class GatewayService(Service):
                 self._refuse_to_run(error)
                 return
             self._running.append(part)
+        for notice in self._notices:
+            self._log.warn("{notice}", notice=notice)
         self._log.info(
             "jitgate {version} serves: {where}",
             version=version("jitgate"),

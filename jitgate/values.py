@@ -7,6 +7,7 @@ secret has ``repr=False``.
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -31,6 +32,15 @@ class Subject:
     humans: tuple[str, ...] = ()
     session: str | None = None
     """The token's own name for the run (``sid``, else ``jti``)."""
+
+    @property
+    def key(self) -> str:
+        """Who it is to an AccessRequest or a Grant.
+
+        The same agent acting for other humans is another: those who ask must not be those who
+        approve.
+        """
+        return json.dumps([self.issuer, self.id, sorted(self.humans)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,14 @@ class Denial(enum.Enum):
     OPERATION_UNKNOWN = "operation-unknown"
     POLICY = "denied-by-policy"
     NEEDS_APPROVAL = "needs-approval"
+    APPROVAL_PENDING = "approval-pending"
+    APPROVAL_DENIED = "approval-denied"
+    APPROVAL_EXPIRED = "approval-expired"
+    APPROVAL_WITHDRAWN = "approval-withdrawn"
+    APPROVAL_USED = "approval-used"
+    GRANT_REVOKED = "grant-revoked"
+    APPROVERS_UNREACHABLE = "approvers-unreachable"
+    OVERLOADED = "overloaded"
     UPSTREAM_UNREACHABLE = "upstream-unreachable"
     UPSTREAM_UNTRUSTED = "upstream-untrusted"
     UPSTREAM_MALFORMED = "upstream-malformed"
@@ -142,7 +160,22 @@ class Denial(enum.Enum):
     CREDENTIAL_UNAVAILABLE = "credential-unavailable"
     AGENT_GONE = "agent-gone"
     RECORDER_DOWN = "recorder-down"
+    STORE_DOWN = "store-down"
     FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What an agent is told of an AccessRequest that its call waits for."""
+
+    id: str
+    status: str
+    told_at: float
+    expires_at: float
+    again: float | None = None
+    """Seconds after which the same call may be sent again; None: it need not be."""
+    awaited: tuple[str, ...] = ()
+    """The groups of people who are asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +186,202 @@ class Refusal:
     detail: str
     rule: str | None = None
     advice: str = "Do not repeat this call unchanged."
+    pending: Pending | None = None
+    manner: str | None = None
+    """How it is to look where that is not the target's own manner: ``slow-down``, ``accepted``."""
+
+
+# --- asking humans
+
+
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """Whose approval is needed: so many different people out of all these groups."""
+
+    groups: tuple[str, ...]
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a decision asks for before a call may go, and what an approval then gives."""
+
+    quorums: tuple[Quorum, ...]
+    uses: int = 1
+    life: float = 300.0
+
+    @property
+    def is_scope(self) -> bool:
+        """Whether an approval is for a scope (subject, target, action, resource), not one call."""
+        return self.uses > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What people see of a call: all of it, with secrets masked, as it stands in the record too."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    """The fields that count (`jitgate.core.injection.COUNTING`, and those a target declares)."""
+    body: str | None = None
+    """The body, masked; None where there is none or where it cannot be masked."""
+    length: int = 0
+    """Bytes of the body as it will be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A call that policy sends to humans, as it came in one exchange."""
+
+    subject: Subject
+    operation: Operation
+    fingerprint: str
+    """Keyed (HMAC): the plain one would help to guess a body."""
+    terms: Terms
+    rule: str
+    reason: str
+    policy: str
+    """The version of the policy that said so."""
+    session: str
+    exchange: str
+    shown: Shown
+
+
+class AccessState(enum.Enum):
+    """Where an AccessRequest stands. Every state but the first is an end."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    SUPERSEDED = "superseded"
+
+
+class Presence(enum.Enum):
+    """Whether the agent is there while its AccessRequest is pending."""
+
+    ATTACHED = "attached"
+    DETACHED = "detached"
+    RECALLED = "recalled"
+    """Gone as well, but told to come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an approver said: one of each person counts, the last."""
+
+    approver: str
+    approves: bool
+    at: float
+    channel: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """The ask for access that a review opens: one for each subject and fingerprint at a time."""
+
+    id: str
+    ask: Ask
+    """The call, as the exchange that opened it brought it."""
+    opened_at: float
+    expires_at: float
+    state: AccessState = AccessState.PENDING
+    presence: Presence = Presence.ATTACHED
+    away_until: float | None = None
+    """When it is withdrawn unless the agent comes back; None: it lasts until it expires."""
+    recalls: int = 0
+    """How often the agent was told to come back."""
+    answers: tuple[Answer, ...] = ()
+    grant: str | None = None
+    why: str = ""
+    """Why it ended, in a sentence."""
+    revision: int = 0
+    """Which change to the store it is from; 0: it is not in one yet."""
+
+
+class GrantState(enum.Enum):
+    """Where one use of a Grant stands (invariant 3). There is no way back to the first."""
+
+    ACTIVE = "active"
+    IN_USE = "in use"
+    SPENT = "spent"
+    UNKNOWN = "unknown"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    REVOKED_IN_FLIGHT = "revoked in flight"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The permission that enough Answers make. Not OAuth's authorization grant."""
+
+    id: str
+    access_request: str
+    ask: Ask
+    """What it was given for: this call, or the scope of it."""
+    approved_by: tuple[str, ...]
+    made_at: float
+    expires_at: float
+    tally: Mapping[GrantState, int]
+    """How many of its uses stand where: they are counted, because those not taken are alike."""
+    why: str = ""
+    """Who revoked it, and why."""
+    revision: int = 0
+
+    @property
+    def left(self) -> int:
+        """How many uses have not been taken."""
+        return self.tally.get(GrantState.ACTIVE, 0)
+
+    @property
+    def state(self) -> GrantState:
+        """Where it stands as a whole: the first of these where any of its uses stands."""
+        return next(state for state in _AS_A_WHOLE if self.tally.get(state, 0))
+
+
+_AS_A_WHOLE = (
+    GrantState.ACTIVE,
+    GrantState.IN_USE,
+    GrantState.REVOKED_IN_FLIGHT,
+    GrantState.REVOKED,
+    GrantState.UNKNOWN,
+    GrantState.EXPIRED,
+    GrantState.SPENT,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One taking of a Grant, by the exchange that has its ``id``."""
+
+    id: str
+    grant: str
+    fingerprint: str
+    """Of what is sent, which under a scope need not be what was shown."""
+    taken_at: float
+    state: GrantState = GrantState.IN_USE
+    revision: int = 0
+
+
+Stored = AccessRequest | Grant | Use
+"""What an access store keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What an access store knew of itself and of the recording when it was last written."""
+
+    run: str | None = None
+    """The writer's log of the run that wrote it; None: it is new."""
+    revision: int = 0
+    """The number of its last change."""
+    moved: bool = False
+    """Whether it is another database, or on another machine, than the one last written."""
+
+
+# --- going out
 
 
 @dataclass(frozen=True, slots=True)

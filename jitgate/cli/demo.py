@@ -116,6 +116,7 @@ async def _serve(folder: Path, reactor: Any) -> int:
         _INVITATION.format(
             folder=folder,
             host=sandbox.org.host,
+            user=next(iter(sandbox.org.directory.users)),
             issuer=sandbox.issuer.url,
             proxy="{}:{}".format(*service.listening.address("proxy")),
             admin="{}:{}".format(*service.listening.address("admin")),
@@ -148,7 +149,14 @@ Be the agent: paste this into another terminal. The token is good for an hour.
   export HTTPS_PROXY="http://me:$(cat {folder}/agent.token)@{proxy}" SSL_CERT_FILE={ca}
   curl --cacert {ca} https://{host}/api/v1/users       # permitted
   curl --cacert {ca} https://{host}/api/v1/apps        # permitted, secrets masked
-  curl --cacert {ca} -X POST https://{host}/api/v1/users/00u1/roles     # denied, says why
+  curl --cacert {ca} -X POST https://{host}/api/v1/users/{user}/roles     # denied, says why
+  curl --cacert {ca} -X POST https://{host}/api/v1/users/{user}/lifecycle/deactivate   # held
+
+Be the approver, in a third terminal. Only a demo lets whoever started it approve; elsewhere the
+configuration says whose uid may.
+
+  {jitgate} requests --config {folder}/etc/jitgate.yaml
+  {jitgate} approve ID --config {folder}/etc/jitgate.yaml     # or deny; then look at the curl
 
 Be the auditor:
 

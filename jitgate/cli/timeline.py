@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from jitgate.cli.moments import span
 from jitgate.cli.visible import body_lines, size, visible
 from jitgate.errors import JitgateError
-from jitgate.stores.lines import moment
+from jitgate.stores.lines import moment, timestamp
 from jitgate.stores.reading import Kept, Recording
 
 BODY_LINES = 40
@@ -15,6 +16,9 @@ BODY_LINES = 40
 
 LINE_CHARS = 400
 """How many characters of one line of a body it shows: a few lines of a terminal."""
+
+_ENDLESS = 2.0**36
+"""Seconds that no time or span in a record has: two thousand years."""
 
 _MARGIN = " " * 12
 
@@ -94,16 +98,114 @@ def _outcome(kept: Kept) -> Iterator[str]:
         yield f"credential: {', '.join(facts)}"
 
 
+def _opened(kept: Kept) -> Iterator[str]:
+    operation, uses = kept.part("operation"), kept.content.get("uses")
+    asked = f"{_show(operation.get('action'))} on {_show(operation.get('target'))}"
+    yield f"{asked} waits for approval by {_asked(kept)}  {_about(kept)}"
+    yield f"{_show(operation.get('method'))} {_show(operation.get('url'))}"
+    gives = "for this call, once" if uses == 1 else f"for a scope, {_show(uses)} times"
+    yield f"an approval is {gives}, within {_span(kept)}; it is waited for until {_until(kept)}"
+
+
+def _answered(kept: Kept) -> Iterator[str]:
+    did = "approves" if kept.content.get("approves") is True else "denies"
+    said = f": {visible(reason)}" if (reason := kept.text("reason")) else ""
+    who, channel = _show(kept.content.get("approver")), _show(kept.content.get("channel"))
+    yield f"{who} {did}, by {channel}{said}  {_about(kept)}"
+
+
+def _made(kept: Kept) -> Iterator[str]:
+    uses = kept.content.get("uses")
+    many = "1 use" if uses == 1 else f"{_show(uses)} uses"
+    by = _listed(kept.content.get("approved_by"), ", ")
+    yield f"Granted by {by}: {many} until {_until(kept)}  {_about(kept)}"
+
+
+def _spent(kept: Kept) -> Iterator[str]:
+    yield f"The grant is used; {_show(kept.content.get('left'))} left of it  {_about(kept)}"
+    yield f"leaves with the fingerprint {_show(kept.content.get('fingerprint'))}"
+
+
+def _ended(kept: Kept) -> Iterator[str]:
+    """What became of an access request, of a grant, or of a use of one."""
+    thing = _ENDS[kept.type]
+    yield f"{thing} {_show(kept.content.get('state'))}  {_about(kept)}"
+    yield from _why(kept, "why")
+
+
+def _kept_out(kept: Kept) -> Iterator[str]:
+    who = f"uid {_show(kept.content.get('uid'))}"
+    if person := kept.text("person"):
+        who += f" ({visible(person)})"
+    asked = f", which asked for {visible(name)}" if (name := kept.text("command")) else ""
+    yield f"Refused at the control socket: {who}{asked}  {_about(kept)}".rstrip()
+    yield from _why(kept, "why")
+    if (more := kept.content.get("left_out")) is not None:
+        yield f"{_show(more)} more before it have no entry of their own"
+
+
 def _other(kept: Kept) -> Iterator[str]:
     yield visible(kept.type)
 
+
+_ENDS = {
+    "access.ended": "The access request is",
+    "grant.ended": "The grant is",
+    "grant.settled": "The use of the grant is",
+}
 
 _TELL: Mapping[str, Callable[[Kept], Iterator[str]]] = {
     "tunnel": _tunnel,
     "refused": _refused,
     "decision": _decision,
     "outcome": _outcome,
+    "access.opened": _opened,
+    "access.answered": _answered,
+    "access.ended": _ended,
+    "grant.made": _made,
+    "grant.spent": _spent,
+    "grant.settled": _ended,
+    "grant.ended": _ended,
+    "control.refused": _kept_out,
 }
+
+
+def _about(kept: Kept) -> str:
+    """The ids of what an entry is about, in brackets."""
+    named = (("access request", "access_request"), ("grant", "grant"), ("exchange", "exchange"))
+    ids = [f"{word} {visible(key)}" for word, field in named if (key := kept.text(field))]
+    return f"[{', '.join(ids)}]" if ids else ""
+
+
+def _asked(kept: Kept) -> str:
+    """Whom the quorums of an access request ask."""
+    quorums = kept.content.get("quorums")
+    said = [
+        f"{_show(quorum.get('count'))} of {_listed(quorum.get('groups'), ' or ')}"
+        for quorum in (quorums if isinstance(quorums, list) else [])
+        if isinstance(quorum, Mapping)
+    ]
+    return ", and ".join(said) or "?"
+
+
+def _span(kept: Kept) -> str:
+    life = _number(kept, "life")
+    return "?" if life is None else span(life)
+
+
+def _until(kept: Kept) -> str:
+    expiry = _number(kept, "expires_at")
+    return "?" if expiry is None else f"{timestamp(expiry)[:19]}Z"
+
+
+def _number(kept: Kept, field: str) -> float | None:
+    """A number of seconds, None if it is not there or is none that could be."""
+    value = kept.content.get(field)
+    return value if isinstance(value, int | float) and 0 <= value < _ENDLESS else None
+
+
+def _listed(value: object, between: str) -> str:
+    return between.join(map(_show, value)) if isinstance(value, list) else _show(value)
 
 
 def _why(kept: Kept, field: str) -> Iterator[str]:

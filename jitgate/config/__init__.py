@@ -73,7 +73,14 @@ def _cross_checked(
     yield from _repeated("profile", [(each.where, each.profile) for each in profiles])
     targets = {target.name for target in settings.targets}
     masks = {"none", "catalog", *(each.profile for each in profiles)}
+    groups = settings.approvals.groups
     for rule in rules:
+        for name in () if rule.approvers is None else rule.approvers.groups:
+            if name not in groups:
+                yield (
+                    f"{rule.where}: rule {rule.name}: no group {name!r} in approvals.groups"
+                    f"{near(name, groups)}"
+                )
         for name in rule.match.targets or ():
             if name not in targets:
                 yield f"{rule.where}: rule {rule.name}: no target {name!r}{near(name, targets)}"

@@ -123,6 +123,26 @@ def _forwarded(value: str) -> str:
     return value
 
 
+def _person(value: object) -> str:
+    """An e-mail address, or an issuer and an id there; `jitgate.core.access.person` compares."""
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if isinstance(value, dict) and set(value) == {"issuer", "id"}:
+        return f"{value['issuer']} {value['id']}"
+    raise ValueError("an e-mail address was expected, or {issuer: ..., id: ...}")
+
+
+def _uid(value: object) -> int:
+    """A user's number; as text too, because JSON knows no other keys."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
+        raise ValueError("a uid was expected: a number such as 1001")
+    return value
+
+
+Uid = Annotated[int, BeforeValidator(_uid)]
+Person = Annotated[str, BeforeValidator(_person)]
 Duration = Annotated[float, BeforeValidator(_duration)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 SecretFile = Annotated[Path, BeforeValidator(_secret_file)]
@@ -250,6 +270,48 @@ class Recording(Section):
     directory: FilePath
 
 
+class Control(Section):
+    """The Unix socket at which people answer and look; the kernel says who they are, by uid."""
+
+    socket: FilePath | None = None
+    approvers: dict[Uid, Person] = Field(default_factory=dict)
+    operators: dict[Uid, Person] = Field(default_factory=dict)
+    auditors: dict[Uid, Person] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_power_each(self) -> Control:
+        lists = (self.approvers, self.operators, self.auditors)
+        uids = [uid for each in lists for uid in each]
+        twice = sorted({uid for uid in uids if uids.count(uid) > 1})
+        if twice:
+            raise ValueError(f"the uid {twice[0]} stands in two lists; each gives another power")
+        return self
+
+
+class Approvals(Section):
+    """How calls wait for people, and who these are."""
+
+    hold: Duration = 55.0
+    linger: Duration = 120.0
+    expire: Duration = 600.0
+    channels: tuple[Literal["cli"], ...] = Field(default=("cli",), min_length=1, strict=False)
+    groups: dict[str, Annotated[tuple[Person, ...], Field(min_length=1, strict=False)]] = Field(
+        default_factory=dict
+    )
+    per_agent: int = Field(default=100, ge=1, le=100_000)
+    in_all: int = Field(default=20_000, ge=1, le=1_000_000)
+    review_body: int = Field(default=1024 * 1024, ge=1, le=64 * 1024 * 1024)
+    review_bodies: int = Field(default=256 * 1024 * 1024, ge=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Approvals:
+        if self.expire < self.hold:
+            raise ValueError("expire is shorter than hold: nobody could answer in time")
+        if self.review_bodies < self.review_body:
+            raise ValueError("review_bodies has no room for one review_body")
+        return self
+
+
 class Plugin(Section):
     """A plugin file with its own options."""
 
@@ -257,7 +319,7 @@ class Plugin(Section):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-Service = Literal["recorder", "admin", "proxy"]
+Service = Literal["recorder", "control", "admin", "proxy"]
 
 
 class Settings(Section):
@@ -265,11 +327,15 @@ class Settings(Section):
 
     state: FilePath
     listen: Listen = Listen()
-    services: tuple[Service, ...] = Field(default=("recorder", "admin", "proxy"), strict=False)
+    services: tuple[Service, ...] = Field(
+        default=("recorder", "control", "admin", "proxy"), strict=False
+    )
+    control: Control = Control()
     identity: Identity
     targets: tuple[Target, ...] = Field(min_length=1, strict=False)
     policy: tuple[str, ...] = Field(min_length=1, strict=False)
     masking: tuple[str, ...] = Field(default=(), strict=False)
+    approvals: Approvals = Approvals()
     recording: Recording | None = None
     plugins: tuple[Plugin, ...] = Field(default=(), strict=False)
 
@@ -360,6 +426,11 @@ class Configuration(Section):
         return self.settings.recording or Recording.model_construct(
             directory=self.settings.state / "recordings"
         )
+
+    @property
+    def control_socket(self) -> Path:
+        """Where people answer."""
+        return self.settings.control.socket or self.settings.state / "control.sock"
 
 
 def _unique(kind: str, names: Sequence[str]) -> None:

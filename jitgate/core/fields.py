@@ -44,3 +44,10 @@ def is_json(headers: Headers) -> bool:
     return charset in {b"", b"charset=utf-8"} and (
         kind.strip() == b"application/json" or kind.strip().endswith(b"+json")
     )
+
+
+def is_form(headers: Headers) -> bool:
+    """Whether the one Content-Type says that the body is a form (WHATWG URL, section 5)."""
+    types = values_of(headers, b"content-type")
+    kind = b"application/x-www-form-urlencoded"
+    return len(types) == 1 and types[0].lower().partition(b";")[0].strip() == kind

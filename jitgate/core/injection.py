@@ -8,6 +8,7 @@ credential the agent sent among it, is dropped by not being named (invariant 5).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from jitgate.core.fields import end_to_end
 from jitgate.values import Credential, Headers, Operation, RequestHead, ResponseHead
@@ -40,6 +41,9 @@ INERT = frozenset(
 
 NEVER = frozenset({b"authorization", b"cookie", b"host", b"content-length", b"transfer-encoding"})
 """Fields that no declaration of a target can let through: they are the gateway's to write."""
+
+NOTHING_ISSUED: Final = Credential((), ())
+"""In place of a credential while there is none yet: none of its fields counts."""
 
 GATEWAY_ADDS: Headers = ((b"Accept-Encoding", b"identity"),)
 """What the gateway adds to every request, beside Host, framing and the credential."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote_to_bytes
 
 from zope.interface import implementer
@@ -199,11 +199,10 @@ class OperationTrie:
 
     def __init__(self, rows: Iterable[CatalogRow]) -> None:
         self._roots: dict[str, _Node] = {}
-        actions = set()
-        for row in rows:
+        self.rows = tuple(rows)
+        for row in self.rows:
             self._add(row)
-            actions.add(row.action)
-        self.actions = frozenset(actions)
+        self.actions = frozenset(row.action for row in self.rows)
 
     def _add(self, row: CatalogRow) -> None:
         template = PathTemplate(row.template)
@@ -279,12 +278,21 @@ class Catalog:
         self._trie = trie
         self.actions = trie.actions
 
+    def samples(self, authority: str) -> Iterable[Operation]:
+        for row in self._trie.rows:
+            names = PathTemplate(row.template).names
+            resource = {name: f"{{{name}}}" for name in names}
+            yield self._of(OperationMatch(row, resource), authority, row.method, row.template)
+
     def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
         found = self._trie.lookup(method, path)
         if found is None and method == "HEAD":
             found = self._trie.lookup("GET", path)
         if found is None:
             return None
+        return replace(self._of(found, authority, method, path), query=query)
+
+    def _of(self, found: OperationMatch, authority: str, method: str, path: str) -> Operation:
         return Operation(
             target=self._target,
             action=found.row.action,
@@ -292,7 +300,6 @@ class Catalog:
             method=method,
             authority=authority,
             path=path,
-            query=query,
             scopes=found.row.scopes,
             secrets=found.row.secrets,
         )
@@ -300,17 +307,23 @@ class Catalog:
 
 @implementer(ICatalog)
 class PathCatalog:
-    """The catalog of a target that has none: every call is an operation named by its method."""
+    """The catalog of a target that has none: every call is an operation named by its method.
+
+    Its resource is the whole path, so that a grant for a scope is for nothing beside it.
+    """
 
     def __init__(self, target: str) -> None:
         self._target = target
         self.actions = METHODS
 
+    def samples(self, authority: str) -> Iterable[Operation]:
+        return ()
+
     def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
         return Operation(
             target=self._target,
             action=method,
-            resource={},
+            resource={"path": path},
             method=method,
             authority=authority,
             path=path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from jitgate.config import load
 from jitgate.demo.sandbox import Sandbox
 from jitgate.service import GatewayService
 from jitgate.shipped import shipped
+
+APPROVER = "you@demo.example"
+"""The person that the uid which started the demo stands for."""
 
 _SETTINGS = """\
 # Written by jitgate demo at each start.
@@ -31,6 +35,9 @@ targets:
       client_id: "{client_id}"
       key_id: "{key_id}"
       private_key: "file:{client_key}"
+# Whoever started the demo may approve: only a demo may do so, where the agent has the same uid.
+control: {{approvers: {{{uid}: "{approver}"}}}}
+approvals: {{groups: {{it-leads: ["{approver}"]}}}}
 policy: [./policy/*.yaml]
 masking: [./masking/*.yaml]
 recording: {{directory: ../recordings}}
@@ -63,6 +70,8 @@ def configured(folder: Path, sandbox: Sandbox, proxy: int, admin: int) -> Path:
             client_id=sandbox.client_id,
             key_id=sandbox.key_id,
             client_key=sandbox.client_key,
+            uid=os.getuid(),
+            approver=APPROVER,
         )
     )
     return file

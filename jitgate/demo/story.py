@@ -10,10 +10,13 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.threads import deferToThread
 
 from jitgate.demo.agent import Reply, call
@@ -21,6 +24,9 @@ from jitgate.demo.sandbox import Sandbox
 
 AGENT = "demo-agent"
 USERS, APPS = "/api/v1/users", "/api/v1/apps"
+
+ATTEMPTS = 50
+"""How often the approver looks, five times a second, before the story says that nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A call that waits: its reply to come, its access request, where it goes."""
+
+    call: Deferred[Reply]
+    request: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """Where the story plays: the sandbox, the way to the gateway, the folder of the demo."""
 
@@ -41,6 +56,11 @@ class Stage:
     ca: Path
     folder: Path
     stop: Callable[[], Awaitable[None]]
+
+    @property
+    def config(self) -> tuple[str, str]:
+        """Where the approver's commands find the control socket."""
+        return "--config", f"{self.folder / 'etc' / 'jitgate.yaml'}"
 
     @property
     def recordings(self) -> Path:
@@ -64,7 +84,11 @@ async def play(stage: Stage) -> AsyncIterator[Step]:
     yield await _list_users(stage)
     yield await _list_apps(stage)
     yield await _grant_a_role(stage)
-    yield await _ask_for_a_human(stage)
+    step, held = await _hold(stage)
+    yield step
+    if held is not None:
+        yield await _approve(stage, held)
+        yield await _deny(stage)
     yield await _come_with_a_forged_token(stage)
     yield await _sessions(stage)
     await stage.stop()
@@ -107,17 +131,57 @@ async def _grant_a_role(stage: Stage) -> Step:
     )
 
 
-async def _ask_for_a_human(stage: Stage) -> Step:
-    users = json.loads((await stage.ask("GET", USERS)).body)
-    path = f"{USERS}/{users[0]['id']}/lifecycle/deactivate"
-    reply = await stage.ask("POST", path)
+async def _hold(stage: Stage) -> tuple[Step, Held | None]:
+    """A call that policy sends to people waits, and nothing of it reaches the org meanwhile."""
+    user = next(iter(stage.sandbox.org.directory.users))
+    path = f"{USERS}/{user}/lifecycle/deactivate"
+    call = ensureDeferred(stage.ask("POST", path))
+    asked = await _pending(stage)
     reached = stage.arrived(path)
-    good = reply.status == 403 and b"needs-approval" in reply.body and not reached
+    good = asked is not None and asked["action"] == "deactivateUser" and not reached
+    saw = f"held: a person must look at it, and {len(reached)} requests reached the org"
+    held = None if asked is None else Held(call, str(asked["id"]), path)
+    return Step("deactivate a user", saw, good and not call.called), held
+
+
+async def _approve(stage: Stage, held: Held) -> Step:
+    """The approver answers on the command line, in a process of its own; the call goes out."""
+    code, _ = await _jitgate("approve", held.request, "--reason", "He left", *stage.config)
+    reply = await held.call
+    scopes = stage.arrived(held.path)
+    good = code == 0 and reply.status == 200 and scopes == [frozenset({"okta.users.manage"})]
     return Step(
-        "deactivate a user",
-        f"{reply.status}: it needs approval, and {len(reached)} requests reached the org",
+        f"approve it, with jitgate approve {held.request}",
+        f"{reply.status}: the call returned, and the org saw it {len(scopes)} time",
         good,
     )
+
+
+async def _deny(stage: Stage) -> Step:
+    """Asked again, and denied: the agent reads by whom and why."""
+    held = (await _hold(stage))[1]
+    if held is None:
+        return Step("ask again, and be denied", "nobody was asked", good=False)
+    code, _ = await _jitgate("deny", held.request, "--reason", "Once is enough", *stage.config)
+    reply = await held.call
+    reached = len(stage.arrived(held.path)) - 1
+    good = code == 0 and reply.status == 403 and b"Once is enough" in reply.body and not reached
+    return Step(
+        "ask again, and be denied",
+        f"{reply.status} with the approver's reason, and {reached} more requests reached the org",
+        good,
+    )
+
+
+async def _pending(stage: Stage) -> dict[str, Any] | None:
+    """The one request that waits, as the approver's command shows it; None if none does."""
+    for _ in range(ATTEMPTS):
+        code, out = await _jitgate("requests", "--json", *stage.config)
+        if code == 0 and (found := json.loads(out)):
+            waiting: dict[str, Any] = found[0]
+            return waiting
+        await deferToThread(time.sleep, 0.2)
+    return None
 
 
 async def _come_with_a_forged_token(stage: Stage) -> Step:
@@ -140,6 +204,7 @@ async def _sessions(stage: Stage) -> Step:
         ("listUsers", "permit", 200),
         ("listApplications", "permit", 200),
         ("assignRoleToUser", "deny", 403),
+        ("deactivateUser", "review", 200),
         ("deactivateUser", "review", 403),
     }
     return Step(

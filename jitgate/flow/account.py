@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from jitgate.core.fields import is_json
+from jitgate.core.fields import is_form, is_json
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.profiles import SENSITIVE
-from jitgate.errors import MaskingFault
+from jitgate.errors import MaskingFault, RecorderDown
+from jitgate.flow.admission import Tunnel
+from jitgate.flow.bodies import HeldBody
+from jitgate.flow.recorder import Recorder, durable
 from jitgate.interfaces import IMasker, IRequest
 from jitgate.values import (
     Body,
@@ -27,6 +31,9 @@ from jitgate.values import (
     ResponseHead,
     Subject,
 )
+
+RECORD_BODY = 1024 * 1024
+"""Bytes kept of each body for the record; what is longer is digested whole and kept in part."""
 
 
 class Witness:
@@ -71,34 +78,6 @@ class Witnessed:
         return data
 
 
-@implementer(IRequest)
-class Held:
-    """A request port over a body that has been read already."""
-
-    def __init__(self, request: IRequest, data: bytes) -> None:
-        self.head: RequestHead = replace(request.head, length=len(data))
-        self.hosts: tuple[str, ...] = request.hosts
-        self.fault = None
-        self.data = data
-        self._left = data
-
-    async def read(self) -> bytes:
-        data, self._left = self._left, b""
-        return data
-
-
-async def held(request: IRequest, limit: int) -> Held | None:
-    """The whole body, read; None if it is longer than ``limit`` bytes."""
-    data = bytearray()
-    if (request.head.length or 0) > limit:
-        return None
-    while piece := await request.read():
-        data += piece
-        if len(data) > limit:
-            return None
-    return Held(request, bytes(data))
-
-
 @dataclass(slots=True)
 class Account:
     """One exchange's facts as they become known. Secrets never enter it."""
@@ -122,12 +101,17 @@ class Account:
     request_body: Body | None = None
     recorded: Deferred[None] | None = None
     """Fires when the decision is durable; None while there is none to record."""
+    held: HeldBody | Refusal | None = None
+    """The body, where it is held."""
+    grant: str | None = None
+    """The grant under which it goes."""
     settled: bool = False
     """Whether the outcome is on record: there is one for each exchange."""
 
     @property
     def permitted(self) -> bool:
-        return self.decision is not None and self.decision.effect is Effect.PERMIT
+        by_policy = self.decision is not None and self.decision.effect is Effect.PERMIT
+        return by_policy or self.grant is not None
 
     def decision_entry(self, now: float, refusal: Refusal | None) -> Entry:
         """Who asked what, and what policy said; a refusal before policy is a denial as well."""
@@ -135,7 +119,7 @@ class Account:
             "exchange": self.id,
             "session": self.session,
             "subject": described(self.subject),
-            "operation": _operation(self.operation),
+            "operation": described_operation(self.operation),
             "request": {"method": self.head.method, "target": shown_target(self.head.target)},
         }
         if self.decision is not None:
@@ -166,6 +150,8 @@ class Account:
             fields |= {"denial": refusal.denial.value, "why": refusal.detail}
         if self.credential:
             fields["credential"] = dict(self.credential)
+        if self.grant is not None:
+            fields["grant"] = self.grant
         if self.upstream_status is not None:
             fields["upstream"] = {"status": self.upstream_status}
         if self.answer is not None:
@@ -175,10 +161,66 @@ class Account:
         return Entry("outcome", now, fields, kept)
 
 
+class Accounts:
+    """Opens an account for each exchange, and puts its entries on record."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        clock: IReactorTime,
+        new_id: Callable[[], str],
+        site_key: bytes,
+    ) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._new_id = new_id
+        self._site_key = site_key
+
+    def opened(self, tunnel: Tunnel, request: IRequest) -> Account:
+        """The account of an exchange that begins."""
+        return Account(
+            id=self._new_id(),
+            session=tunnel.session,
+            subject=tunnel.subject,
+            head=request.head,
+            started=self._clock.seconds(),
+            sent=self.witness(),
+            released=self.witness(),
+        )
+
+    def witness(self) -> Witness:
+        """Its digest is keyed: a plain one of a body with a secret would help to guess it."""
+        return Witness(hmac.new(self._site_key, b"jitgate body\0", "sha256"), RECORD_BODY)
+
+    def decided(self, account: Account, refusal: Refusal | None = None) -> Deferred[None]:
+        """Record the decision; fires when it is durable."""
+        entry = account.decision_entry(self._clock.seconds(), refusal)
+        account.recorded = self._recorder.append(entry)
+        return account.recorded
+
+    async def settled(self, account: Account, outcome: str, refusal: Refusal | None) -> None:
+        """Make the outcome durable, and the decision before it if it is not yet on record."""
+        account.settled = True  # also if this is cancelled: there is one outcome
+        try:
+            recorded = account.recorded or self.decided(account, refusal)
+            account.request_body = shown_request(account)
+            entry = account.outcome_entry(self._clock.seconds(), outcome, refusal)
+            await durable([recorded, self._recorder.append(entry)])
+        except RecorderDown:
+            account.settled = False
+            raise
+
+
 def shown_request(account: Account) -> Body | None:
     """The request's body for the record: only where it can be masked, its digest always."""
     body = account.sent.body
-    if not body.length or not body.complete or not is_json(account.head.headers):
+    if not body.length or not body.complete:
+        return None
+    if is_form(account.head.headers):
+        shown = shown_form(body.data)
+        return Body(shown, len(shown), complete=True)
+    if not is_json(account.head.headers):
         return None
     masker = JsonMasker([SENSITIVE, *account.maskers])
     try:
@@ -192,6 +234,11 @@ def shown_target(target: str) -> str:
     """A request target, or a URL, without the values of query parameters that sound secret."""
     path, mark, query = target.partition("?")
     return path + mark + _PARAMETER.sub(_shown_parameter, query)
+
+
+def shown_form(data: bytes) -> bytes:
+    """A form (application/x-www-form-urlencoded) without the values that sound secret."""
+    return _PARAMETER.sub(_shown_parameter, data.decode("utf-8", "replace")).encode()
 
 
 _PARAMETER = re.compile("([^&;=]*)=([^&;]*)")
@@ -214,7 +261,8 @@ def described(subject: Subject | None) -> dict[str, object] | None:
     }
 
 
-def _operation(operation: Operation | None) -> dict[str, object] | None:
+def described_operation(operation: Operation | None) -> dict[str, object] | None:
+    """An Operation as it stands in entries."""
     if operation is None:
         return None
     return {

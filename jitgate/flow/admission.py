@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jitgate.errors import JitgateError
@@ -20,7 +21,13 @@ class Target:
     credentials: ICredentialSource
     upstream: IUpstream
     declared: frozenset[bytes] = frozenset()
-    """Request fields, in lower case, that are forwarded beside the gateway's own tables."""
+    """Request fields, in lower case, that are forwarded beside the gateway's own tables.
+
+    They are part of what is approved."""
+    resends: bool = False
+    """Whether its SDK sends a call again by itself when it is told to slow down."""
+    personal: Callable[[Subject], IUpstream] | None = None
+    """The way to it for one subject, where it shows each subject something else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,23 +6,19 @@ goes wrong on the way into a refusal; nothing else in jitgate does.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import replace
 from typing import cast
 
-from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from jitgate.core import injection
 from jitgate.core.operation import NotCanonical, canonical_target
-from jitgate.core.policy import NEEDS_BODY, Policy
-from jitgate.core.profiles import MaskingProfile, maskers_for
 from jitgate.errors import (
     AddressRefused,
     AgentGone,
+    ApproversUnreachable,
     CredentialUnavailable,
     HeadTooLarge,
     IdentityUnavailable,
@@ -31,25 +27,22 @@ from jitgate.errors import (
     MaskingFault,
     PeerFault,
     RecorderDown,
+    StoreDown,
     UpstreamMalformed,
     UpstreamUnreachable,
     UpstreamUntrusted,
     traced,
 )
-from jitgate.flow.account import Account, Witness, Witnessed, described, held, shown_request
+from jitgate.flow.account import Account, Accounts, described
 from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway, session_key
+from jitgate.flow.bodies import HeldBodies
+from jitgate.flow.call import Call
+from jitgate.flow.deciding import FIX_TOKEN, Decider
 from jitgate.flow.recorder import Recorder
-from jitgate.flow.release import Release
-from jitgate.interfaces import (
-    IIdentityVerifier,
-    IRequest,
-    IResponse,
-    IUpstreamConnection,
-)
+from jitgate.flow.sending import Sender
+from jitgate.interfaces import IIdentityVerifier, IRequest, IResponse
 from jitgate.values import (
-    Decision,
     Denial,
-    Effect,
     Entry,
     Operation,
     Refusal,
@@ -58,17 +51,10 @@ from jitgate.values import (
     Subject,
 )
 
-REVIEW_BODY = 1024 * 1024
-"""Bytes of a body held so that a rule can read it. API calls are far smaller than that."""
-
-RECORD_BODY = 1024 * 1024
-"""Bytes kept of each body for the record; what is longer is digested whole and kept in part."""
-
 DUTIES = frozenset({"mask", "approvers", "grant"})
 """The obligations that are understood here; a decision with any other denies (invariant 1)."""
 
 _LOOK_FIRST = "The target may have carried it out: look before you repeat it."
-_FIX_TOKEN = "Bring a token of a configured issuer that has not expired."  # noqa: S105 (a sentence)
 
 _FAULTS: Mapping[type[JitgateError], Denial] = {
     MalformedRequest: Denial.MALFORMED,
@@ -82,8 +68,14 @@ _FAULTS: Mapping[type[JitgateError], Denial] = {
     CredentialUnavailable: Denial.CREDENTIAL_UNAVAILABLE,
     IdentityUnavailable: Denial.IDENTITY_UNAVAILABLE,
     RecorderDown: Denial.RECORDER_DOWN,
+    StoreDown: Denial.STORE_DOWN,
+    ApproversUnreachable: Denial.APPROVERS_UNREACHABLE,
 }
 """Which fault becomes which denial; any other is `Denial.FAULT`, with a fixed sentence."""
+
+
+_OUTCOMES: Mapping[Denial, str] = {Denial.APPROVAL_PENDING: "pending"}
+"""What an exchange has come to whose refusal is not the end of it."""
 
 
 class Gateway:
@@ -96,21 +88,23 @@ class Gateway:
         *,
         targets: Mapping[str, Target],
         identity: IIdentityVerifier,
-        policy: Policy,
-        profiles: Mapping[str, MaskingProfile],
+        decider: Decider,
+        sender: Sender,
+        accounts: Accounts,
+        bodies: HeldBodies,
         recorder: Recorder,
         clock: IReactorTime,
         new_id: Callable[[], str],
-        site_key: bytes,
     ) -> None:
         self._targets = targets
         self._identity = identity
-        self._policy = policy
-        self._profiles = profiles
+        self._decider = decider
+        self._sender = sender
+        self._accounts = accounts
+        self._bodies = bodies
         self._recorder = recorder
         self._clock = clock
         self._new_id = new_id
-        self._site_key = site_key
 
     # --- CONNECT
 
@@ -137,13 +131,15 @@ class Gateway:
             raise knock.fault
         if knock.token is None:
             detail = "No token came with the request."
-            return Refusal(Denial.TOKEN_MISSING, detail, advice=_FIX_TOKEN)
+            return Refusal(Denial.TOKEN_MISSING, detail, advice=FIX_TOKEN)
         if target is None:
             return Refusal(Denial.TARGET_UNKNOWN, f"No target is configured for {knock.authority}.")
         return await self._identity.verify(knock.token)
 
     def _tunnel(self, knock: Knock, target: Target, proof: Subject | Refusal) -> Tunnel:
         subject, refusal = (None, proof) if isinstance(proof, Refusal) else (proof, None)
+        if subject is not None and target.personal is not None:
+            target = replace(target, upstream=target.personal(subject))
         name = knock.name or (subject and subject.session) or self._new_id()
         who = ("", "") if subject is None else (subject.issuer, subject.id)
         return Tunnel(knock.authority, target, session_key(*who, name), subject, refusal)
@@ -168,56 +164,35 @@ class Gateway:
 
     async def serve(self, tunnel: Tunnel, request: IRequest, response: IResponse) -> None:
         """Carry one request out, or refuse it; returns when the agent has its whole answer."""
-        account = self._opened(tunnel, request)
+        account = self._accounts.opened(tunnel, request)
         try:
             refusal = await self._story(account, tunnel, request, response)
         except Exception as fault:  # noqa: BLE001 (the one place: every fault denies)
             refusal = self._denied(fault, account)
         if refusal is not None:
             await self._refuse(account, tunnel, response, refusal)
+        self._bodies.drop(account.held)
 
     async def _story(
         self, account: Account, tunnel: Tunnel, request: IRequest, response: IResponse
     ) -> Refusal | None:
         """The way of a request: who, what, may it, with what, out, and back masked."""
-        turned_away = self._turned_away(tunnel, request)
-        operation = turned_away or self._named(tunnel, request.head)
+        subject = self._turned_away(tunnel, request)
+        if isinstance(subject, Refusal):
+            return subject
+        operation = self._named(tunnel, request.head)
         if isinstance(operation, Refusal):
             return operation
         account.operation = operation
-        body = Witnessed(request, account.sent)
-        decided = await self._decided(account, operation, tunnel, body)
-        if isinstance(decided, Refusal):
-            return decided
-        decision, outgoing = decided
-        account.maskers = maskers_for(operation, decision, self._profiles)
+        call = Call(account, subject, tunnel.session, tunnel.target, operation, request, response)
+        leave = await self._decider.leave(call)
+        if isinstance(leave, Refusal):
+            return leave
+        ready = await self._sender.ready(call, leave)
+        return await self._sender.sent(ready)
 
-        recorded = self._record_decision(account, None)
-        if operation.changes:
-            await recorded
-        credential = await tunnel.target.credentials.issue(operation)
-        account.credential = credential.facts
-        head = injection.upstream_head(
-            request.head,
-            operation,
-            credential,
-            declared=tunnel.target.declared,
-            masked=bool(account.maskers),
-        )
-        upstream, answer = await self._sent(account, tunnel.target, operation, head, outgoing)
-        try:
-            account.upstream_status = answer.status
-            await recorded
-            settled = partial(self._settled, account, "completed", None)
-            secrets = credential.secrets
-            way_out = Release(account, response, upstream, account.maskers, secrets, settled)
-            await way_out.run(answer)
-        finally:
-            upstream.release()
-        return None
-
-    def _turned_away(self, tunnel: Tunnel, request: IRequest) -> Refusal | None:
-        """Why this request is not even looked at, if there is a reason."""
+    def _turned_away(self, tunnel: Tunnel, request: IRequest) -> Subject | Refusal:
+        """Whose request it is, or why it is not even looked at."""
         if self._recorder.down is not None:
             raise RecorderDown(self._recorder.down)
         if request.fault is not None:
@@ -229,9 +204,9 @@ class Gateway:
             )
         if tunnel.refusal is not None:
             return tunnel.refusal
-        if tunnel.subject is None or tunnel.subject.expires_at <= self._clock.seconds():
-            return Refusal(Denial.TOKEN_REFUSED, "The token has expired.", advice=_FIX_TOKEN)
-        return None
+        if tunnel.subject is None:
+            return Refusal(Denial.TOKEN_REFUSED, "No token was proved.", advice=FIX_TOKEN)
+        return self._decider.expired(tunnel.subject) or tunnel.subject
 
     def _named(self, tunnel: Tunnel, head: RequestHead) -> Operation | Refusal:
         """The operation that the call is."""
@@ -248,88 +223,7 @@ class Gateway:
             )
         return operation
 
-    async def _decided(
-        self, account: Account, operation: Operation, tunnel: Tunnel, body: Witnessed
-    ) -> tuple[Decision, IRequest] | Refusal:
-        """Policy's permission, and the body to send with it; or why there is none."""
-        assert tunnel.subject is not None  # noqa: S101 (`_turned_away` has seen to it)
-        outgoing: IRequest = body
-        now = self._clock.seconds()
-        decision = self._policy.decide(operation, tunnel.subject, now, None)
-        if decision is NEEDS_BODY:
-            whole = await held(body, REVIEW_BODY)
-            if whole is None:
-                return Refusal(
-                    Denial.BODY_TOO_LARGE, f"A rule reads bodies of up to {REVIEW_BODY} bytes."
-                )
-            outgoing = whole
-            decision = self._policy.decide(operation, tunnel.subject, now, whole.data)
-        assert isinstance(decision, Decision)  # noqa: S101 (with a body there is one)
-        account.decision = decision
-        if decision.effect is Effect.PERMIT:
-            return decision, outgoing
-        kind = Denial.NEEDS_APPROVAL if decision.effect is Effect.REVIEW else Denial.POLICY
-        return Refusal(kind, decision.reason, decision.rule)
-
-    async def _sent(
-        self,
-        account: Account,
-        target: Target,
-        operation: Operation,
-        head: RequestHead,
-        body: IRequest,
-    ) -> tuple[IUpstreamConnection, ResponseHead]:
-        """Send the request; once, but for a safe one on a kept connection that proves dead."""
-        upstream = await target.upstream.connect(fresh=operation.changes)
-        account.begun = True
-        try:
-            return upstream, await upstream.send(head, body)
-        except UpstreamUnreachable:
-            upstream.release()
-            if operation.changes or upstream.fresh or head.length != 0:
-                raise
-        except BaseException:
-            upstream.release()
-            raise
-        upstream = await target.upstream.connect(fresh=True)
-        try:
-            return upstream, await upstream.send(head, body)
-        except BaseException:
-            upstream.release()
-            raise
-
     # --- what is left behind, and what the agent is told
-
-    def _opened(self, tunnel: Tunnel, request: IRequest) -> Account:
-        return Account(
-            id=self._new_id(),
-            session=tunnel.session,
-            subject=tunnel.subject,
-            head=request.head,
-            started=self._clock.seconds(),
-            sent=self._witness(),
-            released=self._witness(),
-        )
-
-    def _witness(self) -> Witness:
-        """Its digest is keyed: a plain one of a body with a secret would help to guess it."""
-        return Witness(hmac.new(self._site_key, b"jitgate body\0", "sha256"), RECORD_BODY)
-
-    def _record_decision(self, account: Account, refusal: Refusal | None) -> Deferred[None]:
-        entry = account.decision_entry(self._clock.seconds(), refusal)
-        account.recorded = self._recorder.append(entry)
-        return account.recorded
-
-    async def _settled(self, account: Account, outcome: str, refusal: Refusal | None) -> None:
-        """Make the outcome durable, and the decision before it if it is not yet on record."""
-        recorded = account.recorded or self._record_decision(account, refusal)
-        account.request_body = shown_request(account)
-        entry = account.outcome_entry(self._clock.seconds(), outcome, refusal)
-        settled = self._recorder.append(entry)
-        for durable, result in await DeferredList([recorded, settled], consumeErrors=True):
-            if not durable:
-                cast(Failure, result).raiseException()
-        account.settled = True
 
     def _denied(self, fault: Exception, account: Account | None = None) -> Refusal:
         """The denial that a fault becomes; of one nobody foresaw the agent learns nothing."""
@@ -347,7 +241,7 @@ class Gateway:
         self, account: Account, tunnel: Tunnel, response: IResponse, refusal: Refusal
     ) -> None:
         """Answer with the refusal once it is on record; where it is too late for that, truncate."""
-        outcome = "failed" if account.permitted else "denied"
+        outcome = _OUTCOMES.get(refusal.denial, "failed" if account.permitted else "denied")
         if response.started:
             response.truncate()
             outcome = "truncated"
@@ -375,9 +269,9 @@ class Gateway:
             return
         if outcome != "truncated" and refusal.denial is not Denial.AGENT_GONE:
             account.answer = head
-            account.released = self._witness()
+            account.released = self._accounts.witness()
             account.released.saw(body)
-        await self._settled(account, outcome, refusal)
+        await self._accounts.settled(account, outcome, refusal)
 
 
 def _recorder_down(failure: Failure) -> None:

@@ -7,11 +7,13 @@ refused at once, and twice a second it is tried whether the store can write agai
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from jitgate.errors import RecorderDown
 from jitgate.interfaces import IRecordStore
@@ -77,10 +79,10 @@ class Recorder:
             down = "The recorder cannot keep up."
         if down is not None:
             return fail(RecorderDown(down))
-        durable: Deferred[None] = Deferred()
-        self._queue.append((entry, durable))
+        kept: Deferred[None] = Deferred()
+        self._queue.append((entry, kept))
         self._wake()
-        return durable
+        return kept
 
     def _tick(self) -> None:
         self._timer = self._clock.callLater(PROBE, self._tick)
@@ -122,14 +124,21 @@ class Recorder:
                 error=f"{error}",
             )
             batch, self._queue = [*batch, *self._queue], []
-            for _, durable in batch:
-                durable.errback(RecorderDown(self._failed))
+            for _, kept in batch:
+                kept.errback(RecorderDown(self._failed))
             return
         if self._failed is not None:
             self._failed = None
             self._log.info("The recorder can write again.")
-        for _, durable in batch:
-            durable.callback(None)
+        for _, kept in batch:
+            kept.callback(None)
+
+
+async def durable(entries: Sequence[Deferred[None]]) -> None:
+    """Wait until all the entries are. Raises `RecorderDown` if one is not, once all are settled."""
+    for kept, result in await DeferredList(entries, consumeErrors=True):
+        if not kept:
+            cast(Failure, result).raiseException()
 
 
 def _why(error: Exception) -> str:

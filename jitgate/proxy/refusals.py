@@ -5,11 +5,14 @@ The text is written for whoever reads the SDK's exception: what was refused, why
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from email.utils import formatdate
 
 import orjson
 
-from jitgate.values import Denial, Headers, Refusal, ResponseHead
+from jitgate.proxy.tasks import HERE, moment, status_url, task
+from jitgate.values import Denial, Headers, Pending, Refusal, ResponseHead
 
 STATUS: Mapping[Denial, int] = {
     Denial.TOKEN_MISSING: 407,
@@ -23,6 +26,14 @@ STATUS: Mapping[Denial, int] = {
     Denial.OPERATION_UNKNOWN: 403,
     Denial.POLICY: 403,
     Denial.NEEDS_APPROVAL: 403,
+    Denial.APPROVAL_PENDING: 403,
+    Denial.APPROVAL_DENIED: 403,
+    Denial.APPROVAL_EXPIRED: 403,
+    Denial.APPROVAL_WITHDRAWN: 403,
+    Denial.APPROVAL_USED: 403,
+    Denial.GRANT_REVOKED: 403,
+    Denial.APPROVERS_UNREACHABLE: 502,
+    Denial.OVERLOADED: 429,
     Denial.UPSTREAM_UNREACHABLE: 502,
     Denial.UPSTREAM_UNTRUSTED: 502,
     Denial.UPSTREAM_MALFORMED: 502,
@@ -30,9 +41,12 @@ STATUS: Mapping[Denial, int] = {
     Denial.CREDENTIAL_UNAVAILABLE: 502,
     Denial.AGENT_GONE: 400,
     Denial.RECORDER_DOWN: 502,
+    Denial.STORE_DOWN: 502,
     Denial.FAULT: 500,
 }
-"""No denial is a 503, which makes some SDKs send again at once, and none has a Retry-After."""
+"""No denial is a 503, which makes some SDKs send again at once.
+
+None has a Retry-After, but for those that mean "not yet"."""
 
 TITLES: Mapping[Denial, str] = {
     Denial.TOKEN_MISSING: "The agent must authenticate to the gateway",
@@ -46,6 +60,14 @@ TITLES: Mapping[Denial, str] = {
     Denial.OPERATION_UNKNOWN: "The operation is not known",
     Denial.POLICY: "Denied by policy",
     Denial.NEEDS_APPROVAL: "The operation needs approval",
+    Denial.APPROVAL_PENDING: "The operation waits for approval",
+    Denial.APPROVAL_DENIED: "The operation was not approved",
+    Denial.APPROVAL_EXPIRED: "The request for approval has expired",
+    Denial.APPROVAL_WITHDRAWN: "The request for approval was withdrawn",
+    Denial.APPROVAL_USED: "The approval has been used",
+    Denial.GRANT_REVOKED: "The approval was revoked",
+    Denial.APPROVERS_UNREACHABLE: "Nobody could be asked for approval",
+    Denial.OVERLOADED: "Too much is waiting",
     Denial.UPSTREAM_UNREACHABLE: "The target cannot be reached",
     Denial.UPSTREAM_UNTRUSTED: "The target's certificate is not trusted",
     Denial.UPSTREAM_MALFORMED: "The target's response is malformed",
@@ -53,10 +75,11 @@ TITLES: Mapping[Denial, str] = {
     Denial.CREDENTIAL_UNAVAILABLE: "No credential could be had for the operation",
     Denial.AGENT_GONE: "The agent did not stay for the answer",
     Denial.RECORDER_DOWN: "The gateway cannot record, so nothing may pass",
+    Denial.STORE_DOWN: "The gateway cannot keep its state, so nothing that needs approval may pass",
     Denial.FAULT: "The gateway failed",
 }
 
-PROBLEM = "https://jitgate.internal/problems/"
+PROBLEM = f"{HERE}/problems/"
 """The problem types' base (RFC 9457, section 3.1.1)."""
 
 _CHALLENGES: Mapping[Denial, Headers] = {
@@ -71,8 +94,15 @@ _CHALLENGES: Mapping[Denial, Headers] = {
 
 
 def rendered(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
-    """The refusal as a response, in the target's manner: ``okta``, else problem+json."""
-    status = STATUS[refusal.denial]
+    """The refusal as a response, in the target's manner: ``okta``, else problem+json.
+
+    The refusal's own manner goes before it: ``accepted`` (RFC 7240, section 4.1) is a 202, and
+    ``slow-down`` is a 429 after which SDKs send their call again by themselves.
+    """
+    pending = refusal.pending
+    if pending is not None and refusal.manner == "accepted":
+        return _accepted(pending)
+    status = 429 if refusal.manner == "slow-down" else STATUS[refusal.denial]
     if manner == "okta":
         kind, body = b"application/json", _okta(refusal, exchange)
     else:
@@ -81,14 +111,43 @@ def rendered(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead
         (b"Content-Type", kind),
         (b"Cache-Control", b"no-store"),
         *_CHALLENGES.get(refusal.denial, ()),
+        *_when(refusal, manner),
     )
     data = orjson.dumps(body)
     return ResponseHead(status, fields, len(data)), data
 
 
+def _when(refusal: Refusal, manner: str) -> Headers:
+    """When the call may be sent again, in the form that the target's SDK obeys.
+
+    Okta's SDKs sleep from Date until X-Rate-Limit-Reset, and a second longer.
+    """
+    pending = refusal.pending
+    if pending is None or pending.again is None:
+        return ()
+    if manner == "okta" and refusal.manner == "slow-down":
+        reset = int(pending.told_at) + max(0, round(pending.again) - 1)
+        date = formatdate(int(pending.told_at), usegmt=True)
+        return ((b"Date", date.encode()), (b"X-Rate-Limit-Reset", b"%d" % reset))
+    return ((b"Retry-After", b"%d" % math.ceil(pending.again)),)
+
+
+def _accepted(pending: Pending) -> tuple[ResponseHead, bytes]:
+    """The call waits: where to ask how it stands, and when to send it again."""
+    data = orjson.dumps({"task": task(pending)})
+    fields = (
+        (b"Content-Type", b"application/json"),
+        (b"Cache-Control", b"no-store"),
+        (b"Location", status_url(pending.id).encode()),
+        (b"Preference-Applied", b"respond-async"),
+        (b"Retry-After", b"%d" % math.ceil(pending.again or 0)),
+    )
+    return ResponseHead(202, fields, len(data)), data
+
+
 def _problem(refusal: Refusal, exchange: str, status: int) -> dict[str, object]:
     """RFC 9457, with the deciding rule, the id to ask about, and what to do next."""
-    return {
+    problem: dict[str, object] = {
         "type": PROBLEM + refusal.denial.value,
         "title": TITLES[refusal.denial],
         "status": status,
@@ -97,11 +156,27 @@ def _problem(refusal: Refusal, exchange: str, status: int) -> dict[str, object]:
         "request_id": exchange,
         "retry": refusal.advice,
     }
+    if refusal.pending is not None and refusal.pending.id:
+        problem["access_request"] = _reference(refusal.pending)
+    return problem
+
+
+def _reference(pending: Pending) -> dict[str, object]:
+    return {
+        "id": pending.id,
+        "status": pending.status,
+        "url": status_url(pending.id),
+        "expires_at": moment(pending.expires_at),
+    }
 
 
 def _okta(refusal: Refusal, exchange: str) -> dict[str, object]:
     """The error object of Okta's management API, which its SDKs put into their exceptions."""
     causes = [refusal.detail, *([f"Rule: {refusal.rule}"] if refusal.rule else []), refusal.advice]
+    if refusal.pending is not None and refusal.pending.id:
+        causes += [
+            f"Access request {name}: {value}" for name, value in _reference(refusal.pending).items()
+        ]
     return {
         "errorCode": f"jitgate:{refusal.denial.value}",
         "errorSummary": f"{TITLES[refusal.denial]} (jitgate): {refusal.detail}",

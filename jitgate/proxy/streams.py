@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -112,10 +113,16 @@ class AgentResponse:
         self._left: int | None = None
         self._fault: PeerFault | None = None
         self._room: Deferred[None] | None = None
+        self._on_gone: Callable[[], None] | None = None
 
     @property
     def gone(self) -> bool:
         return self._fault is not None
+
+    def on_gone(self, call: Callable[[], None] | None) -> None:
+        self._on_gone = call
+        if call is not None and self.gone:
+            call()
 
     def render(self, refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
         return rendered(refusal, exchange, manner)
@@ -175,6 +182,8 @@ class AgentResponse:
         """Nothing more can be written."""
         self._fault = fault
         self.resume()
+        if self._on_gone is not None:
+            self._on_gone()
 
     def _check(self) -> None:
         if self._fault is not None:

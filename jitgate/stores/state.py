@@ -28,13 +28,17 @@ SECRET_BYTES = 64 * 1024
 
 
 class StateFolder:
-    """Opens a state folder, made if it does not exist. Raises `StateUnusable`, a sentence each."""
+    """Opens a state folder, made if it does not exist. Raises `StateUnusable`, a sentence each.
 
-    def __init__(self, folder: Path) -> None:
+    ``shared``: other users answer at the socket in it. They may pass through the folder then, and
+    still neither list it nor read what is in it.
+    """
+
+    def __init__(self, folder: Path, *, shared: bool = False) -> None:
         self._folder = folder
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
+            folder.chmod(0o711 if shared else 0o700)
         except OSError as error:
             raise StateUnusable(f"The state folder {folder} is unusable: {_why(error)}.") from error
         if not os.access(folder, os.W_OK):
@@ -58,6 +62,11 @@ class StateFolder:
     def authority(self) -> Path:
         """Where the certificate authority keeps its key and certificate."""
         return self._folder
+
+    @property
+    def database(self) -> Path:
+        """Where access requests and grants are kept."""
+        return self._folder / "access.sqlite"
 
     def site_key(self) -> bytes:
         """The key of every keyed digest."""

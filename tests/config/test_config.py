@@ -41,6 +41,10 @@ masking: [masking.yaml]
 plugins:
   - file: plugin.py
     options: {pattern: "E-[0-9]{6}", nothing: null}
+control: {approvers: {1001: alice@acme.example, 1002: {issuer: "https://people.example", id: u7}}}
+approvals:
+  hold: 20s
+  groups: {it-leads: [alice@acme.example, bob@acme.example]}
 """
 POLICY = """\
 - name: read
@@ -364,3 +368,35 @@ def test_no_mutation_of_a_valid_file_ends_in_anything_but_problems(site, which, 
     except ConfigurationInvalid as error:
         assert error.problems
         assert all("\n" not in problem for problem in error.problems)
+
+
+# --- people and how long they are waited for
+
+
+def test_who_answers_and_for_how_long_is_read(site):
+    settings = load(site.folder / "jitgate.yaml").settings
+    assert settings.control.approvers == {
+        1001: "alice@acme.example",
+        1002: "https://people.example u7",
+    }
+    assert settings.approvals.hold == 20.0
+    assert settings.approvals.expire == 600.0
+    assert load(site.folder / "jitgate.yaml").control_socket == site.folder / "var" / "control.sock"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("{1001: alice@acme.example,", "{1001: 7,", "an e-mail address was expected"),
+        ("{1001: alice@acme.example,", "{-1: alice@acme.example,", "a uid was expected"),
+        ("u7}}}", "u7}}, auditors: {1001: eve}}", "the uid 1001 stands in two lists"),
+        ("hold: 20s", "hold: 20m", "expire is shorter than hold"),
+        ("[alice@acme.example, bob@acme.example]", "[]", "at least 1 item"),
+        ("it-leads: [alice", "it-leds: [alice", "no group 'it-leads' in approvals.groups; did you"),
+        ("hold: 20s", "hold: 20s\n  review_bodies: 5", "review_bodies has no room"),
+        ("hold: 20s", "hold: 20s\n  channels: [slack]", "'cli'"),
+    ],
+)
+def test_what_cannot_be_about_people_is_told(site, old, new, said):
+    site.write(settings=SETTINGS.replace(old, new))
+    assert any(said in problem for problem in site.problems()), site.problems()

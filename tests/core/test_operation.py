@@ -399,7 +399,7 @@ def test_a_head_is_never_taken_for_another_method():
 def test_without_a_catalog_every_call_is_named_by_its_method():
     operation = PathCatalog("things").operation("api.example", "PUT", "/v1/things/7", "a=b")
     assert (operation.target, operation.action, operation.method) == ("things", "PUT", "PUT")
-    assert operation.resource == {}
+    assert operation.resource == {"path": "/v1/things/7"}
     assert operation.scopes == ()
     assert operation.secrets == frozenset()
     assert operation.url == "https://api.example/v1/things/7?a=b"

@@ -12,8 +12,7 @@ from pytest_twisted import ensureDeferred
 from support.ports import SECRET, Asked, agent
 from zope.interface.verify import verifyObject
 
-from jitgate.errors import MalformedRequest
-from jitgate.flow.account import Account, Held, Witness, Witnessed, held
+from jitgate.flow.account import Account, Witness, Witnessed
 from jitgate.interfaces import IRequest
 from jitgate.values import (
     Body,
@@ -64,55 +63,6 @@ async def test_what_is_read_through_is_witnessed_as_it_is_read():
     assert await request.read() == b"cd"
     assert await request.read() == b""
     assert witness.digest == hmac.digest(b"k", b"abcd", "sha256").hex()
-
-
-# --- a body that is held
-
-
-@given(st.lists(st.binary(min_size=1, max_size=8), max_size=6), st.integers(0, 30))
-def test_a_body_is_held_whole_or_not_at_all(pieces, limit):
-    whole = b"".join(pieces)
-    outcome = run(held(Pieces(pieces), limit))
-    if len(whole) > limit:
-        assert outcome is None
-    else:
-        assert outcome.data == whole
-        assert (run(outcome.read()), run(outcome.read())) == (whole, b"")
-        assert outcome.head.length == len(whole)
-
-
-def run(coroutine):
-    try:
-        coroutine.send(None)
-    except StopIteration as answer:
-        return answer.value
-    raise AssertionError("it waited")
-
-
-def test_a_body_announced_as_too_long_is_not_even_read():
-    request = Pieces([b"x"], length=11)
-    assert run(held(request, 10)) is None
-    assert request.reads == 0
-
-
-def test_no_more_is_read_of_a_body_once_it_is_too_long():
-    request = Pieces([b"xxxx"] * 1000)
-    assert run(held(request, 10)) is None
-    assert request.reads == 3
-
-
-@ensureDeferred
-async def test_a_body_that_breaks_off_is_never_held_as_whole():
-    request = Pieces([b"x", MalformedRequest("It broke off.")])
-    try:
-        await held(request, 10)
-    except MalformedRequest:
-        return
-    raise AssertionError("a part was taken for the whole")
-
-
-def test_a_held_body_provides_the_port():
-    assert verifyObject(IRequest, Held(Asked(), b""))
 
 
 # --- entries

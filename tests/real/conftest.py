@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from support.approver import Approver, people
 from support.counterparts import Agent, Issuer, Org
 from support.gateway import GatewayProcess
 
@@ -34,6 +35,11 @@ class Estate:
             "SSL_CERT_FILE": str(self.gateway.ca),
         }
 
+    @property
+    def approver(self) -> Approver:
+        """Who answers."""
+        return Approver(self.gateway.config)
+
     def python(self, script: str, agent: str = "it-agent") -> dict[str, object]:
         """Run a script as the agent, in a process of its own; what it prints is JSON."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -42,7 +48,7 @@ class Estate:
             env={**kept, **self.environment(agent), "PYTHONWARNINGS": "ignore"},
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -52,13 +58,15 @@ class Estate:
 
 
 @contextmanager
-def estate_in(folder: Path, algorithm: str) -> Iterator[Estate]:
-    """Everything, running, with keys for one signature algorithm."""
+def estate_in(
+    folder: Path, algorithm: str, asked: Mapping[str, object] | None = None
+) -> Iterator[Estate]:
+    """Everything, running, with keys for one signature algorithm; ``asked``: how people are."""
     agents = [Agent("it-agent", ("it-agents",)), Agent("stranger", ("marketing",))]
     with (
         Org.start(folder, algorithm=algorithm) as org,
-        Issuer.start(folder, agents, algorithm=algorithm) as issuer,
-        GatewayProcess(folder, _settings(folder, org, issuer)) as gateway,
+        Issuer.start(folder, agents, algorithm=algorithm, ttl=1800) as issuer,
+        GatewayProcess(folder, _settings(folder, org, issuer) | (asked or people())) as gateway,
     ):
         yield Estate(org, issuer, gateway, folder)
 

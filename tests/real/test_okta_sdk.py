@@ -137,20 +137,6 @@ return {
     assert arrivals(estate) == []
 
 
-def test_what_needs_a_human_is_denied_with_that_reason(estate):
-    seen = sdk(
-        estate,
-        """
-result = await client.deactivate_user("00u1")
-error = result[-1]
-return {"kind": type(error).__name__, "text": str(error)}
-""",
-    )
-    assert seen["kind"] == "OktaAPIError"
-    assert "needs approval" in seen["text"]
-    assert arrivals(estate) == []
-
-
 def test_an_agent_of_another_group_is_denied(estate):
     seen = sdk(
         estate,

@@ -409,6 +409,44 @@ class Org:
         _control(self.control, "POST", "/reset")
 
 
+# --- GitHub
+
+
+@dataclass(frozen=True)
+class GitHub:
+    """A running GitHub with one user and one repository; its certificate is for `host` only."""
+
+    port: int
+    ca: Path
+    control: int
+
+    host: ClassVar[str] = "api.github.example"
+    token: ClassVar[str] = "test-token-octocat"
+    seed: ClassVar[Mapping[str, object]] = {
+        "tokens": {token: {"login": "octocat", "scopes": ["repo", "user"]}},
+        "github": {
+            "users": [{"login": "octocat", "name": "Octo", "email": "octo@acme.example"}],
+            "repos": [{"owner": "octocat", "name": "hello"}],
+        },
+    }
+
+    @classmethod
+    @contextmanager
+    def start(cls, folder: Path) -> Iterator[GitHub]:
+        """Run one."""
+        own = _own_folder(folder, "github")
+        authority = TestCA.create(own)
+        leaf = authority.leaf(cls.host)
+        options = {"tls": {"cert": str(leaf.cert), "key": str(leaf.key)}, "seed": cls.seed}
+        with _running("github.mjs", options, own) as at:
+            yield cls(at["port"], authority.pem, at["control"])
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Every request that arrived: method, path, status."""
+        found: list[dict[str, Any]] = _control(self.control, "GET", "/journal")
+        return found
+
+
 # --- the agents' issuer
 
 

@@ -35,7 +35,9 @@ class GatewayProcess:
     ) -> None:
         self.folder = folder
         self.config = folder / "jitgate.yaml"
-        self.config.write_bytes(orjson.dumps(settings))  # JSON is YAML
+        self.config.write_bytes(
+            orjson.dumps(settings, option=orjson.OPT_NON_STR_KEYS)
+        )  # JSON is YAML
         self.output: list[str] = []
         self.process = subprocess.Popen(
             [*command, sys.executable, "-m", "jitgate", "run", "--config", str(self.config)],

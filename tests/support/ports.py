@@ -5,19 +5,32 @@ They can be told to fail at a point, so that a table can make every stage of the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from jitgate.approvers.memory import MemoryChannel
+from jitgate.core.access import NotCounted
 from jitgate.core.operation import PathCatalog
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.profiles import MaskingProfile
+from jitgate.core.waiting import Patience
+from jitgate.flow.access import Access, Limits
+from jitgate.flow.account import Accounts
 from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway
+from jitgate.flow.bodies import HeldBodies
+from jitgate.flow.deciding import Decider
 from jitgate.flow.gateway import DUTIES, Gateway
+from jitgate.flow.grants import Grants
+from jitgate.flow.ledger import Ledger
 from jitgate.flow.recorder import Recorder
+from jitgate.flow.sending import Sender
 from jitgate.interfaces import (
+    IAccessStore,
     ICatalog,
     ICredentialSource,
     IIdentityVerifier,
@@ -28,8 +41,10 @@ from jitgate.interfaces import (
     IUpstreamConnection,
 )
 from jitgate.proxy.refusals import rendered
+from jitgate.stores.access_memory import MemoryAccess
 from jitgate.stores.memory import MemoryRecords
 from jitgate.values import (
+    AccessRequest,
     Credential,
     Denial,
     Effect,
@@ -96,6 +111,18 @@ class Told:
         self.truncated = False
         self.gone = False
         self.seen: list[str] = []
+        self._on_gone: Callable[[], None] | None = None
+
+    def on_gone(self, call: Callable[[], None] | None) -> None:
+        self._on_gone = call
+        if call is not None and self.gone:
+            call()
+
+    def hang_up(self) -> None:
+        """The agent goes away."""
+        self.gone = True
+        if self._on_gone is not None:
+            self._on_gone()
 
     def render(self, refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
         return rendered(refusal, exchange, manner)
@@ -127,6 +154,16 @@ class Stand:
     profiles: dict[str, MaskingProfile] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
     fail: dict[str, Exception] = field(default_factory=dict)
+    store: IAccessStore = field(default_factory=MemoryAccess)
+    patience: Patience = field(default_factory=Patience)
+    limits: Limits = field(default_factory=Limits)
+    resends: bool = False
+    people: dict[str, frozenset[str]] = field(
+        default_factory=lambda: {
+            "leads": frozenset({"alice@acme.com", "bob@acme.com"}),
+            "security": frozenset({"carol@acme.com", "bob@acme.com"}),
+        }
+    )
 
     def __post_init__(self) -> None:
         self.clock = Clock()
@@ -135,11 +172,42 @@ class Stand:
         self.sent: list[tuple[RequestHead, bytes]] = []
         self.waiting: list[Deferred[None]] = []
         self.slow_disk = False
+        self.answer_when: Deferred[None] | None = None
         self.always_kept = False
         self.read_so_far = 0
         self.fresh_asked: list[bool] = []
         self.recorder = Recorder(self.records, clock=self.clock, in_thread=self._in_thread)
-        rules = (_Rule(self),)
+        self.channel = MemoryChannel()
+        self._ids = {"x": 0, "a": 0, "g": 0}
+        self.build()
+        self.starting = Deferred.fromCoroutine(self.start())
+
+    def build(self) -> None:
+        """Put the flow together over the ports, as the gateway does at its start."""
+        clock, site_key, new_id = self.clock, b"k" * 32, partial(self.new_id, "x")
+        ledger = Ledger(self.store, self.recorder, clock)
+        grants = Grants(ledger, clock)
+        self.access = Access(
+            ledger,
+            grants,
+            channels=[self.channel],
+            people=self.people,
+            patience=self.patience,
+            limits=self.limits,
+            clock=clock,
+            new_id=self.new_id,
+        )
+        accounts = Accounts(self.recorder, clock=clock, new_id=new_id, site_key=site_key)
+        bodies = HeldBodies()
+        self.decider = Decider(
+            policy=self.policy(),
+            profiles=self.profiles,
+            access=self.access,
+            bodies=bodies,
+            accounts=accounts,
+            clock=clock,
+            site_key=site_key,
+        )
         self.gateway = Gateway(
             targets={
                 AUTHORITY: Target(
@@ -148,17 +216,52 @@ class Stand:
                     catalog=_Catalog(self),
                     credentials=_Credentials(self),
                     upstream=_Upstream(self),
+                    resends=self.resends,
                 )
             },
             identity=_Identity(self),
-            policy=Policy(rules, version_of(rules), DUTIES),
-            profiles=self.profiles,
+            decider=self.decider,
+            sender=Sender(grants, self.decider, accounts),
+            accounts=accounts,
+            bodies=bodies,
             recorder=self.recorder,
-            clock=self.clock,
-            new_id=lambda: "x-1",
-            site_key=b"k" * 32,
+            clock=clock,
+            new_id=new_id,
         )
-        self.starting = Deferred.fromCoroutine(self.recorder.start())
+
+    def policy(self) -> Policy:
+        """The one rule's policy; its version changes with the verdict."""
+        rules = (_Rule(self),)
+        return Policy(rules, version_of(rules, [repr(self.verdict)]), DUTIES)
+
+    def new_id(self, kind: str) -> str:
+        """x-1, x-2, a-1, ..."""
+        self._ids[kind] += 1
+        return f"{kind}-{self._ids[kind]}"
+
+    async def start(self) -> None:
+        """Start the recorder and take up what is pending."""
+        await self.recorder.start()
+        await self.store.open()
+        await self.store.mark("run-1", 0)
+
+    async def says(
+        self, approver: str = "alice@acme.com", *, approves: bool = True, key: str = "a-1"
+    ) -> AccessRequest | NotCounted:
+        """Somebody's answer."""
+        return await self.access.answer(
+            key, approver, approves=approves, reason="", channel="memory"
+        )
+
+    def asked(
+        self, request: Asked | None = None, subject: Subject | None = None
+    ) -> tuple[Told, Deferred[None]]:
+        """An exchange that has begun, and may be held."""
+        told, subject = Told(), subject or agent()
+        target = self.gateway._targets[AUTHORITY]
+        tunnel = Tunnel(AUTHORITY, target, "s-1", subject)
+        serving = self.gateway.serve(tunnel, request or Asked("POST", body=b"{}"), told)
+        return told, Deferred.fromCoroutine(serving)
 
     async def _in_thread(self, work, *args):  # type: ignore[no-untyped-def]
         if self.slow_disk and args:
@@ -207,6 +310,9 @@ class _Identity(_Port):
 @implementer(ICatalog)
 class _Catalog(_Port):
     actions = frozenset({"GET", "POST"})
+
+    def samples(self, authority: str) -> Iterable[Operation]:
+        return ()
 
     def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
         self.stand.reach("catalog")
@@ -269,6 +375,8 @@ class _Connection(_Port):
             self.stand.read_so_far = len(data)
         self.stand.sent.append((head, data))
         self.stand.reach("send")
+        if self.stand.answer_when is not None:
+            await self.stand.answer_when
         return self.stand.answer
 
     async def read(self) -> bytes:
@@ -285,6 +393,12 @@ class _Connection(_Port):
 def permit(**duties: object) -> Verdict:
     """A verdict that permits, with obligations."""
     return Verdict(Effect.PERMIT, "They may.", tuple(Obligation(*each) for each in duties.items()))
+
+
+def review(*quorums: tuple[tuple[str, ...], int], uses: int = 1, life: float = 300.0) -> Verdict:
+    """A verdict that sends a call to people: to one of the leads, if nothing else is said."""
+    duties = [Obligation("approvers", each) for each in quorums or ((("leads",), 1),)]
+    return Verdict(Effect.REVIEW, "Look at it.", (*duties, Obligation("grant", (uses, life))))
 
 
 REFUSED = Refusal(Denial.TOKEN_REFUSED, "The token has expired.")

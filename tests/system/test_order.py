@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class Stage:
             with Tunnel(gateway.proxy, gateway.ca, self.tokens.token()) as tunnel:
                 warm = tunnel.ask("GET", "/warm")
                 assert warm.status == 200
-                before = len(_calls(log))
+                before = _written(log)
                 talk(tunnel)
             self.agent_port = gateway.ports["proxy"]
         return _calls(log)[before:]
@@ -59,6 +60,16 @@ class Stage:
 
     def to_agent(self, call: Call) -> bool:
         return call.on.startswith(f"127.0.0.1:{self.agent_port}->")
+
+
+def _written(log: Path) -> int:
+    """How many calls there are once the tracer has written down what has happened so far."""
+    seen, still = -1, 0
+    while still < 5:
+        time.sleep(0.1)
+        now = len(_calls(log))
+        seen, still = now, still + 1 if now == seen else 0
+    return seen
 
 
 def _calls(log: Path) -> list[Call]:

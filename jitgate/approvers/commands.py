@@ -1,0 +1,263 @@
+"""What the control socket can be asked, and who may ask for what: no bytes move here.
+
+A uid stands in one list of the configuration, and has that list's power. Who is at the other end
+the kernel has said (`jitgate.approvers.control`); whose answer counts `jitgate.core.access` says.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Final
+
+import orjson
+
+from jitgate.approvers.shapes import grant_content, request_content
+from jitgate.core.access import NotCounted
+from jitgate.flow.access import Access
+from jitgate.values import AccessRequest, Grant
+
+ID_CHARS = 100
+"""The longest id that is read; ids have about twenty."""
+
+REASON_CHARS = 500
+"""The longest reason: a paragraph, as long as the reason of a rule may be."""
+
+BEGINNING_CHARS = 8
+"""The shortest beginning of an id that stands for it: with fewer, a request that came a moment ago
+could be meant by what was typed for one that has ended."""
+
+Line = Mapping[str, object]
+"""One line of an answer, to be written as JSON."""
+
+
+class Power(enum.Enum):
+    """What somebody may do here: all that goes with one of these."""
+
+    APPROVER = "approver"
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
+
+
+_READING = frozenset({"requests", "request", "follow", "grants"})
+
+MAY: Final[Mapping[Power, frozenset[str]]] = {
+    Power.APPROVER: _READING | {"approve", "deny", "revoke"},
+    Power.OPERATOR: _READING | {"revoke"},
+    Power.AUDITOR: _READING,
+}
+"""What each may ask for. An operator may take away, and cannot give."""
+
+_TAKES: Final[Mapping[str, frozenset[str]]] = {
+    "requests": frozenset(),
+    "follow": frozenset(),
+    "grants": frozenset(),
+    "request": frozenset({"id"}),
+    "approve": frozenset({"id", "reason"}),
+    "deny": frozenset({"id", "reason"}),
+    "revoke": frozenset({"id", "reason"}),
+}
+"""Every command, and what it takes beside its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The process at the other end, as the kernel says, and who that is here, if anybody."""
+
+    pid: int
+    uid: int
+    person: str | None = None
+    power: Power | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Powers:
+    """Who has which power: people by their uid. Whoever is not named has none."""
+
+    approvers: Mapping[int, str] = field(default_factory=dict)
+    operators: Mapping[int, str] = field(default_factory=dict)
+    auditors: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lists = (self.approvers, self.operators, self.auditors)
+        if len(set(chain(*lists))) < sum(map(len, lists)):
+            raise ValueError("a uid stands in more than one list")
+
+    def caller(self, pid: int, uid: int) -> Caller:
+        """Who a process is here."""
+        for power, people in (
+            (Power.APPROVER, self.approvers),
+            (Power.OPERATOR, self.operators),
+            (Power.AUDITOR, self.auditors),
+        ):
+            if uid in people:
+                return Caller(pid, uid, people[uid], power)
+        return Caller(pid, uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is asked for, as far as it could be read; ``wrong`` says why it cannot be done."""
+
+    name: str | None = None
+    id: str | None = None
+    reason: str = ""
+    wrong: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why something is not done, in a sentence for whoever asked."""
+
+    why: str
+    about: str | None = None
+    """The id of what it was about, in full; None if that is not known."""
+
+
+def read_command(line: bytes) -> Command:
+    """What one line asks for."""
+    try:
+        content = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return Command(wrong="A request is one JSON object in UTF-8, on one line.")
+    if not isinstance(content, dict) or not all(isinstance(each, str) for each in content.values()):
+        return Command(wrong="A request is a JSON object whose values are all text.")
+    name, key, reason = (content.get(each) for each in ("command", "id", "reason"))
+    command = Command(name and name[:ID_CHARS], key and key[:ID_CHARS], reason or "")
+    wrong = _wrong(command, content)
+    return command if wrong is None else Command(command.name, command.id, wrong=wrong)
+
+
+def _wrong(command: Command, content: Mapping[str, str]) -> str | None:
+    takes = _TAKES.get(command.name or "")
+    if takes is None:
+        return f"There is no such command; there are {', '.join(_TAKES)}."
+    if not content.keys() <= takes | {"command"}:
+        known = ", ".join(sorted(takes)) or "nothing"
+        return f"{command.name} takes {known} beside its name."
+    if "id" in takes and not command.id:
+        return f"{command.name} takes an id."
+    if len(content.get("id", "")) > ID_CHARS:
+        return f"An id has at most {ID_CHARS} characters."
+    if len(command.reason) > REASON_CHARS:
+        return f"A reason has at most {REASON_CHARS} characters."
+    return None
+
+
+def objection(command: Command, caller: Caller) -> Refused | None:
+    """Why this caller does not get this command done, or None."""
+    if caller.power is None:
+        return Refused(
+            f"uid {caller.uid} has no power here. The section control of the gateway's "
+            "configuration says who has."
+        )
+    if command.wrong is not None:
+        return Refused(command.wrong)
+    if command.name not in MAY[caller.power]:
+        return Refused(f"{caller.person} is an {caller.power.value} and cannot {command.name}.")
+    return None
+
+
+class Commands:
+    """Does what is asked by those who may; ``channel`` is what records call this way to answer.
+
+    Each raises what `Access` raises where it cannot tell.
+    """
+
+    def __init__(self, access: Access, channel: str) -> None:
+        self._access = access
+        self._channel = channel
+        self._does = {
+            "requests": self._requests,
+            "request": self._request,
+            "approve": self._answer,
+            "deny": self._answer,
+            "grants": self._grants,
+            "revoke": self._revoke,
+        }
+
+    async def carry_out(self, command: Command, caller: Caller) -> Iterable[Line] | Refused:
+        """The lines of the answer, made one by one, because each may hold a body."""
+        assert command.name is not None  # noqa: S101 (`objection` has seen to it)
+        return await self._does[command.name](command, caller)
+
+    async def _requests(self, command: Command, caller: Caller) -> Iterable[Line]:
+        pending = await self._access.requests()
+        return chain((request_line(each, caller) for each in pending), [END])
+
+    async def _request(self, command: Command, caller: Caller) -> Iterable[Line] | Refused:
+        key = await self._request_meant(command)
+        if isinstance(key, Refused):
+            return key
+        request = await self._access.request(key)
+        if request is None:
+            return Refused(f"No access request is called {key} any more.")
+        return [request_line(request, caller)]
+
+    async def _answer(self, command: Command, caller: Caller) -> Iterable[Line] | Refused:
+        key = await self._request_meant(command)
+        if isinstance(key, Refused):
+            return key
+        after = await self._access.answer(
+            key,
+            f"{caller.person}",
+            approves=command.name == "approve",
+            reason=command.reason,
+            channel=self._channel,
+        )
+        if isinstance(after, NotCounted):
+            return Refused(after.reason, key)
+        return [request_line(after, caller)]
+
+    async def _grants(self, command: Command, caller: Caller) -> Iterable[Line]:
+        grants = await self._access.grants()
+        return chain((_grant_line(each) for each in grants), [END])
+
+    async def _revoke(self, command: Command, caller: Caller) -> Iterable[Line] | Refused:
+        grants = await self._access.grants()
+        key = _in_full(command.id or "", [each.id for each in grants])
+        if isinstance(key, Refused):
+            return key
+        after = await self._access.revoke(key, f"{caller.person}", command.reason)
+        if isinstance(after, NotCounted):
+            return Refused(after.reason, key)
+        return [_grant_line(after)]
+
+    async def _request_meant(self, command: Command) -> str | Refused:
+        """The id in full; only what is pending can be meant by the beginning of an id."""
+        key = command.id or ""
+        if await self._access.request(key) is not None:
+            return key
+        pending = [each.id for each in await self._access.requests()]
+        meant = _in_full(key, pending)
+        if isinstance(meant, Refused) or meant in pending:
+            return meant
+        return Refused(f"No access request is called {key}, and none that is pending begins so.")
+
+
+END: Final[Line] = {"ok": True, "end": True}
+"""After the last of several, so that a list that was cut short does not look whole."""
+
+
+def request_line(request: AccessRequest, caller: Caller) -> Line:
+    """The line that shows a request to somebody, with what power they have over it."""
+    power = None if caller.power is None else caller.power.value
+    return {"ok": True, "power": power, "request": request_content(request)}
+
+
+def _grant_line(grant: Grant) -> Line:
+    return {"ok": True, "grant": grant_content(grant)}
+
+
+def _in_full(key: str, ids: Sequence[str]) -> str | Refused:
+    """The id that begins so, if that is one alone; else ``key`` as it is."""
+    if key in ids:
+        return key
+    found = [each for each in ids if each.startswith(key)]
+    if found and len(key) < BEGINNING_CHARS:
+        return Refused(f"The beginning of an id needs {BEGINNING_CHARS} characters at least.")
+    if len(found) > 1:
+        return Refused(f"{len(found)} ids begin with {key}: give more of it.")
+    return found[0] if found else key

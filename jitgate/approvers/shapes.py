@@ -1,0 +1,85 @@
+"""Access requests and grants as programs read them over the control socket.
+
+Names and their order are a promise: `jitgate requests --json` prints the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from jitgate.values import AccessRequest, Answer, Grant
+
+
+def request_content(request: AccessRequest) -> dict[str, object]:
+    """All of an access request that people may see; secrets in it are masked already."""
+    ask, shown, operation = request.ask, request.ask.shown, request.ask.operation
+    return {
+        "id": request.id,
+        "state": request.state.value,
+        "subject": ask.subject.id,
+        "target": operation.target,
+        "action": operation.action,
+        "method": operation.method,
+        "url": shown.url,
+        "rule": ask.rule,
+        "reason": ask.reason,
+        "fingerprint": ask.fingerprint,
+        "expires_at": _instant(request.expires_at),
+        "issuer": ask.subject.issuer,
+        "humans": list(ask.subject.humans),
+        "quorums": [asdict(quorum) for quorum in ask.terms.quorums],
+        "presence": request.presence.value,
+        "away_until": None if request.away_until is None else _instant(request.away_until),
+        "session": ask.session,
+        "resource": dict(operation.resource),
+        "headers": [list(pair) for pair in shown.headers],
+        "body": shown.body,
+        "body_bytes": shown.length,
+        "uses": ask.terms.uses,
+        "life": ask.terms.life,
+        "scope": ask.terms.is_scope,
+        "answers": [_answer_content(answer) for answer in request.answers],
+        "opened_at": _instant(request.opened_at),
+        "why": request.why,
+        "grant": request.grant,
+    }
+
+
+def grant_content(grant: Grant) -> dict[str, object]:
+    """A grant: what it is for, how much of it is left, and by whom."""
+    ask, operation = grant.ask, grant.ask.operation
+    return {
+        "id": grant.id,
+        "state": grant.state.value,
+        "access_request": grant.access_request,
+        "subject": ask.subject.id,
+        "target": operation.target,
+        "action": operation.action,
+        "method": operation.method,
+        "url": ask.shown.url,
+        "fingerprint": ask.fingerprint,
+        "scope": ask.terms.is_scope,
+        "uses": ask.terms.uses,
+        "left": grant.left,
+        "approved_by": list(grant.approved_by),
+        "made_at": _instant(grant.made_at),
+        "expires_at": _instant(grant.expires_at),
+        "why": grant.why,
+        "resource": dict(operation.resource),
+    }
+
+
+def _answer_content(answer: Answer) -> dict[str, object]:
+    return {
+        "approver": answer.approver,
+        "approves": answer.approves,
+        "reason": answer.reason,
+        "at": _instant(answer.at),
+        "channel": answer.channel,
+    }
+
+
+def _instant(seconds: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC, as they stand in recordings."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"

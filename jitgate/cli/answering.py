@@ -1,0 +1,225 @@
+"""What the approver's commands do: ask the gateway, and say its answer in words or in JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from jitgate.cli.asked import View, answered, named, resource_words
+from jitgate.cli.calling import Content, Gateway, NotTold
+from jitgate.cli.columns import table, width
+from jitgate.cli.moments import ahead, clock_at, seconds, span
+from jitgate.cli.visible import visible
+
+CELL_CHARS = 40
+"""How many characters a cell of a table has at most, so that a row stays one."""
+
+FOR_CHARS = 70
+"""The same for what a grant is for: two names of an API and an id."""
+
+
+def requests(arguments: argparse.Namespace) -> int:
+    """Show one request, or all that are pending, or what comes."""
+    if arguments.id is not None and arguments.follow:
+        raise NotTold("Give an ID or --follow, not both.")
+    gateway = Gateway(arguments)
+    if arguments.follow:
+        return _follow(gateway, arguments)
+    if arguments.id is not None:
+        line = gateway.one("request", arguments.id)
+        if arguments.json:
+            return _print_json(line["request"])
+        view = _view(arguments, gateway)
+        return _say(view.request(line["request"], may_answer=_may_answer(line)))
+    pending = [line["request"] for line in gateway.all("requests")]
+    if arguments.json:
+        return _print_json(pending)
+    if not pending:
+        return _say(["Nothing waits."])
+    return _say(
+        [*table([*_pending_rows(pending)]), "", f"To see one: jitgate requests ID{gateway.options}"]
+    )
+
+
+def approve(arguments: argparse.Namespace) -> int:
+    """Approve a request."""
+    return _answer("approve", arguments)
+
+
+def deny(arguments: argparse.Namespace) -> int:
+    """Deny a request."""
+    return _answer("deny", arguments)
+
+
+def grants(arguments: argparse.Namespace) -> int:
+    """List every grant with a use left or in use."""
+    found = [line["grant"] for line in Gateway(arguments).all("grants")]
+    if arguments.json:
+        return _print_json(found)
+    return _say(table([*_grant_rows(found)]) if found else ["Nothing is granted."])
+
+
+def revoke(arguments: argparse.Namespace) -> int:
+    """Revoke a grant."""
+    line = Gateway(arguments).one("revoke", arguments.id, arguments.reason)
+    if arguments.json:
+        return _print_json(line["grant"])
+    return _say(_revoked(line["grant"]))
+
+
+def _answer(command: str, arguments: argparse.Namespace) -> int:
+    line = Gateway(arguments).one(command, arguments.id, arguments.reason)
+    if arguments.json:
+        return _print_json(line["request"])
+    return _say(_said(line["request"]))
+
+
+def _follow(gateway: Gateway, arguments: argparse.Namespace) -> int:
+    """Show every request as it comes and as it ends, until somebody has seen enough."""
+    shown: dict[str, Content] = {}
+    try:
+        for line in gateway.follow():
+            request = line.get("request")
+            if arguments.json and request is not None:
+                print(json.dumps(request), flush=True)
+            elif not arguments.json:
+                _say(_news(line, shown, _view(arguments, gateway)))
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 0
+    raise NotTold("The gateway has ended the connection: it stops, or this was not read in time.")
+
+
+# --- in words
+
+
+def _news(line: Content, shown: dict[str, Content], view: View) -> Iterator[str]:
+    """A block for what has happened to a request; ``shown`` are those that still wait."""
+    if "end" in line:
+        if not shown:
+            yield from ("Nothing waits yet.", "")
+        return
+    request = line["request"]
+    before = shown.pop(request["id"], None)
+    if request["state"] != "pending":
+        yield f"{named(request['id'])} has ended: {request['state']}. {visible(request['why'])}"
+        yield ""
+        return
+    shown[request["id"]] = request
+    if before is None:
+        yield from (*view.request(request, may_answer=_may_answer(line)), "")
+        return
+    for answer in request["answers"]:
+        if answer not in before["answers"]:
+            yield f"{named(request['id'])}: {answered(answer)}"
+            yield from (_needed(request), "")
+
+
+def _said(request: Content) -> Iterator[str]:
+    """What somebody's answer has done."""
+    what = f"{named(request['action'])} on {named(request['target'])}"
+    yield f"{named(request['id'])}: {_cell(what)}, asked by {_cell(named(request['subject']))}"
+    if request["state"] == "denied":
+        yield "Denied. The agent is told so, with your reason if you gave one."
+    elif request["state"] == "approved":
+        yield _approved(request)
+    else:
+        yield f"Approved; {_needed(request)}"
+
+
+def _approved(request: Content) -> str:
+    if request["presence"] == "attached":
+        goes = "the agent's call goes out now"
+        if not request["scope"]:
+            return f"Approved: {goes}."
+        more = request["uses"] - 1
+        return f"Approved: {goes}, and up to {more} more like it until {_over(request)}."
+    return (
+        f"Approved. The agent is away; the grant {named(request['grant'])} waits until "
+        f"{_over(request)} for it to send the call again."
+    )
+
+
+def _over(request: Content) -> str:
+    """When a grant that has just been made is over."""
+    return clock_at(seconds(request["answers"][-1]["at"]) + request["life"])
+
+
+def _needed(request: Content) -> str:
+    """How many approvals are missing; at least so many, for one person may sit in two groups."""
+    approvals = sum(answer["approves"] for answer in request["answers"])
+    missing = max(sum(quorum["count"] for quorum in request["quorums"]) - approvals, 1)
+    groups = dict.fromkeys(name for quorum in request["quorums"] for name in quorum["groups"])
+    more = "1 more approval is" if missing == 1 else f"{missing} more approvals are"
+    return f"{more} needed, of {', '.join(map(visible, groups))}."
+
+
+def _revoked(grant: Content) -> Iterator[str]:
+    agent = _cell(named(grant["subject"]))
+    yield f"{named(grant['id'])}: {_cell(_for(grant), FOR_CHARS)}, given to {agent}"
+    if grant["state"] == "revoked in flight":
+        yield "Revoked. A call was out under it and was ended: the target may have carried it out."
+    else:
+        yield "Revoked: nothing goes out under it any more."
+
+
+def _for(grant: Content) -> str:
+    """What a grant is for."""
+    resource = resource_words(grant)
+    what = f"{named(grant['action'])} on {named(grant['target'])}"
+    return f"{'any ' * grant['scope']}{what}" + (f", {resource}" if resource else "")
+
+
+def _pending_rows(pending: Sequence[Content]) -> Iterator[Sequence[str]]:
+    now = time.time()
+    yield "ID", "AGE", "EXPIRES", "AGENT", "ACTION", "RESOURCE", "STATUS"
+    for request in pending:
+        yield (
+            named(request["id"]),
+            span(now - seconds(request["opened_at"])),
+            ahead(request["expires_at"], now),
+            _cell(named(request["subject"])),
+            _cell(f"{named(request['action'])} on {named(request['target'])}"),
+            _cell(resource_words(request)),
+            "waiting" if request["presence"] == "attached" else "away",
+        )
+
+
+def _grant_rows(found: Sequence[Content]) -> Iterator[Sequence[str]]:
+    now = time.time()
+    yield "ID", "LEFT", "EXPIRES", "AGENT", "FOR", "APPROVED BY"
+    for grant in found:
+        yield (
+            named(grant["id"]),
+            f"{grant['left']} of {grant['uses']}",
+            ahead(grant["expires_at"], now),
+            _cell(named(grant["subject"])),
+            _cell(_for(grant), FOR_CHARS),
+            _cell(", ".join(map(visible, grant["approved_by"]))),
+        )
+
+
+def _cell(text: str, chars: int = CELL_CHARS) -> str:
+    return text if len(text) <= chars else f"{text[:chars]}…"
+
+
+def _view(arguments: argparse.Namespace, gateway: Gateway) -> View:
+    return View(time.time(), width(), whole=arguments.all, options=gateway.options)
+
+
+def _may_answer(line: Content) -> bool:
+    return bool(line["power"] == "approver")
+
+
+def _say(lines: Iterable[str]) -> int:
+    for line in lines:
+        print(line)
+    return 0
+
+
+def _print_json(content: object) -> int:
+    print(json.dumps(content, indent=2))
+    return 0

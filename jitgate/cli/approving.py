@@ -1,0 +1,84 @@
+"""The approver's commands: `requests`, `approve`, `deny`, `grants` and `revoke`.
+
+They ask the running gateway, which knows by the uid who asks. What they need is imported when one
+of them is called, and none of it needs Twisted, so that they start fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jitgate.errors import ConfigurationInvalid, JitgateError
+
+YES, NO, NOT_TOLD = 0, 1, 2
+"""Exit codes: done; refused, not counted, or not there; it could not be told."""
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+def register(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the approver's commands; each sets ``handler``, which takes the arguments."""
+    requests = _added(commands, "requests", "list what waits for approval, or show one request")
+    requests.add_argument("id", metavar="ID", nargs="?", help="an access request")
+    requests.add_argument("--follow", action="store_true", help="show what comes, until Ctrl-C")
+    requests.add_argument("--all", action="store_true", help="show long texts whole")
+    for name, text in (("approve", "let a call go out"), ("deny", "refuse a call")):
+        answer = _added(commands, name, text)
+        answer.add_argument("id", metavar="ID", help="an access request")
+        _takes_reason(answer)
+    _added(commands, "grants", "list what approvals have given and is not used up")
+    revoke = _added(commands, "revoke", "take back what an approval has given")
+    revoke.add_argument("id", metavar="ID", help="a grant")
+    _takes_reason(revoke)
+
+
+def _added(
+    commands: argparse._SubParsersAction[Any], name: str, text: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. The beginning of an id will do if it is unique. "
+        "Without --socket and --config the environment variable JITGATE_CONTROL names the socket.",
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--config", metavar="FILE", type=Path, help="the gateway's configuration")
+    where.add_argument("--socket", metavar="PATH", type=Path, help="the gateway's control socket")
+    parser.add_argument("--json", action="store_true", help="answer for a program")
+    parser.set_defaults(handler=_told(name))
+    return parser
+
+
+def _takes_reason(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", metavar="TEXT", default="", help="why; it is put on record")
+
+
+def _told(name: str) -> Handler:
+    """The handler of that name; what keeps it from an answer is told in a sentence."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        from jitgate.cli.calling import SaidNo
+        from jitgate.cli.visible import visible
+
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # whatever it is, it is shown
+        handler: Handler = getattr(importlib.import_module("jitgate.cli.answering"), name)
+        try:
+            return handler(arguments)
+        except SaidNo as no:
+            print(visible(f"{no}"), file=sys.stderr)
+            return NO
+        except ConfigurationInvalid as error:
+            print(*error.problems, sep="\n", file=sys.stderr)
+            print("The control socket alone will do: give it with --socket PATH.", file=sys.stderr)
+        except JitgateError as error:
+            print(visible(f"{error}"), file=sys.stderr)
+        return NOT_TOLD
+
+    return run

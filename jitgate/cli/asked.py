@@ -1,0 +1,163 @@
+"""An access request in words, for somebody who was woken to answer it.
+
+What an agent can choose is shown and never obeyed, and keeps to a place where it cannot pass for
+our own words. In names everything beyond ASCII is an escape: letters of other scripts look alike.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jitgate.cli.columns import labelled, quoted
+from jitgate.cli.moments import ahead, clock, seconds, span
+from jitgate.cli.visible import body_lines, size, visible
+
+BODY_LINES = 40
+"""How many lines of a body are shown unless all are asked for: about a screen."""
+
+LINE_CHARS = 400
+"""How many characters of a name, or of one line of a body: a few lines of a terminal."""
+
+VALUE_CHARS = 2000
+"""How many characters of a URL, or of anything: more than APIs have, and less than a screen."""
+
+Content = Mapping[str, Any]
+
+
+class View:
+    """How requests are shown: at what time, in how many columns, cut or whole.
+
+    ``options`` are those of every command that the reader may paste.
+    """
+
+    def __init__(self, now: float, columns: int, *, whole: bool = False, options: str = "") -> None:
+        self._now = now
+        self._columns = columns
+        self._whole = whole
+        self._options = options
+
+    def request(self, request: Content, *, may_answer: bool) -> Iterator[str]:
+        """A request's lines; with the commands to answer it for somebody who may."""
+        pending = request["state"] == "pending"
+        yield f"Access request {named(request['id'])} {_state(request, self._now)}"
+        yield ""
+        yield from self._call(request)
+        yield from self._body(request)
+        yield ""
+        yield from self._people(request)
+        yield ""
+        yield from self._labelled("approval", given(request))
+        if pending:
+            yield from self._labelled("status", _presence(request, self._now))
+            left = ahead(request["expires_at"], self._now)
+            yield from self._labelled("expires", f"{clock(request['expires_at'])}, {left}")
+        yield from self._labelled("opened", clock(request["opened_at"]))
+        yield from self._labelled("fingerprint", self._name(request["fingerprint"]))
+        if pending and may_answer:
+            yield ""
+            for command in ("approve", "deny"):
+                yield f"  {self._command(command, request)}"
+
+    def _call(self, request: Content) -> Iterator[str]:
+        action, target = self._name(request["action"]), self._name(request["target"])
+        yield from self._labelled("action", f"{action} on {target}")
+        for name, value in request["resource"].items():
+            yield from self._labelled("resource", f"{self._name(name)} {self._name(value)}")
+        yield from self._labelled("call", f"{named(request['method'])} {named(request['url'])}")
+        for name, value in request["headers"]:
+            yield from self._labelled("field", f"{self._name(name)}: {self._name(value)}")
+
+    def _body(self, request: Content) -> Iterator[str]:
+        body, count = request["body"], request["body_bytes"]
+        if body is None:
+            hidden = f"{size(count)} that cannot be shown: secrets in them could not be masked"
+            yield from self._labelled("body", hidden if count else "no body")
+            return
+        yield from self._labelled("body", f"{size(count)}; what is secret in it is masked")
+        lines = body_lines(body.encode("utf-8", "backslashreplace"))
+        shown = lines if self._whole else lines[:BODY_LINES]
+        for line in shown:
+            yield from quoted(self._cut(line, LINE_CHARS), self._columns)
+        if (more := len(lines) - len(shown)) > 0:
+            yield f"  … {more} more lines: {self._command('requests', request)} --all"
+
+    def _people(self, request: Content) -> Iterator[str]:
+        agent = f"{self._name(request['subject'])}, as {self._name(request['issuer'])} says"
+        yield from self._labelled("agent", f"{agent}; session {self._name(request['session'])}")
+        humans = ", ".join(map(self._name, request["humans"]))
+        yield from self._labelled("acts for", humans or "nobody that its token names")
+        reason = f"{visible(request['rule'])}: {visible(request['reason'])}"
+        yield from self._labelled("because", reason)
+        yield from self._labelled("asked", ", and ".join(map(asked, request["quorums"])))
+        for answer in request["answers"]:
+            yield from self._labelled("answer", answered(answer))
+        if not request["answers"]:
+            yield from self._labelled("answer", "none yet")
+
+    def _command(self, command: str, request: Content) -> str:
+        return f"jitgate {command} {shlex.quote(named(request['id']))}{self._options}"
+
+    def _name(self, text: str) -> str:
+        return self._cut(named(text), LINE_CHARS)
+
+    def _cut(self, text: str, chars: int) -> str:
+        over = 0 if self._whole else len(text) - chars
+        return f"{text[:chars]} … {over} more characters: --all" if over > 0 else text
+
+    def _labelled(self, label: str, value: str) -> Iterator[str]:
+        return labelled(label, self._cut(value, VALUE_CHARS), self._columns)
+
+
+def named(text: object) -> str:
+    """A name that others chose, in ASCII."""
+    return visible(str(text)).encode("ascii", "backslashreplace").decode()
+
+
+def resource_words(content: Content) -> str:
+    """What a call is about, in a line."""
+    return ", ".join(f"{named(name)} {named(value)}" for name, value in content["resource"].items())
+
+
+def asked(quorum: Content) -> str:
+    """Whom one quorum asks."""
+    groups, count = " or ".join(map(visible, quorum["groups"])), quorum["count"]
+    return f"one of {groups}" if count == 1 else f"{count} different people of {groups}"
+
+
+def answered(answer: Content) -> str:
+    """What somebody has said."""
+    did = "approved" if answer["approves"] else "denied"
+    said = f": {visible(answer['reason'])}" if answer["reason"] else ""
+    who, channel = visible(answer["approver"]), visible(answer["channel"])
+    return f"{who} {did} at {clock(answer['at'])} by {channel}{said}"
+
+
+def given(request: Content) -> str:
+    """What an approval gives."""
+    life = span(request["life"])
+    if not request["scope"]:
+        return f"for this call alone, once, within {life} of it"
+    return (
+        f"A SCOPE, NOT THIS CALL ALONE: up to {request['uses']} calls within {life} of it, with any "
+        f"query, fields and body, of {named(request['action'])} on {named(request['target'])}, "
+        f"{resource_words(request) or 'any resource'}"
+    )
+
+
+def _state(request: Content, now: float) -> str:
+    if request["state"] == "pending":
+        left = span(seconds(request["expires_at"]) - now)
+        return f"waits for an answer: {left} left"
+    why = f": {visible(request['why'])}" if request["why"] else "."
+    return f"is {request['state']}{why}"
+
+
+def _presence(request: Content, now: float) -> str:
+    if request["presence"] == "attached":
+        return "the agent waits for the answer"
+    away = "the agent is away; nothing goes out before it sends the call again"
+    if request["away_until"] is None:
+        return away
+    return f"{away}; withdrawn {ahead(request['away_until'], now)} unless it does"

@@ -1,0 +1,365 @@
+"""What happens to an AccessRequest and to a Grant: the machines, and who may move them.
+
+Nothing here waits, keeps or sends anything. A function takes what is kept and what happened, and
+returns what is to be kept instead, or says that it cannot be.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Final, TypeVar
+
+from jitgate.values import (
+    AccessRequest,
+    AccessState,
+    Answer,
+    Ask,
+    Decision,
+    Entry,
+    Grant,
+    GrantState,
+    Mark,
+    Operation,
+    Presence,
+    Quorum,
+    Subject,
+    Terms,
+    Use,
+)
+
+State = TypeVar("State", bound=Enum)
+Moves = Mapping[tuple[State, str], State]
+
+# --- the machines: what is not in a table does not happen
+
+APPROVE: Final = "enough people approve"
+DENY: Final = "somebody denies"
+EXPIRE: Final = "its time is over"
+WITHDRAW: Final = "the agent stays away or cancels"
+SUPERSEDE: Final = "policy changes"
+
+REQUEST_MOVES: Final[Moves[AccessState]] = {
+    (AccessState.PENDING, APPROVE): AccessState.APPROVED,
+    (AccessState.PENDING, DENY): AccessState.DENIED,
+    (AccessState.PENDING, EXPIRE): AccessState.EXPIRED,
+    (AccessState.PENDING, WITHDRAW): AccessState.WITHDRAWN,
+    (AccessState.PENDING, SUPERSEDE): AccessState.SUPERSEDED,
+}
+
+HANG_UP: Final = "hangs up"
+RECALL: Final = "is told to come back"
+ATTACH: Final = "sends again"
+
+PRESENCE_MOVES: Final[Moves[Presence]] = {
+    (Presence.ATTACHED, HANG_UP): Presence.DETACHED,
+    (Presence.ATTACHED, RECALL): Presence.RECALLED,
+    (Presence.DETACHED, ATTACH): Presence.ATTACHED,
+    (Presence.RECALLED, ATTACH): Presence.ATTACHED,
+}
+
+TAKE: Final = "taken"
+AGE: Final = "out of time"
+REVOKE: Final = "revoked"
+SETTLE: Final = "answered"
+LOSE: Final = "lost"
+
+USE_MOVES: Final[Moves[GrantState]] = {
+    (GrantState.ACTIVE, TAKE): GrantState.IN_USE,
+    (GrantState.ACTIVE, AGE): GrantState.EXPIRED,
+    (GrantState.ACTIVE, REVOKE): GrantState.REVOKED,
+    (GrantState.IN_USE, SETTLE): GrantState.SPENT,
+    (GrantState.IN_USE, LOSE): GrantState.UNKNOWN,
+    (GrantState.IN_USE, REVOKE): GrantState.REVOKED_IN_FLIGHT,
+}
+
+
+def diagram(moves: Moves[State], start: State) -> str:
+    """A machine as a Mermaid state diagram."""
+    names = {
+        state: state.value.replace(" ", "_") for pair in moves.items() for state in _ends(pair)
+    }
+    lines = ["stateDiagram-v2", f"    [*] --> {names[start]}"]
+    lines += [f"    {names[old]} --> {names[new]}: {event}" for (old, event), new in moves.items()]
+    left = {old for old, _ in moves}
+    lines += [
+        f"    {names[new]} --> [*]" for new in dict.fromkeys(moves.values()) if new not in left
+    ]
+    return "\n".join(lines)
+
+
+def _ends(move: tuple[tuple[State, str], State]) -> tuple[State, State]:
+    return move[0][0], move[1]
+
+
+# --- an access request
+
+
+def ended(request: AccessRequest, event: str, why: str) -> AccessRequest | None:
+    """The request after an event that ends it; None if it has ended already."""
+    state = REQUEST_MOVES.get((request.state, event))
+    return None if state is None else replace(request, state=state, why=why, away_until=None)
+
+
+def attached(request: AccessRequest) -> AccessRequest | None:
+    """The request whose agent has sent its call again; None if there is nothing to change."""
+    presence = PRESENCE_MOVES.get((request.presence, ATTACH))
+    if presence is None or request.state is not AccessState.PENDING:
+        return None
+    return replace(request, presence=presence, away_until=None)
+
+
+def detached(request: AccessRequest, now: float, linger: float) -> AccessRequest | None:
+    """The request whose agent hung up; it is withdrawn unless that comes back in time."""
+    presence = PRESENCE_MOVES.get((request.presence, HANG_UP))
+    if presence is None or request.state is not AccessState.PENDING:
+        return None
+    return replace(request, presence=presence, away_until=now + linger)
+
+
+def recalled(request: AccessRequest) -> AccessRequest | None:
+    """The request whose agent was told to come back: it lasts until it expires."""
+    if request.state is not AccessState.PENDING:
+        return None
+    presence = PRESENCE_MOVES.get((request.presence, RECALL), request.presence)
+    return replace(request, presence=presence, away_until=None, recalls=request.recalls + 1)
+
+
+def deadline(request: AccessRequest) -> tuple[float, str]:
+    """When a pending request ends unless something happens before, and by which event."""
+    if request.away_until is not None and request.away_until < request.expires_at:
+        return request.away_until, WITHDRAW
+    return request.expires_at, EXPIRE
+
+
+# --- answers
+
+People = Mapping[str, frozenset[str]]
+"""Groups of approvers: whom each name stands for, as `person` spells them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotCounted:
+    """Why an answer does not count, in a sentence for whoever gave it."""
+
+    reason: str
+
+
+def person(name: str) -> str:
+    """The one spelling of a person: a verified e-mail address, or an issuer and an id."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
+
+
+def is_self(someone: str, subject: Subject) -> bool:
+    """Whether a person is the agent itself, its owner, or one of those it acts for."""
+    names = (subject.id, *subject.humans)
+    own = {person(name) for name in (*names, *(f"{subject.issuer} {name}" for name in names))}
+    return person(someone) in own
+
+
+def answered(
+    request: AccessRequest, answer: Answer, people: People, now: float
+) -> AccessRequest | NotCounted:
+    """The request after somebody's answer: still pending, approved or denied."""
+    objection = _objection(request, answer.approver, people, now)
+    if objection is not None:
+        return NotCounted(objection)
+    others = (each for each in request.answers if person(each.approver) != person(answer.approver))
+    request = replace(request, answers=(*others, answer))
+    said = f": {answer.reason}" if answer.reason else "."
+    if not answer.approves:
+        return ended(request, DENY, f"Denied by {answer.approver}{said}") or request
+    if not approved(request, people):
+        return request
+    return ended(request, APPROVE, f"Approved by {', '.join(approvers(request))}.") or request
+
+
+def _objection(request: AccessRequest, someone: str, people: People, now: float) -> str | None:
+    """Why somebody's answer does not count, or None if it does."""
+    if request.state is not AccessState.PENDING:
+        return f"This request is {request.state.value} already. {request.why}".strip()
+    if now >= request.expires_at:
+        return "This request has expired."
+    if is_self(someone, request.ask.subject):
+        return "Nobody answers what they, or an agent of theirs, asked for."
+    quorums = request.ask.terms.quorums
+    if not any(_may_answer(someone, quorum, people) for quorum in quorums):
+        groups = ", ".join(sorted({name for each in quorums for name in each.groups}))
+        return f"{someone} is in none of the groups that are asked: {groups}."
+    return None
+
+
+def approvers(request: AccessRequest) -> tuple[str, ...]:
+    """Those whose last answer approves."""
+    return tuple(each.approver for each in request.answers if each.approves)
+
+
+def approved(request: AccessRequest, people: People) -> bool:
+    """Whether every quorum is met, and nobody counted twice, for one group or for two.
+
+    Places that need a person are given to people one by one; where all who fit hold other places,
+    one of them moves (Kuhn's algorithm).
+    """
+    seats = [quorum for quorum in request.ask.terms.quorums for _ in range(quorum.count)]
+    holder: dict[str, int] = {}
+
+    def seated(seat: int, tried: set[str]) -> bool:
+        for each in approvers(request):
+            if each in tried or not _may_answer(each, seats[seat], people):
+                continue
+            tried.add(each)
+            if each not in holder or seated(holder[each], tried):
+                holder[each] = seat
+                return True
+        return False
+
+    return bool(seats) and all(seated(seat, set()) for seat in range(len(seats)))
+
+
+def _may_answer(someone: str, quorum: Quorum, people: People) -> bool:
+    return any(person(someone) in people.get(group, ()) for group in quorum.groups)
+
+
+def terms_of(decision: Decision) -> Terms | None:
+    """What a decision that needs humans asks for; None if it names nobody who could answer.
+
+    Where several rules oblige, all of their quorums must be met, and the shortest grant is given.
+    """
+    asked = [value for value in decision.obliged("approvers") if isinstance(value, tuple)]
+    given = [value for value in decision.obliged("grant") if isinstance(value, tuple)]
+    quorums = tuple(Quorum(tuple(groups), count) for groups, count in asked)
+    if not quorums:
+        return None
+    if not given:
+        return Terms(quorums)
+    return Terms(quorums, min(uses for uses, _ in given), min(life for _, life in given))
+
+
+# --- a grant
+
+
+def granted(request: AccessRequest, id: str, now: float) -> Grant:  # noqa: A002 (what it is)
+    """The Grant that an approved request becomes."""
+    return Grant(
+        id=id,
+        access_request=request.id,
+        ask=request.ask,
+        approved_by=approvers(request),
+        made_at=now,
+        expires_at=now + request.ask.terms.life,
+        tally={GrantState.ACTIVE: request.ask.terms.uses},
+    )
+
+
+def covers(grant: Grant, ask: Ask, now: float) -> bool:
+    """Whether the grant is good for this call, now, under the terms that policy asks for now."""
+    if grant.left < 1 or now >= grant.expires_at or grant.ask.terms != ask.terms:
+        return False
+    if grant.ask.subject.key != ask.subject.key:
+        return False
+    if ask.terms.is_scope:
+        return scope(grant.ask.operation) == scope(ask.operation)
+    return grant.ask.fingerprint == ask.fingerprint
+
+
+def scope(operation: Operation) -> tuple[str, str, str, dict[str, str]]:
+    """What a grant for several uses is for."""
+    resource = dict(operation.resource)
+    return operation.target, operation.authority, operation.action, resource
+
+
+def moved(grant: Grant, event: str, why: str = "") -> Grant | None:
+    """The grant with every use moved that the event moves; None if there is none.
+
+    Only `TAKE`, `SETTLE` and `LOSE` concern one use.
+    """
+    one = event in {TAKE, SETTLE, LOSE}
+    tally = dict(grant.tally)
+    for (old, cause), new in USE_MOVES.items():
+        count = min(grant.tally.get(old, 0), 1) if one else grant.tally.get(old, 0)
+        if cause == event and count:
+            tally[old] = tally.get(old, 0) - count
+            tally[new] = tally.get(new, 0) + count
+    kept = {state: count for state, count in tally.items() if count}
+    return None if kept == dict(grant.tally) else replace(grant, tally=kept, why=why or grant.why)
+
+
+def taken(grant: Grant, exchange: str, fingerprint: str, now: float) -> tuple[Grant, Use] | None:
+    """The grant with one use less, and that use; None if there is none left."""
+    rest = moved(grant, TAKE)
+    return None if rest is None else (rest, Use(exchange, grant.id, fingerprint, now))
+
+
+def used(grant: Grant, use: Use, event: str) -> tuple[Grant, Use] | None:
+    """A grant and a use of it after the use's end; None if it had ended."""
+    rest, after = moved(grant, event), use_moved(use, event)
+    return None if rest is None or after is None else (rest, after)
+
+
+def use_moved(use: Use, event: str) -> Use | None:
+    """The use after an event; None if the event does not concern it."""
+    state = USE_MOVES.get((use.state, event))
+    return None if state is None else replace(use, state=state)
+
+
+# --- after a restart
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What the record says of a store that was taken up again."""
+
+    revision: int
+    """The highest that either of them knows."""
+    distrust: str | None
+    """Why no grant of the store may be used any more; None if the store is the one last written."""
+    spent: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Every use that the record shows, by its id: its grant, and what was sent."""
+    answered: frozenset[str] = frozenset()
+    """Those of them that the record shows as spent."""
+
+
+def recovery(mark: Mark, evidence: Sequence[Entry] | None) -> Recovery:
+    """Compare what a store knew when it was last written with what the recording shows.
+
+    A change is committed before it is recorded, and nothing is sent before it is recorded. So the
+    record may lack the last changes, and never knows of one that the store does not.
+    """
+    entries = evidence or ()
+    highest = max((_revision(entry) for entry in entries), default=0)
+    return Recovery(
+        revision=max(mark.revision, highest),
+        distrust=_distrust(mark, evidence, highest),
+        spent={
+            f"{entry.fields['use']}": (f"{entry.fields['grant']}", f"{entry.fields['fingerprint']}")
+            for entry in _of_type(entries, "grant.spent")
+        },
+        answered=frozenset(
+            f"{entry.fields['use']}"
+            for entry in _of_type(entries, "grant.settled")
+            if entry.fields["state"] == GrantState.SPENT.value
+        ),
+    )
+
+
+def _distrust(mark: Mark, evidence: Sequence[Entry] | None, highest: int) -> str | None:
+    if mark.run is None:
+        return None
+    if mark.moved:
+        return "The state folder was moved or restored: its database is not where it was written."
+    if evidence is None:
+        return "The recording that the state folder was written with is not there."
+    if highest > mark.revision:
+        return "The state folder is older than the recording."
+    return None
+
+
+def _revision(entry: Entry) -> int:
+    revision = entry.fields.get("revision")
+    return revision if isinstance(revision, int) else 0
+
+
+def _of_type(entries: Iterable[Entry], kind: str) -> Iterable[Entry]:
+    return (entry for entry in entries if entry.type == kind)

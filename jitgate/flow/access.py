@@ -1,0 +1,417 @@
+"""Access requests: opened for a call that policy sends to people, answered, and waited for.
+
+One request is pending for each subject and fingerprint, however often the agent sends its call.
+What may happen to one is `jitgate.core.access` to say; here it is waited for, kept and told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from jitgate.core import access
+from jitgate.core.access import NotCounted, People
+from jitgate.core.policy import NeedsBody
+from jitgate.core.waiting import ATTEMPTS, RETURN_AFTER, Patience, Preference, slow_down
+from jitgate.errors import AgentGone, ApproversUnreachable, traced
+from jitgate.flow import ledger as record
+from jitgate.flow.deadlines import Deadlines
+from jitgate.flow.grants import Grants
+from jitgate.flow.holding import Holding, Wait, Woken
+from jitgate.flow.ledger import Ledger
+from jitgate.interfaces import IApproverChannel, IResponse
+from jitgate.values import (
+    AccessRequest,
+    AccessState,
+    Answer,
+    Ask,
+    Decision,
+    Denial,
+    Effect,
+    Grant,
+    Operation,
+    Pending,
+    Refusal,
+    Subject,
+)
+
+PENDING_PER_AGENT = 100
+"""Requests that may be pending for one subject, and calls that may be held: people answer one by
+one, and an agent that asks more often has lost its way."""
+
+PENDING_IN_ALL = 20_000
+"""The same over all subjects: at 40 KiB each they take under a gibibyte."""
+
+KEPT_FOR = 24 * 3600.0
+"""Seconds that the store remembers what has ended, for whoever asks by its id."""
+
+SEND_AGAIN = "Send the same call again, with the same headers and body."
+ASK_AGAIN = "Send the call again only if it should be asked for once more."
+
+Decide = Callable[[Operation, Subject], Decision | NeedsBody]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may wait at a time."""
+
+    per_agent: int = PENDING_PER_AGENT
+    in_all: int = PENDING_IN_ALL
+
+
+class Access:
+    """Holds calls for people's answers; grants are what comes of them."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        grants: Grants,
+        *,
+        channels: Sequence[IApproverChannel],
+        people: People,
+        patience: Patience,
+        limits: Limits,
+        clock: IReactorTime,
+        new_id: Callable[[str], str],
+    ) -> None:
+        self._grants = grants
+        self._ledger = ledger
+        self._store = ledger.store
+        self._channels = channels
+        self._people = people
+        self._patience = patience
+        self._limits = limits
+        self._new_id = new_id
+        self._deadlines = Deadlines(clock, self._ended_in_time)
+        """Of every pending request; its owner is its subject's key."""
+        self._holding = Holding(clock)
+        self._held: Counter[str] = Counter()
+        """By subject's key: exchanges that are held, or about to be."""
+
+    # --- the agent's side
+
+    def wait(self, ask: Ask, wish: Preference, *, resends: bool) -> Wait:
+        """How an exchange waits whose client wishes so; ``resends``: its SDK sends again itself."""
+        hold = self._patience.hold if wish.wait is None else min(self._patience.hold, wish.wait)
+        if wish.asynchronous and wish.wait is None:
+            hold = 0.0
+        until = self._ledger.now + hold
+        if wish.asynchronous:
+            return Wait(until, self._patience.expire, RETURN_AFTER, "accepted")
+        if resends:
+            slow = slow_down(self._patience, ask.terms.life)
+            return Wait(until, slow.expire, slow.wait, "slow-down")
+        return Wait(until, self._patience.expire, RETURN_AFTER, None)
+
+    async def leave(self, ask: Ask, wait: Wait, response: IResponse) -> Grant | Refusal | None:
+        """A grant for the call, or why there is none yet; None if policy must decide again.
+
+        Raises `AgentGone`, `StoreDown`, `RecorderDown`, `ApproversUnreachable`.
+        """
+        grant = await self._grants.covering(ask)
+        if grant is not None:
+            return grant
+        key = ask.subject.key
+        if self._held[key] >= self._limits.per_agent or self._held.total() >= self._limits.in_all:
+            return self._overloaded(wait)
+        self._held[key] += 1
+        try:
+            request = await self._joined(ask, wait)
+            if isinstance(request, Refusal):
+                return request
+            ended = partial(self._has_ended, request.id)
+            woken = await self._holding.hold(request.id, wait, response, ended)
+            return await self._outcome(request.id, ask, wait, woken)
+        finally:
+            self._held[key] -= 1
+            if not self._held[key]:
+                del self._held[key]
+
+    async def _joined(self, ask: Ask, wait: Wait) -> AccessRequest | Refusal:
+        """The pending request for this call, with its agent attached: found, or opened."""
+        while True:
+            pending = await self._store.pending(ask.subject.key, ask.fingerprint)
+            if pending is None:
+                if self._too_many(ask.subject.key):
+                    return self._overloaded(wait)
+                opened = await self._opened(ask, wait)
+                if opened is not None:
+                    return opened
+            elif pending.ask.terms != ask.terms:
+                await self.end(pending.id, access.SUPERSEDE, "Policy asks for other approvals now.")
+            else:
+                after = access.attached(pending)
+                if after is None or await self._ledger.commit(after) is not None:
+                    self._watch(after or pending)
+                    return after or pending
+
+    async def _opened(self, ask: Ask, wait: Wait) -> AccessRequest | None:
+        """A new request, kept, recorded, and told to those who answer; None if there is one."""
+        now = self._ledger.now
+        request = AccessRequest(self._new_id("a"), ask, now, now + wait.expire)
+        recorded = await self._ledger.keep([request], [record.opened(request)])
+        if recorded is None:
+            return None
+        self._watch(request)
+        await recorded
+        try:
+            await self._tell(request)
+        except ApproversUnreachable:
+            await self.end(request.id, access.WITHDRAW, "Nobody could be asked.")
+            raise
+        return request
+
+    async def _has_ended(self, key: str) -> bool:
+        request = await self._store.request(key)
+        return request is None or request.state is not AccessState.PENDING
+
+    async def _outcome(
+        self, key: str, ask: Ask, wait: Wait, woken: Woken
+    ) -> Grant | Refusal | None:
+        """What a held exchange goes on with."""
+        request = await self._store.request(key)
+        if woken is Woken.GONE:
+            await self._left(key)
+            raise AgentGone("The agent hung up while its call waited for approval.")
+        if request is None or request.state is AccessState.SUPERSEDED:
+            return None
+        if request.state is not AccessState.PENDING:
+            return await self._answered(request, ask)
+        if woken is not Woken.TIME:
+            return None
+        return await self._recalled(request, wait)
+
+    async def _answered(self, request: AccessRequest, ask: Ask) -> Grant | Refusal:
+        if request.state is AccessState.APPROVED:
+            grant = await self._grants.covering(ask)
+            if grant is not None:
+                return grant
+            detail = "An identical call of yours has used the approval."
+            return Refusal(Denial.APPROVAL_USED, detail, request.ask.rule, ASK_AGAIN)
+        denial = _DENIALS[request.state]
+        return Refusal(denial, request.why, request.ask.rule, ASK_AGAIN)
+
+    async def _left(self, key: str) -> None:
+        """An agent has hung up; where nobody else waits, its request lingers for it."""
+        while key not in self._holding:
+            request = await self._store.request(key)
+            if request is None:
+                return
+            after = access.detached(request, self._ledger.now, self._patience.linger)
+            if after is None:
+                return
+            if await self._ledger.commit(after) is not None:
+                self._watch(after)
+                return
+
+    async def _recalled(self, request: AccessRequest, wait: Wait) -> Refusal | None:
+        """Tell the agent to come back; its request stays pending until it expires."""
+        after = access.recalled(request)
+        if after is None or await self._ledger.commit(after) is None:
+            return None  # something happened to it meanwhile: look again
+        self._watch(after)
+        last = wait.manner == "slow-down" and after.recalls % ATTEMPTS == 0
+        groups = tuple(
+            dict.fromkeys(name for each in after.ask.terms.quorums for name in each.groups)
+        )
+        return Refusal(
+            Denial.APPROVAL_PENDING,
+            f"This call waits for approval by {', '.join(groups)}: {after.ask.reason}",
+            after.ask.rule,
+            SEND_AGAIN,
+            pending=Pending(
+                id=after.id,
+                status=after.state.value,
+                told_at=self._ledger.now,
+                expires_at=after.expires_at,
+                again=RETURN_AFTER if last else wait.again,
+                awaited=groups,
+            ),
+            manner=None if last else wait.manner,
+        )
+
+    def _too_many(self, key: str) -> bool:
+        mine, all_of_them = self._deadlines.owned(key), len(self._deadlines)
+        return mine >= self._limits.per_agent or all_of_them >= self._limits.in_all
+
+    def _overloaded(self, wait: Wait) -> Refusal:
+        return Refusal(
+            Denial.OVERLOADED,
+            "Too many calls wait for approval.",
+            advice="Send the call again once others have been answered.",
+            pending=Pending("", "", self._ledger.now, self._ledger.now, again=RETURN_AFTER),
+            manner="slow-down" if wait.manner == "slow-down" else None,
+        )
+
+    # --- the approvers' side
+
+    async def requests(self) -> Sequence[AccessRequest]:
+        """Every request that is pending, the earliest first."""
+        return await self._store.requests()
+
+    async def request(self, key: str) -> AccessRequest | None:
+        """One request, whatever became of it."""
+        return await self._store.request(key)
+
+    async def answer(
+        self, key: str, approver: str, *, approves: bool, reason: str, channel: str
+    ) -> AccessRequest | NotCounted:
+        """Count somebody's answer: durable when this returns. Whose counts, core decides."""
+        answer = Answer(approver, approves, self._ledger.now, channel, reason)
+        while True:
+            request = await self._store.request(key)
+            if request is None:
+                return NotCounted("There is no such access request.")
+            after = access.answered(request, answer, self._people, self._ledger.now)
+            if isinstance(after, NotCounted):
+                return after
+            told = [record.answer_given(after, answer)]
+            if after.state is not AccessState.PENDING:
+                told.append(record.request_ended(after))
+            grant = self._grant_of(after)
+            if grant is not None:
+                after = replace(after, grant=grant.id)
+                told.append(record.made(grant))
+            recorded = await self._ledger.keep([after, *([grant] if grant else [])], told)
+            if recorded is None:
+                continue
+            try:
+                await recorded
+            finally:
+                self._changed(after)
+                if grant is not None:
+                    self._grants.watch(grant)
+            return after
+
+    def _grant_of(self, request: AccessRequest) -> Grant | None:
+        if request.state is not AccessState.APPROVED:
+            return None
+        return access.granted(request, self._new_id("g"), self._ledger.now)
+
+    async def grants(self) -> Sequence[Grant]:
+        """Every grant with a use left or in use."""
+        return await self._grants.listed()
+
+    async def revoke(self, key: str, by: str, reason: str) -> Grant | NotCounted:
+        """Revoke a grant, and end what goes on under it."""
+        why = f"Revoked by {by}" + (f": {reason}" if reason else ".")
+        return await self._grants.revoke(key, why)
+
+    async def cancel(self, key: str, subject: Subject) -> AccessRequest | None:
+        """An agent withdraws its own request; None if it has none of that id that is pending."""
+        request = await self._store.request(key)
+        if request is None or request.ask.subject.key != subject.key:
+            return None
+        return await self.end(key, access.WITHDRAW, "The agent cancelled it.")
+
+    # --- what ends a request
+
+    async def end(self, key: str, event: str, why: str) -> AccessRequest | None:
+        """End a pending request; None if it had ended."""
+        while True:
+            request = await self._store.request(key)
+            after = None if request is None else access.ended(request, event, why)
+            if after is None:
+                return None
+            recorded = await self._ledger.keep([after], [record.request_ended(after)])
+            if recorded is not None:
+                self._changed(after)
+                await recorded
+                return after
+
+    async def reconsider(self, decide: Decide) -> None:
+        """Policy has changed: end what it no longer asks for; what is held is decided again."""
+        for request in await self._store.requests():
+            decision = decide(request.ask.operation, request.ask.subject)
+            if isinstance(decision, NeedsBody):
+                continue  # it is decided when the call is there
+            terms = access.terms_of(decision) if decision.effect is Effect.REVIEW else None
+            if terms != request.ask.terms:
+                await self.end(request.id, access.SUPERSEDE, "Policy has changed.")
+        self._holding.wake_all(Woken.POLICY)
+
+    def dismiss(self) -> None:
+        """Hold nothing any longer: what waits is told to come back."""
+        self._holding.dismiss()
+
+    def _changed(self, request: AccessRequest) -> None:
+        """Tell whoever waits and whoever was asked."""
+        if request.state is AccessState.PENDING:
+            self._watch(request)
+        else:
+            self._deadlines.forget(request.id)
+            self._holding.wake(request.id)
+        telling = Deferred.fromCoroutine(self._tell(request))
+        telling.addErrback(self._untold)
+
+    def _untold(self, failure: Failure) -> None:
+        """The request stands as it does, whether people see it or not; each failure was logged."""
+        failure.trap(ApproversUnreachable)
+
+    async def _tell(self, request: AccessRequest) -> None:
+        """Show a request on every channel. Raises `ApproversUnreachable` if none could."""
+        told = 0
+        for channel in self._channels:
+            try:
+                await channel.tell(request)
+            except Exception as fault:  # noqa: BLE001 (whatever it is, this channel is down)
+                self._log.error("{channel}: {how}", channel=channel.name, how=traced(fault))
+            else:
+                told += 1
+        if not told:
+            raise ApproversUnreachable("Nobody could be asked: no channel to the approvers works.")
+
+    # --- time
+
+    def _watch(self, request: AccessRequest) -> None:
+        """See to it that a pending request ends in time."""
+        self._deadlines.set(request.id, access.deadline(request)[0], request.ask.subject.key)
+
+    async def _ended_in_time(self, key: str) -> None:
+        request = await self._store.request(key)
+        if request is None or request.state is not AccessState.PENDING:
+            self._deadlines.forget(key)
+            return
+        when, event = access.deadline(request)
+        if when > self._ledger.now:
+            self._watch(request)
+            return
+        await self.end(key, event, _OVER[event])
+
+    # --- start and stop
+
+    async def recover(self, found: access.Recovery) -> None:
+        """Take up what was pending and what was granted, as far as the record vouches for it."""
+        await self._store.forget(self._ledger.now - KEPT_FOR)
+        await self._grants.recover(found)
+        for request in await self._store.requests():
+            await self._left(request.id)
+            current = await self._store.request(request.id)
+            if current is not None and current.state is AccessState.PENDING:
+                self._watch(current)
+
+    def stop(self) -> None:
+        """Watch nothing any longer; what is kept stays as it is."""
+        self._deadlines.stop()
+        self._grants.stop()
+
+
+_DENIALS = {
+    AccessState.DENIED: Denial.APPROVAL_DENIED,
+    AccessState.EXPIRED: Denial.APPROVAL_EXPIRED,
+    AccessState.WITHDRAWN: Denial.APPROVAL_WITHDRAWN,
+}
+
+_OVER = {
+    access.EXPIRE: "Nobody answered in time.",
+    access.WITHDRAW: "The agent did not come back.",
+}

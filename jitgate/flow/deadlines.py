@@ -1,0 +1,72 @@
+"""What must happen to things that are kept when their time has come, and again where it failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from jitgate.errors import JitgateError, traced
+
+RETRY = 5.0
+"""Seconds until what failed is tried again: a store or a disk that is down is down for longer."""
+
+
+class Deadlines:
+    """Calls ``act`` with a thing's key at its time. Times are seconds since the epoch."""
+
+    _log = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, act: Callable[[str], Coroutine[Any, Any, object]]
+    ) -> None:
+        self._clock = clock
+        self._act = act
+        self._timers: dict[str, tuple[str, IDelayedCall]] = {}
+        self._owners: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        """How many things are watched."""
+        return len(self._timers)
+
+    def owned(self, owner: str) -> int:
+        """How many of them are somebody's."""
+        return self._owners[owner]
+
+    def set(self, key: str, when: float, owner: str = "") -> None:
+        """Watch a thing, or watch it for another time."""
+        self.forget(key)
+        wait = max(0.0, when - self._clock.seconds())
+        self._timers[key] = owner, self._clock.callLater(wait, self._due, key)
+        self._owners[owner] += 1
+
+    def forget(self, key: str) -> None:
+        """Watch it no longer."""
+        owner, timer = self._timers.pop(key, ("", None))
+        if timer is None:
+            return
+        self._owners[owner] -= 1
+        if not self._owners[owner]:
+            del self._owners[owner]
+        if timer.active():
+            timer.cancel()
+
+    def stop(self) -> None:
+        """Watch nothing."""
+        for key in list(self._timers):
+            self.forget(key)
+
+    def _due(self, key: str) -> None:
+        Deferred.fromCoroutine(self._act(key)).addErrback(self._failed, key)
+
+    def _failed(self, failure: Failure, key: str) -> None:
+        fault = cast(BaseException, failure.value)
+        say = self._log.error if isinstance(fault, JitgateError) else self._log.critical
+        say("What was due could not be done: {how}", how=traced(fault))
+        if key in self._timers:
+            self.set(key, self._clock.seconds() + RETRY, self._timers[key][0])

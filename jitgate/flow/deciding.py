@@ -1,0 +1,185 @@
+"""May this call go? By policy alone, or, where policy says so, by people who are waited for."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from twisted.internet.interfaces import IReactorTime
+
+from jitgate.core.access import terms_of
+from jitgate.core.fingerprint import counting_fields, fingerprint
+from jitgate.core.injection import NOTHING_ISSUED
+from jitgate.core.policy import NeedsBody, Policy
+from jitgate.core.profiles import MaskingProfile, maskers_for
+from jitgate.core.waiting import preference
+from jitgate.flow.access import Access
+from jitgate.flow.account import Accounts, Witnessed, shown_request, shown_target
+from jitgate.flow.bodies import HeldBodies, HeldBody
+from jitgate.flow.call import Call
+from jitgate.interfaces import IRequest
+from jitgate.values import (
+    Ask,
+    Decision,
+    Denial,
+    Effect,
+    Grant,
+    Operation,
+    Refusal,
+    RequestHead,
+    Shown,
+    Subject,
+)
+
+FIX_TOKEN = "Bring a token of a configured issuer that has not expired."  # noqa: S105 (a sentence)
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Leave for one call, and the body that goes with it.
+
+    Where people gave it: what they were asked, and the grant that came of it.
+    """
+
+    body: IRequest
+    ask: Ask | None = None
+    grant: Grant | None = None
+
+
+class Decider:
+    """Asks policy, and people. Everything that it decides is put on record first."""
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        profiles: Mapping[str, MaskingProfile],
+        access: Access,
+        bodies: HeldBodies,
+        accounts: Accounts,
+        clock: IReactorTime,
+        site_key: bytes,
+    ) -> None:
+        self._policy = policy
+        self._profiles = profiles
+        self._access = access
+        self._bodies = bodies
+        self._accounts = accounts
+        self._clock = clock
+        self._site_key = site_key
+
+    async def adopt(self, policy: Policy, profiles: Mapping[str, MaskingProfile]) -> None:
+        """Decide by another policy from now on; what is held is decided again."""
+        self._policy, self._profiles = policy, profiles
+        await self.reconsider()
+
+    async def reconsider(self) -> None:
+        """Decide again what waits for people, as far as it can be without the call itself."""
+        await self._access.reconsider(lambda operation, who: self._decided(operation, who, None))
+
+    def expired(self, subject: Subject) -> Refusal | None:
+        """Why the subject's token is good no more, if it is not."""
+        if subject.expires_at <= self._clock.seconds():
+            return Refusal(Denial.TOKEN_REFUSED, "The token has expired.", advice=FIX_TOKEN)
+        return None
+
+    async def leave(self, call: Call) -> Leave | Refusal:
+        """Leave for the call, or why there is none."""
+        body: IRequest = Witnessed(call.request, call.account.sent)
+        decision = self._decided(call.operation, call.subject, None)
+        if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW:
+            held = await self._bodies.hold(body, self._clock.seconds())
+            if isinstance(held, Refusal):
+                return held
+            call.account.held = body = held
+            decision = self._complete(call, held)
+            if decision.effect is Effect.REVIEW:
+                return await self._asked(call, held, decision)
+        return await self._permitted(call, body, decision)
+
+    def _decided(
+        self, operation: Operation, subject: Subject, body: bytes | None
+    ) -> Decision | NeedsBody:
+        return self._policy.decide(operation, subject, self._clock.seconds(), body)
+
+    def _complete(self, call: Call, held: HeldBody) -> Decision:
+        """What policy says now that it has the body: always a decision."""
+        return cast(Decision, self._decided(call.operation, call.subject, held.data))
+
+    async def _permitted(self, call: Call, body: IRequest, decision: Decision) -> Leave | Refusal:
+        """Leave by policy alone. What changes something waits for the decision's record."""
+        call.account.decision = decision
+        if decision.effect is not Effect.PERMIT:
+            if call.account.recorded is not None:  # it was another one before people were asked
+                await self._accounts.decided(call.account)
+            return Refusal(Denial.POLICY, decision.reason, decision.rule)
+        call.account.maskers = maskers_for(call.operation, decision, self._profiles)
+        recorded = self._accounts.decided(call.account)
+        if call.operation.changes:
+            await recorded
+        return Leave(body)
+
+    async def _asked(self, call: Call, held: HeldBody, decision: Decision) -> Leave | Refusal:
+        """Leave by people. Once they have given it, policy is asked again.
+
+        It may have changed meanwhile, or look at the time; and the token may have expired.
+        """
+        wait = None
+        while decision.effect is Effect.REVIEW:
+            ask = await self._ask(call, held, decision)
+            if isinstance(ask, Refusal):
+                return ask
+            wish, resends = preference(held.head.headers), call.target.resends
+            wait = wait or self._access.wait(ask, wish, resends=resends)
+            given = await self._access.leave(ask, wait, call.response)
+            refusal = given if isinstance(given, Refusal) else self.expired(call.subject)
+            if refusal is not None:
+                return refusal
+            decision = self._complete(call, held)
+            if isinstance(given, Grant) and terms_of(decision) == ask.terms:
+                call.account.grant = given.id
+                return Leave(held, ask, given)
+        return await self._permitted(call, held, decision)
+
+    async def _ask(self, call: Call, held: HeldBody, decision: Decision) -> Ask | Refusal:
+        """The call as people are asked about it, once it is on record that they are."""
+        account = call.account
+        account.maskers = maskers_for(call.operation, decision, self._profiles)
+        if decision != account.decision:
+            account.decision = decision
+            await self._accounts.decided(account)
+        terms = terms_of(decision)
+        if terms is None:
+            return Refusal(Denial.NEEDS_APPROVAL, decision.reason, decision.rule)
+        head = call.head(held, NOTHING_ISSUED)
+        return Ask(
+            subject=call.subject,
+            operation=call.operation,
+            fingerprint=self.fingerprint(call, head, held),
+            terms=terms,
+            rule=decision.rule,
+            reason=decision.reason,
+            policy=decision.policy,
+            session=call.session,
+            exchange=account.id,
+            shown=_shown(call, head),
+        )
+
+    def fingerprint(self, call: Call, head: RequestHead, held: HeldBody) -> str:
+        """Of a head and a body as they leave; keyed, so that nobody can guess a body by it."""
+        plain = fingerprint(head, held.data, call.target.declared)
+        return hmac.digest(self._site_key, b"jitgate fingerprint\0" + plain, "sha256").hex()
+
+
+def _shown(call: Call, head: RequestHead) -> Shown:
+    """The call as people see it: what will be sent, with secrets masked."""
+    body = shown_request(call.account)
+    fields = counting_fields(head.headers, call.target.declared)
+    return Shown(
+        url=shown_target(call.operation.url),
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields),
+        body=None if body is None else body.data.decode("utf-8", "replace"),
+        length=call.account.sent.bytes,
+    )

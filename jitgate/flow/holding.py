@@ -1,0 +1,100 @@
+"""Exchanges that are held while people are asked: each costs a Deferred and a timer, no thread."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from jitgate.interfaces import IResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How one exchange waits: until when, and what its agent is told then."""
+
+    until: float
+    expire: float
+    """Seconds from its opening after which the access request expires."""
+    again: float
+    """Seconds after which the agent may send its call again."""
+    manner: str | None
+    """``slow-down``, ``accepted``, or None for the target's own."""
+
+
+class Woken(Enum):
+    """Why an exchange is no longer held."""
+
+    ENDED = "its access request has ended"
+    TIME = "it has waited long enough"
+    GONE = "its agent hung up"
+    POLICY = "policy has changed"
+
+
+class _Held:
+    """One held exchange."""
+
+    def __init__(self) -> None:
+        self.woken: Deferred[Woken] = Deferred()
+
+    def wake(self, why: Woken) -> None:
+        """Let it go on; only the first reason counts."""
+        if not self.woken.called:
+            self.woken.callback(why)
+
+
+class Holding:
+    """The held exchanges, by the access request that they wait for."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._held: dict[str, list[_Held]] = {}
+        self._dismissed = False
+
+    def __contains__(self, key: str) -> bool:
+        """Whether any exchange waits for that request."""
+        return key in self._held
+
+    async def hold(
+        self, key: str, wait: Wait, response: IResponse, ended: Callable[[], Awaitable[bool]]
+    ) -> Woken:
+        """Hold an exchange until there is a reason to go on.
+
+        ``ended`` is asked once it is held, for what happened before anybody could wake it.
+        """
+        held = _Held()
+        self._held.setdefault(key, []).append(held)
+        left = 0.0 if self._dismissed else max(0.0, wait.until - self._clock.seconds())
+        timer = self._clock.callLater(left, held.wake, Woken.TIME)
+        response.on_gone(partial(held.wake, Woken.GONE))
+        try:
+            if await ended():
+                return Woken.ENDED
+            return await held.woken
+        finally:
+            response.on_gone(None)
+            if timer.active():
+                timer.cancel()
+            self._held[key].remove(held)
+            if not self._held[key]:
+                del self._held[key]
+
+    def wake(self, key: str) -> None:
+        """A request has ended. The newest exchange goes first: its agent is surely there."""
+        for held in reversed(self._held.get(key, [])):
+            held.wake(Woken.ENDED)
+
+    def wake_all(self, why: Woken) -> None:
+        """Let everything go on."""
+        for every in list(self._held.values()):
+            for held in list(every):
+                held.wake(why)
+
+    def dismiss(self) -> None:
+        """Hold nothing any longer: what waits, and what comes, is told to come back."""
+        self._dismissed = True
+        self.wake_all(Woken.TIME)

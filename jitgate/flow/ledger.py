@@ -1,0 +1,143 @@
+"""Keeps a change to access requests and grants: committed to the store, then put on record.
+
+In this order, and nothing follows from the change before both are durable: so the record never
+tells of what the store could forget, and whatever the store lost had no effect (invariant 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import asdict
+
+from twisted.internet.interfaces import IReactorTime
+
+from jitgate.flow.account import described, described_operation
+from jitgate.flow.recorder import Recorder, durable
+from jitgate.interfaces import IAccessStore
+from jitgate.values import AccessRequest, Answer, Entry, Grant, GrantState, Stored, Use
+
+Told = tuple[str, dict[str, object]]
+"""What an entry is to say: its type and its fields."""
+
+
+class Ledger:
+    """The one way by which access requests, grants and uses change."""
+
+    def __init__(self, store: IAccessStore, recorder: Recorder, clock: IReactorTime) -> None:
+        self.store = store
+        self._recorder = recorder
+        self._clock = clock
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock.seconds()
+
+    async def commit(self, *values: Stored) -> int | None:
+        """Commit alone, for what needs no record; None if something else came between."""
+        return await self.store.commit(values)
+
+    async def record(self, revision: int, told: Sequence[Told]) -> None:
+        """Make the entries of one change durable. Raises `RecorderDown`."""
+        now = self.now
+        entries = [Entry(kind, now, {**fields, "revision": revision}) for kind, fields in told]
+        await durable([self._recorder.append(entry) for entry in entries])
+
+    async def keep(self, values: Sequence[Stored], told: Sequence[Told]) -> Awaitable[None] | None:
+        """Commit; None if something else came between, else what makes the record durable."""
+        revision = await self.store.commit(values)
+        return None if revision is None else self.record(revision, told)
+
+
+# --- what the record says
+
+
+def opened(request: AccessRequest) -> Told:
+    """A call waits for people."""
+    ask = request.ask
+    return "access.opened", {
+        "access_request": request.id,
+        "exchange": ask.exchange,
+        "session": ask.session,
+        "subject": described(ask.subject),
+        "operation": described_operation(ask.operation),
+        "fingerprint": ask.fingerprint,
+        "rule": ask.rule,
+        "reason": ask.reason,
+        "policy": ask.policy,
+        "quorums": [asdict(quorum) for quorum in ask.terms.quorums],
+        "uses": ask.terms.uses,
+        "life": ask.terms.life,
+        "expires_at": request.expires_at,
+    }
+
+
+def answer_given(request: AccessRequest, answer: Answer) -> Told:
+    """Somebody's answer counted."""
+    return "access.answered", {
+        "access_request": request.id,
+        "session": request.ask.session,
+        "approver": answer.approver,
+        "approves": answer.approves,
+        "reason": answer.reason,
+        "channel": answer.channel,
+    }
+
+
+def request_ended(request: AccessRequest) -> Told:
+    """It is no longer pending, and why."""
+    return "access.ended", {
+        "access_request": request.id,
+        "session": request.ask.session,
+        "state": request.state.value,
+        "why": request.why,
+    }
+
+
+def made(grant: Grant) -> Told:
+    """A grant came of enough answers."""
+    return "grant.made", {
+        "grant": grant.id,
+        "access_request": grant.access_request,
+        "session": grant.ask.session,
+        "approved_by": list(grant.approved_by),
+        "uses": grant.ask.terms.uses,
+        "life": grant.ask.terms.life,
+        "fingerprint": grant.ask.fingerprint,
+        "expires_at": grant.expires_at,
+    }
+
+
+def spent(grant: Grant, use: Use, session: str) -> Told:
+    """A use was taken; the request leaves once this is durable."""
+    return "grant.spent", {
+        "grant": grant.id,
+        "access_request": grant.access_request,
+        "use": use.id,
+        "exchange": use.id,
+        "session": session,
+        "approved_by": list(grant.approved_by),
+        "fingerprint": use.fingerprint,
+        "left": grant.left,
+    }
+
+
+def settled(use: Use, session: str) -> Told:
+    """What became of a use."""
+    return "grant.settled", {
+        "grant": use.grant,
+        "use": use.id,
+        "exchange": use.id,
+        "session": session,
+        "state": use.state.value,
+    }
+
+
+def grant_ended(grant: Grant, state: GrantState) -> Told:
+    """What was left of it is gone, and why: ``state`` is what its uses have come to."""
+    return "grant.ended", {
+        "grant": grant.id,
+        "session": grant.ask.session,
+        "state": state.value,
+        "why": grant.why,
+    }

@@ -1,0 +1,109 @@
+"""Out, and back: a call that may go is sent, under a grant only once, and its response released."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+from jitgate.errors import AgentGone, UpstreamUnreachable
+from jitgate.flow.account import Accounts
+from jitgate.flow.bodies import HeldBody
+from jitgate.flow.call import Call
+from jitgate.flow.deciding import Decider, Leave
+from jitgate.flow.grants import Grants
+from jitgate.flow.release import Release
+from jitgate.interfaces import IUpstreamConnection
+from jitgate.values import Ask, Credential, Grant, Refusal, RequestHead, ResponseHead, Use
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A call that is ready to leave: credential issued, target connected to, nothing sent."""
+
+    call: Call
+    leave: Leave
+    credential: Credential
+    head: RequestHead
+    upstream: IUpstreamConnection
+
+
+class Sender:
+    """Sends what is ready."""
+
+    def __init__(self, grants: Grants, decider: Decider, accounts: Accounts) -> None:
+        self._grants = grants
+        self._decider = decider
+        self._accounts = accounts
+
+    async def ready(self, call: Call, leave: Leave) -> Departure:
+        """All that can fail before a grant is spent has been done when this returns."""
+        credential = await call.target.credentials.issue(call.operation)
+        call.account.credential = credential.facts
+        head = call.head(leave.body, credential)
+        fresh = call.operation.changes or leave.grant is not None
+        upstream = await call.target.upstream.connect(fresh=fresh)
+        return Departure(call, leave, credential, head, upstream)
+
+    async def sent(self, ready: Departure) -> Refusal | None:
+        """Send it, and release the response; returns once the agent has all of it."""
+        grant, ask = ready.leave.grant, ready.leave.ask
+        if grant is None or ask is None:
+            return await self._carried(ready)
+        try:
+            use = await self._spent(ready, grant, ask)
+        except BaseException:
+            ready.upstream.release()
+            raise
+        if isinstance(use, Refusal):
+            ready.upstream.release()
+            return use
+        try:
+            return await self._grants.under(use, self._carried(ready))
+        finally:
+            answered = ready.call.account.upstream_status is not None
+            await self._grants.settle(use, ready.call.session, answered=answered)
+
+    async def _spent(self, ready: Departure, grant: Grant, ask: Ask) -> Use | Refusal:
+        """Spend the grant now: the next thing that happens is the first byte (invariant 3)."""
+        if ready.call.response.gone:
+            raise AgentGone("The agent hung up before its call was sent.")
+        body = cast(HeldBody, ready.leave.body)
+        leaving = self._decider.fingerprint(ready.call, ready.head, body)
+        return await self._grants.spend(grant, ask, leaving)
+
+    async def _carried(self, ready: Departure) -> Refusal | None:
+        account = ready.call.account
+        upstream, answer = await self._exchanged(ready)
+        try:
+            account.upstream_status = answer.status
+            if account.recorded is not None:
+                await account.recorded
+            settled = partial(self._accounts.settled, account, "completed", None)
+            secrets, maskers = ready.credential.secrets, account.maskers
+            way_out = Release(account, ready.call.response, upstream, maskers, secrets, settled)
+            await way_out.run(answer)
+        finally:
+            upstream.release()
+        return None
+
+    async def _exchanged(self, ready: Departure) -> tuple[IUpstreamConnection, ResponseHead]:
+        """Send the request; once, but for a safe one on a kept connection that proves dead."""
+        upstream, operation = ready.upstream, ready.call.operation
+        once = operation.changes or ready.leave.grant is not None or ready.head.length != 0
+        ready.call.account.begun = True
+        try:
+            return upstream, await upstream.send(ready.head, ready.leave.body)
+        except UpstreamUnreachable:
+            upstream.release()
+            if once or upstream.fresh:
+                raise
+        except BaseException:
+            upstream.release()
+            raise
+        upstream = await ready.call.target.upstream.connect(fresh=True)
+        try:
+            return upstream, await upstream.send(ready.head, ready.leave.body)
+        except BaseException:
+            upstream.release()
+            raise

@@ -1,0 +1,1 @@
+"""Edge: the agent's side of the hop to the gateway: the loopback forwarder of `jitgate exec`."""

@@ -1,0 +1,62 @@
+"""The gateway's answer to CONNECT, read just far enough to know whether there is a tunnel.
+
+Its bytes are passed on as they are. No input or output happens here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from jitgate.errors import PeerFault
+
+ANSWER_HEAD = 16 * 1024
+"""Bytes of the answer's head. The gateway's have a few hundred."""
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-5][0-9]{2})(?: [^\r\n\0]*)?\r\n")
+_BEGINNING = b"HTTP/1."
+_END = b"\r\n\r\n"
+
+
+class GatewayUnreachable(PeerFault):
+    """The gateway cannot be connected to, or not trusted, or does not answer as one.
+
+    The message is a sentence that says what to do.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer whose head is whole, with all bytes that came, head and what follows."""
+
+    established: bool
+    data: bytes
+
+
+class AnswerReader:
+    """Reads one answer, wherever its bytes are cut. ``gateway`` names it in what is raised."""
+
+    def __init__(self, gateway: str) -> None:
+        self._gateway = gateway
+        self._held = b""
+
+    def feed(self, data: bytes) -> Answer | None:
+        """The answer once its head is whole. Raises `GatewayUnreachable` if it is none."""
+        self._held += data
+        if not self._held.startswith(_BEGINNING[: len(self._held)]):
+            raise self._strange()
+        end = self._held.find(_END, 0, ANSWER_HEAD)
+        if end < 0:
+            if len(self._held) >= ANSWER_HEAD:
+                raise self._strange()
+            return None
+        line = _STATUS_LINE.match(self._held)
+        if line is None:
+            raise self._strange()
+        return Answer(line[1].startswith(b"2"), self._held)
+
+    def _strange(self) -> GatewayUnreachable:
+        return GatewayUnreachable(
+            f"What answers at {self._gateway} is no proxy: check the address, and whether it is "
+            "http or https."
+        )

@@ -1,0 +1,270 @@
+"""Every value comes back as it was, and SQLite does what memory does, whatever is done."""
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support.access import (
+    access_request,
+    ask,
+    at_once,
+    everything,
+    grant,
+    kept_as,
+    now,
+    subject,
+    use,
+)
+
+from jitgate.errors import StoreDown
+from jitgate.stores.access_memory import MemoryAccess
+from jitgate.stores.access_sqlite import SqliteAccess
+from jitgate.values import (
+    AccessRequest,
+    AccessState,
+    Answer,
+    Ask,
+    Grant,
+    GrantState,
+    Operation,
+    Presence,
+    Quorum,
+    Shown,
+    Subject,
+    Terms,
+    Use,
+)
+
+TEXTS = st.text() | st.sampled_from(
+    ["", "\0", "a\0b", '"', "'; DROP TABLE kept; --", "\\", "\x7f\x85\u2028", "\ufeff", "𝒳", "NULL"]
+)
+NUMBERS = st.integers(0, 2**63 - 1)
+TIMES = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def tuples(of, most=3):
+    return st.lists(of, max_size=most).map(tuple)
+
+
+SUBJECTS = st.builds(
+    Subject,
+    issuer=TEXTS,
+    id=TEXTS,
+    groups=st.frozensets(TEXTS, max_size=3),
+    expires_at=TIMES,
+    humans=tuples(TEXTS),
+    session=st.none() | TEXTS,
+)
+OPERATIONS = st.builds(
+    Operation,
+    target=TEXTS,
+    action=TEXTS,
+    resource=st.dictionaries(TEXTS, TEXTS, max_size=3),
+    method=st.sampled_from(["GET", "POST"]),
+    authority=TEXTS,
+    path=TEXTS,
+    query=TEXTS,
+    scopes=tuples(TEXTS),
+    secrets=st.frozensets(TEXTS, max_size=3),
+)
+TERMS = st.builds(
+    Terms, quorums=tuples(st.builds(Quorum, tuples(TEXTS), NUMBERS)), uses=NUMBERS, life=TIMES
+)
+SHOWN = st.builds(
+    Shown,
+    url=TEXTS,
+    headers=tuples(st.tuples(TEXTS, TEXTS)),
+    body=st.none() | TEXTS | st.just('"\\é\0' * 40_000),
+    length=NUMBERS,
+)
+ASKS = st.builds(
+    Ask,
+    subject=SUBJECTS,
+    operation=OPERATIONS,
+    fingerprint=TEXTS,
+    terms=TERMS,
+    rule=TEXTS,
+    reason=TEXTS,
+    policy=TEXTS,
+    session=TEXTS,
+    exchange=TEXTS,
+    shown=SHOWN,
+)
+ANSWERS = st.builds(
+    Answer, approver=TEXTS, approves=st.booleans(), at=TIMES, channel=TEXTS, reason=TEXTS
+)
+REQUESTS = st.builds(
+    AccessRequest,
+    id=TEXTS,
+    ask=ASKS,
+    opened_at=TIMES,
+    expires_at=TIMES,
+    state=st.sampled_from(AccessState),
+    presence=st.sampled_from(Presence),
+    away_until=st.none() | TIMES,
+    recalls=NUMBERS,
+    answers=tuples(ANSWERS),
+    grant=st.none() | TEXTS,
+    why=TEXTS,
+    revision=st.just(0),
+)
+GRANTS = st.builds(
+    Grant,
+    id=TEXTS,
+    access_request=TEXTS,
+    ask=ASKS,
+    approved_by=tuples(TEXTS),
+    made_at=TIMES,
+    expires_at=TIMES,
+    tally=st.dictionaries(st.sampled_from(GrantState), NUMBERS),
+    why=TEXTS,
+    revision=st.just(0),
+)
+USES = st.builds(
+    Use,
+    id=TEXTS,
+    grant=TEXTS,
+    fingerprint=TEXTS,
+    taken_at=TIMES,
+    state=st.sampled_from(GrantState),
+    revision=st.just(0),
+)
+
+
+def fast_folder():
+    """A folder in memory where there is one: what is tried a thousand times needs no disk."""
+    memory = Path("/dev/shm")  # noqa: S108 (its names are random, and it is ours alone)
+    return Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+
+
+@pytest.fixture(scope="module")
+def folder():
+    path = fast_folder()
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.mark.parametrize("values", [REQUESTS, GRANTS, USES], ids=["requests", "grants", "uses"])
+@pytest.mark.parametrize("driver", ["memory", "sqlite"])
+def test_every_value_comes_back_as_it_was(folder, driver, values):
+    @given(value=values)
+    def comes_back(value):
+        file = folder / "state.db"
+        file.unlink(missing_ok=True)
+        store = MemoryAccess() if driver == "memory" else sqlite(file)
+        now(store.open())
+        assert now(store.commit([value])) == 1
+        again = now(kept_as(store, value))
+        assert again == replace(value, revision=1)
+        assert now(store.commit([again])) == 2
+        listed = now(everything(store))
+        assert listed in ([], [replace(value, revision=2)])
+        if isinstance(value, AccessRequest) and listed:
+            asked = value.ask
+            assert now(store.pending(asked.subject.key, asked.fingerprint)) == listed[0]
+        now(store.close())
+
+    comes_back()
+
+
+def sqlite(file):
+    return SqliteAccess(file, in_thread=at_once, machine="m")
+
+
+# --- SQLite does what memory does, whatever is done
+
+
+@st.composite
+def changes(draw):
+    """Values of few ids, few agents and few calls, so that they get in each other's way."""
+    asked = ask(
+        draw(st.sampled_from(["f1", "f2"])), subject=subject(id=draw(st.sampled_from("xy")))
+    )
+    key, time = draw(st.sampled_from("abc")), draw(st.sampled_from([1.0, 2.0, 2.5]))
+    states = st.lists(st.sampled_from(GrantState), min_size=1, max_size=2)
+    value = draw(
+        st.sampled_from(
+            [
+                access_request(
+                    key, asked, opened_at=time, state=draw(st.sampled_from(AccessState))
+                ),
+                grant(key, asked=asked, made_at=time, tally=dict.fromkeys(draw(states), 1)),
+                use(key, draw(st.sampled_from("abc")), taken_at=time, state=draw(states)[0]),
+            ]
+        )
+    )
+    return value, draw(st.sampled_from([0, 0, 0, 0, 1, -1]))
+
+
+class SameAsMemory(RuleBasedStateMachine):
+    @initialize()
+    def begin(self):
+        self.folder = fast_folder()
+        self.file = self.folder / "state.db"
+        self.stores = [MemoryAccess(), sqlite(self.file)]
+        self.both(lambda store: store.open())
+
+    def both(self, act):
+        """What both answer."""
+        in_memory, in_sqlite = (now(act(store)) for store in self.stores)
+        assert in_memory == in_sqlite
+        return in_memory
+
+    @rule(chosen=st.lists(changes(), max_size=4))
+    def commit(self, chosen):
+        values = []
+        for value, off in chosen:
+            current = self.both(lambda store, value=value: kept_as(store, value))
+            revision = 0 if current is None else current.revision
+            values.append(replace(value, revision=max(0, revision + off)))
+        self.both(lambda store: store.commit(values))
+
+    @rule(before=st.sampled_from([0.0, 2.0, 2.25, 3.0]))
+    def forget(self, before):
+        self.both(lambda store: store.forget(before))
+
+    @rule(run=st.sampled_from(["run-1", "run-2"]), revision=st.integers(0, 20))
+    def mark(self, run, revision):
+        self.both(lambda store: store.mark(run, revision))
+
+    @rule()
+    def reopen(self):
+        self.both(lambda store: store.close())
+        self.stores[1] = sqlite(self.file)
+        self.both(lambda store: store.open())
+
+    @rule()
+    def fail(self):
+        """What fails changes nothing."""
+        self.stores[0].failure = OSError()
+        self.file.rename(self.folder / "away")
+        for store in self.stores:
+            with pytest.raises(StoreDown):
+                now(store.commit([access_request("d")]))
+        self.stores[0].failure = None
+        (self.folder / "away").rename(self.file)
+
+    @invariant()
+    def they_list_the_same(self):
+        if not hasattr(self, "stores"):
+            return
+        self.both(everything)
+        for whose in "xy":
+            who = subject(id=whose).key
+            self.both(lambda store, who=who: store.grants(who))
+            for fingerprint in ("f1", "f2"):
+                self.both(lambda store, who=who, f=fingerprint: store.pending(who, f))
+
+    def teardown(self):
+        if hasattr(self, "stores"):
+            self.both(lambda store: store.close())
+            shutil.rmtree(self.folder)
+
+
+TestSameAsMemory = SameAsMemory.TestCase
+TestSameAsMemory.settings = settings(stateful_step_count=30)

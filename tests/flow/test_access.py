@@ -1,0 +1,720 @@
+"""A call that people are asked about: held, answered, sent once, exactly as it was approved."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pytest_twisted import ensureDeferred
+from support.ports import JSON, Asked, Stand, agent, permit, review
+from twisted.internet.defer import Deferred
+
+from jitgate.core.access import NotCounted, Recovery
+from jitgate.core.waiting import Patience
+from jitgate.errors import (
+    ApproversUnreachable,
+    CredentialUnavailable,
+    StoreDown,
+    UpstreamUnreachable,
+    UpstreamUntrusted,
+)
+from jitgate.flow.access import Limits
+from jitgate.values import AccessState, Effect, GrantState, Presence, Verdict
+
+
+def post(body=b"{}", target="/things/7", headers=JSON):
+    return Asked("POST", target, body, headers)
+
+
+def denial(told):
+    return json.loads(told.data)["type"].rpartition("/")[2]
+
+
+async def state(stand, key="a-1"):
+    return await stand.store.request(key)
+
+
+async def grant(stand, key="g-1"):
+    return await stand.store.grant(key)
+
+
+# --- the way of an approval
+
+
+@ensureDeferred
+async def test_a_call_is_held_until_it_is_approved_and_then_goes_out_once():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    assert not serving.called
+    assert stand.sent == []
+    request = await state(stand)
+    assert (request.state, request.presence) == (AccessState.PENDING, Presence.ATTACHED)
+    await stand.says()
+    await serving
+    assert (told.head.status, told.ended) == (200, True)
+    assert len(stand.sent) == 1
+    assert (await grant(stand)).tally == {GrantState.SPENT: 1}
+    kinds = [entry.type for entry in stand.records.entries]
+    assert kinds == [
+        "decision",
+        "access.opened",
+        "access.answered",
+        "access.ended",
+        "grant.made",
+        "grant.spent",
+        "outcome",
+        "grant.settled",
+    ]
+    assert stand.entries("outcome")[0]["grant"] == "g-1"
+    assert stand.entries("grant.spent")[0]["approved_by"] == ["alice@acme.com"]
+
+
+@ensureDeferred
+async def test_everything_that_can_fail_comes_before_the_grant_is_spent_and_the_first_byte_after():
+    stand = Stand(verdict=review())
+    _, serving = stand.asked()
+    await stand.says()
+    await serving
+    order = [step for step in stand.log if step in {"credential", "connect", "send"}]
+    order.insert(2, next(step for step in stand.log if "grant.spent" in step))
+    places = [stand.log.index(step) for step in order]
+    assert places == sorted(places), stand.log
+    assert stand.fresh_asked == [True]
+
+
+@ensureDeferred
+async def test_nothing_is_sent_while_the_spends_record_is_not_durable():
+    other = Stand(verdict=review())
+    told, serving = other.asked()
+    other.slow_disk = True
+    other.answering = Deferred.fromCoroutine(other.says())
+    while not any("grant.spent" in step for step in other.log):
+        assert "send" not in other.log
+        assert other.waiting, "something other than the disk holds it up"
+        other.waiting.pop(0).callback(None)
+    assert told.head is None
+    other.slow_disk = False
+    while other.waiting:
+        other.waiting.pop(0).callback(None)
+    await serving
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@ensureDeferred
+async def test_a_safe_call_can_need_people_as_well_and_is_never_sent_twice(method):
+    stand = Stand(verdict=review())
+    stand.always_kept = True
+    told, serving = stand.asked(Asked(method, "/things"))
+    stand.fail["send"] = UpstreamUnreachable("gone")
+    await stand.says()
+    await serving
+    assert told.head.status == 502
+    assert len(stand.sent) == 1
+    assert (await grant(stand)).tally == {GrantState.UNKNOWN: 1}
+
+
+@ensureDeferred
+async def test_a_denial_is_told_with_its_reason_and_by_whom():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked()
+    answer = await stand.access.answer(
+        "a-1", "bob@acme.com", approves=False, reason="Not today", channel="memory"
+    )
+    assert answer.state is AccessState.DENIED
+    await serving
+    assert told.head.status == 403
+    assert denial(told) == "approval-denied"
+    assert b"bob@acme.com" in told.data
+    assert b"Not today" in told.data
+    assert stand.sent == []
+
+
+@ensureDeferred
+async def test_a_request_is_expired_and_never_denied_by_somebody_when_nobody_answers():
+    stand = Stand(verdict=review(), patience=Patience(hold=55, linger=120, expire=50))
+    told, serving = stand.asked()
+    stand.clock.advance(50)
+    await serving
+    assert denial(told) == "approval-expired"
+    assert (await state(stand)).state is AccessState.EXPIRED
+    late = await stand.says()
+    assert isinstance(late, NotCounted)
+    assert stand.sent == []
+
+
+# --- whose answer counts
+
+
+@pytest.mark.parametrize(
+    ("approver", "subject"),
+    [
+        ("mallory@acme.com", agent()),
+        ("alice@acme.com", agent(humans=("Alice@ACME.com",))),
+        ("alice@acme.com", agent(id="alice@acme.com")),
+        ("carol@acme.com", agent()),
+    ],
+)
+@ensureDeferred
+async def test_an_answer_of_somebody_who_must_not_give_it_counts_for_nothing(approver, subject):
+    stand = Stand(verdict=review())
+    _, serving = stand.asked(subject=subject)
+    assert isinstance(await stand.says(approver), NotCounted)
+    assert isinstance(await stand.says(approver, approves=False), NotCounted)
+    assert (await state(stand)).state is AccessState.PENDING
+    assert not serving.called
+    assert stand.entries("access.answered") == []
+    stand.clock.advance(55)
+    await serving
+
+
+@ensureDeferred
+async def test_a_quorum_is_of_different_people_and_no_group_is_met_by_somebody_who_meets_another():
+    stand = Stand(verdict=review((("leads",), 1), (("security",), 1)))
+    _, serving = stand.asked()
+    for _ in range(3):
+        assert (await stand.says("bob@acme.com")).state is AccessState.PENDING
+    assert (await stand.says("carol@acme.com")).state is AccessState.APPROVED
+    await serving
+    assert len(stand.sent) == 1
+
+
+@ensureDeferred
+async def test_an_approver_may_change_their_mind_until_it_is_decided():
+    stand = Stand(verdict=review((("leads",), 2)))
+    told, serving = stand.asked()
+    await stand.says("alice@acme.com")
+    await stand.says("alice@acme.com", approves=False)
+    await serving
+    assert denial(told) == "approval-denied"
+
+
+# --- one request, however often it is sent
+
+
+@ensureDeferred
+async def test_four_sendings_make_one_access_request_and_one_forward():
+    stand = Stand(verdict=review())
+    for _ in range(3):
+        told, serving = stand.asked(post())
+        told.hang_up()
+        await serving
+    told, serving = stand.asked(post())
+    await stand.says()
+    await serving
+    assert told.head.status == 200
+    assert len(stand.sent) == 1
+    assert len(stand.entries("access.opened")) == 1
+    assert len(stand.channel.told) == 2  # opened, approved
+
+
+@ensureDeferred
+async def test_an_approval_while_the_agent_is_away_waits_for_it():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    told.hang_up()
+    await serving
+    assert stand.entries("outcome")[0]["denial"] == "agent-gone"
+    assert (await state(stand)).presence is Presence.DETACHED
+    await stand.says()
+    assert stand.sent == [], "nothing is sent for a detached request"
+    stand.clock.advance(200)
+    told, serving = stand.asked(post())
+    await serving
+    assert told.head.status == 200
+    assert len(stand.sent) == 1
+
+
+@ensureDeferred
+async def test_an_agent_that_stays_away_loses_its_request_and_one_told_to_come_back_does_not():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    told.hang_up()
+    await serving
+    stand.clock.advance(119)
+    assert (await state(stand)).state is AccessState.PENDING
+    stand.clock.advance(2)
+    assert (await state(stand)).state is AccessState.WITHDRAWN
+    told, serving = stand.asked(post())
+    stand.clock.advance(55)
+    await serving
+    assert denial(told) == "approval-pending"
+    stand.clock.advance(500)
+    assert (await state(stand, "a-2")).state is AccessState.PENDING
+    stand.clock.advance(50)
+    assert (await state(stand, "a-2")).state is AccessState.EXPIRED
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        post(b'{"x":1}'),
+        post(target="/things/8"),
+        post(target="/things/7?force=true"),
+        post(headers=((b"Content-Type", b"text/plain"),)),
+        post(headers=(*JSON, (b"If-Match", b'"1"'))),
+        Asked("GET", "/things/7", b"{}", JSON),
+    ],
+)
+@ensureDeferred
+async def test_any_difference_that_counts_is_a_new_request(other):
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    told.hang_up()
+    await serving
+    await stand.says()
+    told, serving = stand.asked(other)
+    assert not serving.called
+    assert stand.sent == []
+    assert (await state(stand, "a-2")).state is AccessState.PENDING
+    told.hang_up()
+    await serving
+
+
+@ensureDeferred
+async def test_what_does_not_count_may_differ():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post(headers=(*JSON, (b"User-Agent", b"a"))))
+    told.hang_up()
+    await serving
+    await stand.says()
+    more = ((b"User-Agent", b"b"), (b"X-Okta-Retry-Count", b"1"), (b"traceparent", b"0"))
+    told, serving = stand.asked(post(headers=(*JSON, *more)))
+    await serving
+    assert told.head.status == 200
+
+
+@pytest.mark.parametrize(
+    "other", [agent(id="bot-8"), agent(issuer="https://other.example"), agent(humans=("eve",))]
+)
+@ensureDeferred
+async def test_a_grant_is_for_one_subject_and_the_humans_it_acts_for(other):
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    told.hang_up()
+    await serving
+    await stand.says()
+    told, serving = stand.asked(post(), other)
+    assert not serving.called
+    assert stand.sent == []
+    told.hang_up()
+    await serving
+
+
+@ensureDeferred
+async def test_of_identical_calls_held_at_once_one_goes_out():
+    stand = Stand(verdict=review())
+    held = [stand.asked(post()) for _ in range(5)]
+    await stand.says()
+    for _, serving in held:
+        await serving
+    statuses = [told.head.status for told, _ in held]
+    assert sorted(statuses) == [200, 403, 403, 403, 403]
+    assert statuses[-1] == 200, "the newest is the one whose agent is surely there"
+    assert len(stand.sent) == 1
+    assert denial(held[0][0]) == "approval-used"
+
+
+# --- a grant for a scope
+
+
+@ensureDeferred
+async def test_a_grant_for_a_scope_is_used_so_often_and_each_use_says_what_it_sent():
+    stand = Stand(verdict=review(uses=2))
+    told, serving = stand.asked(post(b'{"n":1}'))
+    await stand.says()
+    await serving
+    told, serving = stand.asked(post(b'{"n":2}'))
+    await serving
+    assert told.head.status == 200
+    first, second = stand.entries("grant.spent")
+    assert (first["left"], second["left"]) == (1, 0)
+    assert first["fingerprint"] != second["fingerprint"]
+    told, serving = stand.asked(post(b'{"n":3}'))
+    assert not serving.called
+    told.hang_up()
+    await serving
+    assert len(stand.sent) == 2
+
+
+@ensureDeferred
+async def test_a_scope_ends_where_another_resource_begins():
+    stand = Stand(verdict=review(uses=5))
+    _, serving = stand.asked(post())
+    await stand.says()
+    await serving
+    told, serving = stand.asked(post(target="/things/8"))
+    assert not serving.called
+    told.hang_up()
+    await serving
+
+
+# --- what costs no grant, and what does
+
+
+@pytest.mark.parametrize(
+    ("stage", "fault"),
+    [
+        ("credential", CredentialUnavailable("The token endpoint is down.")),
+        ("connect", UpstreamUntrusted("The certificate is for another name.")),
+    ],
+)
+@ensureDeferred
+async def test_a_failure_before_sending_costs_nobody_an_approval(stage, fault):
+    stand = Stand(verdict=review(), fail={stage: fault})
+    told, serving = stand.asked(post())
+    await stand.says()
+    await serving
+    assert told.head.status == 502
+    assert (await grant(stand)).tally == {GrantState.ACTIVE: 1}
+    stand.fail.clear()
+    told, serving = stand.asked(post())
+    await serving
+    assert told.head.status == 200
+    assert len(stand.entries("access.opened")) == 1
+
+
+@ensureDeferred
+async def test_an_agent_that_hangs_up_before_the_sending_keeps_its_grant():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    reach = stand.reach
+
+    def hang_up_at_connect(stage):
+        reach(stage)
+        if stage == "connect":
+            told.hang_up()
+
+    stand.reach = hang_up_at_connect
+    await stand.says()
+    await serving
+    assert stand.sent == []
+    assert "release" in stand.log
+    assert (await grant(stand)).left == 1
+
+
+@ensureDeferred
+async def test_a_grant_out_of_time_is_good_for_nothing():
+    stand = Stand(verdict=review(life=60))
+    told, serving = stand.asked(post())
+    told.hang_up()
+    await serving
+    await stand.says()
+    stand.clock.advance(60)
+    assert (await grant(stand)).state is GrantState.EXPIRED
+    told, serving = stand.asked(post())
+    assert not serving.called
+    told.hang_up()
+    await serving
+
+
+@ensureDeferred
+async def test_a_token_that_expires_while_its_call_waits_is_good_no_more():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post(), agent(expires_at=30.0))
+    stand.clock.advance(31)
+    await stand.says()
+    await serving
+    assert told.head.status == 401
+    assert stand.sent == []
+    assert (await grant(stand)).left == 1
+
+
+# --- revoked
+
+
+@ensureDeferred
+async def test_a_revoked_grant_is_good_for_nothing():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    told.hang_up()
+    await serving
+    await stand.says()
+    revoked = await stand.access.revoke("g-1", "alice@acme.com", "A mistake")
+    assert revoked.state is GrantState.REVOKED
+    assert isinstance(await stand.access.revoke("g-1", "alice@acme.com", ""), NotCounted)
+    told, serving = stand.asked(post())
+    assert not serving.called
+    told.hang_up()
+    await serving
+
+
+@ensureDeferred
+async def test_revoking_ends_what_is_under_way_and_its_outcome_is_not_known():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    stand.answer_when = Deferred()
+    await stand.says()
+    assert not serving.called
+    assert (await grant(stand)).state is GrantState.IN_USE
+    await stand.access.revoke("g-1", "bob@acme.com", "Stop!")
+    await serving
+    assert denial(told) == "grant-revoked"
+    assert (await grant(stand)).tally == {GrantState.REVOKED_IN_FLIGHT: 1}
+    assert "release" in stand.log
+    assert len(stand.entries("outcome")) == 1
+
+
+# --- policy changes, time passes, the gateway restarts
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"),
+    [(Verdict(Effect.DENY, "No longer."), 403), (permit(), 200), (None, 403)],
+)
+@ensureDeferred
+async def test_a_held_call_is_decided_again_when_policy_changes(verdict, status):
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    stand.verdict = verdict
+    await stand.decider.adopt(stand.policy(), {})
+    await serving
+    assert told.head.status == status
+    assert (await state(stand)).state is AccessState.SUPERSEDED
+    assert len(stand.sent) == (status == 200)
+    assert stand.entries("decision")[0]["effect"] == "review"
+    assert len(stand.entries("decision")) == 2
+
+
+@ensureDeferred
+async def test_a_policy_that_asks_the_same_people_orphans_nobody():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    stand.verdict = Verdict(Effect.REVIEW, "In other words.", stand.verdict.obligations)
+    await stand.decider.adopt(stand.policy(), {})
+    assert not serving.called
+    await stand.says()
+    await serving
+    assert told.head.status == 200
+    assert len(stand.entries("access.opened")) == 1
+
+
+@ensureDeferred
+async def test_a_policy_that_asks_other_people_makes_another_request_and_old_answers_are_void():
+    stand = Stand(verdict=review((("leads",), 2)))
+    told, serving = stand.asked(post())
+    await stand.says("alice@acme.com")
+    stand.verdict = review((("security",), 1))
+    await stand.decider.adopt(stand.policy(), {})
+    assert (await state(stand)).state is AccessState.SUPERSEDED
+    assert (await state(stand, "a-2")).answers == ()
+    assert not serving.called
+    await stand.says("carol@acme.com", key="a-2")
+    await serving
+    assert told.head.status == 200
+
+
+@ensureDeferred
+async def test_an_approval_given_under_another_policy_is_not_used_under_a_stricter_one():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    told.hang_up()
+    await serving
+    await stand.says()
+    stand.verdict = review((("leads",), 2))
+    await stand.decider.adopt(stand.policy(), {})
+    told, serving = stand.asked(post())
+    assert not serving.called
+    assert stand.sent == []
+    told.hang_up()
+    await serving
+
+
+@ensureDeferred
+async def test_policy_is_asked_again_once_people_have_said_yes():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    stand.verdict = Verdict(Effect.DENY, "It is night now.")  # a rule that looks at the time
+    await stand.says()
+    await serving
+    assert told.head.status == 403
+    assert stand.sent == []
+    assert (await grant(stand)).left == 1
+
+
+@ensureDeferred
+async def test_after_a_restart_what_was_pending_is_pending_and_its_agent_away():
+    stand = Stand(verdict=review())
+    stand.asked(post())
+    stand.build()  # the process is gone, and another one begins over the same store
+    await stand.access.recover(Recovery(1, None))
+    request = await state(stand)
+    assert (request.state, request.presence) == (AccessState.PENDING, Presence.DETACHED)
+    await stand.says()
+    told, serving = stand.asked(post())
+    await serving
+    assert told.head.status == 200
+
+
+@ensureDeferred
+async def test_a_use_that_a_crash_left_is_unknown_and_never_used_again():
+    stand = Stand(verdict=review())
+    _, serving = stand.asked(post())
+    stand.answer_when = Deferred()
+    await stand.says()
+    assert len(stand.sent) == 1
+    stand.build()
+    await stand.access.recover(Recovery(9, None))
+    assert (await grant(stand)).tally == {GrantState.UNKNOWN: 1}
+    told, serving = stand.asked(post())
+    assert not serving.called
+    assert len(stand.sent) == 1
+    told.hang_up()
+    await serving
+
+
+@ensureDeferred
+async def test_a_store_that_the_record_cannot_vouch_for_loses_its_grants():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    told.hang_up()
+    await serving
+    await stand.says()
+    stand.build()
+    await stand.access.recover(Recovery(9, "The state folder is older than the recording."))
+    assert (await grant(stand)).state is GrantState.REVOKED
+    assert "older" in stand.entries("grant.ended")[0]["why"]
+
+
+# --- what is down denies
+
+
+@ensureDeferred
+async def test_without_its_store_nothing_that_needs_people_passes(nothing_unnoticed):
+    stand = Stand(verdict=review())
+    stand.store.failure = StoreDown("The disk is full.")
+    told, serving = stand.asked(post())
+    await serving
+    assert told.head.status == 502
+    assert denial(told) == "store-down"
+    assert stand.sent == []
+
+
+@ensureDeferred
+async def test_what_nobody_can_be_asked_about_is_refused():
+    stand = Stand(verdict=review())
+    stand.channel.failure = ApproversUnreachable("Slack is down.")
+    told, serving = stand.asked(post())
+    await serving
+    assert denial(told) == "approvers-unreachable"
+    assert (await state(stand)).state is AccessState.WITHDRAWN
+
+
+@ensureDeferred
+async def test_a_recorder_that_fails_at_the_spend_keeps_the_request_from_leaving():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    reach = stand.reach
+
+    def disk_full_at_connect(stage):
+        reach(stage)
+        if stage == "connect":
+            stand.records.failure = OSError(28, "No space left on device")
+
+    stand.reach = disk_full_at_connect
+    await stand.says()
+    await serving
+    assert stand.sent == []
+    assert told.head.status == 502
+    assert (await grant(stand)).left == 0, "it is taken, and stays so"
+
+
+@ensureDeferred
+async def test_too_many_that_wait_are_told_to_slow_down():
+    stand = Stand(verdict=review(), limits=Limits(per_agent=2, in_all=3))
+    held = [stand.asked(post(target=f"/things/{n}")) for n in range(2)]
+    told, serving = stand.asked(post(target="/things/9"))
+    await serving
+    assert told.head.status == 429
+    assert dict(told.head.headers)[b"Retry-After"]
+    another = stand.asked(post(target="/things/9"), agent(id="bot-8"))
+    told, serving = stand.asked(post(target="/things/9"), agent(id="bot-9"))
+    await serving
+    assert told.head.status == 429
+    for told, serving in (*held, another):
+        told.hang_up()
+        await serving
+
+
+@ensureDeferred
+async def test_a_body_under_review_that_is_too_large_is_refused_before_anybody_is_asked():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post(b"a" * (1024 * 1024 + 1)))
+    await serving
+    assert told.head.status == 413
+    assert stand.channel.told == []
+
+
+# --- what people and agents are told
+
+
+@ensureDeferred
+async def test_people_see_what_will_be_sent_with_secrets_masked():
+    stand = Stand(verdict=review())
+    call = post(b'{"password":"hunter2","why":"gone"}', "/things/7?token=abc&n=1")
+    told, serving = stand.asked(call)
+    shown = stand.channel.told[0].ask.shown
+    assert shown.body == '{"password":"****************","why":"gone"}'
+    assert shown.url == "https://api.example/things/7?token=***&n=1"
+    assert shown.length == 35
+    assert shown.headers == (("content-type", "application/json"),)
+    told.hang_up()
+    await serving
+    assert "hunter2" not in repr(stand.records.entries)
+
+
+@ensureDeferred
+async def test_a_client_that_prefers_so_is_answered_at_once_with_where_to_ask():
+    stand = Stand(verdict=review())
+    prefer = (*JSON, (b"Prefer", b"respond-async"))
+    told, serving = stand.asked(post(headers=prefer))
+    await _tick(stand)
+    await serving
+    headers = dict(told.head.headers)
+    assert told.head.status == 202
+    assert headers[b"Location"] == b"https://jitgate.internal/access-requests/a-1"
+    assert int(headers[b"Retry-After"]) > 0
+    task = json.loads(told.data)["task"]
+    assert (task["id"], task["status"]) == ("a-1", "pending")
+    await stand.says()
+    told, serving = stand.asked(post(headers=prefer))
+    await serving
+    assert told.head.status == 200
+
+
+@ensureDeferred
+async def test_an_sdk_is_slowed_down_twice_and_then_told_how_it_stands():
+    stand = Stand(verdict=review(), resends=True, patience=Patience(hold=55, expire=600))
+    for attempt in range(3):
+        told, serving = stand.asked(post())
+        stand.clock.advance(55)
+        await serving
+        assert told.head.status == (429, 429, 403)[attempt]
+        stand.clock.advance(217.5)
+    assert (await state(stand)).expires_at == 600.0
+
+
+async def _tick(stand):
+    stand.clock.advance(0)
+
+
+@ensureDeferred
+async def test_when_the_gateway_stops_what_it_holds_is_told_to_come_back():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    stand.access.dismiss()
+    await serving
+    assert told.head.status == 403
+    assert dict(told.head.headers)[b"Retry-After"]
+    assert (await state(stand)).state is AccessState.PENDING
+    stand.access.stop()
+
+
+@ensureDeferred
+async def test_an_agent_cancels_its_own_request_and_no_other():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    assert await stand.access.cancel("a-1", agent(id="bot-8")) is None
+    assert not serving.called
+    assert await stand.access.cancel("a-1", agent()) is not None
+    await serving
+    assert denial(told) == "approval-withdrawn"

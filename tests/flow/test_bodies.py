@@ -1,0 +1,94 @@
+"""Bodies that are held: whole or not at all, each bounded, all of them bounded."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_twisted import ensureDeferred
+from support.ports import Asked
+from zope.interface.verify import verifyObject
+
+from jitgate.errors import MalformedRequest
+from jitgate.flow.bodies import HeldBodies, HeldBody
+from jitgate.interfaces import IRequest
+from jitgate.values import Denial, Refusal, RequestHead
+
+
+class Pieces(Asked):
+    """A request whose body comes in pieces and says nothing of its length."""
+
+    def __init__(self, pieces, length=None):
+        super().__init__("POST")
+        self.head = RequestHead("POST", "/things", (), length)
+        self.pieces = list(pieces)
+        self.reads = 0
+
+    async def read(self):
+        self.reads += 1
+        piece = self.pieces.pop(0) if self.pieces else b""
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+
+def run(coroutine):
+    """Drive what never waits for anything outside of it."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("it waited")
+
+
+@given(st.lists(st.binary(min_size=1, max_size=20)), st.integers(1, 50))
+def test_a_body_is_held_whole_or_not_at_all(pieces, limit):
+    whole = b"".join(pieces)
+    outcome = run(HeldBodies(limit, 10_000).hold(Pieces(pieces), 0.0))
+    if len(whole) > limit:
+        assert outcome.denial is Denial.BODY_TOO_LARGE
+    else:
+        assert outcome.data == whole
+        assert outcome.head.length == len(whole)
+        assert run(outcome.read()) == whole
+        assert run(outcome.read()) == b""
+
+
+def test_a_body_that_announces_too_much_is_not_even_read():
+    request = Pieces([b"a" * 11], length=11)
+    assert isinstance(run(HeldBodies(10, 100).hold(request, 0.0)), Refusal)
+    assert request.reads == 0
+
+
+def test_no_more_is_read_of_a_body_once_it_is_too_long():
+    request = Pieces([b"xxxx"] * 1000)
+    assert run(HeldBodies(10, 100).hold(request, 0.0)).denial is Denial.BODY_TOO_LARGE
+    assert request.reads == 3
+
+
+@ensureDeferred
+async def test_a_body_that_breaks_off_is_never_held_as_whole():
+    bodies = HeldBodies(10, 10)
+    with pytest.raises(MalformedRequest):
+        await bodies.hold(Pieces([b"abc", MalformedRequest("cut")]), 0.0)
+    assert isinstance(await bodies.hold(Pieces([b"a" * 10]), 0.0), HeldBody), "its room was lost"
+
+
+@given(st.lists(st.integers(1, 40), max_size=20))
+def test_all_bodies_together_stay_below_the_budget_and_give_their_room_back(sizes):
+    bodies, held = HeldBodies(40, 100), []
+    for size in sizes:
+        outcome = run(bodies.hold(Pieces([b"a"] * size), 7.0))
+        if isinstance(outcome, HeldBody):
+            held.append(outcome)
+        else:
+            assert outcome.denial is Denial.OVERLOADED
+            assert outcome.pending.again > 0, "it is told when to come back"
+        assert sum(len(each.data) for each in held) <= 100
+    for each in held:
+        bodies.drop(each)
+    assert isinstance(run(bodies.hold(Pieces([b"a" * 40]), 0.0)), HeldBody)
+
+
+def test_a_held_body_provides_the_port():
+    assert verifyObject(IRequest, HeldBody(Asked(), b""))
