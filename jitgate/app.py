@@ -209,7 +209,10 @@ class _Assembly:
         if "control" in self._settings.services:
             channels.append(socket)
         evidence = RecordedEvidence(self._configuration.recording.directory)
-        taken_up = TakenUp(ledger, story.access, story.decider, evidence, writer)
+        threads = self._threads(pool)
+        taken_up = TakenUp(
+            ledger, story.access, story.decider, evidence, run=writer, in_thread=threads
+        )
         recording = [keeping, Threaded(taken_up, pool)]
         return self._ordered(story, recorder, recording, socket, state)
 

@@ -11,7 +11,6 @@ from twisted.application.service import Service
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IReactorCore
-from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
@@ -20,6 +19,7 @@ from jitgate.errors import JitgateError
 from jitgate.flow.access import Access
 from jitgate.flow.deciding import Decider
 from jitgate.flow.ledger import Ledger
+from jitgate.flow.recorder import InThread
 from jitgate.interfaces import IEvidence
 from jitgate.values import Entry, Mark
 
@@ -107,13 +107,21 @@ class TakenUp:
     """The part that keeps access requests and grants: taken up as the record vouches for it."""
 
     def __init__(
-        self, ledger: Ledger, access: Access, decider: Decider, evidence: IEvidence, run: str
+        self,
+        ledger: Ledger,
+        access: Access,
+        decider: Decider,
+        evidence: IEvidence,
+        *,
+        run: str,
+        in_thread: InThread,
     ) -> None:
         self._ledger = ledger
         self._access = access
         self._decider = decider
         self._evidence = evidence
         self._run = run
+        self._in_thread = in_thread
 
     async def start(self) -> None:
         store = self._ledger.store
@@ -128,7 +136,8 @@ class TakenUp:
         store = self._ledger.store
         if mark.run is None or not (await store.grants() or await store.uses()):
             return ()
-        return await deferToThread(self._evidence.since, mark.run)
+        shown = await self._in_thread(self._evidence.since, mark.run)
+        return cast("Sequence[Entry] | None", shown)
 
     async def stop(self) -> None:
         self._access.stop()

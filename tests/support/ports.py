@@ -5,7 +5,7 @@ They can be told to fail at a point, so that a table can make every stage of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -155,6 +155,11 @@ class Stand:
     secrets: frozenset[str] = frozenset()
     fail: dict[str, Exception] = field(default_factory=dict)
     store: IAccessStore = field(default_factory=MemoryAccess)
+    records: MemoryRecords = field(default_factory=MemoryRecords)
+    clock: Clock = field(default_factory=Clock)
+    ids: dict[str, int] = field(default_factory=lambda: {"x": 0, "a": 0, "g": 0})
+    pause: Callable[[str], Awaitable[None]] | None = None
+    """Awaited before and after whatever takes time outside."""
     patience: Patience = field(default_factory=Patience)
     limits: Limits = field(default_factory=Limits)
     resends: bool = False
@@ -166,8 +171,6 @@ class Stand:
     )
 
     def __post_init__(self) -> None:
-        self.clock = Clock()
-        self.records = MemoryRecords()
         self.log: list[str] = []
         self.sent: list[tuple[RequestHead, bytes]] = []
         self.waiting: list[Deferred[None]] = []
@@ -178,17 +181,16 @@ class Stand:
         self.fresh_asked: list[bool] = []
         self.recorder = Recorder(self.records, clock=self.clock, in_thread=self._in_thread)
         self.channel = MemoryChannel()
-        self._ids = {"x": 0, "a": 0, "g": 0}
         self.build()
         self.starting = Deferred.fromCoroutine(self.start())
 
     def build(self) -> None:
         """Put the flow together over the ports, as the gateway does at its start."""
         clock, site_key, new_id = self.clock, b"k" * 32, partial(self.new_id, "x")
-        ledger = Ledger(self.store, self.recorder, clock)
-        grants = Grants(ledger, clock)
+        self.ledger = Ledger(self.store, self.recorder, clock)
+        grants = Grants(self.ledger, clock)
         self.access = Access(
-            ledger,
+            self.ledger,
             grants,
             channels=[self.channel],
             people=self.people,
@@ -236,8 +238,8 @@ class Stand:
 
     def new_id(self, kind: str) -> str:
         """x-1, x-2, a-1, ..."""
-        self._ids[kind] += 1
-        return f"{kind}-{self._ids[kind]}"
+        self.ids[kind] += 1
+        return f"{kind}-{self.ids[kind]}"
 
     async def start(self) -> None:
         """Start the recorder and take up what is pending."""
@@ -270,7 +272,15 @@ class Stand:
             await gate
         if args:
             self.log.append(f"fsync {' '.join(entry.type for entry in args[0])}")
-        return work(*args)
+        await self.paused("record")
+        result = work(*args)
+        await self.paused("recorded")
+        return result
+
+    async def paused(self, what: str) -> None:
+        """Take the time that a test wants it to take."""
+        if self.pause is not None:
+            await self.pause(what)
 
     def reach(self, stage: str) -> None:
         """Note that a stage was reached, and fail there if that is wanted."""
@@ -348,6 +358,7 @@ class _Rule(_Port):
 class _Credentials(_Port):
     async def issue(self, operation: Operation) -> Credential:
         self.stand.reach("credential")
+        await self.stand.paused("credential")
         return Credential(((b"Authorization", b"Bearer " + SECRET),), (SECRET,), {"kind": "test"})
 
 
@@ -356,6 +367,7 @@ class _Upstream(_Port):
     async def connect(self, *, fresh: bool) -> _Connection:
         self.stand.reach("connect")
         self.stand.fresh_asked.append(fresh)
+        await self.stand.paused("connect")
         return _Connection(self.stand, fresh and not self.stand.always_kept)
 
     async def stop(self) -> None: ...
@@ -375,6 +387,7 @@ class _Connection(_Port):
             self.stand.read_so_far = len(data)
         self.stand.sent.append((head, data))
         self.stand.reach("send")
+        await self.stand.paused("answer")
         if self.stand.answer_when is not None:
             await self.stand.answer_when
         return self.stand.answer
