@@ -297,7 +297,8 @@ class _Assembly:
             elif name == "control":
                 parts.append(socket)
             elif name == "admin":
-                admin = AdminSite(self._endpoint(listen.admin), lambda: recorder.down)
+                note = partial(recorder.note, "admin.refused")
+                admin = AdminSite(self._endpoint(listen.admin), lambda: recorder.down, note)
                 listening.add("admin", admin)
                 parts.append(admin)
             else:

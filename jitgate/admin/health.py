@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 from twisted.internet.defer import maybeDeferred
@@ -12,6 +12,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from jitgate.errors import StateUnusable
+
+SHOWN = 200
+"""Bytes of what was asked for that are put on record."""
 
 
 class Health(Resource):
@@ -32,11 +35,56 @@ class Health(Resource):
         return orjson.dumps({"recorder": {"state": state, "reason": reason}})
 
 
-class AdminSite:
-    """Serves the admin port; ``down`` says why the gateway denies everything, or None."""
+class Nothing(Resource):
+    """404 for everything else, and a record: nobody has anything to look for here."""
 
-    def __init__(self, endpoint: IStreamServerEndpoint, down: Callable[[], str | None]) -> None:
-        root = Resource()
+    isLeaf = True  # noqa: N815 (twisted.web's name)
+
+    def __init__(self, note: Callable[[Mapping[str, object]], None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._note = note
+
+    def render(self, request: Request) -> bytes:
+        self._note(
+            {
+                "method": request.method[:SHOWN].decode("latin-1"),
+                "path": request.path[:SHOWN].decode("latin-1"),
+                "peer": f"{request.getClientAddress()}"[:SHOWN],
+            }
+        )
+        request.setResponseCode(404)
+        request.setHeader(b"Cache-Control", b"no-store")
+        return b"There is nothing here but /healthz.\n"
+
+
+class _Root(Resource):
+    """The top of the site: what is not a child of it is nothing."""
+
+    def __init__(self, note: Callable[[Mapping[str, object]], None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._nothing = Nothing(note)
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        return self._nothing
+
+    def render(self, request: Request) -> bytes:
+        return self._nothing.render(request)
+
+
+class AdminSite:
+    """Serves the admin port. Health is all that it tells, and nothing is decided here.
+
+    ``down`` says why the gateway denies everything, or None; ``note`` puts on record whatever else
+    is asked for.
+    """
+
+    def __init__(
+        self,
+        endpoint: IStreamServerEndpoint,
+        down: Callable[[], str | None],
+        note: Callable[[Mapping[str, object]], None],
+    ) -> None:
+        root = _Root(note)
         root.putChild(b"healthz", Health(down))
         self._site = Site(root)
         self._site.noisy = False

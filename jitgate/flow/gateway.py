@@ -12,7 +12,6 @@ from typing import cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from jitgate.core.operation import NotCanonical, canonical_target
 from jitgate.errors import (
@@ -43,7 +42,6 @@ from jitgate.flow.sending import Sender
 from jitgate.interfaces import IIdentityVerifier, IRequest, IResponse
 from jitgate.values import (
     Denial,
-    Entry,
     Operation,
     Refusal,
     RequestHead,
@@ -156,9 +154,8 @@ class Gateway:
             fields["id"] = result.id
         if result.refusal is not None:
             fields |= {"denial": result.refusal.denial.value, "detail": result.refusal.detail}
-        noted = self._recorder.append(Entry(kind, self._clock.seconds(), fields))
         # With the recorder down, every request inside is denied for it.
-        noted.addErrback(_recorder_down)
+        self._recorder.note(kind, fields)
 
     # --- each request inside
 
@@ -272,10 +269,6 @@ class Gateway:
             account.released = self._accounts.witness()
             account.released.saw(body)
         await self._accounts.settled(account, outcome, refusal)
-
-
-def _recorder_down(failure: Failure) -> None:
-    failure.trap(RecorderDown)
 
 
 async def _told(response: IResponse, head: ResponseHead, body: bytes) -> None:

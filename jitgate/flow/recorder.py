@@ -7,7 +7,7 @@ refused at once, and twice a second it is tried whether the store can write agai
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
 from twisted.internet.defer import Deferred, DeferredList, fail
@@ -84,6 +84,11 @@ class Recorder:
         self._wake()
         return kept
 
+    def note(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Put something on record that nothing depends on, so that nobody waits for it."""
+        noted = self.append(Entry(kind, self._clock.seconds(), fields))
+        noted.addErrback(_unnoted)
+
     def _tick(self) -> None:
         self._timer = self._clock.callLater(PROBE, self._tick)
         self._wake()
@@ -139,6 +144,10 @@ async def durable(entries: Sequence[Deferred[None]]) -> None:
     for kept, result in await DeferredList(entries, consumeErrors=True):
         if not kept:
             cast(Failure, result).raiseException()
+
+
+def _unnoted(failure: Failure) -> None:
+    failure.trap(RecorderDown)
 
 
 def _why(error: Exception) -> str:

@@ -10,6 +10,7 @@ from support.ports import JSON, Asked, Stand, agent, permit, review
 from twisted.internet.defer import Deferred
 
 from jitgate.core.access import NotCounted, Recovery
+from jitgate.core.fingerprint import fingerprint
 from jitgate.core.waiting import Patience
 from jitgate.errors import (
     ApproversUnreachable,
@@ -19,7 +20,7 @@ from jitgate.errors import (
     UpstreamUntrusted,
 )
 from jitgate.flow.access import Limits
-from jitgate.values import AccessState, Effect, GrantState, Presence, Verdict
+from jitgate.values import AccessState, Effect, GrantState, Presence, RequestHead, Verdict
 
 
 def post(body=b"{}", target="/things/7", headers=JSON):
@@ -312,6 +313,34 @@ async def test_of_identical_calls_held_at_once_one_goes_out():
     assert statuses[-1] == 200, "the newest is the one whose agent is surely there"
     assert len(stand.sent) == 1
     assert denial(held[0][0]) == "approval-used"
+
+
+@ensureDeferred
+async def test_what_is_about_to_leave_is_compared_with_what_was_approved():
+    """A credential that brings a field which counts would change what the approver saw."""
+    stand = Stand(verdict=review())
+    stand.credential_adds = ((b"If-Match", b"*"),)
+    told, serving = stand.asked(post())
+    await stand.says()
+    await serving
+    assert stand.sent == []
+    assert told.head.status == 500
+    assert (await grant(stand)).left == 1, "nothing was sent, so nothing was spent"
+    assert "release" in stand.log
+
+
+@ensureDeferred
+async def test_the_fingerprint_that_people_and_files_see_is_keyed():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post(b'{"password":"hunter2"}'))
+    shown = stand.channel.told[0].ask.fingerprint
+    head = RequestHead("POST", "/things/7", ((b"Host", b"api.example"), *JSON), 22)
+    plain = fingerprint(head, b'{"password":"hunter2"}', frozenset()).hex()
+    assert len(shown) == len(plain)
+    assert plain not in repr(stand.records.entries) + repr(stand.channel.told)
+    assert stand.entries("access.opened")[0]["fingerprint"] == shown
+    told.hang_up()
+    await serving
 
 
 # --- a grant for a scope

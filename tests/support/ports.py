@@ -175,6 +175,7 @@ class Stand:
         self.sent: list[tuple[RequestHead, bytes]] = []
         self.waiting: list[Deferred[None]] = []
         self.slow_disk = False
+        self.credential_adds: Headers = ()
         self.answer_when: Deferred[None] | None = None
         self.always_kept = False
         self.read_so_far = 0
@@ -359,7 +360,8 @@ class _Credentials(_Port):
     async def issue(self, operation: Operation) -> Credential:
         self.stand.reach("credential")
         await self.stand.paused("credential")
-        return Credential(((b"Authorization", b"Bearer " + SECRET),), (SECRET,), {"kind": "test"})
+        fields = ((b"Authorization", b"Bearer " + SECRET), *self.stand.credential_adds)
+        return Credential(fields, (SECRET,), {"kind": "test"})
 
 
 @implementer(IUpstream)
