@@ -68,8 +68,10 @@ from jitgate.interfaces import (
     IRule,
 )
 from jitgate.maskers.names import NameMasker
-from jitgate.proxy.authority import load_or_create
+from jitgate.proxy.authority import CertificateAuthority, load_or_create
+from jitgate.proxy.internal import AUTHORITY, InternalRule, internal_target
 from jitgate.proxy.listener import HttpProxyListener
+from jitgate.proxy.pages import Pages
 from jitgate.rules.match import Criteria, MatchRule
 from jitgate.service import (
     Dismissed,
@@ -167,6 +169,7 @@ class _Story:
     gateway: Gateway
     access: Access
     decider: Decider
+    pages: Pages
 
 
 class _Assembly:
@@ -204,7 +207,9 @@ class _Assembly:
         recorder, keeping = self._recorder(state, writer)
         channels: list[IApproverChannel] = []
         ledger, pool = self._ledger(state, recorder)
-        story = self._story(state, recorder, ledger, channels)
+        authority = load_or_create(state.authority, time.time)
+        ca = authority.certificate
+        story = self._story(state.site_key(), recorder, ledger, channels, ca)
         socket = self._control(story.access, recorder)
         if "control" in self._settings.services:
             channels.append(socket)
@@ -214,17 +219,18 @@ class _Assembly:
             ledger, story.access, story.decider, evidence, run=writer, in_thread=threads
         )
         recording = [keeping, Threaded(taken_up, pool)]
-        return self._ordered(story, recorder, recording, socket, state)
+        return self._ordered(story, recorder, recording, socket, authority)
 
     def _story(
         self,
-        state: StateFolder,
+        site_key: bytes,
         recorder: Recorder,
         ledger: Ledger,
         channels: Sequence[IApproverChannel],
+        ca: bytes,
     ) -> _Story:
         """The flow: everything between an agent and a target."""
-        site_key, clock = state.site_key(), self._reactor
+        clock = self._reactor
         decided, served = self.checked(site_key)
         approvals = self._settings.approvals
         grants = Grants(ledger, clock)
@@ -251,6 +257,16 @@ class _Assembly:
             clock=clock,
             site_key=site_key,
         )
+        pages = Pages(
+            access,
+            grants,
+            targets=served["targets"],
+            decide=decider.foreseen,
+            ca=ca,
+            patience=_patience(approvals),
+            clock=clock,
+        )
+        served["targets"][AUTHORITY] = internal_target(pages, NoCredential())
         gateway = Gateway(
             **served,
             decider=decider,
@@ -261,7 +277,7 @@ class _Assembly:
             clock=clock,
             new_id=partial(_new_id, "x"),
         )
-        return _Story(gateway, access, decider)
+        return _Story(gateway, access, decider, pages)
 
     def _ledger(self, state: StateFolder, recorder: Recorder) -> tuple[Ledger, ThreadPool]:
         """What keeps access requests and grants over restarts, and the thread that it works in."""
@@ -285,11 +301,10 @@ class _Assembly:
         recorder: Recorder,
         recording: Sequence[Part],
         socket: ControlSocket,
-        state: StateFolder,
+        authority: CertificateAuthority,
     ) -> GatewayService:
         listen = self._settings.listen
-        listening = Listening(state.authority / "ca.pem")
-        authority = load_or_create(state.authority, time.time)
+        listening = Listening(self._settings.state / "ca.pem")
         parts: list[Part] = []
         for name in self._settings.services:
             if name == "recorder":
@@ -303,7 +318,9 @@ class _Assembly:
                 parts.append(admin)
             else:
                 endpoint = self._endpoint(listen.proxy)
-                proxy = HttpProxyListener(story.gateway, authority, endpoint, self._reactor)
+                proxy = HttpProxyListener(
+                    story.gateway, authority, endpoint, self._reactor, story.pages.plain
+                )
                 listening.add("proxy", proxy)
                 parts += [Served(proxy, self._upstreams), Dismissed(story.access)]
         return GatewayService(parts, self._reactor, listening, notices(self._configuration))
@@ -426,7 +443,7 @@ class _Assembly:
         written = self._configuration.rules
         rules = [self._try(each.where, self._rule, each) for each in written]
         provided = cast("list[IRule]", plugins.of_port(IRule, self._plugins))
-        every = [*(rule for rule in rules if rule is not None), *provided]
+        every = [*(rule for rule in rules if rule is not None), *provided, InternalRule()]
         self._unique("rule", [rule.name for rule in every])
         parts = [f"plugin={each.digest}" for each in self._plugins]
         parts += [repr(each) for each in self._configuration.profiles]

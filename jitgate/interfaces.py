@@ -138,7 +138,10 @@ class IAccessStore(Interface):
     """
 
     async def open() -> Mark:
-        """Take up what was kept; returns the mark of the run that last wrote it."""
+        """Take up what was kept; returns the mark of the run that last wrote it.
+
+        Raises `StateUnusable` where it is damaged, another's, or of a newer version.
+        """
 
     async def mark(run: str, revision: int) -> None:
         """Note which run writes from now on; the next change has a number beyond ``revision``."""
@@ -177,16 +180,20 @@ class IAccessStore(Interface):
         """Every Use that is in use."""
 
     async def forget(before: float) -> None:
-        """Drop what ended and was opened or made before then; the record has it."""
+        """Drop what ended and was opened or made before then; the record has it.
+
+        A Use stays as long as its Grant is live: it must not be taken again after a restart.
+        """
 
 
 class IEvidence(Interface):
     """Reads back what the recording shows of access requests and grants. Blocking."""
 
     def since(run: str) -> Sequence[Entry] | None:
-        """The entries about them, of that run's log and of later ones; None: there is no such log.
+        """The entries about them, of that run's log and of later ones.
 
-        Of an entry, ``fields`` holds everything that was written.
+        None where there is no such log, or one lacks a part. Of an entry, ``fields`` holds what its
+        writer gave. Raises `StateUnusable` where the recording cannot be read.
         """
 
 

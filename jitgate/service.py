@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IListeningPort, IReactorCore
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from jitgate.core.access import recovery
+from jitgate.core.access import DOUBTED, recovery
 from jitgate.errors import JitgateError
 from jitgate.flow.access import Access
 from jitgate.flow.deciding import Decider
@@ -127,8 +127,10 @@ class TakenUp:
         store = self._ledger.store
         mark = await store.open()
         found = recovery(mark, await self._shown(mark))
-        await store.mark(self._run, found.revision)
+        if found.distrust is not None:
+            await store.mark(DOUBTED, found.revision)
         await self._access.recover(found)
+        await store.mark(self._run, found.revision)
         await self._decider.reconsider()
 
     async def _shown(self, mark: Mark) -> Sequence[Entry] | None:

@@ -338,7 +338,8 @@ class Grant:
     @property
     def state(self) -> GrantState:
         """Where it stands as a whole: the first of these where any of its uses stands."""
-        return next(state for state in _AS_A_WHOLE if self.tally.get(state, 0))
+        found = (state for state in _AS_A_WHOLE if self.tally.get(state, 0))
+        return next(found, GrantState.SPENT)
 
 
 _AS_A_WHOLE = (

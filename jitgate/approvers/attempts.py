@@ -85,9 +85,9 @@ class Attempts:
             Deferred.fromCoroutine(self._sum_up(key, count))
 
     async def _sum_up(self, key: int | None, count: _Count) -> None:
-        await self._append(
-            count, {"uid": key, "pid": None, "person": None, "command": None, "why": ""}
-        )
+        why = "Refused more often than is put on record one by one."
+        facts = {"uid": key, "pid": None, "person": None, "command": None, "why": why}
+        await self._append(count, facts)
 
     async def _append(self, count: _Count, fields: Mapping[str, object]) -> None:
         left_out, count.left_out = count.left_out, 0

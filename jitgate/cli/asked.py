@@ -53,6 +53,8 @@ class View:
             yield from self._labelled("status", _presence(request, self._now))
             left = ahead(request["expires_at"], self._now)
             yield from self._labelled("expires", f"{clock(request['expires_at'])}, {left}")
+        if request["grant"] is not None:
+            yield from self._labelled("grant", named(request["grant"]))
         yield from self._labelled("opened", clock(request["opened_at"]))
         yield from self._labelled("fingerprint", self._name(request["fingerprint"]))
         if pending and may_answer:
@@ -71,7 +73,7 @@ class View:
 
     def _body(self, request: Content) -> Iterator[str]:
         body, count = request["body"], request["body_bytes"]
-        if body is None:
+        if body is None or not count:
             hidden = f"{size(count)} that cannot be shown: secrets in them could not be masked"
             yield from self._labelled("body", hidden if count else "no body")
             return
@@ -140,9 +142,9 @@ def given(request: Content) -> str:
     if not request["scope"]:
         return f"for this call alone, once, within {life} of it"
     return (
-        f"A SCOPE, NOT THIS CALL ALONE: up to {request['uses']} calls within {life} of it, with any "
-        f"query, fields and body, of {named(request['action'])} on {named(request['target'])}, "
-        f"{resource_words(request) or 'any resource'}"
+        f"A SCOPE, NOT THIS CALL ALONE: up to {request['uses']} calls within {life} of it, with "
+        f"any query, fields and body, of {named(request['action'])} on "
+        f"{named(request['target'])}, {resource_words(request) or 'any resource'}"
     )
 
 
@@ -150,8 +152,7 @@ def _state(request: Content, now: float) -> str:
     if request["state"] == "pending":
         left = span(seconds(request["expires_at"]) - now)
         return f"waits for an answer: {left} left"
-    why = f": {visible(request['why'])}" if request["why"] else "."
-    return f"is {request['state']}{why}"
+    return f"is {request['state']}. {visible(request['why'])}".rstrip()
 
 
 def _presence(request: Content, now: float) -> str:

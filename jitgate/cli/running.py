@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from jitgate.errors import ConfigurationInvalid, JitgateError, traced
 
 if TYPE_CHECKING:
     from jitgate.config.schema import Settings
+    from jitgate.forwarding.agent import Signals
     from jitgate.forwarding.hop import Address, Hop
     from jitgate.forwarding.running import Spawning
     from jitgate.forwarding.tokens import TokenSource
@@ -50,9 +52,10 @@ _EXEC = """\
 Run COMMAND behind a proxy of its own on the loopback, in an environment that makes its clients use
 that proxy and trust the gateway. The proxy adds a fresh token to each tunnel, so that the agent
 outlives its token and never holds it: all it is given is a secret of this run. The exit status is
-COMMAND's; 128 and the number of the signal that ended it; 127 if it is not found; 126 if it cannot
-be run; 2 if it was not started for another reason. An agent that runs as the same user can read
-the token's file by itself: let exec start it as another one (-- setpriv ..., -- sudo -u ...).
+COMMAND's; 128 plus the signal's number if a signal ended it; 127 if it is not found; 126 if it
+cannot be run; 2 if it was not started for another reason. An agent that runs as the same user can
+read the token's file by itself: start exec as a user who may become another one, and the agent as
+that one (-- setpriv --reuid=USER --clear-groups COMMAND, -- runuser -u USER -- COMMAND).
 """
 
 _ENV = """\
@@ -76,7 +79,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     _takes_agent(run)
     run.add_argument("command", metavar="-- COMMAND ...", nargs=argparse.REMAINDER)
-    run.set_defaults(handler=_told("exec", _exec))
+    run.set_defaults(handler=_exec)
     env = commands.add_parser(
         "env", help="print an agent's environment, the token in it", description=_ENV
     )
@@ -101,7 +104,9 @@ def _takes_agent(parser: argparse.ArgumentParser) -> None:
     _takes_gateway(parser, parser)
     parser.add_argument("--ca", metavar="FILE", type=Path, help="the gateway's CA certificate")
     parser.add_argument(
-        "--name", type=_name, help="the session's name in the records (default: run-, and digits)"
+        "--name",
+        type=_name,
+        help="the session's name in the records (default: run- and hex digits)",
     )
 
 
@@ -131,7 +136,15 @@ def _name(text: str) -> str:
 # --- the commands
 
 
-async def _exec(options: argparse.Namespace, reactor: Any) -> int:
+def _exec(options: argparse.Namespace) -> int:
+    from jitgate.forwarding.agent import Signals
+
+    signals = Signals()
+    signals.hold()
+    return _told("exec", partial(_agent, signals))(options)
+
+
+async def _agent(signals: Signals, options: argparse.Namespace, reactor: Any) -> int:
     from jitgate.forwarding.asking import Run
     from jitgate.forwarding.running import AgentRun
 
@@ -146,6 +159,7 @@ async def _exec(options: argparse.Namespace, reactor: Any) -> int:
         words,
         Run.named(options.name),
         hop,
+        signals=signals,
         tokens=lambda spawning: _tokens(options, reactor, spawning),
         ca=lambda: _trusted(options, settings, hop, reactor),
         outside=os.environ,

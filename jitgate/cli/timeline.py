@@ -102,7 +102,6 @@ def _opened(kept: Kept) -> Iterator[str]:
     operation, uses = kept.part("operation"), kept.content.get("uses")
     asked = f"{_show(operation.get('action'))} on {_show(operation.get('target'))}"
     yield f"{asked} waits for approval by {_asked(kept)}  {_about(kept)}"
-    yield f"{_show(operation.get('method'))} {_show(operation.get('url'))}"
     gives = "for this call, once" if uses == 1 else f"for a scope, {_show(uses)} times"
     yield f"an approval is {gives}, within {_span(kept)}; it is waited for until {_until(kept)}"
 

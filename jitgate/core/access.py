@@ -321,6 +321,12 @@ class Recovery:
     """Those of them that the record shows as spent."""
 
 
+DOUBTED: Final = "doubted"
+"""The run that a store is marked with while what it granted is being revoked: no run is called so.
+
+A start that ends before that is done leaves it doubted, whatever has been written meanwhile."""
+
+
 def recovery(mark: Mark, evidence: Sequence[Entry] | None) -> Recovery:
     """Compare what a store knew when it was last written with what the recording shows.
 
@@ -349,6 +355,8 @@ def _distrust(mark: Mark, evidence: Sequence[Entry] | None, highest: int) -> str
         return None
     if mark.moved:
         return "The state folder was moved or restored: its database is not where it was written."
+    if mark.run == DOUBTED:
+        return "The state folder was not trusted at the last start, which did not come to its end."
     if evidence is None:
         return "The recording that the state folder was written with is not there."
     if highest > mark.revision:

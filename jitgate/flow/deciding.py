@@ -77,7 +77,11 @@ class Decider:
 
     async def reconsider(self) -> None:
         """Decide again what waits for people, as far as it can be without the call itself."""
-        await self._access.reconsider(lambda operation, who: self._decided(operation, who, None))
+        await self._access.reconsider(self.foreseen)
+
+    def foreseen(self, operation: Operation, subject: Subject) -> Decision | NeedsBody:
+        """What policy says now of an operation whose body is not there."""
+        return self._decided(operation, subject, None)
 
     def expired(self, subject: Subject) -> Refusal | None:
         """Why the subject's token is good no more, if it is not."""

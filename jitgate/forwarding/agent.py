@@ -40,20 +40,25 @@ class Signals:
     already. A handler is not told who sent a signal; `sigwaitinfo` is, of signals that are blocked.
     """
 
-    def __init__(self, reactor: Any, take: Callable[[int, bool], None]) -> None:
-        self._reactor = reactor
-        self._take = take
+    def __init__(self) -> None:
         # What was ignored from outside (nohup) stays so, for the agent as well.
         self._numbers = [n for n in PASSED_ON if signal.getsignal(n) is not signal.SIG_IGN]
         self.usual: Collection[int] = ()
         """The signals that were blocked from outside: a child is started with these."""
 
-    def start(self) -> None:
-        """Take them from now on. In the main thread, before there are others."""
-        for number in self._numbers:
-            signal.signal(number, lambda received, _: self._take(received, False))
+    def hold(self) -> None:
+        """Let them wait. To be called before the reactor runs, which would take them as its own."""
         self.usual = signal.pthread_sigmask(signal.SIG_BLOCK, self._numbers)
-        Thread(target=self._wait, name="signals", daemon=True).start()
+
+    def take(self, reactor: Any, call: Callable[[int, bool], None]) -> None:
+        """Hand over those that wait, and all that come. To be called once the reactor runs."""
+        for number in self._numbers:
+            signal.signal(number, lambda came, _: reactor.callFromThread(call, came, False))
+        # Those that wait came when there was no agent yet that could have had them.
+        while (info := signal.sigtimedwait(self._numbers, 0)) is not None:
+            reactor.callFromThread(call, info.si_signo, False)
+        waiting = Thread(target=self._wait, args=(reactor, call), name="signals", daemon=True)
+        waiting.start()
 
     @contextmanager
     def let_through(self) -> Iterator[None]:
@@ -64,11 +69,10 @@ class Signals:
         finally:
             signal.pthread_sigmask(signal.SIG_BLOCK, self._numbers)
 
-    def _wait(self) -> None:
+    def _wait(self, reactor: Any, call: Callable[[int, bool], None]) -> None:
         while True:
             info = signal.sigwaitinfo(self._numbers)
-            from_terminal = info.si_code == _SI_KERNEL
-            self._reactor.callFromThread(self._take, info.si_signo, from_terminal)
+            reactor.callFromThread(call, info.si_signo, info.si_code == _SI_KERNEL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,11 +190,7 @@ def lost(gateway: Address, reason: Failure) -> GatewayUnreachable:
 
 def certificates(pem: bytes, source: str) -> bytes:
     """The certificates in PEM and nothing else of it. Raises `ConfigurationInvalid`."""
-    try:
-        found = load_pem_x509_certificates(pem)
-    except ValueError as error:
-        raise ConfigurationInvalid([f"{source} holds no certificate in PEM."]) from error
-    return b"".join(each.public_bytes(Encoding.PEM) for each in found)
+    return b"".join(_each(pem, source))
 
 
 def certificates_of(file: Path) -> bytes:
@@ -206,11 +202,18 @@ def certificates_of(file: Path) -> bytes:
         raise ConfigurationInvalid([f"{file} cannot be read: {why}."]) from error
 
 
+def _each(pem: bytes, source: str) -> list[bytes]:
+    try:
+        found = load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise ConfigurationInvalid([f"{source} holds no certificate in PEM."]) from error
+    return [each.public_bytes(Encoding.PEM) for each in found]
+
+
 def _trust(file: Path | None) -> IOpenSSLTrustRoot:
     if file is None:
         return cast(IOpenSSLTrustRoot, platformTrust())
-    pems = re.findall(rb"-----BEGIN.*?-----END [^\n]*\n", certificates_of(file), re.DOTALL)
-    roots = [Certificate.loadPEM(pem) for pem in pems]
+    roots = [Certificate.loadPEM(pem) for pem in _each(certificates_of(file), f"{file}")]
     return cast(IOpenSSLTrustRoot, trustRootFromCertificates(roots))
 
 

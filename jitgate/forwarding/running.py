@@ -23,7 +23,7 @@ Spawning = Callable[[], AbstractContextManager[object]]
 
 
 class AgentRun:
-    """Runs one command behind a forwarder. The process is given over to it: its signals too.
+    """Runs one command behind a forwarder, which gets the process's ``signals``.
 
     ``tokens`` makes the source of tokens, ``ca`` gives the gateway's CA certificate, and ``say`` is
     given sentences for whoever started the run.
@@ -35,6 +35,7 @@ class AgentRun:
         run: Run,
         hop: Hop,
         *,
+        signals: Signals,
         tokens: Callable[[Spawning], TokenSource],
         ca: Callable[[], Awaitable[bytes]],
         outside: Mapping[str, str],
@@ -46,8 +47,8 @@ class AgentRun:
         self._outside = outside
         self._reactor = reactor
         self._say = say
-        self._signals = Signals(reactor, self._take)
-        self._tokens = tokens(self._signals.let_through)
+        self._signals = signals
+        self._tokens = tokens(signals.let_through)
         self._forwarder = Forwarder(run, hop, self._tokens, reactor, say)
         self._agent: Agent | None = None
         self._playing: Deferred[int] | None = None
@@ -56,7 +57,7 @@ class AgentRun:
     async def play(self) -> int:
         """From start to end: the exit status. Raises a `JitgateError` where it cannot begin."""
         shut_to_debuggers()
-        self._signals.start()
+        self._signals.take(self._reactor, self._take)
         self._playing = Deferred.fromCoroutine(self._played())
         return await self._playing
 

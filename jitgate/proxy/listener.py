@@ -2,6 +2,7 @@
 
 The CONNECT is read by the same strict reader as everything else, its token is handed to the
 gateway, and what the gateway admits continues inside TLS with a leaf for the CONNECT host alone.
+What an agent needs before all that, the CA's certificate above all, it gets here without.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -38,6 +40,7 @@ from jitgate.interfaces import IProtocolListener
 from jitgate.proxy.authority import CertificateAuthority
 from jitgate.proxy.connection import AgentConnection
 from jitgate.proxy.refusals import rendered
+from jitgate.values import ResponseHead
 
 CONNECT_WITHIN = 15.0
 """Seconds from the connection to the end of the CONNECT's head."""
@@ -50,6 +53,15 @@ EARLY = 64 * 1024
 
 _AUTHORITY = re.compile(r"([a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]):([1-9][0-9]{0,4})\Z")
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+_OURS = re.compile(r"(?i:http://jitgate\.internal(?::80)?)(/.*)?\Z")
+_OUR_HOSTS = frozenset({b"jitgate.internal", b"jitgate.internal:80"})
+
+Plain = Callable[[str], tuple[ResponseHead, bytes] | None]
+"""What anybody may GET of ``http://jitgate.internal`` at a path, or None."""
+
+
+def nothing_plain(path: str) -> None:
+    """For a port that answers nothing but CONNECT."""
 
 
 @implementer(IProtocolListener)
@@ -62,10 +74,11 @@ class HttpProxyListener:
         authority: CertificateAuthority,
         endpoint: IStreamServerEndpoint,
         clock: IReactorTime,
+        plain: Plain = nothing_plain,
     ) -> None:
         self._endpoint = endpoint
         self._clock = clock
-        self._connect = lambda: ConnectProtocol(gateway, authority, clock, self._open)
+        self._connect = lambda: ConnectProtocol(gateway, authority, clock, plain, self._open)
         self._open: set[ConnectProtocol] = set()
         self._port: IListeningPort | None = None
 
@@ -136,11 +149,13 @@ class ConnectProtocol(Protocol):
         gateway: Gateway,
         authority: CertificateAuthority,
         clock: IReactorTime,
+        plain: Plain,
         registry: set[ConnectProtocol],
     ) -> None:
         self._gateway = gateway
         self._authority = authority
         self._clock = clock
+        self._plain = plain
         self._registry = registry
         self._reader = RequestReader()
         self._timer: IDelayedCall | None = None
@@ -165,12 +180,22 @@ class ConnectProtocol(Protocol):
         for event in self._reader.feed(data):
             if isinstance(event, Tunnel | Request | PeerFault):
                 self._early = bytearray()
-                knock, rest = _knock(event)
-                self._early += rest
-                asking = Deferred.fromCoroutine(self._gateway.admit(knock))
-                asking.addCallback(self._admitted, knock)
-                asking.addErrback(self._failed)
+                self._begin(event)
                 return
+
+    def _begin(self, event: Tunnel | Request | PeerFault) -> None:
+        """Answer at once what anybody may have; with everything else go to the gateway."""
+        if isinstance(event, Request):
+            path = _plain_path(event)
+            page = None if path is None else self._plain(path)
+            if page is not None:
+                self._answer(*page, bodiless=event.head.method == "HEAD")
+                return
+        knock, rest = _knock(event)
+        self._early = bytearray(rest)
+        asking = Deferred.fromCoroutine(self._gateway.admit(knock))
+        asking.addCallback(self._admitted, knock)
+        asking.addErrback(self._failed)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._registry.discard(self)
@@ -215,8 +240,13 @@ class ConnectProtocol(Protocol):
             self._tls.dataReceived(early)
 
     def _refuse(self, result: flow.TurnedAway) -> None:
-        head, body = rendered(result.refusal, result.id, "problem")
-        self.transport.write(response_bytes(head, chunked=False, keep_alive=False) + body)
+        self._answer(*rendered(result.refusal, result.id, "problem"))
+
+    def _answer(self, head: ResponseHead, body: bytes, *, bodiless: bool = False) -> None:
+        """Write the whole answer, and close."""
+        self._cancel_timer()
+        written = response_bytes(head, chunked=False, keep_alive=False, bodiless=bodiless)
+        self.transport.write(written if bodiless else written + body)
         self.transport.loseConnection()
         self._timer = self._clock.callLater(CONNECT_WITHIN, self.abort)
 
@@ -228,6 +258,17 @@ class ConnectProtocol(Protocol):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+
+
+def _plain_path(request: Request) -> str | None:
+    """The path of a page of the gateway's own, if that is what is asked for, and nothing beside."""
+    head = request.head
+    if head.method not in {"GET", "HEAD"} or head.length != 0:
+        return None
+    if request.host not in _OUR_HOSTS:
+        return None
+    absolute = _OURS.match(head.target)
+    return head.target if absolute is None else absolute[1] or "/"
 
 
 def _knock(event: Event) -> tuple[flow.Knock, bytes]:

@@ -5,7 +5,10 @@ Blocking; all of it is called in one thread, where the connection lives.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import sqlite3
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -225,6 +228,22 @@ def _faults(done: str) -> Iterator[None]:
 
 
 def _place(path: Path) -> str:
-    """Which file stands there: its device and its number."""
-    status = path.stat()
-    return f"{status.st_dev}:{status.st_ino}"
+    """Which file stands there: its device, its number, and when it came into being.
+
+    A number is given again once it is free: a file that was restored often has the old one's. The
+    time of birth nobody can set; it is 0 where the file system does not tell.
+    """
+    found = ctypes.create_string_buffer(_STATX.size)
+    if _libc.statx(_AT_FDCWD, os.fsencode(path), 0, _INO | _BTIME, found):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    number, seconds, nanoseconds, major, minor = _STATX.unpack(found)
+    return f"{major}:{minor}:{number}:{seconds}.{nanoseconds:09}"
+
+
+_AT_FDCWD, _INO, _BTIME = -100, 0x100, 0x800
+
+_STATX = struct.Struct("=32xQ40xqI44xII112x")
+"""``struct statx`` of statx(2), of which Python does not show the time of birth: ``stx_ino``,
+``stx_btime``, ``stx_dev_major`` and ``stx_dev_minor``."""
+
+_libc = ctypes.CDLL(None, use_errno=True)

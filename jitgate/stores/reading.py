@@ -164,18 +164,19 @@ def timelines(recording: Recording, wanted: str) -> list[list[Kept]]:
 def _by_session(recording: Recording) -> Iterator[tuple[tuple[str, str], Kept]]:
     """Each entry of a session, with the session's name and whose it is.
 
-    An outcome names no subject: the decision of its exchange, which stands before it, does.
+    Many entries name no subject: the one that began their exchange, their access request or their
+    grant, which stands before them, does.
     """
     owners: dict[str, str] = {}
     for kept in recording.every_entry():
         session = kept.text("session")
         if session is None:
             continue
-        exchange, subject = kept.text("exchange") or "", kept.part("subject")
+        named = (kept.text(each) for each in ("exchange", "access_request", "grant"))
+        keys, subject = [key for key in named if key is not None], kept.part("subject")
         owner = f"{subject.get('issuer')} {subject.get('id')}" if subject else ""
-        owner = owner or owners.get(exchange, "")
-        if kept.type == "outcome":
-            owners.pop(exchange, None)
-        elif exchange:
-            owners[exchange] = owner
+        owner = owner or next((owners[key] for key in keys if owners.get(key)), "")
+        owners.update(dict.fromkeys(keys, owner))
+        if kept.type == "outcome" and kept.text("grant") is None:
+            owners.pop(kept.text("exchange") or "", None)
         yield (session, owner), kept

@@ -148,6 +148,7 @@ async def test_hostile_text_of_a_mebibyte_arrives_as_it_is_and_in_one_line(site)
     await site.keep(KEY, asked=hostile)
     line, end = await site.ask("requests")
     assert end == {"ok": True, "end": True}
+    assert [line] == await site.ask("request", id=KEY)
     assert line["request"]["body"] == body
     assert line["request"]["resource"] == {HOSTILE: HOSTILE}
 
@@ -561,6 +562,14 @@ async def test_a_follower_that_does_not_keep_up_is_cut_off_and_no_other(site, fo
         await site.control.tell(big)
         assert (await good.next())["request"]["id"] == KEY
     await until(lambda: len(site.control.open) == 1)
+
+
+@ensureDeferred
+async def test_a_follower_that_goes_on_asking_is_cut_off(site, follow):
+    follower = follow()
+    await follower.next()
+    follower.connection.sendall(b'{"command": "requests"}\n')
+    await until(lambda: not site.control.open)
 
 
 @ensureDeferred

@@ -69,16 +69,20 @@ class Sqlite:
         self.file.with_name("away").rename(self.file)
 
     async def end(self):
-        await self.store.close()
-        self.pool.stop()
+        try:
+            await self.store.close()
+        finally:
+            self.pool.stop()
 
 
 @pytest_twisted.async_yield_fixture(params=[Memory, Sqlite])
 async def kept(request, tmp_path: Path):
     it = request.param(tmp_path)
-    await it.store.open()
-    yield it
-    await it.end()
+    try:
+        await it.store.open()
+        yield it
+    finally:
+        await it.end()
 
 
 def all_of(coroutines):

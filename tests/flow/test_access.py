@@ -665,6 +665,34 @@ async def test_too_many_that_wait_are_told_to_slow_down():
 
 
 @ensureDeferred
+async def test_what_waits_without_its_agent_counts_too():
+    stand = Stand(verdict=review(), limits=Limits(per_agent=2, in_all=30))
+    for number in range(2):
+        told, serving = stand.asked(post(target=f"/things/{number}"))
+        told.hang_up()
+        await serving
+    told, serving = stand.asked(post(target="/things/9"))
+    await serving
+    assert told.head.status == 429
+    told, serving = stand.asked(post(target="/things/1"))
+    assert not serving.called, "it is there already"
+    told.hang_up()
+    await serving
+
+
+@ensureDeferred
+async def test_of_one_call_only_so_many_are_held():
+    stand = Stand(verdict=review(), limits=Limits(per_agent=2, in_all=30))
+    held = [stand.asked(post()) for _ in range(2)]
+    told, serving = stand.asked(post())
+    await serving
+    assert told.head.status == 429
+    for told, serving in held:
+        told.hang_up()
+        await serving
+
+
+@ensureDeferred
 async def test_a_body_under_review_that_is_too_large_is_refused_before_anybody_is_asked():
     stand = Stand(verdict=review())
     told, serving = stand.asked(post(b"a" * (1024 * 1024 + 1)))

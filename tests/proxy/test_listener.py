@@ -36,6 +36,15 @@ class Hours:
         return (self.clock if delay >= 1 else reactor).callLater(delay, call, *args, **named)
 
 
+PAGES = {"/page": b"{}", "/long": b"x" * 50_000_000}
+
+
+def plain(path):
+    """What anybody may have."""
+    body = PAGES.get(path)
+    return None if body is None else (ResponseHead(200, JSON, len(body)), body)
+
+
 class Door:
     """A proxy port before a gateway over ports that the test steers."""
 
@@ -48,6 +57,7 @@ class Door:
             load_or_create(folder, reactor.seconds),
             TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"),
             self.hours,
+            plain,
         )
 
     @property
@@ -143,10 +153,9 @@ async def test_a_handshake_that_is_never_whole_is_ended(tmp_path):
             b"CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n"
             b"Proxy-Authorization: Bearer t\r\n\r\n"
         )
-        await until(lambda: door.stand.entries("tunnel"))
+        assert (await deferToThread(peer.recv, 4096)).startswith(b"HTTP/1.1 200 ")
         door.later(connection.HANDSHAKE)
-        data, _ = await hung_up(peer)
-        assert data.startswith(b"HTTP/1.1 200 ")
+        assert (await hung_up(peer))[0] == b""
     await door.stop()
 
 
@@ -326,3 +335,106 @@ async def test_stopping_cuts_what_does_not_end_in_time(tmp_path):
     stand.slow_disk = False
     while stand.waiting:
         stand.waiting.pop(0).callback(None)
+
+
+# --- without a tunnel
+
+
+async def answer_to(door, sent):
+    """What a peer gets that writes these bytes, and the end."""
+    with socket.create_connection(door.address, 10) as peer:
+        peer.sendall(sent)
+        data, orderly = await hung_up(peer)
+    assert orderly
+    return data
+
+
+OURS = [
+    b"GET http://jitgate.internal/page HTTP/1.1\r\nHost: jitgate.internal\r\n\r\n",
+    b"GET HTTP://JITGATE.Internal:80/page HTTP/1.1\r\nHost: jitgate.internal:80\r\n\r\n",
+    b"GET /page HTTP/1.1\r\nHost: jitgate.internal\r\n\r\n",
+    b"GET /page HTTP/1.1\r\nHost: jitgate.internal\r\nProxy-Authorization: Basic forged\r\n\r\n",
+    b"GET /page HTTP/1.1\r\nHost: jitgate.internal\r\nConnection: keep-alive\r\n\r\n",
+    b"GET http://jitgate.internal/page HTTP/1.0\r\nHost: jitgate.internal\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("sent", OURS)
+@pytest.mark.parametrize("at_once", [True, False])
+@ensureDeferred
+async def test_anybody_gets_the_gateways_own_page_and_then_the_end(tmp_path, sent, at_once):
+    door = await opened(tmp_path)
+    with socket.create_connection(door.address, 10) as peer:
+        for piece in [sent] if at_once else [sent[:20], sent[20:]]:
+            peer.sendall(piece)
+            await deferLater(reactor, 0.01)
+        data, orderly = await hung_up(peer)
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert (head.split(b"\r\n")[0], body, orderly) == (b"HTTP/1.1 200 OK", b"{}", True)
+    assert b"Connection: close" in head
+    assert not door.stand.records.entries  # it is no secret, and leads nowhere
+    await door.stop()
+
+
+@ensureDeferred
+async def test_a_head_request_for_it_gets_the_head_alone(tmp_path):
+    door = await opened(tmp_path)
+    data = await answer_to(door, OURS[0].replace(b"GET", b"HEAD"))
+    assert data.startswith(b"HTTP/1.1 200 ")
+    assert data.endswith(b"\r\n\r\n")
+    await door.stop()
+
+
+@ensureDeferred
+async def test_what_follows_it_on_the_connection_is_not_answered(tmp_path):
+    door = await opened(tmp_path)
+    data = await answer_to(door, OURS[0] * 3)
+    assert data.count(b"HTTP/1.1") == 1
+    await door.stop()
+
+
+HOST = b"Host: jitgate.internal\r\n"
+NOT_OURS = {
+    "another page": b"GET http://jitgate.internal/other HTTP/1.1\r\n" + HOST,
+    "another host": b"GET http://api.example/page HTTP/1.1\r\nHost: api.example\r\n",
+    "a host that only begins so": b"GET http://jitgate.internal.example/page HTTP/1.1\r\n" + HOST,
+    "two hosts": b"GET http://jitgate.internal/page HTTP/1.1\r\nHost: api.example\r\n",
+    "two hosts the other way round": b"GET http://api.example/page HTTP/1.1\r\n" + HOST,
+    "a user": b"GET http://a@jitgate.internal/page HTTP/1.1\r\n" + HOST,
+    "another scheme": b"GET https://jitgate.internal/page HTTP/1.1\r\n" + HOST,
+    "another port": b"GET http://jitgate.internal:81/page HTTP/1.1\r\n" + HOST,
+    "another port in Host": b"GET /page HTTP/1.1\r\nHost: jitgate.internal:81\r\n",
+    "no host": b"GET http://jitgate.internal/page HTTP/1.0\r\n",
+    "another method": b"DELETE http://jitgate.internal/page HTTP/1.1\r\n" + HOST,
+    "a body": b"GET /page HTTP/1.1\r\nContent-Length: 1\r\n" + HOST,
+    "a chunked body": b"GET /page HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HOST,
+    "a query": b"GET http://jitgate.internal/page?x HTTP/1.1\r\n" + HOST,
+    "a dot segment": b"GET http://jitgate.internal/x/../page HTTP/1.1\r\n" + HOST,
+    "an escaped letter": b"GET http://jitgate.internal/%70age HTTP/1.1\r\n" + HOST,
+    "two slashes": b"GET http://jitgate.internal//page HTTP/1.1\r\n" + HOST,
+    "a backslash": b"GET http://jitgate.internal\\page HTTP/1.1\r\n" + HOST,
+    "an upgrade": b"GET /page HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n" + HOST,
+}
+
+
+@pytest.mark.parametrize("what", NOT_OURS)
+@ensureDeferred
+async def test_anything_else_without_a_tunnel_is_refused_and_on_record(tmp_path, what):
+    door = await opened(tmp_path)
+    data = await answer_to(door, NOT_OURS[what] + b"\r\n")
+    assert data.startswith(b"HTTP/1.1 400 ")
+    assert b"{}" not in data
+    assert [each["denial"] for each in door.stand.entries("refused")] == ["malformed-request"]
+    await door.stop()
+
+
+@ensureDeferred
+async def test_a_peer_that_does_not_take_the_page_is_cut_off(tmp_path):
+    door = await opened(tmp_path)
+    with socket.create_connection(door.address, 10) as peer:
+        peer.sendall(OURS[0].replace(b"/page", b"/long"))
+        assert (await deferToThread(peer.recv, 20)).startswith(b"HTTP/1.1 200 ")
+        assert door.listener._open
+        door.later(listener.CONNECT_WITHIN)
+        await until(lambda: not door.listener._open)
+    await door.stop()

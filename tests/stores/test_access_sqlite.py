@@ -112,7 +112,7 @@ def test_every_commit_waits_for_the_disk(store):
     }
 
 
-def test_a_connection_that_can_neither_commit_nor_roll_back_is_made_again_as_it_was(store):
+def test_a_connection_that_can_neither_commit_nor_roll_back_is_made_again(store, file):
     now(store.commit([grant()]))
     broken = store._database._connection
     broken.set_authorizer(
@@ -124,6 +124,9 @@ def test_a_connection_that_can_neither_commit_nor_roll_back_is_made_again_as_it_
     assert now(store.commit([use()])) == 2
     assert store._database._connection is not broken
     test_every_commit_waits_for_the_disk(store)
+    beside(file, "-wal").unlink()
+    with pytest.raises(StoreDown, match="no such file"):
+        now(store.commit([use("ex-2")]))
 
 
 ENDS = ("COMMIT", "ROLLBACK")

@@ -170,6 +170,17 @@ def test_what_a_failed_write_left_behind_is_not_told(files):
     assert told(files.evidence.since("run-1")) == told([SPENT])
 
 
+@pytest.mark.parametrize("order", [[0, 1, 4], [0, 1, 3], [0, 1, 2, 2, 4], [0, 1, 3, 2, 4]])
+def test_what_stands_behind_a_line_of_another_number_is_not_told(files, order):
+    records = files.site.run()
+    records.append([SPENT, other(), other(), SETTLED])
+    crash(records)
+    (path,) = lines(files)
+    there = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(there[number] for number in order))
+    assert told(files.evidence.since("run-1")) == told([SPENT])
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -200,7 +211,11 @@ def without_its_first_line(path):
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
 
 
-@pytest.mark.parametrize("harm", [gone, emptied, without_its_first_line])
+def without_its_last_byte(path):
+    os.truncate(path, path.stat().st_size - 1)
+
+
+@pytest.mark.parametrize("harm", [gone, emptied, without_its_first_line, without_its_last_byte])
 @pytest.mark.parametrize("which", [0, 1, -2])
 @pytest.mark.parametrize("log", ["run-2", "run-3"])
 def test_a_log_that_lacks_a_part_is_as_good_as_none(files, harm, which, log):

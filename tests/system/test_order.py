@@ -42,7 +42,9 @@ class Stage:
         """The calls that the gateway made while ``talk(tunnel)`` ran, in order."""
         log = self.folder / "calls"
         trace = "trace=fdatasync,fsync,sendto,write,writev,sendmsg"
-        command = (shutil.which("strace"), "-f", "-yy", "-e", trace, "-o", str(log))
+        # A slow disk: what does not wait for it is seen not to.
+        slow = "inject=fdatasync:delay_enter=30000"
+        command = (shutil.which("strace"), "-f", "-yy", "-e", trace, "-e", slow, "-o", str(log))
         configuration = settings(
             self.folder, self.tokens.jwks, [target(self.origin.port, self.ca.pem)]
         )

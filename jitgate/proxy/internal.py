@@ -1,0 +1,154 @@
+"""What the gateway answers for itself at ``https://jitgate.internal``: a target like every other.
+
+So identity, policy and the recorder apply to it without a special case, and who read or cancelled
+what is on record. Only the way there differs: it ends inside the process, and leads each subject to
+what is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from zope.interface import implementer
+
+from jitgate.core.operation import Catalog, PathCatalog
+from jitgate.errors import UpstreamUnreachable
+from jitgate.flow.admission import Target
+from jitgate.interfaces import (
+    ICatalog,
+    ICredentialSource,
+    IRequest,
+    IRule,
+    IUpstream,
+    IUpstreamConnection,
+)
+from jitgate.proxy.pages import CALLS, Pages, too_large
+from jitgate.values import (
+    Effect,
+    Headers,
+    Operation,
+    RequestHead,
+    ResponseHead,
+    Subject,
+    Verdict,
+)
+
+NAME = "jitgate.internal"
+AUTHORITY = f"{NAME}:443"
+
+BODY = 16 * 1024
+"""Bytes that a request may carry: the note of an agent that cancels, which the record keeps."""
+
+_PERMITTED = Verdict(Effect.PERMIT, "Every agent may read what the gateway tells it of itself.")
+
+
+@implementer(ICatalog)
+class InternalCatalog:
+    """The pages that there are. Of any other call it knows the method alone; that is a 404."""
+
+    actions = CALLS.actions
+
+    def __init__(self) -> None:
+        self._pages = Catalog(NAME, CALLS)
+        self._others = PathCatalog(NAME)
+
+    def samples(self, authority: str) -> Iterable[Operation]:
+        return self._pages.samples(authority)
+
+    def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
+        call = authority, method, path, query
+        return self._pages.operation(*call) or self._others.operation(*call)
+
+
+@implementer(IRule)
+class InternalRule:
+    """Permits these pages to every proven subject, which sees its own alone; speaks of no other."""
+
+    name = "jitgate-internal"
+    version = "1"
+
+    def judge(
+        self, operation: Operation, subject: Subject, now: float, body: bytes | None
+    ) -> Verdict | None:
+        return _PERMITTED if operation.target == NAME else None
+
+
+@implementer(IUpstream)
+class InternalUpstream:
+    """Leads one subject to the pages. Nothing is connected to, and nothing stays open."""
+
+    def __init__(self, pages: Pages, subject: Subject) -> None:
+        self._pages = pages
+        self._subject = subject
+
+    async def connect(self, *, fresh: bool) -> InternalConnection:
+        return InternalConnection(self._pages, self._subject)
+
+    async def stop(self) -> None:
+        """There is nothing to end."""
+
+
+@implementer(IUpstreamConnection)
+class InternalConnection:
+    """One exchange with the gateway itself."""
+
+    fresh = True
+
+    def __init__(self, pages: Pages, subject: Subject) -> None:
+        self._pages = pages
+        self._subject = subject
+        self._left = b""
+
+    async def send(self, head: RequestHead, body: IRequest) -> ResponseHead:
+        if await _fits(body):
+            answer, data = await self._pages.answer(self._subject, head)
+        else:
+            answer, data = too_large(BODY)
+        if head.method == "HEAD":
+            return ResponseHead(answer.status, answer.headers, 0)
+        self._left = data
+        return answer
+
+    async def read(self) -> bytes:
+        data, self._left = self._left, b""
+        return data
+
+    def trailers(self) -> Headers:
+        return ()
+
+    def release(self) -> None:
+        """There is nothing to give back."""
+
+
+async def _fits(body: IRequest) -> bool:
+    """Read a request's body, for the record; of one that is too large no more than that shows."""
+    taken = 0
+    while piece := await body.read():
+        taken += len(piece)
+        if taken > BODY:
+            return False
+    return True
+
+
+@implementer(IUpstream)
+class _NobodysUpstream:
+    """The way for whoever has not been proved: none."""
+
+    async def connect(self, *, fresh: bool) -> IUpstreamConnection:
+        raise UpstreamUnreachable("Nobody has been proved.")
+
+    async def stop(self) -> None:
+        """There is nothing to end."""
+
+
+def internal_target(pages: Pages, credentials: ICredentialSource) -> Target:
+    """The target that leads to the pages; ``credentials`` issue none."""
+    return Target(
+        name=NAME,
+        manner="problem",
+        catalog=InternalCatalog(),
+        credentials=credentials,
+        upstream=_NobodysUpstream(),
+        personal=partial(InternalUpstream, pages),
+    )

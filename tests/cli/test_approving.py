@@ -1,0 +1,616 @@
+"""The approver's commands, against a control socket that serves real access requests."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from approvers.site import ALICE, BOB, ME, Site
+from pytest_twisted import async_yield_fixture, ensureDeferred
+from support.access import access_request, grant, operation, subject
+from support.access import ask as asked
+from twisted.internet.threads import deferToThread
+
+from jitgate.approvers import control
+from jitgate.approvers.commands import Powers
+from jitgate.approvers.shapes import request_content
+from jitgate.cli import main
+from jitgate.cli.asked import View
+from jitgate.values import AccessState, Answer, Presence, Quorum, Shown, Terms
+
+NOW = 1_795_485_960.0
+KEY = "a-3f9c21d04be87a10"
+URL = "https://acme.okta.com/api/v1/users/00u1/lifecycle/deactivate"
+DEACTIVATE = operation(target="okta", action="deactivateUser", resource={"userId": "00u1"})
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\n\u202egpj.exe\u200b\x9b31m\x00\u2028\n  call  GET /harmless"
+
+
+def deactivation(fingerprint="9f2c" * 16, **changes):
+    return asked(fingerprint, **({"operation": DEACTIVATE, "shown": Shown(URL)} | changes))
+
+
+class Told:
+    def __init__(self, code, captured):
+        self.code = code
+        self.out = captured.out
+        self.err = captured.err
+
+    @property
+    def content(self):
+        return json.loads(self.out)
+
+
+@async_yield_fixture
+async def site(tmp_path, monkeypatch):
+    site = Site(tmp_path, start=time.time())
+    await site.start()
+    monkeypatch.setenv("JITGATE_CONTROL", str(site.path))
+    yield site
+    await site.stop()
+
+
+@pytest.fixture
+def jitgate(capsys):
+    """A command, run beside the reactor that answers it."""
+
+    async def run(*arguments):
+        code = await deferToThread(main, [str(each) for each in arguments])
+        return Told(code, capsys.readouterr())
+
+    return run
+
+
+# --- how a request is shown
+
+
+@pytest.fixture
+def in_utc(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def shown(request, columns=100, *, may_answer=True, **how):
+    content = request_content(request)
+    return list(View(NOW + 120, columns, **how).request(content, may_answer=may_answer))
+
+
+@pytest.mark.usefixtures("in_utc")
+def test_a_request_is_shown_with_all_that_an_approver_has_to_know():
+    who = subject(humans=("dana@acme.com",))
+    request = access_request(KEY, deactivation(subject=who))
+    assert shown(request, options=" --socket ./s") == [
+        "Access request a-3f9c21d04be87a10 waits for an answer: 8 min left",
+        "",
+        "  action       deactivateUser on okta",
+        "  resource     userId 00u1",
+        f"  call         POST {URL}",
+        "  body         no body",
+        "",
+        "  agent        bot-7, as https://idp.example says; session run-1",
+        "  acts for     dana@acme.com",
+        "  because      people-changes-need-a-human: Changes to people are looked at by IT",
+        "  asked        one of it-leads",
+        "  answer       none yet",
+        "",
+        "  approval     for this call alone, once, within 5 min of it",
+        "  status       the agent waits for the answer",
+        "  expires      02:16:00 UTC, in 8 min",
+        "  opened       02:06:00 UTC",
+        f"  fingerprint  {'9f2c' * 16}",
+        "",
+        "  jitgate approve a-3f9c21d04be87a10 --socket ./s",
+        "  jitgate deny a-3f9c21d04be87a10 --socket ./s",
+    ]
+
+
+@pytest.mark.usefixtures("in_utc")
+def test_a_scope_is_called_one_and_who_has_answered_is_told():
+    terms = Terms((Quorum(("it-leads", "hr")), Quorum(("security",), 2)), 3, 90.0)
+    body = '{"activate":true,"note":"漢字"}'
+    call = Shown(
+        "https://acme.okta.com/api/v1/users", (("content-type", "application/json"),), body, 34
+    )
+    request = access_request(
+        KEY,
+        deactivation(terms=terms, shown=call),
+        presence=Presence.DETACHED,
+        away_until=NOW + 130,
+        answers=(Answer(BOB, True, NOW + 60, "cli", "fine"),),
+    )
+    lines = shown(request, may_answer=False)
+    assert lines[4:11] == [
+        "  call         POST https://acme.okta.com/api/v1/users",
+        "  field        content-type: application/json",
+        "  body         34 bytes; what is secret in it is masked",
+        "  | {",
+        '  |   "activate": true,',
+        '  |   "note": "漢字"',
+        "  | }",
+    ]
+    assert "  acts for     nobody that its token names" in lines
+    assert "  asked        one of it-leads or hr, and 2 different people of security" in lines
+    assert "  answer       bob@acme.com approved at 02:07:00 UTC by cli: fine" in lines
+    said = " ".join(" ".join(lines).split())
+    assert (
+        "approval A SCOPE, NOT THIS CALL ALONE: up to 3 calls within 1 min 30 s of it, with any "
+        "query, fields and body, of deactivateUser on okta, userId 00u1 status the agent is away"
+    ) in said
+    assert "withdrawn in 10 s unless it does" in said
+    assert not any("jitgate approve" in line for line in lines)
+
+
+def test_an_ended_request_says_how_it_ended_and_asks_for_nothing():
+    why = f"Approved by {ALICE}."
+    ended = replace(access_request(KEY), state=AccessState.APPROVED, why=why, grant="g-1")
+    lines = shown(ended)
+    assert lines[0] == f"Access request {KEY} is approved. {why}"
+    assert "  grant        g-1" in lines
+    assert not any("expires" in line or "jitgate" in line for line in lines)
+
+
+def test_a_body_that_cannot_be_shown_is_said_to_be_there():
+    request = access_request(KEY, deactivation(shown=Shown(URL, (), None, 4096)))
+    said = "  body         4.0 KiB that cannot be shown: secrets in them could not be masked"
+    assert said in shown(request)
+
+
+def test_a_long_body_is_cut_where_that_is_seen_and_whole_when_all_is_asked_for():
+    body = json.dumps({"long": "x" * 5000, "many": list(range(1000)), "last": "tail"})
+    request = access_request(KEY, deactivation(shown=Shown(URL, (), body, len(body))))
+    lines = shown(request)
+    assert f"  … 966 more lines: jitgate requests {KEY} --all" in lines
+    assert any("more characters: --all" in line for line in lines)
+    assert "tail" not in "".join(lines)
+    whole = "".join(line[4:] for line in shown(request, 80, whole=True) if line.startswith("  | "))
+    assert json.loads(whole) == json.loads(body)
+
+
+def hostile(key=KEY, text=HOSTILE, **changes):
+    """A request in which everything that an agent can choose is hostile."""
+    body = json.dumps({text: text * 3}, ensure_ascii=False)
+    who = subject(id=text, issuer=text, humans=(text,), session=text)
+    call = operation(target=text, action=text, resource={text: text}, method=text)
+    return access_request(
+        key,
+        asked(
+            text,
+            subject=who,
+            operation=call,
+            session=text,
+            rule=text,
+            reason=text,
+            shown=Shown(text, ((text, text),), body, len(body)),
+            terms=Terms((Quorum((text,)),), 2, 60.0),
+        ),
+        answers=(Answer(text, True, NOW, text, text),),
+        why=text,
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("columns", [10, 40, 80, 1000])
+@pytest.mark.parametrize(
+    "text", [HOSTILE, "x" * 500 + " " * 300 + "call GET /harmless", "ᴀ\u0430" * 40]
+)
+def test_what_an_agent_wrote_keeps_to_its_place(columns, text):
+    for line in shown(hostile(text=text), columns):
+        assert line.isprintable()
+        assert not line or line.startswith(("  ", "Access request "))
+        if line.startswith("  | "):
+            assert columns < 40 or len(line) <= columns
+
+
+def test_a_body_of_a_mebibyte_is_shown_at_once():
+    body = "x" * (1 << 20)
+    before = time.monotonic()
+    lines = shown(hostile(text="y" * 70_000), 80)
+    lines += shown(access_request(KEY, asked(shown=Shown(URL, (), body, 1 << 20))), 80)
+    assert len("".join(lines)) < 60_000
+    assert time.monotonic() - before < 5
+
+
+# --- what is listed
+
+
+@ensureDeferred
+async def test_where_nothing_waits_and_nothing_is_granted_that_is_said(site, jitgate):
+    for command, said in (("requests", "Nothing waits.\n"), ("grants", "Nothing is granted.\n")):
+        told = await jitgate(command)
+        assert (told.code, told.out, told.err) == (0, said, "")
+        assert (await jitgate(command, "--json")).content == []
+
+
+@ensureDeferred
+async def test_what_waits_is_a_table(site, jitgate):
+    start = time.time()
+    times = {"opened_at": start - 130, "expires_at": start + 470}
+    away = {"presence": Presence.RECALLED, **times}
+    await site.store.commit([access_request(KEY, deactivation(), **times)])
+    await site.store.commit([access_request("a-2", deactivation("f2"), **away)])
+    told = await jitgate("requests")
+    heading, first, second, _, hint = told.out.splitlines()
+    assert heading.split() == ["ID", "AGE", "EXPIRES", "AGENT", "ACTION", "RESOURCE", "STATUS"]
+    assert first.startswith("a-2                 2 min 1")
+    assert first.endswith("  away")
+    assert second.startswith(f"{KEY}  2 min 1")
+    assert second.endswith("bot-7  deactivateUser on okta  userId 00u1  waiting")
+    assert hint == "To see one: jitgate requests ID"
+
+
+@ensureDeferred
+async def test_the_list_for_a_program_has_the_names_that_are_promised(site, jitgate):
+    await site.store.commit([access_request(KEY, deactivation())])
+    told = await jitgate("requests", "--json")
+    (content,) = told.content
+    promised = ["id", "state", "subject", "target", "action", "method", "url", "rule", "reason"]
+    assert list(content)[:11] == [*promised, "fingerprint", "expires_at"]
+    one = await jitgate("requests", KEY, "--json")
+    assert one.content == content
+
+
+@ensureDeferred
+async def test_commands_to_paste_reach_the_same_gateway(site, jitgate, monkeypatch, tmp_path):
+    await site.store.commit([access_request(KEY, deactivation())])
+    shown = await jitgate("requests", KEY[:10])
+    assert shown.out.endswith(f"  jitgate approve {KEY}\n  jitgate deny {KEY}\n")
+    monkeypatch.delenv("JITGATE_CONTROL")
+    shown = await jitgate("requests", KEY, "--socket", site.path)
+    assert f"  jitgate deny {KEY} --socket {site.path}\n" in shown.out
+    folder = Path(shutil.copytree(Path(__file__).parents[2] / "etc", tmp_path / "etc"))
+    file = folder / "jitgate.yaml"
+    file.write_text(file.read_text().replace("socket: ./var/control.sock", f"socket: {site.path}"))
+    shown = await jitgate("requests", KEY, "--config", file)
+    assert f"  jitgate deny {KEY} --config {file}\n" in shown.out
+
+
+@ensureDeferred
+async def test_who_cannot_answer_is_not_told_how(site, jitgate):
+    await site.store.commit([access_request(KEY, deactivation())])
+    site.control.powers = Powers(auditors={ME: "eve@acme.com"})
+    shown = await jitgate("requests", KEY)
+    assert shown.code == 0
+    assert "jitgate approve" not in shown.out
+
+
+# --- what an answer does
+
+
+@ensureDeferred
+async def test_an_approval_that_is_enough_lets_the_call_go_out(site, jitgate):
+    await site.store.commit([access_request(KEY, deactivation(), expires_at=time.time() + 60)])
+    told = await jitgate("approve", KEY, "--reason", "IT-1")
+    assert (told.code, told.err) == (0, "")
+    assert told.out.splitlines() == [
+        f"{KEY}: deactivateUser on okta, asked by bot-7",
+        "Approved: the agent's call goes out now.",
+    ]
+    assert (await site.access.request(KEY)).answers[0].reason == "IT-1"
+
+
+@ensureDeferred
+async def test_an_approval_that_is_not_enough_says_what_is_missing(site, jitgate):
+    terms = Terms((Quorum(("it-leads",), 2), Quorum(("hr",))))
+    times = {"expires_at": time.time() + 60}
+    await site.store.commit([access_request(KEY, deactivation(terms=terms), **times)])
+    told = await jitgate("approve", KEY)
+    assert told.code == 0
+    assert told.out.splitlines()[1] == "Approved; 2 more approvals are needed, of it-leads, hr."
+
+
+@ensureDeferred
+async def test_a_grant_for_an_agent_that_is_away_waits_for_it(site, jitgate):
+    times = {"expires_at": time.time() + 60, "presence": Presence.DETACHED}
+    await site.store.commit([access_request(KEY, deactivation(), **times)])
+    told = await jitgate("approve", KEY)
+    until = time.strftime("%H:%M:%S %Z", time.localtime(site.clock.seconds() + 300))
+    assert told.out.splitlines()[1] == (
+        f"Approved. The agent is away; the grant g-00000001 waits until {until} for it to send the "
+        "call again."
+    )
+
+
+@ensureDeferred
+async def test_an_approval_of_a_scope_says_what_more_may_go_out(site, jitgate):
+    terms = Terms((Quorum(("it-leads",)),), 3)
+    times = {"expires_at": time.time() + 60}
+    await site.store.commit([access_request(KEY, deactivation(terms=terms), **times)])
+    told = await jitgate("approve", KEY)
+    assert "goes out now, and up to 2 more like it until " in told.out
+    told = await jitgate("grants")
+    assert "3 of 3" in told.out
+    assert "any deactivateUser on okta, userId 00u1" in told.out
+
+
+@ensureDeferred
+async def test_a_denial_and_a_revocation_say_what_they_do(site, jitgate):
+    await site.store.commit([access_request(KEY, deactivation(), expires_at=time.time() + 60)])
+    told = await jitgate("deny", KEY, "--reason", "no ticket")
+    assert told.code == 0
+    assert told.out.splitlines()[1].startswith("Denied. The agent is told so")
+    await site.store.commit([grant("g-11111111", asked=deactivation())])
+    told = await jitgate("revoke", "g-111111", "--reason", "too soon")
+    assert told.code == 0
+    assert told.out.splitlines()[1] == "Revoked: nothing goes out under it any more."
+
+
+@ensureDeferred
+async def test_answers_for_a_program_are_what_they_made(site, jitgate):
+    await site.store.commit([access_request(KEY, deactivation(), expires_at=time.time() + 60)])
+    told = await jitgate("approve", KEY, "--json")
+    assert (told.content["id"], told.content["state"]) == (KEY, "approved")
+    told = await jitgate("grants", "--json")
+    assert told.content[0]["id"] == "g-00000001"
+    told = await jitgate("revoke", "g-00000001", "--json")
+    assert told.content["state"] == "revoked"
+
+
+# --- no
+
+
+@ensureDeferred
+async def test_a_no_is_one_and_says_why(site, jitgate):
+    own = deactivation(subject=subject(humans=(ALICE,)))
+    await site.store.commit([access_request(KEY, own, expires_at=time.time() + 60)])
+    for arguments, why in (
+        (["approve", KEY], "Nobody answers what they"),
+        (["deny", "a-99999999"], "No access request is called a-99999999"),
+        (["requests", "a-99999999"], "No access request is called a-99999999"),
+        (["approve", KEY[:4]], "needs 8 characters"),
+        (["revoke", "g-99999999"], "no such grant"),
+        (["approve", KEY, "--reason", "x" * 501], "A reason has at most 500 characters."),
+        (["approve", KEY, "--reason", "\udcff"], "in UTF-8"),
+        (["requests", "\x1b[2J" + "x" * 10], r"called \x1b[2Jxxx"),
+    ):
+        told = await jitgate(*arguments)
+        assert (told.code, told.out) == (1, ""), told.err
+        assert why in told.err
+        assert told.err.count("\n") == 1
+        assert told.err.rstrip("\n").isprintable()
+
+
+@ensureDeferred
+async def test_who_has_no_power_is_told_so_whatever_they_ask(site, jitgate):
+    site.control.powers = Powers()
+    for arguments in (["requests"], ["requests", "--follow"], ["approve", KEY], ["grants"]):
+        told = await jitgate(*arguments)
+        assert (told.code, told.out) == (1, "")
+        assert f"uid {ME} has no power here." in told.err
+
+
+@ensureDeferred
+async def test_a_refusal_is_read_even_if_it_comes_before_the_question(site, jitgate):
+    held = [socket.socket(socket.AF_UNIX) for _ in range(control.CONNECTIONS_OF_ONE)]
+    for each in held:
+        each.connect(str(site.path))
+    told = await jitgate("requests")
+    assert (told.code, told.err) == (1, "There are too many connections.\n")
+    for each in held:
+        each.close()
+
+
+# --- it could not be told
+
+
+@ensureDeferred
+async def test_a_gateway_that_cannot_tell_is_no_yes_and_no_no(site, jitgate):
+    site.store.failure = OSError("disk")
+    for arguments in (["requests"], ["requests", "--follow"], ["approve", KEY], ["revoke", "g-1"]):
+        told = await jitgate(*arguments)
+        assert (told.code, told.out) == (2, "")
+        assert told.err == "The access store was told to fail.\n"
+    site.store.failure = None
+
+
+@ensureDeferred
+async def test_an_answer_that_is_cut_short_is_none(tmp_path, jitgate):
+    whole = json.dumps(
+        {"ok": True, "power": "approver", "request": request_content(access_request())}
+    )
+    for sent in (b"", whole.encode() + b"\n", whole.encode()[:50]):
+        path = tmp_path / "s"
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+            listening.listen()
+
+            def serve(listening=listening, sent=sent):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(9999)
+                    connection.sendall(sent)
+
+            serving = deferToThread(serve)
+            told = await jitgate("requests", "--socket", path)
+            await serving
+        assert told.code == 2
+        assert "before it had answered" in told.err
+        assert "Nothing waits" not in told.out
+        path.unlink()
+
+
+def place(tmp_path, kind):
+    """A path at which no gateway answers."""
+    path = tmp_path / "control.sock"
+    if kind == "left":
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(path))
+    elif kind == "file":
+        path.touch()
+    elif kind == "under a file":
+        path.touch()
+        return path / "control.sock"
+    elif kind == "long":
+        return tmp_path / ("x" * 120)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("nothing", "There is no control socket at {path}: the gateway is not running, or its"),
+        ("left", "Nobody answers at {path}: the gateway has ended without removing it."),
+        ("file", "{path} is no socket."),
+        ("under a file", "{path} cannot be reached: Not a directory."),
+        ("long", "{path} cannot be reached: AF_UNIX path too long."),
+    ],
+)
+@pytest.mark.parametrize("command", [["requests"], ["requests", "--follow"], ["approve", KEY],
+                                     ["deny", KEY], ["grants"], ["revoke", "g-1"]])  # fmt: skip
+def test_why_there_is_no_connection_is_told_in_a_sentence(tmp_path, capsys, kind, said, command):
+    path = place(tmp_path, kind)
+    code = main([*command, "--socket", str(path)])
+    told = Told(code, capsys.readouterr())
+    assert (told.code, told.out) == (2, "")
+    assert told.err.startswith(said.format(path=path))
+    assert told.err.count("\n") == 1
+
+
+@pytest.mark.needs_root
+def test_a_socket_behind_a_closed_folder_is_said_to_be_out_of_reach(tmp_path):
+    script = (
+        "import argparse, os, sys\n"
+        "from jitgate.cli import answering, approving\n"
+        "parser = argparse.ArgumentParser(); approving.register(parser.add_subparsers())\n"
+        "options = parser.parse_args(['requests', '--socket', sys.argv[1]])\n"
+        "os.setgroups([]); os.setgid(54321); os.setuid(54321)\n"
+        "sys.exit(options.handler(options))"
+    )
+    path = place(tmp_path, "left")
+    ran = subprocess.run(
+        [sys.executable, "-c", script, path], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith(f"{path} cannot be reached as uid 54321: a folder on the way")
+
+
+def test_where_the_gateway_is_has_to_be_said_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("JITGATE_CONTROL", raising=False)
+    assert main(["requests"]) == 2
+    assert "--socket PATH" in capsys.readouterr().err
+    for wrong in (
+        ["requests", "--config", "x", "--socket", "y"],
+        ["approve"],
+        ["requests", "a", "b"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(wrong)
+        assert ended.value.code == 2
+    capsys.readouterr()
+    assert main(["requests", KEY, "--follow", "--socket", "x"]) == 2
+    assert capsys.readouterr().err == "Give an ID or --follow, not both.\n"
+    (tmp_path / "jitgate.yaml").write_text("stat: ./var\n")
+    assert main(["requests", "--config", str(tmp_path / "jitgate.yaml")]) == 2
+    assert "The control socket alone will do" in capsys.readouterr().err
+
+
+# --- in a process of its own
+
+
+def started(*arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "jitgate", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+async def read(process, count):
+    """So many lines of its output."""
+    return await deferToThread(lambda: [process.stdout.readline() for _ in range(count)])
+
+
+async def ended(process):
+    out, err = await deferToThread(process.communicate, timeout=30)
+    return process.returncode, out, err
+
+
+@ensureDeferred
+async def test_a_follower_sees_a_block_for_what_comes_and_for_what_ends(site):
+    process = started("requests", "--follow")
+    assert await read(process, 2) == ["Nothing waits yet.\n", "\n"]
+    request = access_request(KEY, deactivation(), expires_at=time.time() + 300)
+    await site.store.commit([request])
+    await site.control.tell(request)
+    block = await read(process, 22)
+    assert block[0].startswith(f"Access request {KEY} waits for an answer: ")
+    assert block[-3:] == [f"  jitgate approve {KEY}\n", f"  jitgate deny {KEY}\n", "\n"]
+    await site.ask("deny", id=KEY, reason="no")
+    assert await read(process, 2) == [f"{KEY} has ended: denied. Denied by {ALICE}: no\n", "\n"]
+    process.send_signal(signal.SIGINT)
+    assert await ended(process) == (0, "", "")
+
+
+@ensureDeferred
+async def test_a_follower_sees_an_answer_that_is_not_the_last(site):
+    terms = Terms((Quorum(("it-leads",), 2),))
+    later = {"expires_at": time.time() + 300}
+    await site.store.commit([access_request(KEY, deactivation(terms=terms), **later)])
+    process = started("requests", "--follow")
+    await read(process, 22)
+    await site.ask("approve", id=KEY, reason="fine")
+    first, second, _ = await read(process, 3)
+    assert first.startswith(f"{KEY}: {ALICE} approved at ")
+    assert second == "1 more approval is needed, of it-leads.\n"
+    await site.control.stop()
+    code, _, err = await ended(process)
+    assert code == 2
+    assert err.startswith("The gateway has ended the connection")
+
+
+@ensureDeferred
+async def test_a_program_follows_line_by_line(site):
+    await site.store.commit([hostile()])
+    process = started("requests", "--follow", "--json")
+    (line,) = await read(process, 1)
+    assert line.rstrip("\n").isprintable()
+    assert json.loads(line)["resource"] == {HOSTILE: HOSTILE}
+    await site.control.tell(access_request("a-2"))
+    (line,) = await read(process, 1)
+    assert json.loads(line)["id"] == "a-2"
+    process.send_signal(signal.SIGINT)
+    assert (await ended(process))[0] == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@ensureDeferred
+async def test_nothing_that_an_agent_writes_is_obeyed_or_breaks_the_commands(site, encoding):
+    start = time.time()
+    times = {"opened_at": start, "expires_at": start + 300}
+    await site.store.commit([hostile(**times)])
+    foreign = asked("f2", shown=Shown(URL, (), json.dumps("漢\u0430\u202e", ensure_ascii=False), 9))
+    await site.store.commit([access_request("a-22222222", foreign, **times)])
+    await site.store.commit([grant("g-22222222", asked=hostile().ask, expires_at=start + 300)])
+    for arguments in (
+        ["requests"],
+        ["requests", KEY],
+        ["requests", KEY, "--all"],
+        ["requests", "a-22222222"],
+        ["grants"],
+        ["approve", KEY],
+        ["revoke", "g-22222222"],
+        ["approve", "a-22222222"],
+    ):
+        code, out, err = await ended(started(*arguments, PYTHONIOENCODING=encoding))
+        assert code == (1 if arguments == ["approve", KEY] else 0), err  # nobody is in that group
+        for line in (out + err).split("\n"):
+            assert line.isprintable(), repr(line)
+
+
+def test_the_commands_start_without_what_the_gateway_needs():
+    script = (
+        "import sys; from jitgate.cli import main; main(['requests', '--socket', '/nowhere/s'])\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"twisted", "pydantic", "cryptography", "ruamel", "zope"} & set(eval(ran.stdout))  # noqa: S307

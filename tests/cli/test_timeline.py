@@ -1,0 +1,149 @@
+"""The timeline's words for what people asked, answered and were refused."""
+
+import argparse
+
+import pytest
+from cli.test_audit import HOSTILE
+from stores.site import START, Site
+
+from jitgate.cli import records
+from jitgate.cli.timeline import timeline
+from jitgate.stores.reading import Kept, Recording
+from jitgate.values import Entry
+
+COMMON = {"session": "run-1", "revision": 3}
+ASKED = {**COMMON, "access_request": "a-1"}
+GIVEN = {**COMMON, "grant": "g-1", "exchange": "x-1"}
+OPENED = {
+    **ASKED,
+    "exchange": "x-1",
+    "subject": {"issuer": "https://idp.example", "id": "bot-7"},
+    "operation": {
+        "target": "okta",
+        "action": "deactivateUser",
+        "resource": {"userId": "00u1"},
+        "method": "POST",
+        "url": "https://acme.okta.com/api/v1/users/00u1/lifecycle/deactivate",
+    },
+    "fingerprint": "9f2c",
+    "rule": "people-changes",
+    "reason": "Looked at by IT",
+    "quorums": [{"groups": ["it-leads", "hr"], "count": 1}, {"groups": ["sec"], "count": 2}],
+    "uses": 1,
+    "life": 300.0,
+    "expires_at": START + 600,
+}
+REFUSED = {"uid": 1001, "pid": 7, "person": None, "command": "approve", "why": "No power."}
+
+TOLD = [
+    (
+        "access.opened",
+        OPENED,
+        [
+            "deactivateUser on okta waits for approval by 1 of it-leads or hr, and 2 of sec  [access request a-1, exchange x-1]",
+            "an approval is for this call, once, within 5 min; it is waited for until 2026-11-24T02:16:00Z",
+        ],
+    ),
+    (
+        "access.answered",
+        {**ASKED, "approver": "alice@acme.com", "approves": True, "reason": "ok", "channel": "cli"},
+        ["alice@acme.com approves, by cli: ok  [access request a-1]"],
+    ),
+    (
+        "access.answered",
+        {**ASKED, "approver": "alice@acme.com", "approves": False, "reason": "", "channel": "cli"},
+        ["alice@acme.com denies, by cli  [access request a-1]"],
+    ),
+    (
+        "access.ended",
+        {**ASKED, "state": "expired", "why": "Nobody answered in time."},
+        ["The access request is expired  [access request a-1]", "Nobody answered in time."],
+    ),
+    (
+        "grant.made",
+        {
+            **ASKED,
+            "grant": "g-1",
+            "approved_by": ["alice@acme.com", "bob@acme.com"],
+            "uses": 3,
+            "life": 300.0,
+            "fingerprint": "9f2c",
+            "expires_at": START + 300,
+        },
+        [
+            "Granted by alice@acme.com, bob@acme.com: 3 uses until 2026-11-24T02:11:00Z  [access request a-1, grant g-1]"
+        ],
+    ),
+    (
+        "grant.spent",
+        {**GIVEN, "use": "x-1", "fingerprint": "9f2c", "left": 2},
+        [
+            "The grant is used; 2 left of it  [grant g-1, exchange x-1]",
+            "leaves with the fingerprint 9f2c",
+        ],
+    ),
+    (
+        "grant.settled",
+        {**GIVEN, "use": "x-1", "state": "unknown"},
+        ["The use of the grant is unknown  [grant g-1, exchange x-1]"],
+    ),
+    (
+        "grant.ended",
+        {**COMMON, "grant": "g-1", "state": "revoked", "why": "Revoked by root."},
+        ["The grant is revoked  [grant g-1]", "Revoked by root."],
+    ),
+    (
+        "control.refused",
+        REFUSED | {"access_request": "a-1"},
+        [
+            "Refused at the control socket: uid 1001, which asked for approve  [access request a-1]",
+            "No power.",
+        ],
+    ),
+    (
+        "control.refused",
+        {**REFUSED, "person": "eve", "command": None, "why": "", "left_out": 12},
+        [
+            "Refused at the control socket: uid 1001 (eve)",
+            "12 more before it have no entry of their own",
+        ],
+    ),
+]
+
+
+def told(tmp_path, kind, fields):
+    content = {"seq": 1, "time": "2026-11-24T02:06:00.000000Z", "type": kind, **fields}
+    return list(timeline(Recording(tmp_path), [Kept("run-1", content)]))
+
+
+@pytest.mark.parametrize(("kind", "fields", "lines"), TOLD)
+def test_every_entry_about_people_is_told_in_words(tmp_path, kind, fields, lines):
+    first, *rest = told(tmp_path, kind, fields)[4:]
+    assert first == f"  +0.000 s  {lines[0]}"
+    assert [line.strip() for line in rest] == lines[1:]
+
+
+@pytest.mark.parametrize(("kind", "fields"), [each[:2] for each in TOLD])
+@pytest.mark.parametrize("value", [HOSTILE, [HOSTILE], {HOSTILE: HOSTILE}, [], 1e300, -1, None])
+def test_whatever_stands_in_an_entry_it_is_shown_in_a_line_and_not_obeyed(
+    tmp_path, kind, fields, value
+):
+    for field in fields:
+        assert all(line.isprintable() for line in told(tmp_path, kind, fields | {field: value}))
+
+
+def test_a_scope_is_told_as_one(tmp_path):
+    lines = told(tmp_path, "access.opened", OPENED | {"uses": 3})
+    assert "an approval is for a scope, 3 times, within 5 min" in lines[-1]
+
+
+def test_a_session_is_replayed_with_what_people_did(tmp_path, capsys):
+    site = Site(tmp_path / "recordings")
+    run = site.run()
+    run.append([Entry(kind, START, fields) for kind, fields, _ in TOLD])
+    run.close()
+    where = {"recordings": site.folder, "config": None, "json": False}
+    assert records.replay(argparse.Namespace(id="run-1", **where)) == 0
+    out = capsys.readouterr().out
+    for kind, _, lines in TOLD:
+        assert (lines[0] in out) is (kind != "control.refused")  # that is no session's
