@@ -6,6 +6,7 @@ gateway's to say, exchange by exchange, through the two stream ports at the end 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import NoReturn
@@ -29,6 +30,10 @@ from jitgate.flow.admission import Tunnel
 from jitgate.flow.gateway import Gateway
 from jitgate.proxy.streams import AgentRequest, AgentResponse
 from jitgate.values import RequestHead
+
+EXPIRING = 60.0
+"""Seconds before its token ends from which on a tunnel is closed after the exchange at hand: the
+agent opens another, with a fresh token if it has one, instead of being refused on this one."""
 
 IDLE = 75.0
 """Seconds until the next request's head is whole; SDKs keep idle connections about 60."""
@@ -201,10 +206,10 @@ class AgentConnection(Protocol):
         if not request.ended and not unasked:
             self._discarded = 0
             self._within(CLOSING, self.end)
-        elif self._last or not request.ended:
+        elif not self.keeps or not request.ended:
             self.end()
         else:
-            self._within(IDLE, self.end)
+            self._within(self._idle, self.end)
         self.transport.resumeProducing()
         self._pump()
 
@@ -241,7 +246,18 @@ class AgentConnection(Protocol):
     @property
     def keeps(self) -> bool:
         """Whether the connection may stay open after the exchange at hand."""
-        return not self._last
+        return not self._last and self._left > EXPIRING
+
+    @property
+    def _left(self) -> float:
+        """Seconds until the tunnel's token ends; without end for one that is refused anyway."""
+        subject = self._tunnel.subject
+        return math.inf if subject is None else subject.expires_at - self._clock.seconds()
+
+    @property
+    def _idle(self) -> float:
+        """A tunnel that lies idle is closed before its token ends."""
+        return min(IDLE, max(0.0, self._left - EXPIRING))
 
     def _hosts(self, request: Request) -> tuple[str, ...]:
         """Every host the agent named: Host, and the handshake's server name if there was one."""
