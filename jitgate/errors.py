@@ -47,6 +47,13 @@ class UpstreamMalformed(PeerFault):
     """The target's bytes are not one unambiguous HTTP response."""
 
 
+class GatewayUnreachable(PeerFault):
+    """The gateway cannot be connected to, or not trusted, or does not answer as one.
+
+    The message is a sentence that says what to do.
+    """
+
+
 # --- our doing: something of the gateway's is down or broken; deny until it is whole again
 
 
@@ -72,6 +79,10 @@ class CredentialUnavailable(OurFault):
 
 class IdentityUnavailable(OurFault):
     """The issuer's keys cannot be had, so no token can be verified."""
+
+
+class TokenUnavailable(OurFault):
+    """No token could be had; the message is a sentence that says what to do."""
 
 
 class RuleFault(OurFault):

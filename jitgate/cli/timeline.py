@@ -55,7 +55,10 @@ def who(subject: Mapping[str, Any]) -> str:
 
 
 def _tunnel(kept: Kept) -> Iterator[str]:
-    yield f"Tunnel to {_show(kept.content.get('authority'))}: {_show(kept.content.get('result'))}"
+    name = kept.text("name")
+    called = "" if name is None else f", as the run {visible(name)}"
+    where, result = _show(kept.content.get("authority")), _show(kept.content.get("result"))
+    yield f"Tunnel to {where}{called}: {result}"
     yield from _why(kept, "detail")
 
 

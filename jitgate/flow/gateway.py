@@ -147,7 +147,8 @@ class Gateway:
         fields: dict[str, object] = {"authority": knock.authority}
         if isinstance(result, Tunnel):
             kind = "tunnel"
-            fields |= {"session": result.session, "subject": described(result.subject)}
+            fields |= {"session": result.session, "name": knock.name}
+            fields["subject"] = described(result.subject)
             fields["result"] = "admitted" if result.refusal is None else "refused"
         else:
             kind = "refused"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from jitgate.errors import PeerFault
+from jitgate.errors import GatewayUnreachable
 
 ANSWER_HEAD = 16 * 1024
 """Bytes of the answer's head. The gateway's have a few hundred."""
@@ -16,13 +16,6 @@ ANSWER_HEAD = 16 * 1024
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-5][0-9]{2})(?: [^\r\n\0]*)?\r\n")
 _BEGINNING = b"HTTP/1."
 _END = b"\r\n\r\n"
-
-
-class GatewayUnreachable(PeerFault):
-    """The gateway cannot be connected to, or not trusted, or does not answer as one.
-
-    The message is a sentence that says what to do.
-    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ from twisted.python.failure import Failure
 
 from jitgate.core.http1_reading import Data, End, Event, Response, ResponseReader
 from jitgate.core.http1_writing import request_bytes
-from jitgate.errors import ConfigurationInvalid, PeerFault
-from jitgate.forwarding.answer import GatewayUnreachable
+from jitgate.errors import ConfigurationInvalid, GatewayUnreachable, PeerFault
 from jitgate.forwarding.hop import Address, Hop, HopProtocol, certificates, lost
 from jitgate.values import RequestHead
 

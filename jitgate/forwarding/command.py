@@ -15,7 +15,8 @@ from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from jitgate.forwarding.tokens import TOKEN_BYTES, TokenUnavailable
+from jitgate.errors import TokenUnavailable
+from jitgate.forwarding.tokens import TOKEN_BYTES
 
 WITHIN = 20.0
 """Seconds for one run: an agent waits meanwhile, and gives up after 30 to 60."""

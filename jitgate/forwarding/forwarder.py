@@ -24,12 +24,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jitgate.core.http1_reading import Request, RequestReader, Tunnel
-from jitgate.errors import PeerFault
-from jitgate.forwarding.answer import Answer, AnswerReader, GatewayUnreachable
+from jitgate.errors import GatewayUnreachable, PeerFault, TokenUnavailable
+from jitgate.forwarding.answer import Answer, AnswerReader
 from jitgate.forwarding.asking import Asked, Refused, Run, asked
 from jitgate.forwarding.hop import Address, Hop, HopProtocol, lost
 from jitgate.forwarding.relay import Side
-from jitgate.forwarding.tokens import TokenSource, TokenUnavailable
+from jitgate.forwarding.tokens import TokenSource
 
 HEAD_WITHIN = 15.0
 """Seconds from an agent's connection to the end of its CONNECT's head, as at the gateway."""

@@ -34,8 +34,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
-from jitgate.errors import ConfigurationInvalid
-from jitgate.forwarding.answer import GatewayUnreachable
+from jitgate.errors import ConfigurationInvalid, GatewayUnreachable
 
 CONNECT_WITHIN = 10.0
 """Seconds to a connection that may be used, its TLS handshake included; across the world it takes

@@ -18,7 +18,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from jitgate.errors import OurFault
+from jitgate.errors import TokenUnavailable
 
 TOKEN_BYTES = 16 * 1024
 """Bytes of a token; the gateway takes no longer one."""
@@ -37,10 +37,6 @@ PAUSE = 1.0
 """Seconds between two runs of the command, if it prints tokens that have ended already."""
 
 _TOKEN = re.compile(rb"[!-~]+\Z")
-
-
-class TokenUnavailable(OurFault):
-    """No token could be had; the message is a sentence that says what to do."""
 
 
 class TokenSource(Protocol):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import selectors
 import socket
 import statistics
 import sys
@@ -112,12 +111,11 @@ def _answered(gateway: GatewayProcess, tunnels: Sequence[Tunnel]) -> Iterator[fl
         tls = tunnels[number].tls
         assert tls is not None
         ask = {"command": "approve", "id": opened[f"/things/{number}"], "reason": ""}
-        with socket.socket(socket.AF_UNIX) as control, selectors.DefaultSelector() as ready:
+        with socket.socket(socket.AF_UNIX) as control:
             control.connect(str(gateway.folder / "state" / "control.sock"))
-            ready.register(tls, selectors.EVENT_READ)
             begun = time.monotonic()
             control.sendall(json.dumps(ask).encode() + b"\n")
-            if not ready.select(30):
+            if not tls.recv(1):
                 raise RuntimeError("an approved call did not come back")
             yield 1000 * (time.monotonic() - begun)
 
