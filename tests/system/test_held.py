@@ -513,7 +513,7 @@ def test_a_token_endpoint_that_fails_costs_no_grant(org, broken):
         assert org.last("outcome")["grant"] == grant
         assert org.arrived() == [DEACTIVATE]
         assert org.approver.grants() == []
-        assert org.gateway.entries("grant.spent")[-1:] == org.gateway.entries("grant.spent")
+        assert len(org.gateway.entries("grant.spent")) == 1
 
 
 def wrong_authority(scene: Stage):
@@ -636,8 +636,8 @@ def test_revoking_a_grant_cuts_an_answer_that_has_begun(scene):
         assert took < 1
         assert len(data) < 2 * half
         assert scene.last("grant.settled")["state"] == "revoked in flight"
-        outcome = scene.last("outcome")
-        assert (outcome["denial"], outcome["outcome"]) == ("grant-revoked", "truncated")
+        wait_for(lambda: scene.last("outcome").get("denial") == "grant-revoked")
+        assert scene.last("outcome")["outcome"] == "truncated"
 
 
 # --- agents that go away
@@ -648,12 +648,13 @@ def test_a_request_whose_agent_stays_away_is_withdrawn_and_denied_by_nobody(scen
     with scene.serving() as gateway:
         with scene.calling():
             waiting = scene.approver.next()
-        wait_for(lambda: not scene.approver.waiting())
+        wait_for(lambda: gateway.entries("access.ended"))
+        assert scene.approver.waiting() == []
         (ended,) = gateway.entries("access.ended")
         assert (ended["access_request"], ended["state"]) == (waiting["id"], "withdrawn")
         assert gateway.entries("access.answered") == []
         assert scene.approver.shown(waiting["id"])["state"] == "withdrawn"
-        assert b"denied by" not in b"".join(orjson.dumps(each).lower() for each in (ended,))
+        assert b"denied" not in orjson.dumps(ended).lower()
         assert scene.origin.received == []
 
 
