@@ -7,11 +7,16 @@ from collections.abc import Callable, Mapping
 import orjson
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from jitgate.errors import StateUnusable
+
+A_MINUTE = 60
+"""Requests a minute that are put on record each: as many as a person makes, and a scan does not."""
+
+Note = Callable[[Mapping[str, object]], None]
 
 SHOWN = 200
 """Bytes of what was asked for that are put on record."""
@@ -40,12 +45,14 @@ class Nothing(Resource):
 
     isLeaf = True  # noqa: N815 (twisted.web's name)
 
-    def __init__(self, note: Callable[[Mapping[str, object]], None]) -> None:
+    def __init__(self, note: Note, clock: IReactorTime) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._note = note
+        self._clock = clock
+        self._minute, self._noted, self._left_out = 0, 0, 0
 
     def render(self, request: Request) -> bytes:
-        self._note(
+        self._look(
             {
                 "method": request.method[:SHOWN].decode("latin-1"),
                 "path": request.path[:SHOWN].decode("latin-1"),
@@ -56,13 +63,25 @@ class Nothing(Resource):
         request.setHeader(b"Cache-Control", b"no-store")
         return b"There is nothing here but /healthz.\n"
 
+    def _look(self, fields: dict[str, object]) -> None:
+        """Put it on record, but not so often that a flood fills the disk: the rest is counted."""
+        minute = int(self._clock.seconds() // 60)
+        if minute != self._minute:
+            self._minute, self._noted = minute, 0
+        self._noted += 1
+        if self._noted > A_MINUTE:
+            self._left_out += 1
+            return
+        left_out, self._left_out = self._left_out, 0
+        self._note(fields | ({"left_out": left_out} if left_out else {}))
+
 
 class _Root(Resource):
     """The top of the site: what is not a child of it is nothing."""
 
-    def __init__(self, note: Callable[[Mapping[str, object]], None]) -> None:
+    def __init__(self, nothing: Nothing) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._nothing = Nothing(note)
+        self._nothing = nothing
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         return self._nothing
@@ -82,9 +101,10 @@ class AdminSite:
         self,
         endpoint: IStreamServerEndpoint,
         down: Callable[[], str | None],
-        note: Callable[[Mapping[str, object]], None],
+        note: Note,
+        clock: IReactorTime,
     ) -> None:
-        root = _Root(note)
+        root = _Root(Nothing(note, clock))
         root.putChild(b"healthz", Health(down))
         self._site = Site(root)
         self._site.noisy = False

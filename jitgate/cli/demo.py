@@ -152,6 +152,10 @@ Be the agent: paste this into another terminal. The token is good for an hour.
   curl --cacert {ca} -X POST https://{host}/api/v1/users/{user}/roles     # denied, says why
   curl --cacert {ca} -X POST https://{host}/api/v1/users/{user}/lifecycle/deactivate   # held
 
+An agent's own program runs behind a proxy that adds the token for it:
+
+  {jitgate} exec --token-file {folder}/agent.token --proxy http://{proxy} -- curl https://{host}/api/v1/users
+
 Be the approver, in a third terminal. Only a demo lets whoever started it approve; elsewhere the
 configuration says whose uid may.
 

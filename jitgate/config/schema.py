@@ -20,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from jitgate.core.injection import COUNTING
+
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)\Z")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _AUTHORITY = re.compile(
@@ -262,6 +264,16 @@ class Target(Section):
     dial: Address | None = None
     trust: FilePath | None = None
     headers: tuple[ForwardedName, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _credential_changes_nothing_that_counts(self) -> Target:
+        """A field that is part of what people approve is the agent's alone to send."""
+        counting = COUNTING | {name.lower().encode() for name in self.headers}
+        if isinstance(self.credential, StaticCredential):
+            name = self.credential.header
+            if name.lower().encode() in counting:
+                raise ValueError(f"the field {name} is part of a call: it cannot be a credential")
+        return self
 
 
 class Recording(Section):

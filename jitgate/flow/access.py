@@ -7,7 +7,7 @@ What may happen to one is `jitgate.core.access` to say; here it is waited for, k
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,7 +20,7 @@ from jitgate.core import access
 from jitgate.core.access import NotCounted, People
 from jitgate.core.policy import NeedsBody
 from jitgate.core.waiting import ATTEMPTS, RETURN_AFTER, Patience, Preference, slow_down
-from jitgate.errors import AgentGone, ApproversUnreachable, traced
+from jitgate.errors import AgentGone, ApproversUnreachable, RecorderDown, traced
 from jitgate.flow import ledger as record
 from jitgate.flow.deadlines import Deadlines
 from jitgate.flow.grants import Grants
@@ -156,16 +156,17 @@ class Access:
 
     async def _opened(self, ask: Ask, wait: Wait) -> AccessRequest | None:
         """A new request, kept, recorded, and told to those who answer; None if there is one."""
+        self._ledger.ready()
         now = self._ledger.now
         request = AccessRequest(self._new_id("a"), ask, now, now + wait.expire)
         recorded = await self._ledger.keep([request], [record.opened(request)])
         if recorded is None:
             return None
         self._watch(request)
-        await recorded
         try:
+            await recorded
             await self._tell(request)
-        except ApproversUnreachable:
+        except (ApproversUnreachable, RecorderDown):
             await self.end(request.id, access.WITHDRAW, "Nobody could be asked.")
             raise
         return request
@@ -195,7 +196,7 @@ class Access:
             grant = await self._grants.covering(ask)
             if grant is not None:
                 return grant
-            detail = "An identical call of yours has used the approval."
+            detail = "The approval was used by an identical call of yours, or taken back."
             return Refusal(Denial.APPROVAL_USED, detail, request.ask.rule, ASK_AGAIN)
         denial = _DENIALS[request.state]
         return Refusal(denial, request.why, request.ask.rule, ASK_AGAIN)
@@ -266,6 +267,7 @@ class Access:
         self, key: str, approver: str, *, approves: bool, reason: str, channel: str
     ) -> AccessRequest | NotCounted:
         """Count somebody's answer: durable when this returns. Whose counts, core decides."""
+        self._ledger.ready()
         answer = Answer(approver, approves, self._ledger.now, channel, reason)
         while True:
             request = await self._store.request(key)
@@ -284,13 +286,23 @@ class Access:
             recorded = await self._ledger.keep([after, *([grant] if grant else [])], told)
             if recorded is None:
                 continue
-            try:
-                await recorded
-            finally:
-                self._changed(after)
-                if grant is not None:
-                    self._grants.watch(grant)
+            await self._recorded(after, grant, recorded)
             return after
+
+    async def _recorded(
+        self, request: AccessRequest, grant: Grant | None, recorded: Awaitable[None]
+    ) -> None:
+        """An answer takes effect once it is on record; what cannot be is taken back."""
+        try:
+            await recorded
+        except RecorderDown:
+            if grant is not None:
+                await self._grants.void(grant)
+            raise
+        finally:
+            self._changed(request)
+        if grant is not None:
+            self._grants.watch(grant)
 
     def _grant_of(self, request: AccessRequest) -> Grant | None:
         if request.state is not AccessState.APPROVED:
@@ -397,6 +409,7 @@ class Access:
             await self._left(request.id)
             current = await self._store.request(request.id)
             if current is not None and current.state is AccessState.PENDING:
+                await self._ledger.record(current.revision, [record.carried_over(current)])
                 self._watch(current)
 
     def stop(self) -> None:

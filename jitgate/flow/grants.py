@@ -48,6 +48,7 @@ class Grants:
         ``leaving`` is the fingerprint of what is about to leave; it must be what was asked for.
         Once this returns a Use, the store and the record know of it, and not before.
         """
+        self._ledger.ready()
         if leaving != ask.fingerprint:
             return Refusal(Denial.FAULT, "What is about to be sent is not what was decided on.")
         while True:  # whoever comes between has taken a use, of which there are only so many
@@ -112,12 +113,25 @@ class Grants:
 
     async def revoke(self, key: str, why: str) -> Grant | NotCounted:
         """Revoke what is left of a grant, and end what goes on under it."""
-        grant = await self._over(key, access.REVOKE, why)
-        if isinstance(grant, Grant):
-            for held, flight in list(self._flights.values()):
-                if held == key:
-                    flight.cancel()
-        return grant
+        try:
+            return await self._over(key, access.REVOKE, why)
+        finally:  # also if it is not on record yet: what is revoked must not go on
+            await self._ended_flights(key)
+
+    async def _ended_flights(self, key: str) -> None:
+        grant = await self._ledger.store.grant(key)
+        if grant is None or grant.left or GrantState.REVOKED_IN_FLIGHT not in grant.tally:
+            return
+        for held, flight in list(self._flights.values()):
+            if held == key:
+                flight.cancel()
+
+    async def void(self, grant: Grant) -> None:
+        """Take back what could not be put on record: nobody may go out under it."""
+        current = await self._ledger.store.grant(grant.id)
+        after = None if current is None else access.moved(current, access.REVOKE, "Not on record.")
+        if after is not None:
+            await self._ledger.commit(after)
 
     async def _over(self, key: str, event: str, why: str) -> Grant | NotCounted:
         while True:
@@ -165,6 +179,8 @@ class Grants:
             if found.distrust is not None and grant.left:
                 await self._over(grant.id, access.REVOKE, found.distrust)
             else:
+                told = [record.carried_on(grant)]
+                await self._ledger.record(grant.revision, told)
                 self.watch(grant)
 
     async def _take_as_recorded(self, use: str, key: str, sent: str) -> None:

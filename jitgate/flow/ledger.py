@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from twisted.internet.interfaces import IReactorTime
 
+from jitgate.errors import RecorderDown
 from jitgate.flow.account import described, described_operation
 from jitgate.flow.recorder import Recorder, durable
 from jitgate.interfaces import IAccessStore
@@ -32,6 +33,11 @@ class Ledger:
     def now(self) -> float:
         """Seconds since the epoch."""
         return self._clock.seconds()
+
+    def ready(self) -> None:
+        """Raise `RecorderDown` while nothing can be recorded: what would follow must not begin."""
+        if self._recorder.down is not None:
+            raise RecorderDown(self._recorder.down)
 
     async def commit(self, *values: Stored) -> int | None:
         """Commit alone, for what needs no record; None if something else came between."""
@@ -72,6 +78,12 @@ def opened(request: AccessRequest) -> Told:
     }
 
 
+def carried_over(request: AccessRequest) -> Told:
+    """It was pending when a run began, with these answers: whatever the run before recorded."""
+    answers = [asdict(answer) for answer in request.answers]
+    return "access.carried", opened(request)[1] | {"answers": answers}
+
+
 def answer_given(request: AccessRequest, answer: Answer) -> Told:
     """Somebody's answer counted."""
     return "access.answered", {
@@ -106,6 +118,11 @@ def made(grant: Grant) -> Told:
         "fingerprint": grant.ask.fingerprint,
         "expires_at": grant.expires_at,
     }
+
+
+def carried_on(grant: Grant) -> Told:
+    """It was good when a run began: whatever the run before recorded of how it was made."""
+    return "grant.carried", made(grant)[1] | {"left": grant.left}
 
 
 def spent(grant: Grant, use: Use, session: str) -> Told:

@@ -395,6 +395,7 @@ def test_who_answers_and_for_how_long_is_read(site):
         ("it-leads: [alice", "it-leds: [alice", "no group 'it-leads' in approvals.groups; did you"),
         ("hold: 20s", "hold: 20s\n  review_bodies: 5", "review_bodies has no room"),
         ("hold: 20s", "hold: 20s\n  channels: [slack]", "'cli'"),
+        ("header: Authorization", "header: If-Match", "the field If-Match is part of a call"),
     ],
 )
 def test_what_cannot_be_about_people_is_told(site, old, new, said):

@@ -15,11 +15,14 @@ from jitgate.core.waiting import Patience
 from jitgate.errors import (
     ApproversUnreachable,
     CredentialUnavailable,
+    RecorderDown,
     StoreDown,
     UpstreamUnreachable,
     UpstreamUntrusted,
 )
 from jitgate.flow.access import Limits
+from jitgate.service import TakenUp
+from jitgate.stores.memory import MemoryEvidence
 from jitgate.values import AccessState, Effect, GrantState, Presence, RequestHead, Verdict
 
 
@@ -645,6 +648,103 @@ async def test_a_recorder_that_fails_at_the_spend_keeps_the_request_from_leaving
     assert stand.sent == []
     assert told.head.status == 502
     assert (await grant(stand)).left == 0, "it is taken, and stays so"
+
+
+@ensureDeferred
+async def test_an_approval_that_could_not_be_put_on_record_lets_nothing_out():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    commit = stand.store.commit
+
+    async def disk_full_after(values):
+        revision = await commit(values)
+        stand.records.failure = OSError(28, "No space left on device")
+        return revision
+
+    stand.store.commit = disk_full_after
+    with pytest.raises(RecorderDown):
+        await stand.says()
+    stand.store.commit = commit
+    await serving
+    assert stand.sent == []
+    assert (await grant(stand)).left == 0
+    stand.records.failure = None
+    stand.clock.advance(1)
+    told, serving = stand.asked(post())
+    assert not serving.called, "it is asked for anew"
+    told.hang_up()
+    await serving
+
+
+@ensureDeferred
+async def test_while_nothing_can_be_recorded_nobody_can_answer():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    stand.records.failure = OSError(28, "No space left on device")
+    stand.recorder.note("any", {})
+    with pytest.raises(RecorderDown):
+        await stand.says()
+    assert (await state(stand)).state is AccessState.PENDING
+    told.hang_up()
+    await serving
+
+
+@ensureDeferred
+async def test_a_revocation_that_cannot_be_recorded_ends_the_call_all_the_same():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    stand.answer_when = Deferred()
+    await stand.says()
+    stand.records.failure = OSError(28, "No space left on device")
+    with pytest.raises(RecorderDown):
+        await stand.access.revoke("g-1", "bob@acme.com", "")
+    await serving
+    assert (await grant(stand)).left == 0
+    assert b"Ada" not in told.data
+
+
+@ensureDeferred
+async def test_what_a_run_takes_over_stands_in_its_own_record():
+    """The run before may have died between a commit and its record."""
+    stand = Stand(verdict=review())
+    for number in (7, 8):
+        told, serving = stand.asked(post(target=f"/things/{number}"))
+        told.hang_up()
+        await serving
+    await stand.says()
+    stand.records.entries.clear()
+    stand.build()
+    await stand.access.recover(Recovery(9, None))
+    assert stand.entries("grant.carried")[0]["approved_by"] == ["alice@acme.com"]
+    assert stand.entries("access.carried")[0]["access_request"] == "a-2"
+
+
+@ensureDeferred
+async def test_a_start_that_ended_early_leaves_a_doubted_store_doubted():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    told.hang_up()
+    await serving
+    await stand.says()
+    evidence = MemoryEvidence(stand.records)  # it knows of no run: the recording is another one
+
+    async def at_once(work, *args):
+        return work(*args)
+
+    async def started(recover=None):
+        stand.build()
+        stand.access.recover = recover or stand.access.recover
+        parts = stand.ledger, stand.access, stand.decider, evidence
+        await TakenUp(*parts, run="run-2", in_thread=at_once).start()
+
+    async def dies(found):
+        raise StoreDown("The machine lost power.")
+
+    with pytest.raises(StoreDown):
+        await started(dies)
+    evidence.begin("run-2")
+    await started()
+    assert (await grant(stand)).state is GrantState.REVOKED
 
 
 @ensureDeferred

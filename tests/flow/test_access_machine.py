@@ -292,4 +292,4 @@ async def _at_once(work: Any, *args: Any) -> object:
 
 
 TestGatewayUnderFire = GatewayUnderFire.TestCase
-TestGatewayUnderFire.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestGatewayUnderFire.settings = settings(stateful_step_count=50)

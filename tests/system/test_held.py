@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from support.approver import REVIEWED, Approver, people
 from support.counterparts import TestCA
-from support.gateway import GatewayProcess, settings, target
+from support.gateway import GatewayProcess, health, settings, target
 from support.tokens import Tokens
 from support.wire import Origin, Tunnel, answering
 from system.conftest import Scene
@@ -56,10 +56,12 @@ class Stage(Scene):
         self.tokens = Tokens(folder)
         self.origin = Origin(origin_ca.leaf("api.example"), self.handle)
         self.handler = answering(b"{}")
-        (folder / "policy.yaml").write_bytes(orjson.dumps([REVIEWED]))
+        rule = {**REVIEWED, "grant": {"life": "10m"}}
+        (folder / "policy.yaml").write_bytes(orjson.dumps([rule]))
 
     def configured(self, **approvals: Any) -> None:
-        """A target where every change needs people."""
+        """A target where every change needs people, who have time enough on a busy machine."""
+        approvals = {"hold": "60s", "expire": "10m", **approvals}
         far = target(self.origin.port, self.ca.pem)
         self.settings = settings(self.folder, self.tokens.jwks, [far]) | people(**approvals)
 
@@ -423,7 +425,7 @@ class Org(Stage):
         self.origin = Origin(origin_ca.leaf(ORG), self.handle)
         self.token = answering(TOKEN)
 
-    def configured(self, **approvals: Any) -> None:
+    def configured(self) -> None:
         key = self.folder / "client.pem"
         key.touch(mode=0o600)
         key.write_bytes(
@@ -442,7 +444,7 @@ class Org(Stage):
         }
         far = target(self.origin.port, self.ca.pem, name="okta", hosts=[ORG], catalog="okta")
         far["credential"] = credential
-        self.settings = settings(self.folder, self.tokens.jwks, [far]) | people(**approvals)
+        self.settings = settings(self.folder, self.tokens.jwks, [far]) | people(expire="10m")
 
     def handle(self, received, tls):
         endpoint = "/oauth2/" in received.line
@@ -638,6 +640,22 @@ def test_revoking_a_grant_cuts_an_answer_that_has_begun(scene):
         assert scene.last("grant.settled")["state"] == "revoked in flight"
         wait_for(lambda: scene.last("outcome").get("denial") == "grant-revoked")
         assert scene.last("outcome")["outcome"] == "truncated"
+
+
+# --- what is not on record
+
+
+def test_an_approval_that_could_not_be_put_on_record_lets_nothing_out(scene):
+    with scene.serving() as gateway:
+        waiting = orjson.loads(scene.call().body)["task"]["id"]
+        (log,) = gateway.recordings.glob("logs/*/*.jsonl")
+        away = log.rename(log.with_suffix(".away"))
+        assert scene.approver.run("approve", waiting).returncode == 2
+        away.rename(log)
+        wait_for(lambda: health(gateway)[0] == 200)
+        assert gateway.entries("access.answered") == []
+        scene.call()
+        assert scene.paths() == []
 
 
 # --- agents that go away

@@ -64,6 +64,9 @@ class Stage:
         return call.on.startswith(f"127.0.0.1:{self.agent_port}->")
 
 
+_RETURNED = r"= \d+(?: \(DELAYED\))?$"
+
+
 def _written(log: Path) -> int:
     """How many calls there are once the tracer has written down what has happened so far."""
     seen, still = -1, 0
@@ -85,9 +88,9 @@ def _calls(log: Path) -> list[Call]:
             call = Call(started[1], started[2] or started[3])
             if "<unfinished ...>" in rest:
                 begun[thread] = call
-            elif re.search(r"= \d+$", rest):
+            elif re.search(_RETURNED, rest):
                 found.append(call)
-        elif "resumed>" in rest and thread in begun and re.search(r"= \d+$", rest):
+        elif "resumed>" in rest and thread in begun and re.search(_RETURNED, rest):
             found.append(begun.pop(thread))
     return found
 

@@ -1,0 +1,185 @@
+"""Makes who may come, and the far APIs that they may go to."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificates
+from treq.client import HTTPClient
+from twisted.internet import ssl
+from twisted.internet._sslverify import IOpenSSLTrustRoot
+from twisted.internet.interfaces import IReactorCore
+from twisted.internet.threads import deferToThreadPool
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
+from zope.interface.verify import verifyObject
+
+from jitgate.app.problems import Problems
+from jitgate.catalogs.okta import load_okta
+from jitgate.config import schema
+from jitgate.core.operation import PathCatalog
+from jitgate.credentials.none import NoCredential
+from jitgate.credentials.okta import OktaCredentials
+from jitgate.credentials.static import StaticHeader
+from jitgate.errors import ConfigurationInvalid
+from jitgate.flow.admission import Target
+from jitgate.identity.keys import DiscoveredKeys, KeyFile
+from jitgate.identity.oidc import Issuers, OidcVerifier
+from jitgate.interfaces import ICatalog, ICredentialSource
+from jitgate.stores.state import read_secret
+from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints, addresses_of
+from jitgate.upstreams.https import HttpsUpstream
+
+
+class Far:
+    """Makes issuers and targets; what is wrong with them goes to ``problems``."""
+
+    def __init__(
+        self, settings: schema.Settings, reactor: IReactorCore, problems: Problems
+    ) -> None:
+        self._settings = settings
+        self._reactor: Any = reactor
+        self._problems = problems
+        self.upstreams: list[HttpsUpstream] = []
+        """The ways to the targets that were made last, to be ended."""
+
+    def identity(self) -> Issuers:
+        """Whose tokens are believed."""
+        verifiers = {}
+        for issuer in self._settings.identity.issuers:
+            verifier = self._problems.attempt(issuer.where, self._verifier, issuer)
+            if verifier is not None:
+                verifiers[issuer.issuer] = verifier
+        return Issuers(verifiers)
+
+    def _verifier(self, issuer: schema.Issuer) -> OidcVerifier:
+        keys = (
+            DiscoveredKeys(issuer.issuer, self._client(issuer.trust), self._reactor)
+            if issuer.jwks is None
+            else KeyFile(issuer.jwks)
+        )
+        return OidcVerifier(
+            issuer=issuer.issuer,
+            audience=issuer.audience,
+            algorithms=issuer.algorithms,
+            groups_claim=issuer.groups_claim,
+            owner_claim=issuer.owner_claim,
+            owners=issuer.owners,
+            keys=keys,
+            clock=self._reactor,
+        )
+
+    def _client(self, trust: Path | None) -> HTTPClient:
+        """An HTTP client for an issuer: the operator's own choice of host, so any address."""
+        policy = BrowserLikePolicyForHTTPS(trustRoot=trust_in(trust))
+        return HTTPClient(Agent(self._reactor, policy))
+
+    def targets(self, site_key: bytes) -> dict[str, Target]:
+        """By ``host:port``."""
+        targets = {}
+        self.upstreams = []
+        for target in self._settings.targets:
+            credentials = self._problems.attempt(target.where, self._credentials, target, site_key)
+            trust = self._problems.attempt(target.where, trust_in, target.trust)
+            if credentials is None or trust is None:
+                continue
+            catalog = catalog_of(target)
+            for authority in target.hosts:
+                host, _, port = authority.rpartition(":")
+                named = host.strip("[]")
+                endpoint = self._problems.attempt(
+                    target.where, self._checked, named, int(port), target, trust
+                )
+                if endpoint is None:
+                    continue
+                upstream = HttpsUpstream(endpoint, self._reactor)
+                self.upstreams.append(upstream)
+                targets[authority] = Target(
+                    name=target.name,
+                    manner=manner_of(target),
+                    resends=manner_of(target) == "okta",
+                    catalog=catalog,
+                    credentials=credentials,
+                    upstream=upstream,
+                    declared=frozenset(name.lower().encode() for name in target.headers),
+                )
+        return targets
+
+    def _checked(
+        self, host: str, port: int, target: schema.Target, trust: IOpenSSLTrustRoot
+    ) -> CheckedEndpoint:
+        return CheckedEndpoint(
+            host,
+            port,
+            reactor=self._reactor,
+            resolve=self._resolve,
+            trust=trust,
+            dial=target.dial,
+        )
+
+    async def _resolve(self, host: str) -> list[str]:
+        pool = self._reactor.getThreadPool()
+        return await deferToThreadPool(self._reactor, pool, addresses_of, host)
+
+    def _credentials(self, target: schema.Target, site_key: bytes) -> ICredentialSource:
+        credential = target.credential
+        if isinstance(credential, schema.NoCredential):
+            source: object = NoCredential()
+        elif isinstance(credential, schema.StaticCredential):
+            value = read_secret(credential.value).strip(b"\r\n")
+            source = StaticHeader(credential.header, value)
+        else:
+            source = self._okta(target, credential, site_key)
+        verifyObject(ICredentialSource, source)
+        return cast(ICredentialSource, source)
+
+    def _okta(
+        self, target: schema.Target, credential: schema.OktaCredential, site_key: bytes
+    ) -> OktaCredentials:
+        """Its calls go to the org alone, by the target's own checked way."""
+        host, _, port = credential.org.removeprefix("https://").rstrip("/").partition(":")
+        endpoint = self._checked(host, int(port or 443), target, trust_in(target.trust))
+        agent = Agent.usingEndpointFactory(self._reactor, CheckedEndpoints(endpoint))
+        return OktaCredentials(
+            org=credential.org.rstrip("/"),
+            client_id=credential.client_id,
+            key_id=credential.key_id,
+            private_key=read_secret(credential.private_key),
+            http=HTTPClient(agent),
+            clock=self._reactor,
+            new_id=partial(secrets.token_urlsafe, 16),
+            keyed=_keyed(site_key, b"jitgate credential\0"),
+        )
+
+
+def catalog_of(target: schema.Target) -> ICatalog:
+    """What its calls mean."""
+    return load_okta(target.name) if target.catalog == "okta" else PathCatalog(target.name)
+
+
+def trust_in(file: Path | None) -> IOpenSSLTrustRoot:
+    """The system's bundle, or the certificates of a PEM file. Raises `ConfigurationInvalid`."""
+    if file is None:
+        return cast(IOpenSSLTrustRoot, ssl.platformTrust())
+    try:
+        certificates = load_pem_x509_certificates(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigurationInvalid([f"{file}: no certificates can be read: {error}"]) from error
+    pems = (each.public_bytes(Encoding.PEM) for each in certificates)
+    roots = [ssl.Certificate.loadPEM(pem) for pem in pems]
+    return cast(IOpenSSLTrustRoot, ssl.trustRootFromCertificates(roots))
+
+
+def _keyed(key: bytes, domain: bytes) -> Callable[[bytes], str]:
+    """A digest that only those who hold the site's key can check."""
+    return lambda data: hmac.digest(key, domain + data, "sha256").hex()
+
+
+def manner_of(target: schema.Target) -> str:
+    """The form of refusals that the target's clients show."""
+    return "okta" if target.catalog == "okta" else "problem"

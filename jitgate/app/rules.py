@@ -1,0 +1,109 @@
+"""Makes of the policy and masking files, and of plugins, what decides and what hides."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import TypedDict, cast
+
+from jitgate import plugins
+from jitgate.app.far import catalog_of
+from jitgate.app.problems import Problems
+from jitgate.config import Configuration, schema
+from jitgate.core.globs import globs_matcher
+from jitgate.core.policy import Policy, version_of
+from jitgate.core.profiles import MaskingProfile
+from jitgate.flow.gateway import DUTIES
+from jitgate.interfaces import IMasker, IRule
+from jitgate.maskers.names import NameMasker
+from jitgate.proxy.internal import InternalRule
+from jitgate.rules.match import Criteria, MatchRule
+from jitgate.values import Effect, Obligation, Verdict
+
+
+class Decided(TypedDict):
+    """What says which call may go, and what of its answer is hidden."""
+
+    policy: Policy
+    profiles: Mapping[str, MaskingProfile]
+
+
+def decided(
+    configuration: Configuration, loaded: Sequence[plugins.Plugin], problems: Problems
+) -> Decided:
+    """Policy and masking profiles; what is wrong with them goes to ``problems``."""
+    return Decided(
+        policy=_policy(configuration, loaded, problems),
+        profiles=_profiles(configuration, loaded, problems),
+    )
+
+
+def _policy(
+    configuration: Configuration, loaded: Sequence[plugins.Plugin], problems: Problems
+) -> Policy:
+    targets = configuration.settings.targets
+    rules = [problems.attempt(each.where, _rule, each, targets) for each in configuration.rules]
+    provided = cast("list[IRule]", plugins.of_port(IRule, loaded))
+    every = [*(rule for rule in rules if rule is not None), *provided, InternalRule()]
+    problems.unique("rule", [rule.name for rule in every])
+    parts = [f"plugin={each.digest}" for each in loaded]
+    parts += [repr(each) for each in configuration.profiles]
+    return Policy(tuple(every), version_of(every, parts), DUTIES)
+
+
+def _profiles(
+    configuration: Configuration, loaded: Sequence[plugins.Plugin], problems: Problems
+) -> Mapping[str, MaskingProfile]:
+    provided = cast("list[IMasker]", plugins.of_port(IMasker, loaded))
+    problems.unique("masker", [masker.name for masker in provided])
+    known = {masker.name: masker for masker in provided}
+    profiles = {}
+    for each in configuration.profiles:
+        missing = [name for name in each.maskers if name not in known]
+        if missing:
+            problems.add(f"{each.where}: profile {each.profile}: no plugin provides {missing[0]!r}")
+        masker = problems.attempt(each.where, _names, each)
+        maskers = (*(masker or ()), *(known[name] for name in each.maskers if name in known))
+        catalog = each.secrets == "catalog"
+        profiles[each.profile] = MaskingProfile(each.profile, maskers, catalog=catalog)
+    return profiles
+
+
+def _rule(rule: schema.Rule, targets: Sequence[schema.Target]) -> MatchRule:
+    _known_actions(rule, {each.name: catalog_of(each).actions for each in targets})
+    return _made_rule(rule, tuple(target.name for target in targets))
+
+
+def _known_actions(rule: schema.Rule, known: Mapping[str, frozenset[str]]) -> None:
+    """Refuse an action that no target of the rule knows: a rule for it would never match."""
+    targets = known if rule.match.targets is None else rule.match.targets
+    actions = sorted({action for name in targets for action in known.get(name, ())})
+    for pattern in rule.match.actions or ():
+        if not any(globs_matcher((pattern,))(action) for action in actions):
+            close = difflib.get_close_matches(pattern, actions, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"rule {rule.name}: no action {pattern!r} is known{hint}")
+
+
+def _made_rule(rule: schema.Rule, targets: tuple[str, ...]) -> MatchRule:
+    """A rule that names no target is for all that are configured, not for `jitgate.internal`."""
+    written = {name: getattr(rule.match, name) for name in schema.Match.model_fields}
+    if written["targets"] is None:
+        written["targets"] = targets
+    criteria = Criteria(**written)
+    return MatchRule(rule.name, criteria, Verdict(Effect(rule.effect), rule.reason, _duties(rule)))
+
+
+def _duties(rule: schema.Rule) -> tuple[Obligation, ...]:
+    duties = []
+    if rule.mask is not None:
+        duties.append(Obligation("mask", rule.mask))
+    if rule.approvers is not None:
+        duties.append(Obligation("approvers", (rule.approvers.groups, rule.approvers.quorum)))
+    if rule.grant is not None:
+        duties.append(Obligation("grant", (rule.grant.uses, rule.grant.life)))
+    return tuple(duties)
+
+
+def _names(profile: schema.Profile) -> tuple[IMasker, ...]:
+    return (NameMasker(profile.profile, profile.names),) if profile.names else ()

@@ -1,0 +1,81 @@
+"""The admin port: health and nothing else, and whoever looks for more is on record."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThread
+
+from jitgate.admin.health import A_MINUTE, AdminSite
+
+
+class Door:
+    """The site, served; what it notes, and what the recorder is said to be."""
+
+    def __init__(self):
+        self.noted, self.down, self.clock = [], None, Clock()
+        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        self.site = AdminSite(endpoint, lambda: self.down, self.noted.append, self.clock)
+
+    async def ask(self, path, method="GET"):
+        url = f"http://127.0.0.1:{self.site.port.getHost().port}{path}"
+        return await deferToThread(_asked, urllib.request.Request(url, method=method))
+
+
+def _asked(request):
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 (our own)
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+@pytest.fixture
+def door(request):
+    return Door()
+
+
+@ensureDeferred
+async def test_it_tells_health(door):
+    await door.site.start()
+    assert (await door.ask("/healthz"))[0] == 200
+    door.down = "The disk is full."
+    status, body = await door.ask("/healthz")
+    assert status == 503
+    assert b"The disk is full." in body
+    assert door.noted == []
+    await door.site.stop()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("POST", "/approve"), ("DELETE", "/grants/g-1"), ("GET", "/healthz2")],
+)
+@ensureDeferred
+async def test_whoever_looks_for_more_gets_nothing_and_is_on_record(door, method, path):
+    await door.site.start()
+    status, _ = await door.ask(path, method)
+    assert status == 404
+    (noted,) = door.noted
+    assert (noted["method"], noted["path"]) == (method, path)
+    assert "127.0.0.1" in noted["peer"]
+    await door.site.stop()
+
+
+@ensureDeferred
+async def test_a_flood_is_counted_and_does_not_fill_the_record(door):
+    await door.site.start()
+    for _ in range(A_MINUTE + 5):
+        await door.ask("/x")
+    assert len(door.noted) == A_MINUTE
+    door.clock.advance(60)
+    await door.ask("/x")
+    assert door.noted[-1]["left_out"] == 5
+    await door.site.stop()
