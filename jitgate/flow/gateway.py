@@ -167,9 +167,11 @@ class Gateway:
             refusal = await self._story(account, tunnel, request, response)
         except Exception as fault:  # noqa: BLE001 (the one place: every fault denies)
             refusal = self._denied(fault, account)
-        if refusal is not None:
-            await self._refuse(account, tunnel, response, refusal)
-        self._bodies.drop(account.held)
+        try:
+            if refusal is not None:
+                await self._refuse(account, tunnel, response, refusal)
+        finally:
+            self._bodies.drop(account.held)
 
     async def _story(
         self, account: Account, tunnel: Tunnel, request: IRequest, response: IResponse
