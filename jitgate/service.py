@@ -136,7 +136,8 @@ class TakenUp:
     async def _shown(self, mark: Mark) -> Sequence[Entry] | None:
         """What the recording shows; it is read only if anything hangs on it."""
         store = self._ledger.store
-        if mark.run is None or not (await store.grants() or await store.uses()):
+        live = await store.grants() or await store.uses() or await store.requests()
+        if mark.run is None or not live:
             return ()
         shown = await self._in_thread(self._evidence.since, mark.run)
         return cast("Sequence[Entry] | None", shown)

@@ -29,6 +29,12 @@ DEFAULTS = (Obligation("mask", "catalog"),)
 """Duties of a verdict that names none of their name: what the catalog marks stays hidden, even if
 another rule that agrees hides nothing."""
 
+ONCE = (Obligation("grant", (1, 300.0)),)
+"""What a review that names no grant gives: else it would not tighten a broader one beside it."""
+
+REASON_CHARS = 2000
+"""Characters of a reason: it stands in records, in refusals, and before people."""
+
 NO_RULE = "default"
 """The rule that stands in a decision that no rule made."""
 
@@ -93,14 +99,23 @@ def _is_verdict(answer: object) -> bool:
         isinstance(answer, Verdict)
         and isinstance(answer.effect, Effect)
         and isinstance(answer.reason, str)
+        and len(answer.reason) <= REASON_CHARS
+        and _is_unicode(answer.reason)
         and isinstance(answer.obligations, tuple)
         and all(isinstance(duty, Obligation) for duty in answer.obligations)
     )
 
 
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written down: a lone surrogate cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _duties(verdict: Verdict) -> tuple[Obligation, ...]:
+    """Its own duties, and those that it has by naming none of their name."""
     named = {duty.name for duty in verdict.obligations}
-    return (*verdict.obligations, *(duty for duty in DEFAULTS if duty.name not in named))
+    defaults = (*DEFAULTS, *(ONCE if verdict.effect is Effect.REVIEW else ()))
+    return (*verdict.obligations, *(duty for duty in defaults if duty.name not in named))
 
 
 def _decision(effect: Effect, verdicts: Mapping[str, Verdict], version: str) -> Decision | None:
@@ -112,4 +127,7 @@ def _decision(effect: Effect, verdicts: Mapping[str, Verdict], version: str) -> 
         return None
     name, verdict = next(iter(agreeing.items()))
     duties = tuple(dict.fromkeys(duty for each in agreeing.values() for duty in _duties(each)))
-    return Decision(effect, name, verdict.reason, version, duties)
+    reason = verdict.reason
+    if effect is Effect.REVIEW:  # people must see why each of the rules wants them to look
+        reason = "; ".join(dict.fromkeys(each.reason for each in agreeing.values()))
+    return Decision(effect, name, reason, version, duties)

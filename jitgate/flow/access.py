@@ -7,7 +7,7 @@ What may happen to one is `jitgate.core.access` to say; here it is waited for, k
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,10 +19,10 @@ from twisted.python.failure import Failure
 from jitgate.core import access
 from jitgate.core.access import NotCounted, People
 from jitgate.core.policy import NeedsBody
-from jitgate.core.waiting import ATTEMPTS, RETURN_AFTER, Patience, Preference, slow_down
-from jitgate.errors import AgentGone, ApproversUnreachable, RecorderDown, traced
+from jitgate.core.waiting import RETURN_AFTER, Patience, Preference, slow_down
+from jitgate.errors import AgentGone, ApproversUnreachable, RecorderDown, StoreDown, traced
 from jitgate.flow import ledger as record
-from jitgate.flow.deadlines import Deadlines
+from jitgate.flow.deadlines import RETRY, Deadlines
 from jitgate.flow.grants import Grants
 from jitgate.flow.holding import Holding, Wait, Woken
 from jitgate.flow.ledger import Ledger
@@ -54,6 +54,8 @@ KEPT_FOR = 24 * 3600.0
 
 SEND_AGAIN = "Send the same call again, with the same headers and body."
 ASK_AGAIN = "Send the call again only if it should be asked for once more."
+
+TAKE_NO = "A person has said no. Do not ask for it again, in this form or another."
 
 Decide = Callable[[Operation, Subject], Decision | NeedsBody]
 
@@ -128,13 +130,24 @@ class Access:
             request = await self._joined(ask, wait)
             if isinstance(request, Refusal):
                 return request
-            ended = partial(self._has_ended, request.id)
-            woken = await self._holding.hold(request.id, wait, response, ended)
-            return await self._outcome(request.id, ask, wait, woken)
+            return await self._stayed(request.id, ask, wait, response)
         finally:
             self._held[key] -= 1
             if not self._held[key]:
                 del self._held[key]
+
+    async def _stayed(
+        self, key: str, ask: Ask, wait: Wait, response: IResponse
+    ) -> Grant | Refusal | None:
+        """Hold the exchange, and say what it goes on with."""
+        try:
+            ended = partial(self._has_ended, key)
+            woken = await self._holding.hold(key, wait, response, ended)
+            return await self._outcome(key, ask, wait, woken)
+        except StoreDown:
+            # That its agent is gone could not be kept: it is looked at again once it can be.
+            self._deadlines.set(key, self._ledger.now + RETRY, ask.subject.key)
+            raise
 
     async def _joined(self, ask: Ask, wait: Wait) -> AccessRequest | Refusal:
         """The pending request for this call, with its agent attached: found, or opened."""
@@ -172,8 +185,14 @@ class Access:
         return request
 
     async def _has_ended(self, key: str) -> bool:
-        request = await self._store.request(key)
-        return request is None or request.state is not AccessState.PENDING
+        """Whether it has; and if its agent is said to be away, it is here now."""
+        while True:
+            request = await self._store.request(key)
+            if request is None or request.state is not AccessState.PENDING:
+                return True
+            back = access.attached(request)
+            if back is None or await self._ledger.commit(back) is not None:
+                return False
 
     async def _outcome(
         self, key: str, ask: Ask, wait: Wait, woken: Woken
@@ -198,8 +217,21 @@ class Access:
                 return grant
             detail = "The approval was used by an identical call of yours, or taken back."
             return Refusal(Denial.APPROVAL_USED, detail, request.ask.rule, ASK_AGAIN)
-        denial = _DENIALS[request.state]
-        return Refusal(denial, request.why, request.ask.rule, ASK_AGAIN)
+        denial, advice = _DENIALS[request.state]
+        pending = self._told(request, None)
+        return Refusal(denial, request.why, request.ask.rule, advice, pending)
+
+    def _told(self, request: AccessRequest, again: float | None) -> Pending:
+        """What the agent is told of its request."""
+        quorums = request.ask.terms.quorums
+        return Pending(
+            id=request.id,
+            status=request.state.value,
+            told_at=self._ledger.now,
+            expires_at=request.expires_at,
+            again=again,
+            awaited=tuple(dict.fromkeys(name for each in quorums for name in each.groups)),
+        )
 
     async def _left(self, key: str) -> None:
         """An agent has hung up; where nobody else waits, its request lingers for it."""
@@ -212,32 +244,26 @@ class Access:
                 return
             if await self._ledger.commit(after) is not None:
                 self._watch(after)
-                return
+                break
+        if key in self._holding:  # it came back while that was being kept
+            await self._has_ended(key)
 
     async def _recalled(self, request: AccessRequest, wait: Wait) -> Refusal | None:
         """Tell the agent to come back; its request stays pending until it expires."""
-        after = access.recalled(request)
-        if after is None or await self._ledger.commit(after) is None:
-            return None  # something happened to it meanwhile: look again
-        self._watch(after)
-        last = wait.manner == "slow-down" and after.recalls % ATTEMPTS == 0
-        groups = tuple(
-            dict.fromkeys(name for each in after.ask.terms.quorums for name in each.groups)
-        )
+        if request.id not in self._holding:  # else another exchange is still there for it
+            after = access.recalled(request)
+            if after is None or await self._ledger.commit(after) is None:
+                return None  # something happened to it meanwhile: look again
+            self._watch(after)
+        last = self._ledger.now + wait.again >= request.expires_at
+        pending = self._told(request, RETURN_AFTER if last else wait.again)
         return Refusal(
             Denial.APPROVAL_PENDING,
-            f"This call waits for approval by {', '.join(groups)}: {after.ask.reason}",
-            after.ask.rule,
+            f"This call waits for approval by {', '.join(pending.awaited)}: {request.ask.reason}",
+            request.ask.rule,
             SEND_AGAIN,
-            pending=Pending(
-                id=after.id,
-                status=after.state.value,
-                told_at=self._ledger.now,
-                expires_at=after.expires_at,
-                again=RETURN_AFTER if last else wait.again,
-                awaited=groups,
-            ),
-            manner=None if last else wait.manner,
+            pending,
+            manner=None if last and wait.manner == "slow-down" else wait.manner,
         )
 
     def _too_many(self, key: str) -> bool:
@@ -286,23 +312,31 @@ class Access:
             recorded = await self._ledger.keep([after, *([grant] if grant else [])], told)
             if recorded is None:
                 continue
-            await self._recorded(after, grant, recorded)
+            try:
+                await recorded
+            except RecorderDown:
+                await self._taken_back(request, after, grant)
+                raise
+            self._changed(after)
+            if grant is not None:
+                self._grants.watch(grant)
             return after
 
-    async def _recorded(
-        self, request: AccessRequest, grant: Grant | None, recorded: Awaitable[None]
+    async def _taken_back(
+        self, before: AccessRequest, after: AccessRequest, grant: Grant | None
     ) -> None:
-        """An answer takes effect once it is on record; what cannot be is taken back."""
-        try:
-            await recorded
-        except RecorderDown:
-            if grant is not None:
-                await self._grants.void(grant)
-            raise
-        finally:
-            self._changed(request)
+        """An answer takes effect once it is on record: one that cannot be was never given."""
         if grant is not None:
-            self._grants.watch(grant)
+            await self._grants.void(grant)
+        while True:
+            current = await self._store.request(after.id)
+            if current is None or current.answers != after.answers:
+                return
+            undone = replace(
+                current, state=before.state, answers=before.answers, grant=None, why=before.why
+            )
+            if await self._ledger.commit(undone) is not None:
+                return
 
     def _grant_of(self, request: AccessRequest) -> Grant | None:
         if request.state is not AccessState.APPROVED:
@@ -396,6 +430,7 @@ class Access:
         when, event = access.deadline(request)
         if when > self._ledger.now:
             self._watch(request)
+            await self._left(key)
             return
         await self.end(key, event, _OVER[event])
 
@@ -405,12 +440,17 @@ class Access:
         """Take up what was pending and what was granted, as far as the record vouches for it."""
         await self._store.forget(self._ledger.now - KEPT_FOR)
         await self._grants.recover(found)
+        if found.distrust is not None:
+            self._log.warn("{why} What was pending and granted is void.", why=found.distrust)
+        carried = []
         for request in await self._store.requests():
+            if found.distrust is not None:
+                await self.end(request.id, access.SUPERSEDE, found.distrust)
+                continue
             await self._left(request.id)
-            current = await self._store.request(request.id)
-            if current is not None and current.state is AccessState.PENDING:
-                await self._ledger.record(current.revision, [record.carried_over(current)])
-                self._watch(current)
+            carried.append((request.revision, [record.carried_over(request)]))
+            self._watch(await self._store.request(request.id) or request)
+        await self._ledger.record_all(carried)
 
     def stop(self) -> None:
         """Watch nothing any longer; what is kept stays as it is."""
@@ -419,9 +459,9 @@ class Access:
 
 
 _DENIALS = {
-    AccessState.DENIED: Denial.APPROVAL_DENIED,
-    AccessState.EXPIRED: Denial.APPROVAL_EXPIRED,
-    AccessState.WITHDRAWN: Denial.APPROVAL_WITHDRAWN,
+    AccessState.DENIED: (Denial.APPROVAL_DENIED, TAKE_NO),
+    AccessState.EXPIRED: (Denial.APPROVAL_EXPIRED, ASK_AGAIN),
+    AccessState.WITHDRAWN: (Denial.APPROVAL_WITHDRAWN, ASK_AGAIN),
 }
 
 _OVER = {

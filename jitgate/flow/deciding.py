@@ -143,17 +143,14 @@ class Decider:
                 return refusal
             decision = self._complete(call, held)
             if isinstance(given, Grant) and terms_of(decision) == ask.terms:
+                await self._noted(call, decision)
                 call.account.grant = given.id
                 return Leave(held, ask, given)
         return await self._permitted(call, held, decision)
 
     async def _ask(self, call: Call, held: HeldBody, decision: Decision) -> Ask | Refusal:
         """The call as people are asked about it, once it is on record that they are."""
-        account = call.account
-        account.maskers = maskers_for(call.operation, decision, self._profiles)
-        if decision != account.decision:
-            account.decision = decision
-            await self._accounts.decided(account)
+        await self._noted(call, decision)
         terms = terms_of(decision)
         if terms is None:
             return Refusal(Denial.NEEDS_APPROVAL, decision.reason, decision.rule)
@@ -167,9 +164,17 @@ class Decider:
             reason=decision.reason,
             policy=decision.policy,
             session=call.session,
-            exchange=account.id,
+            exchange=call.account.id,
             shown=_shown(call, head),
         )
+
+    async def _noted(self, call: Call, decision: Decision) -> None:
+        """Go by this decision from now on: what it hides, and what the record says of it."""
+        account = call.account
+        account.maskers = maskers_for(call.operation, decision, self._profiles)
+        if decision != account.decision:
+            account.decision = decision
+            await self._accounts.decided(account)
 
     def fingerprint(self, call: Call, head: RequestHead, held: HeldBody) -> str:
         """Of a head and a body as they leave; keyed, so that nobody can guess a body by it."""

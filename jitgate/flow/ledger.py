@@ -45,8 +45,16 @@ class Ledger:
 
     async def record(self, revision: int, told: Sequence[Told]) -> None:
         """Make the entries of one change durable. Raises `RecorderDown`."""
+        await self.record_all([(revision, told)])
+
+    async def record_all(self, changes: Sequence[tuple[int, Sequence[Told]]]) -> None:
+        """The same for many changes at once."""
         now = self.now
-        entries = [Entry(kind, now, {**fields, "revision": revision}) for kind, fields in told]
+        entries = [
+            Entry(kind, now, {**fields, "revision": revision})
+            for revision, told in changes
+            for kind, fields in told
+        ]
         await durable([self._recorder.append(entry) for entry in entries])
 
     async def keep(self, values: Sequence[Stored], told: Sequence[Told]) -> Awaitable[None] | None:

@@ -8,9 +8,10 @@ refused at once, and twice a second it is tried whether the store can write agai
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import cast
+from contextlib import suppress
+from typing import Any, cast
 
-from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -140,8 +141,27 @@ class Recorder:
 
 
 async def durable(entries: Sequence[Deferred[None]]) -> None:
-    """Wait until all the entries are. Raises `RecorderDown` if one is not, once all are settled."""
-    for kept, result in await DeferredList(entries, consumeErrors=True):
+    """Wait until all the entries are. Raises `RecorderDown` if one is not, once all are settled.
+
+    Whoever is cancelled meanwhile waits all the same: what is being written cannot be unwritten,
+    and what follows must be what the record says.
+    """
+    settled: list[tuple[bool, object]] = []
+    waiting: list[Deferred[None]] = []
+
+    def written(results: Any) -> None:
+        settled.extend(results)
+        for each in waiting:
+            if not each.called:
+                each.callback(None)
+
+    writing = DeferredList(entries, consumeErrors=True)
+    writing.addCallback(written)
+    while not writing.called:
+        waiting.append(Deferred())
+        with suppress(CancelledError):
+            await waiting[-1]
+    for kept, result in settled:
         if not kept:
             cast(Failure, result).raiseException()
 

@@ -665,15 +665,17 @@ async def test_an_approval_that_could_not_be_put_on_record_lets_nothing_out():
     with pytest.raises(RecorderDown):
         await stand.says()
     stand.store.commit = commit
-    await serving
+    assert not serving.called
     assert stand.sent == []
     assert (await grant(stand)).left == 0
+    request = await state(stand)
+    assert (request.state, request.answers) == (AccessState.PENDING, ()), "it was never given"
     stand.records.failure = None
     stand.clock.advance(1)
-    told, serving = stand.asked(post())
-    assert not serving.called, "it is asked for anew"
-    told.hang_up()
+    await stand.says()
     await serving
+    assert told.head.status == 200
+    assert len(stand.entries("access.answered")) == 1
 
 
 @ensureDeferred
