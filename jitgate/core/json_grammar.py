@@ -95,6 +95,19 @@ def fitted(token: str, answer: str) -> str:
     return answer if NUMBER.fullmatch(answer) else "0"
 
 
-def concealed(first: str) -> str:
-    """What a hidden value is shown as, by its first character; null alone stays as it is."""
+def concealed(first: str, *, openly: bool = False) -> str:
+    """What a hidden value is shown as, by its first character; null alone stays as it is.
+
+    ``openly``: as a text that says so, whatever the type, for people who would take a 0 for a 0.
+    """
+    if openly:
+        return _CONCEALED_OPENLY.get(first, '"(a number, hidden)"')
     return _CONCEALED.get(first, "0")
+
+
+_CONCEALED_OPENLY = {
+    '"': '"****************"',
+    "{": '"(an object, hidden)"',
+    "[": '"(a list, hidden)"',
+    "n": "null",
+}

@@ -25,10 +25,14 @@ class JsonMasker:
 
     A field that a masker hides keeps the type of its value and nothing else of it. A scalar (null
     apart) is shown as a masker that looks at values says. Every field of a repeated name counts.
+
+    ``openly`` is for people, who must not take what is hidden for what is sent: a hidden value is a
+    text that says so, and true and false, which are no secrets, are not hidden by their names.
     """
 
-    def __init__(self, maskers: Sequence[IMasker]) -> None:
+    def __init__(self, maskers: Sequence[IMasker], *, openly: bool = False) -> None:
         self._maskers = Maskers(maskers)
+        self._openly = openly
         self._passage = Passage()
         self._final = False
         self._over = False
@@ -174,10 +178,13 @@ class JsonMasker:
     def _hide(self, at: int) -> int:
         """Begin a value of a hidden field: it is read like any other, but does not go on."""
         first = self._passage.text[at]
+        if self._openly and first in "tf":
+            self._hider, self._place = None, self._VALUE
+            return self._VALUE.steps[first](self, at)
         if self._hider is not None and first != "n":
             self._maskers.count(self._hider)
         self._passage.hide(at)
-        self._replacement = grammar.concealed(first)
+        self._replacement = grammar.concealed(first, openly=self._openly)
         self._hider, self._hidden_at, self._viewed = None, len(self._outer), False
         self._place = self._VALUE
         return self._VALUE.steps[first](self, at)

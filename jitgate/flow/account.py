@@ -222,7 +222,7 @@ def shown_request(account: Account) -> Body | None:
         return Body(shown, len(shown), complete=True)
     if not is_json(account.head.headers):
         return None
-    masker = JsonMasker([SENSITIVE, *account.maskers])
+    masker = JsonMasker([SENSITIVE, *account.maskers], openly=True)
     try:
         shown = masker.feed(body.data) + masker.finish()
     except MaskingFault:

@@ -52,6 +52,8 @@ from jitgate.values import (
 DUTIES = frozenset({"mask", "approvers", "grant"})
 """The obligations that are understood here; a decision with any other denies (invariant 1)."""
 
+_LATER = "Send the call again in a while."
+_APPROVED = "Nothing was sent, and the approval stands: send the same call again soon."
 _LOOK_FIRST = "The target may have carried it out: look before you repeat it."
 
 _FAULTS: Mapping[type[JitgateError], Denial] = {
@@ -71,6 +73,18 @@ _FAULTS: Mapping[type[JitgateError], Denial] = {
 }
 """Which fault becomes which denial; any other is `Denial.FAULT`, with a fixed sentence."""
 
+
+_PASSING = frozenset(
+    {
+        Denial.IDENTITY_UNAVAILABLE,
+        Denial.UPSTREAM_UNREACHABLE,
+        Denial.CREDENTIAL_UNAVAILABLE,
+        Denial.RECORDER_DOWN,
+        Denial.STORE_DOWN,
+        Denial.APPROVERS_UNREACHABLE,
+    }
+)
+"""What may be otherwise in a while, though nothing of the call was wrong."""
 
 _OUTCOMES: Mapping[Denial, str] = {Denial.APPROVAL_PENDING: "pending"}
 """What an exchange has come to whose refusal is not the end of it."""
@@ -233,9 +247,7 @@ class Gateway:
             self._log.critical("A fault denied {what}: {how}", what=what, how=traced(fault))
         known = isinstance(fault, JitgateError)
         detail = f"{fault}" if known else "The gateway failed; its log says how."
-        if account and account.operation and account.operation.changes and account.begun:
-            return Refusal(denial or Denial.FAULT, detail, advice=_LOOK_FIRST)
-        return Refusal(denial or Denial.FAULT, detail)
+        return Refusal(denial or Denial.FAULT, detail, advice=_advice(denial, account))
 
     async def _refuse(
         self, account: Account, tunnel: Tunnel, response: IResponse, refusal: Refusal
@@ -272,6 +284,16 @@ class Gateway:
             account.released = self._accounts.witness()
             account.released.saw(body)
         await self._accounts.settled(account, outcome, refusal)
+
+
+def _advice(denial: Denial | None, account: Account | None) -> str:
+    """What to do after a fault: it depends on whether anything was sent, and was approved."""
+    if account is not None and account.begun:
+        changes = account.operation is not None and account.operation.changes
+        return _LOOK_FIRST if changes else _LATER
+    if account is not None and account.grant is not None:
+        return _APPROVED
+    return _LATER if denial in _PASSING else Refusal(Denial.FAULT, "").advice
 
 
 async def _told(response: IResponse, head: ResponseHead, body: bytes) -> None:

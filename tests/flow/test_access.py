@@ -8,9 +8,11 @@ import pytest
 from pytest_twisted import ensureDeferred
 from support.ports import JSON, Asked, Stand, agent, permit, review
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 
 from jitgate.core.access import NotCounted, Recovery
 from jitgate.core.fingerprint import fingerprint
+from jitgate.core.policy import Policy, version_of
 from jitgate.core.waiting import Patience
 from jitgate.errors import (
     ApproversUnreachable,
@@ -21,9 +23,19 @@ from jitgate.errors import (
     UpstreamUntrusted,
 )
 from jitgate.flow.access import Limits
+from jitgate.flow.gateway import DUTIES
+from jitgate.interfaces import IRule
 from jitgate.service import TakenUp
 from jitgate.stores.memory import MemoryEvidence
-from jitgate.values import AccessState, Effect, GrantState, Presence, RequestHead, Verdict
+from jitgate.values import (
+    AccessState,
+    Effect,
+    GrantState,
+    Obligation,
+    Presence,
+    RequestHead,
+    Verdict,
+)
 
 
 def post(body=b"{}", target="/things/7", headers=JSON):
@@ -819,6 +831,110 @@ async def test_people_see_what_will_be_sent_with_secrets_masked():
     told.hang_up()
     await serving
     assert "hunter2" not in repr(stand.records.entries)
+
+
+@ensureDeferred
+async def test_people_never_take_what_is_hidden_for_what_is_sent():
+    stand = Stand(verdict=review())
+    body = (
+        b'{"passwordNeverExpires":true,"accessTokenLifetime":1440,"tokens":["a"],'
+        b'"password":{"value":"hunter2"},"secret":null,"secretary":"Ada"}'
+    )
+    told, serving = stand.asked(post(body))
+    shown = json.loads(stand.channel.told[0].ask.shown.body)
+    assert shown == {
+        "passwordNeverExpires": True,
+        "accessTokenLifetime": "(a number, hidden)",
+        "tokens": "(a list, hidden)",
+        "password": "(an object, hidden)",
+        "secret": None,
+        "secretary": "****************",
+    }
+    told.hang_up()
+    await serving
+
+
+@ensureDeferred
+async def test_a_review_that_names_no_grant_tightens_a_broad_one_beside_it():
+    stand = Stand(verdict=review(uses=20, life=3600))
+    plain = Verdict(Effect.REVIEW, "Once.", (Obligation("approvers", (("security",), 1)),))
+    rules = (_Says("broad", stand.verdict), _Says("plain", plain))
+    await stand.decider.adopt(Policy(rules, version_of(rules), DUTIES), {})
+    told, serving = stand.asked(post())
+    asked = stand.channel.told[0].ask
+    assert (asked.terms.uses, asked.terms.life, len(asked.terms.quorums)) == (1, 300.0, 2)
+    assert asked.reason == "Look at it.; Once."
+    told.hang_up()
+    await serving
+
+
+@implementer(IRule)
+class _Says:
+    version = "1"
+
+    def __init__(self, name, verdict):
+        self.name, self.verdict = name, verdict
+
+    def judge(self, operation, subject, now, body):
+        return self.verdict
+
+
+@ensureDeferred
+async def test_what_ended_is_told_with_its_id_and_no_time_to_come_back():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    await stand.says(approves=False)
+    await serving
+    reference = json.loads(told.data)["access_request"]
+    assert (reference["id"], reference["status"]) == ("a-1", "denied")
+    assert b"Retry-After" not in dict(told.head.headers)
+
+
+@ensureDeferred
+async def test_one_that_is_told_to_come_back_leaves_the_other_where_it_is():
+    stand = Stand(verdict=review())
+    first, serving_first = stand.asked(post())
+    stand.clock.advance(30)
+    second, serving_second = stand.asked(post())
+    stand.clock.advance(25)
+    await serving_first
+    assert denial(first) == "approval-pending"
+    assert (await state(stand)).presence is Presence.ATTACHED
+    await stand.says()
+    await serving_second
+    assert second.head.status == 200
+
+
+@ensureDeferred
+async def test_a_doubted_state_keeps_no_answers():
+    stand = Stand(verdict=review((("leads",), 2)))
+    told, serving = stand.asked(post())
+    told.hang_up()
+    await serving
+    await stand.says("alice@acme.com")
+    stand.build()
+    await stand.access.recover(Recovery(9, "The state folder is older than the recording."))
+    assert (await state(stand)).state is AccessState.SUPERSEDED
+    assert isinstance(await stand.says("bob@acme.com"), NotCounted)
+
+
+@ensureDeferred
+async def test_a_revocation_that_comes_with_the_answer_says_what_the_record_says():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    stand.answer_when = Deferred()
+    await stand.says()
+    stand.slow_disk = True
+    stand.answer_when.callback(None)
+    revoking = Deferred.fromCoroutine(stand.access.revoke("g-1", "bob@acme.com", ""))
+    stand.slow_disk = False
+    while stand.waiting:
+        stand.waiting.pop(0).callback(None)
+    await revoking
+    await serving
+    (outcome,) = stand.entries("outcome")
+    assert outcome["status"] == told.head.status
+    assert (outcome["outcome"] == "completed") == (told.head.status == 200)
 
 
 @ensureDeferred

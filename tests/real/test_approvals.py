@@ -132,7 +132,7 @@ def test_an_sdk_that_nobody_answers_is_told_so_in_its_own_form_in_the_end(asked)
     result = call.result()
     took = time.monotonic() - begun
     assert result["kind"] == "OktaAPIError"
-    assert "Nobody answered in time" in result["error"] or request["id"] in result["error"]
+    assert request["id"] in result["error"]
     assert took > EXPIRE - 2
     assert arrivals(asked) == []
 
