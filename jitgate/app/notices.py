@@ -25,15 +25,39 @@ def notices(configuration: Configuration) -> list[str]:
                 f"its requests expire then, not after {patience.expire:.0f} s. A longer grant.life "
                 "lets it wait longer."
             )
-    reachable = {person(name) for name in settings.control.approvers.values()}
-    for group, people in settings.approvals.groups.items():
-        if not reachable & {person(each) for each in people}:
-            said.append(
-                f"Nobody of the group {group} can answer: no uid in control.approvers is theirs."
-            )
+    said += _unreachable(configuration)
     return said
 
 
 def patience_of(approvals: schema.Approvals) -> Patience:
     """How long things wait."""
     return Patience(approvals.hold, approvals.linger, approvals.expire)
+
+
+def _unreachable(configuration: Configuration) -> list[str]:
+    """Rules that nobody, or too few, can answer for; said of each group and rule."""
+    settings, said = configuration.settings, []
+    reachable = {person(name) for name in settings.control.approvers.values()}
+    if "control" not in settings.services and any(
+        rule.effect == "review" for rule in configuration.rules
+    ):
+        said.append("Without the service control nobody can answer what rules send to people.")
+    groups = {
+        group: {person(each) for each in people} & reachable
+        for group, people in settings.approvals.groups.items()
+    }
+    said += [
+        f"Nobody of the group {group} can answer: no uid in control.approvers is theirs."
+        for group, people in groups.items()
+        if not people
+    ]
+    for rule in configuration.rules:
+        if rule.approvers is None:
+            continue
+        asked = set().union(*(groups.get(group, set()) for group in rule.approvers.groups))
+        if 0 < len(asked) < rule.approvers.quorum:
+            said.append(
+                f"{rule.where}: rule {rule.name}: {rule.approvers.quorum} people must approve, and "
+                f"{len(asked)} can: its calls will expire."
+            )
+    return said

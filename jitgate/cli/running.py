@@ -34,6 +34,11 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where to call what listens there)
 _Story = Callable[[argparse.Namespace, Any], Coroutine[Any, Any, int]]
 
+_OWN_APPROVER = (
+    "warning: uid {uid} may approve at the control socket, so the agent could approve its own "
+    "calls; run it as a user of its own, for example with setpriv after --."
+)
+
 _EXPOSED_STATE = (
     "warning: this user can read the state folder {state}, so the agent could take the gateway's "
     "keys and approve its own calls; run the agent, or the gateway, as a user of its own."
@@ -154,6 +159,8 @@ async def _agent(signals: Signals, options: argparse.Namespace, reactor: Any) ->
     settings = _settings(options)
     if settings is not None and os.access(settings.state, os.R_OK):
         _say("exec", _EXPOSED_STATE.format(state=settings.state))
+    if settings is not None and os.getuid() in settings.control.approvers:
+        _say("exec", _OWN_APPROVER.format(uid=os.getuid()))
     hop = _hop(options, settings, reactor)
     run = AgentRun(
         words,

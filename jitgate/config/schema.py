@@ -303,9 +303,9 @@ class Control(Section):
 class Approvals(Section):
     """How calls wait for people, and who these are."""
 
-    hold: Duration = 55.0
-    linger: Duration = 120.0
-    expire: Duration = 600.0
+    hold: Duration = Field(default=55.0, le=3600.0)
+    linger: Duration = Field(default=120.0, le=86400.0)
+    expire: Duration = Field(default=600.0, ge=1.0, le=7 * 86400.0)
     channels: tuple[Literal["cli"], ...] = Field(default=("cli",), min_length=1, strict=False)
     groups: dict[str, Annotated[tuple[Person, ...], Field(min_length=1, strict=False)]] = Field(
         default_factory=dict
@@ -388,7 +388,7 @@ class GrantTerms(Section):
     """What an approval gives."""
 
     uses: int = Field(default=1, ge=1, le=1000)
-    life: Duration = 300.0
+    life: Duration = Field(default=300.0, ge=1.0, le=86400.0)
 
 
 class Rule(Section):

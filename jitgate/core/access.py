@@ -149,7 +149,8 @@ class NotCounted:
 
 def person(name: str) -> str:
     """The one spelling of a person: a verified e-mail address, or an issuer and an id."""
-    return unicodedata.normalize("NFKC", name).casefold().strip()
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(each for each in plain if unicodedata.category(each) != "Cf").strip()
 
 
 def is_self(someone: str, subject: Subject) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from zope.interface import implementer
@@ -15,6 +16,9 @@ REVIEW_BODY = 1024 * 1024
 REVIEW_BODIES = 256 * 1024 * 1024
 """Bytes of all held bodies together: what a gateway can spare beside its connections."""
 
+OWNERS = 8
+"""Into how many shares the room is divided: so many greedy agents it takes to fill it."""
+
 FULL_FOR = 5.0
 """Seconds after which an agent may try again when there is no room for its body."""
 
@@ -23,7 +27,8 @@ FULL_FOR = 5.0
 class HeldBody:
     """A request port over a body that has been read already."""
 
-    def __init__(self, request: IRequest, data: bytes) -> None:
+    def __init__(self, request: IRequest, data: bytes, owner: str = "") -> None:
+        self.owner = owner
         self.head: RequestHead = replace(request.head, length=len(data))
         self.hosts: tuple[str, ...] = request.hosts
         self.fault = None
@@ -36,37 +41,49 @@ class HeldBody:
 
 
 class HeldBodies:
-    """All held bodies: each may have ``each`` bytes, together they may have ``total``."""
+    """All held bodies: each may have ``each`` bytes, together they may have ``total``.
+
+    Those of one owner may have a share of that, but for one body at the least: nobody takes all
+    the room from the others.
+    """
 
     def __init__(self, each: int = REVIEW_BODY, total: int = REVIEW_BODIES) -> None:
         self._each = each
         self._room = total
+        self._share = max(each, total // OWNERS)
+        self._owned: Counter[str] = Counter()
 
-    async def hold(self, request: IRequest, now: float) -> HeldBody | Refusal:
+    async def hold(self, request: IRequest, now: float, owner: str = "") -> HeldBody | Refusal:
         """The whole body, read; or why it cannot be held. What is held must be dropped."""
         data = bytearray()
         try:
             while len(data) <= self._each and (request.head.length or 0) <= self._each:
                 piece = await request.read()
                 if not piece:
-                    return HeldBody(request, bytes(data))
-                if len(piece) > self._room:
-                    return self._give_back(data, _full(now))
-                self._room -= len(piece)
+                    return HeldBody(request, bytes(data), owner)
+                if len(piece) > min(self._room, self._share - self._owned[owner]):
+                    return self._give_back(data, owner, _full(now))
+                self._take(owner, len(piece))
                 data += piece
         except BaseException:
-            self._room += len(data)
+            self._take(owner, -len(data))
             raise
         detail = f"Bodies of up to {self._each} bytes can be decided on."
-        return self._give_back(data, Refusal(Denial.BODY_TOO_LARGE, detail))
+        return self._give_back(data, owner, Refusal(Denial.BODY_TOO_LARGE, detail))
 
     def drop(self, held: HeldBody | Refusal | None) -> None:
         """It is held no longer."""
         if isinstance(held, HeldBody):
-            self._room += len(held.data)
+            self._take(held.owner, -len(held.data))
 
-    def _give_back(self, data: bytearray, refusal: Refusal) -> Refusal:
-        self._room += len(data)
+    def _take(self, owner: str, count: int) -> None:
+        self._room -= count
+        self._owned[owner] += count
+        if not self._owned[owner]:
+            del self._owned[owner]
+
+    def _give_back(self, data: bytearray, owner: str, refusal: Refusal) -> Refusal:
+        self._take(owner, -len(data))
         return refusal
 
 

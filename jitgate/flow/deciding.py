@@ -94,7 +94,7 @@ class Decider:
         body: IRequest = Witnessed(call.request, call.account.sent)
         decision = self._decided(call.operation, call.subject, None)
         if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW:
-            held = await self._bodies.hold(body, self._clock.seconds())
+            held = await self._bodies.hold(body, self._clock.seconds(), call.subject.key)
             if isinstance(held, Refusal):
                 return held
             call.account.held = body = held

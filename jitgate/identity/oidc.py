@@ -7,7 +7,7 @@ issuer, and only what was signed is read again, as `VerifiedClaims`, and becomes
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,10 +64,11 @@ def verify_signature(token: UnverifiedToken, key: PublicKey) -> VerifiedClaims |
 class OidcVerifier:
     """Verifies the tokens of one issuer.
 
-    ``owners`` says by ``sub`` whose agent it is; for the others the claim ``owner_claim`` does.
-    A Subject's ``humans`` are those who must not approve what it asks for: the owner, and every
-    ``sub`` in the token's ``act`` chain (RFC 8693, section 4.1). The Subject's own id is not
-    repeated there. Raises `ValueError` for an algorithm that is not among `ALGORITHMS`.
+    ``owners`` says by ``sub`` whose agent it is, and so does the claim ``owner_claim``.
+    A Subject's ``humans`` are those who must not approve what it asks for: the owner, every ``sub``
+    in the token's ``act`` chain (RFC 8693, section 4.1), and the verified addresses of all of them.
+    The Subject's own id is not repeated there. Raises `ValueError` for an algorithm that is not
+    among `ALGORITHMS`.
     """
 
     def __init__(
@@ -144,7 +145,7 @@ class OidcVerifier:
             id=claims["sub"],
             groups=groups,
             expires_at=float(claims["exp"]),
-            humans=tuple(dict.fromkeys((*actors, *owner))),
+            humans=tuple(dict.fromkeys((*actors, *owner, *_addresses(claims)))),
             session=_session(claims),
         )
 
@@ -178,12 +179,11 @@ class OidcVerifier:
 
     def _owner(self, claims: Mapping[str, Any]) -> tuple[str, ...] | None:
         """The owner, if any is known; None if the claim does not hold one."""
-        if claims["sub"] in self._owners:
-            return (self._owners[claims["sub"]],)
+        listed = (self._owners[claims["sub"]],) if claims["sub"] in self._owners else ()
         if self._owner_claim is None or self._owner_claim not in claims:
-            return ()
+            return listed
         owner = claims[self._owner_claim]
-        return (owner,) if _is_name(owner) else None
+        return (*listed, owner) if _is_name(owner) else None
 
 
 def _is_name(value: object) -> bool:
@@ -202,12 +202,28 @@ def _actors(claims: Mapping[str, Any]) -> tuple[str, ...] | None:
     """The chain of actors, the current one first; None if a link does not say who it is."""
     actors: list[str] = []
     link: Any = claims
-    while "act" in link:
+    for _ in range(MAX_ACTORS + 1):
+        if "act" not in link:
+            return tuple(actors)
         link = link["act"]
-        if not isinstance(link, dict) or not _is_name(link.get("sub")) or len(actors) == MAX_ACTORS:
+        if not isinstance(link, dict) or not _is_name(link.get("sub")):
             return None
         actors.append(link["sub"])
-    return tuple(actors)
+        if _is_name(link.get("iss")):
+            actors.append(f"{link['iss']} {link['sub']}")
+    return None
+
+
+def _addresses(claims: Mapping[str, Any]) -> Iterator[str]:
+    """The e-mail addresses, as far as they were verified, of the subject and of every actor.
+
+    (OpenID Connect Core 1.0, section 5.1.)
+    """
+    link: Any = claims
+    while isinstance(link, Mapping):
+        if link.get("email_verified") is True and _is_name(link.get("email")):
+            yield str(link["email"])
+        link = link.get("act")
 
 
 def _session(claims: Mapping[str, Any]) -> str | None:

@@ -77,6 +77,8 @@ class AgentConnection(Protocol):
         self._request: AgentRequest | None = None
         self._response: AgentResponse | None = None
         self._discarded: int | None = None
+        self._listening = False
+        self._unheard: int | None = None
         self._last = False
         self.closed: Deferred[None] = Deferred()
 
@@ -90,6 +92,11 @@ class AgentConnection(Protocol):
         self._within(IDLE, self.end)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._unheard is not None:
+            self._unheard += len(data)
+            if self._unheard > DRAIN:
+                self.abort()
+            return
         if self._last and self._request is None and self._discarded is None:
             return
         self._events.extend(self._reader.feed(data))
@@ -227,8 +234,21 @@ class AgentConnection(Protocol):
         if self._request is None:
             return
         ahead = sum(len(event.data) for event in self._events if isinstance(event, Data))
-        if ahead + self._request.waiting > AHEAD or len(self._events) > EVENTS_AHEAD:
+        if ahead + self._request.waiting <= AHEAD and len(self._events) <= EVENTS_AHEAD:
+            return
+        if self._listening and self._request.ended:
+            # A hang-up is behind what was sent ahead: none of that is served, so that it is seen.
+            self._last, self._unheard = True, ahead
+            self._events.clear()
+        else:
             self.transport.pauseProducing()
+
+    def listen(self, to_hang_ups: bool) -> None:
+        """See to it that a hang-up is noticed, whatever else the agent sends, or no longer."""
+        self._listening = to_hang_ups
+        if to_hang_ups and not self.closed.called:
+            self._pace()
+            self.transport.resumeProducing()
 
     def wanted(self) -> None:
         """The exchange at hand asks for more of its body."""

@@ -32,6 +32,9 @@ class Carrier(Protocol):
     async def in_time(self, act: Deferred[None]) -> None:
         """Wait for what the agent has to do, but not for ever. Raises `AgentGone`."""
 
+    def listen(self, to_hang_ups: bool) -> None:
+        """See to it that a hang-up is noticed, whatever else the agent sends, or no longer."""
+
     def end(self) -> None:
         """Take no more requests; close when the one at hand has been answered."""
 
@@ -121,6 +124,7 @@ class AgentResponse:
 
     def on_gone(self, call: Callable[[], None] | None) -> None:
         self._on_gone = call
+        self._connection.listen(call is not None)
         if call is not None and self.gone:
             call()
 

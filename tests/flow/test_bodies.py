@@ -78,7 +78,7 @@ async def test_a_body_that_breaks_off_is_never_held_as_whole():
 def test_all_bodies_together_stay_below_the_budget_and_give_their_room_back(sizes):
     bodies, held = HeldBodies(40, 100), []
     for size in sizes:
-        outcome = run(bodies.hold(Pieces([b"a"] * size), 7.0))
+        outcome = run(bodies.hold(Pieces([b"a"] * size), 7.0, f"{len(held)}"))
         if isinstance(outcome, HeldBody):
             held.append(outcome)
         else:
@@ -88,6 +88,15 @@ def test_all_bodies_together_stay_below_the_budget_and_give_their_room_back(size
     for each in held:
         bodies.drop(each)
     assert isinstance(run(bodies.hold(Pieces([b"a" * 40]), 0.0)), HeldBody)
+
+
+def test_nobody_takes_all_the_room_from_the_others():
+    bodies = HeldBodies(10, 160)
+    held = [run(bodies.hold(Pieces([b"a" * 10]), 0.0, "greedy")) for _ in range(5)]
+    assert [isinstance(each, HeldBody) for each in held] == [True, True, False, False, False]
+    assert isinstance(run(bodies.hold(Pieces([b"a" * 10]), 0.0, "other")), HeldBody)
+    bodies.drop(held[0])
+    assert isinstance(run(bodies.hold(Pieces([b"a" * 10]), 0.0, "greedy")), HeldBody)
 
 
 def test_a_held_body_provides_the_port():

@@ -267,9 +267,32 @@ def test_an_owner_comes_from_the_claim():
     assert Gate().of(owner="eve@acme.com").humans == ()
 
 
-def test_the_list_of_owners_goes_before_the_claim():
+def test_whom_the_list_and_the_claim_name_are_both_owners():
     gate = Gate(owner_claim="owner", owners={"bot-7": "bob@acme.com"})
-    assert gate.of(owner="eve@acme.com").humans == ("bob@acme.com",)
+    assert gate.of(owner="eve@acme.com").humans == ("bob@acme.com", "eve@acme.com")
+
+
+@pytest.mark.parametrize(
+    ("claims", "humans"),
+    [
+        ({"email": "a@acme.com", "email_verified": True}, ("a@acme.com",)),
+        ({"email": "a@acme.com", "email_verified": "true"}, ()),
+        ({"email": "a@acme.com"}, ()),
+        (
+            {
+                "act": {
+                    "sub": "u1",
+                    "iss": "https://i",
+                    "email": "b@acme.com",
+                    "email_verified": True,
+                }
+            },
+            ("u1", "https://i u1", "b@acme.com"),
+        ),
+    ],
+)
+def test_a_verified_address_is_a_human_who_must_not_approve(claims, humans):
+    assert Gate().of(**claims).humans == humans
 
 
 @pytest.mark.parametrize("owner", ["", None, 7, ["eve@acme.com"]])

@@ -776,3 +776,16 @@ def test_curl_with_a_body_beyond_the_limit_is_told_so(scene):
         assert out.endswith("413")
         assert "HTTP/1.1 100 Continue" not in trace
         assert gateway.entries("access.opened") == []
+
+
+def test_a_hang_up_behind_what_was_sent_ahead_is_seen(scene):
+    """The transport is not paused while a call is held: its end would not be read."""
+    with scene.serving() as gateway:
+        tunnel = scene.calling()
+        tunnel.send((b"GET /more HTTP/1.1\r\nHost: api.example\r\n\r\n" * 4000)[: 150 * 1024])
+        waiting = scene.approver.next()
+        tunnel.close()
+        wait_for(lambda: scene.approver.shown(waiting["id"])["presence"] == "detached")
+        scene.approver.approve(waiting["id"])
+        assert scene.origin.received == []
+        assert gateway.entries("grant.spent") == []
