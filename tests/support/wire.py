@@ -173,6 +173,7 @@ class Origin:
                 raw, _ = self._socket.accept()
             except OSError:
                 return
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as servers do
             self.connections += 1
             threading.Thread(target=self._serve, args=(raw,), daemon=True).start()
 
