@@ -52,6 +52,9 @@ PENDING_IN_ALL = 20_000
 KEPT_FOR = 24 * 3600.0
 """Seconds that the store remembers what has ended, for whoever asks by its id."""
 
+TIDY = 3600.0
+"""Seconds between two droppings of what has ended."""
+
 SEND_AGAIN = "Send the same call again, with the same headers and body."
 ASK_AGAIN = "Send the call again only if it should be asked for once more."
 
@@ -95,6 +98,7 @@ class Access:
         self._new_id = new_id
         self._deadlines = Deadlines(clock, self._ended_in_time)
         """Of every pending request; its owner is its subject's key."""
+        self._tidying = Deadlines(clock, self._tidied)
         self._holding = Holding(clock)
         self._held: Counter[str] = Counter()
         """By subject's key: exchanges that are held, or about to be."""
@@ -438,7 +442,7 @@ class Access:
 
     async def recover(self, found: access.Recovery) -> None:
         """Take up what was pending and what was granted, as far as the record vouches for it."""
-        await self._store.forget(self._ledger.now - KEPT_FOR)
+        await self._tidied()
         await self._grants.recover(found)
         if found.distrust is not None:
             self._log.warn("{why} What was pending and granted is void.", why=found.distrust)
@@ -452,9 +456,15 @@ class Access:
             self._watch(await self._store.request(request.id) or request)
         await self._ledger.record_all(carried)
 
+    async def _tidied(self, key: str = "ended") -> None:
+        """Drop what ended long ago, now and again."""
+        self._tidying.set(key, self._ledger.now + TIDY)
+        await self._store.forget(self._ledger.now - KEPT_FOR)
+
     def stop(self) -> None:
         """Watch nothing any longer; what is kept stays as it is."""
         self._deadlines.stop()
+        self._tidying.stop()
         self._grants.stop()
 
 

@@ -906,6 +906,19 @@ async def test_one_that_is_told_to_come_back_leaves_the_other_where_it_is():
 
 
 @ensureDeferred
+async def test_what_ended_long_ago_is_dropped_while_the_gateway_runs():
+    stand = Stand(verdict=review())
+    await stand.access.recover(Recovery(0, None))
+    _told, serving = stand.asked(post())
+    await stand.says(approves=False)
+    await serving
+    stand.clock.pump([3600.0] * 23)
+    assert await state(stand) is not None
+    stand.clock.pump([3600.0] * 3)
+    assert await state(stand) is None
+
+
+@ensureDeferred
 async def test_a_doubted_state_keeps_no_answers():
     stand = Stand(verdict=review((("leads",), 2)))
     told, serving = stand.asked(post())
