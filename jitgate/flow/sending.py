@@ -59,7 +59,7 @@ class Sender:
             ready.upstream.release()
             return use
         try:
-            return await self._grants.under(use, self._carried(ready))
+            return await self._grants.under(use, self._unless_gone(ready))
         finally:
             answered = ready.call.account.upstream_status is not None
             await self._grants.settle(use, ready.call.session, answered=answered)
@@ -71,6 +71,13 @@ class Sender:
         body = cast(HeldBody, ready.leave.body)
         leaving = self._decider.fingerprint(ready.call, ready.head, body)
         return await self._grants.spend(grant, ask, leaving)
+
+    async def _unless_gone(self, ready: Departure) -> Refusal | None:
+        """Send it, unless the agent has hung up while the spend was being written."""
+        if ready.call.response.gone:
+            ready.upstream.release()
+            raise AgentGone("The agent hung up before its call was sent.")
+        return await self._carried(ready)
 
     async def _carried(self, ready: Departure) -> Refusal | None:
         account = ready.call.account

@@ -437,6 +437,24 @@ async def test_an_agent_that_hangs_up_before_the_sending_keeps_its_grant():
 
 
 @ensureDeferred
+async def test_an_agent_that_hangs_up_while_the_spend_is_written_is_not_sent_for():
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    stand.slow_disk = True
+    stand.answering = Deferred.fromCoroutine(stand.says())
+    while not any("grant.spent" in step for step in stand.log):
+        if len(stand.waiting) == 1 and "connect" in stand.log:
+            told.hang_up()
+        stand.waiting.pop(0).callback(None)
+    stand.slow_disk = False
+    while stand.waiting:
+        stand.waiting.pop(0).callback(None)
+    await serving
+    assert stand.sent == []
+    assert (await grant(stand)).tally == {GrantState.UNKNOWN: 1}
+
+
+@ensureDeferred
 async def test_a_grant_out_of_time_is_good_for_nothing():
     stand = Stand(verdict=review(life=60))
     told, serving = stand.asked(post())
