@@ -341,6 +341,9 @@ class Access:
             )
             if await self._ledger.commit(undone) is not None:
                 return
+            ask = current.ask
+            if await self._store.pending(ask.subject.key, ask.fingerprint) is not None:
+                return  # the agent has asked anew meanwhile: this one stays as it ended
 
     def _grant_of(self, request: AccessRequest) -> Grant | None:
         if request.state is not AccessState.APPROVED:

@@ -709,6 +709,25 @@ async def test_an_approval_that_could_not_be_put_on_record_lets_nothing_out():
 
 
 @ensureDeferred
+async def test_an_answer_is_not_taken_back_over_a_request_that_came_after_it():
+    """Two would be pending for one call, which the store refuses however often it is tried."""
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post())
+    told.hang_up()
+    await serving
+    before = await state(stand)
+    after = await stand.says()
+    await stand.access.revoke("g-1", "bob@acme.com", "")
+    told, serving = stand.asked(post())
+    assert (await state(stand, "a-2")).state is AccessState.PENDING
+    await stand.access._taken_back(before, after, None)
+    assert (await state(stand)).state is AccessState.APPROVED
+    assert stand.sent == []
+    told.hang_up()
+    await serving
+
+
+@ensureDeferred
 async def test_while_nothing_can_be_recorded_nobody_can_answer():
     stand = Stand(verdict=review())
     told, serving = stand.asked(post())
