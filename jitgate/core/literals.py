@@ -27,6 +27,8 @@ class LiteralMasker:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return those that can no longer begin a literal."""
+        if not self._literals:
+            return chunk
         data = self._tail + chunk
         return self._release(data, self._first_open(data))
 
@@ -36,6 +38,8 @@ class LiteralMasker:
 
     def hide_in(self, value: bytes) -> bytes:
         """The value, whole in itself (as a header field's is), with every literal hidden."""
+        if not self._literals:
+            return value
         spans = list(self._occurrences(value))
         self.count += len(spans)
         return _starred(value, spans)

@@ -55,12 +55,18 @@ class Policy:
         Raises `RuleFault` if a rule raises, answers nonsense, or obliges the gateway to something
         it does not know; whoever calls denies then.
         """
-        answers = {rule.name: _judged(rule, operation, subject, now, body) for rule in self.rules}
-        verdicts = {name: answer for name, answer in answers.items() if isinstance(answer, Verdict)}
+        verdicts: dict[str, Verdict] = {}
+        needs_body = False
+        for rule in self.rules:
+            answer = _judged(rule, operation, subject, now, body)
+            if isinstance(answer, Verdict):
+                verdicts[rule.name] = answer
+            elif answer is not None:
+                needs_body = True
         denied = _decision(Effect.DENY, verdicts, self.version)
         if denied is not None:
             return denied
-        if any(answer is NEEDS_BODY for answer in answers.values()):
+        if needs_body:
             return NEEDS_BODY
         return self._checked(
             _decision(Effect.REVIEW, verdicts, self.version)
@@ -86,10 +92,12 @@ def _judged(
 ) -> Verdict | NeedsBody | None:
     try:
         answer = rule.judge(operation, subject, now, body)
+        if answer is None:
+            return None
         hash(answer)  # what can still change is no verdict
     except BaseException as error:
         raise RuleFault(f"Rule {rule.name} raised {type(error).__name__}.") from error
-    if answer is None or _is_verdict(answer) or (answer is NEEDS_BODY and body is None):
+    if _is_verdict(answer) or (answer is NEEDS_BODY and body is None):
         return answer  # type: ignore[return-value]
     raise RuleFault(f"Rule {rule.name} answered neither a verdict nor None.")
 
@@ -108,7 +116,11 @@ def _is_verdict(answer: object) -> bool:
 
 def _is_unicode(text: str) -> bool:
     """Whether it can be written down: a lone surrogate cannot."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _duties(verdict: Verdict) -> tuple[Obligation, ...]:
@@ -120,14 +132,12 @@ def _duties(verdict: Verdict) -> tuple[Obligation, ...]:
 
 def _decision(effect: Effect, verdicts: Mapping[str, Verdict], version: str) -> Decision | None:
     """The decision of all rules of that effect: the first name speaks, all of them oblige."""
-    agreeing = {
-        name: verdicts[name] for name in sorted(verdicts) if verdicts[name].effect is effect
-    }
-    if not agreeing:
+    names = sorted(name for name, verdict in verdicts.items() if verdict.effect is effect)
+    if not names:
         return None
-    name, verdict = next(iter(agreeing.items()))
-    duties = tuple(dict.fromkeys(duty for each in agreeing.values() for duty in _duties(each)))
-    reason = verdict.reason
+    agreeing = [verdicts[name] for name in names]
+    duties = tuple(dict.fromkeys(duty for each in agreeing for duty in _duties(each)))
+    reason = agreeing[0].reason
     if effect is Effect.REVIEW:  # people must see why each of the rules wants them to look
-        reason = "; ".join(dict.fromkeys(each.reason for each in agreeing.values()))
-    return Decision(effect, name, reason, version, duties)
+        reason = "; ".join(dict.fromkeys(each.reason for each in agreeing))
+    return Decision(effect, names[0], reason, version, duties)

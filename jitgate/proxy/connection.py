@@ -20,7 +20,6 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -29,6 +28,7 @@ from jitgate.errors import AgentGone, MalformedRequest, PeerFault
 from jitgate.flow.admission import Tunnel
 from jitgate.flow.gateway import Gateway
 from jitgate.proxy.streams import AgentRequest, AgentResponse
+from jitgate.tls import TlsPump
 from jitgate.values import RequestHead
 
 EXPIRING = 60.0
@@ -64,7 +64,7 @@ class AgentConnection(Protocol):
     """One tunnel's requests. ``closed`` fires when the connection has ended."""
 
     _log = Logger()
-    transport: TLSMemoryBIOProtocol
+    transport: TlsPump
 
     def __init__(self, gateway: Gateway, tunnel: Tunnel, clock: IReactorTime) -> None:
         self._gateway = gateway

@@ -18,15 +18,12 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IDelayedCall,
     IListeningPort,
-    IOpenSSLServerConnectionCreator,
-    IProtocol,
     IReactorTime,
     IStreamServerEndpoint,
     ITCPTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -40,6 +37,7 @@ from jitgate.interfaces import IProtocolListener
 from jitgate.proxy.authority import CertificateAuthority
 from jitgate.proxy.connection import AgentConnection
 from jitgate.proxy.refusals import rendered
+from jitgate.tls import TlsPump
 from jitgate.values import ResponseHead
 
 CONNECT_WITHIN = 15.0
@@ -115,29 +113,6 @@ class HttpProxyListener:
             connection.abort()
 
 
-@implementer(IOpenSSLServerConnectionCreator)
-class _Leaf:
-    """Serves one host's leaf, whatever name the client asks for: `Gateway` sees to the name."""
-
-    def __init__(self, context: SSL.Context) -> None:
-        self._context = context
-
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N803
-        return SSL.Connection(self._context, None)
-
-
-class _Once(Factory):
-    """A factory of the one protocol that runs inside a tunnel."""
-
-    noisy = False
-
-    def __init__(self, protocol: IProtocol) -> None:
-        self._protocol = protocol
-
-    def buildProtocol(self, addr: object) -> IProtocol:  # type: ignore[override]
-        return self._protocol
-
-
 class ConnectProtocol(Protocol):
     """One connection: a CONNECT, its answer, then TLS. ``closed`` fires when it has ended."""
 
@@ -160,7 +135,7 @@ class ConnectProtocol(Protocol):
         self._reader = RequestReader()
         self._timer: IDelayedCall | None = None
         self._early: bytearray | None = None
-        self._tls: TLSMemoryBIOProtocol | None = None
+        self._tls: TlsPump | None = None
         self._inside: AgentConnection | None = None
         self.closed: Deferred[None] = Deferred()
 
@@ -227,13 +202,12 @@ class ConnectProtocol(Protocol):
             self._refuse(result)
             return
         early, self._early = bytes(self._early or b""), None
-        self.transport.write(_ESTABLISHED)
         host = knock.authority.rpartition(":")[0]
         self._inside = AgentConnection(self._gateway, result, self._clock)
-        creator = _Leaf(self._authority.context_for(host))
-        factory = TLSMemoryBIOFactory(creator, False, _Once(self._inside), self._clock)
-        factory.noisy = False
-        self._tls = factory.buildProtocol(self.transport.getPeer())
+        # One host's leaf, whatever name the client asks for: `Gateway` sees to the name.
+        tls = SSL.Connection(self._authority.context_for(host), None)
+        tls.set_accept_state()
+        self._tls = TlsPump(tls, self._inside, before=_ESTABLISHED)
         self._tls.makeConnection(self.transport)
         self.dataReceived = self._tls.dataReceived  # type: ignore[method-assign]
         if early:

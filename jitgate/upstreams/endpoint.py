@@ -6,31 +6,35 @@ endpoints) go the same checked way.
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import cast
 
 from OpenSSL import SSL
 from service_identity import VerificationError
+from service_identity.pyopenssl import verify_hostname, verify_ip_address
 from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import (
-    IOpenSSLClientConnectionCreator,
+    IAddress,
     IProtocol,
     IProtocolFactory,
     IReactorTCP,
     IStreamClientEndpoint,
 )
-from twisted.internet.ssl import optionsForClientTLS
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import CertificateOptions
 from twisted.python.failure import Failure
 from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from jitgate.errors import PeerFault, UpstreamUnreachable, UpstreamUntrusted
+from jitgate.tls import TlsPump
 from jitgate.upstreams.address import checked
 
 CONNECT_WITHIN = 10.0
@@ -68,7 +72,7 @@ class CheckedEndpoint:
         self._reactor = reactor
         self._resolve = resolve
         self._dial = dial
-        self._tls: IOpenSSLClientConnectionCreator = optionsForClientTLS(host, trustRoot=trust)
+        self._context = CertificateOptions(trustRoot=trust).getContext()
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
         return Deferred.fromCoroutine(self._connected(protocolFactory))
@@ -80,12 +84,21 @@ class CheckedEndpoint:
             kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
             endpoint = kind(self._reactor, address, port, timeout=CONNECT_WITHIN)
             try:
-                tls = await endpoint.connect(TLSMemoryBIOFactory(self._tls, True, factory))
+                pump = await endpoint.connect(_Pumped(self._pump, factory))
             except ConnectError as error:
                 reason = _plain(error)
             else:
-                return cast(TLSMemoryBIOProtocol, tls).wrappedProtocol
+                return cast(TlsPump, pump).inner
         raise UpstreamUnreachable(f"{self.host} could not be connected to: {reason}.")
+
+    def _pump(self, inner: IProtocol) -> TlsPump:
+        """TLS with a peer whose certificate must be trusted, and for this host."""
+        tls = SSL.Connection(self._context, None)
+        tls.set_connect_state()
+        if _is_address(self.host):
+            return TlsPump(tls, inner, partial(_verify_address, self.host))
+        tls.set_tlsext_host_name(self.host.encode("ascii"))
+        return TlsPump(tls, inner, partial(_verify_name, self.host))
 
     async def _addresses(self) -> list[tuple[str, int]]:
         if self._dial is not None:
@@ -95,6 +108,19 @@ class CheckedEndpoint:
         except (OSError, DNSLookupError) as error:
             raise UpstreamUnreachable(f"The name {self.host} could not be resolved.") from error
         return [(address, self._port) for address in checked(self.host, found)]
+
+
+class _Pumped(Factory):
+    """A factory of protocols, each inside TLS."""
+
+    noisy = False
+
+    def __init__(self, pump: Callable[[IProtocol], TlsPump], inside: IProtocolFactory) -> None:
+        self._pump = pump
+        self._inside = inside
+
+    def buildProtocol(self, addr: IAddress | None) -> TlsPump:
+        return self._pump(cast(IProtocol, self._inside.buildProtocol(cast(IAddress, addr))))
 
 
 @implementer(IAgentEndpointFactory)
@@ -120,6 +146,22 @@ def lost(host: str, reason: Failure) -> PeerFault:
             return UpstreamUntrusted(f"The certificate of {host} is not trusted.")
         return UpstreamUnreachable(f"The TLS handshake with {host} failed.")
     return UpstreamUnreachable(f"{host} closed the connection early.")
+
+
+def _verify_name(host: str, tls: SSL.Connection) -> None:
+    verify_hostname(tls, host)
+
+
+def _verify_address(host: str, tls: SSL.Connection) -> None:
+    verify_ip_address(tls, host.strip("[]"))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(error: ConnectError) -> str:

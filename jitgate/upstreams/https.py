@@ -19,7 +19,6 @@ from twisted.internet.interfaces import (
     IReactorTime,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -27,6 +26,7 @@ from jitgate.core.http1_reading import Data, End, Event, Response, ResponseReade
 from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes, request_bytes
 from jitgate.errors import JitgateError, UpstreamUnreachable
 from jitgate.interfaces import IRequest, IUpstream, IUpstreamConnection
+from jitgate.tls import TlsPump
 from jitgate.upstreams.endpoint import CheckedEndpoint, lost
 from jitgate.values import Headers, RequestHead, ResponseHead
 
@@ -93,7 +93,7 @@ class HttpsUpstream:
 class UpstreamConnection(Protocol):
     """One connection to a target; ``trusted`` fires when its certificate has been checked."""
 
-    transport: TLSMemoryBIOProtocol
+    transport: TlsPump
 
     def __init__(
         self,

@@ -134,6 +134,14 @@ Handler = Callable[[Received, ssl.SSLSocket], bool | None]
 """Answers a request on the socket; True to keep the connection."""
 
 
+def read_whole(stream: io.BufferedIOBase, size: int) -> bytes:
+    """So many bytes. Raises `OSError` where there are fewer: an early reset looks like an end."""
+    data = stream.read(size)
+    if len(data) < size:
+        raise OSError("the body broke off")
+    return data
+
+
 @dataclass
 class Origin:
     """A TLS server on the loopback address that keeps what it got and answers as told."""
@@ -142,7 +150,7 @@ class Origin:
     handler: Handler
     received: list[Received] = field(default_factory=list)
     connections: int = 0
-    take_body: Callable[[io.BufferedIOBase, int], bytes] = lambda stream, size: stream.read(size)
+    take_body: Callable[[io.BufferedIOBase, int], bytes] = read_whole
     """Reads a body whose length was announced."""
 
     def __enter__(self) -> Origin:
