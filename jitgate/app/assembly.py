@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypedDict
 
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
 from zope.interface.verify import verifyObject
 
 from jitgate import plugins
@@ -38,7 +35,7 @@ from jitgate.flow.deciding import Decider
 from jitgate.flow.gateway import Gateway
 from jitgate.flow.grants import Grants
 from jitgate.flow.ledger import Ledger
-from jitgate.flow.recorder import InThread, Recorder
+from jitgate.flow.recorder import Recorder
 from jitgate.flow.sending import Sender
 from jitgate.identity.oidc import Issuers
 from jitgate.interfaces import IAccessStore, IApproverChannel
@@ -54,6 +51,7 @@ from jitgate.service import (
     Served,
     TakenUp,
     Threaded,
+    Worker,
 )
 from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.stores.evidence import RecordedEvidence
@@ -139,7 +137,7 @@ class _Assembly:
         writer = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
         recorder, keeping = self._recorder(state, writer)
         channels: list[IApproverChannel] = []
-        ledger, pool = self._ledger(state, recorder)
+        ledger, worker = self._ledger(state, recorder)
         authority = load_or_create(state.authority, time.time)
         ca = authority.certificate
         story = self._story(state.site_key(), recorder, ledger, channels, ca)
@@ -147,11 +145,10 @@ class _Assembly:
         if "control" in self._settings.services:
             channels.append(socket)
         evidence = RecordedEvidence(self._configuration.recording.directory)
-        threads = self._threads(pool)
         taken_up = TakenUp(
-            ledger, story.access, story.decider, evidence, run=writer, in_thread=threads
+            ledger, story.access, story.decider, evidence, run=writer, in_thread=worker
         )
-        recording = [keeping, Threaded(taken_up, pool)]
+        recording = [keeping, Threaded(taken_up, worker)]
         return self._ordered(story, recorder, recording, socket, authority)
 
     def _story(
@@ -212,12 +209,12 @@ class _Assembly:
         )
         return _Story(gateway, access, decider, pages)
 
-    def _ledger(self, state: StateFolder, recorder: Recorder) -> tuple[Ledger, ThreadPool]:
+    def _ledger(self, state: StateFolder, recorder: Recorder) -> tuple[Ledger, Worker]:
         """What keeps access requests and grants over restarts, and the thread that it works in."""
-        pool = ThreadPool(minthreads=1, maxthreads=1, name="state")
-        store = SqliteAccess(state.database, in_thread=self._threads(pool), machine=_machine())
+        worker = Worker(self._reactor, "state")
+        store = SqliteAccess(state.database, in_thread=worker, machine=_machine())
         verifyObject(IAccessStore, store)
-        return Ledger(store, recorder, self._reactor), pool
+        return Ledger(store, recorder, self._reactor), worker
 
     def _control(self, access: Access, recorder: Recorder) -> ControlSocket:
         control = self._settings.control
@@ -272,19 +269,11 @@ class _Assembly:
             writer=writer,
             run={"jitgate": _LOADED, "pid": os.getpid()},
         )
-        pool = ThreadPool(minthreads=1, maxthreads=1, name="recorder")
-        recorder = Recorder(store, clock=self._reactor, in_thread=self._threads(pool))
-        return recorder, Threaded(recorder, pool)
+        worker = Worker(self._reactor, "recorder")
+        recorder = Recorder(store, clock=self._reactor, in_thread=worker)
+        return recorder, Threaded(recorder, worker)
 
     # --- small things
-
-    def _threads(self, pool: ThreadPool) -> InThread:
-        """Calls blocking functions in that pool's threads."""
-
-        def in_thread(work: Callable[..., object], *args: object) -> Deferred[object]:
-            return deferToThreadPool(self._reactor, pool, work, *args)
-
-        return in_thread
 
     def _endpoint(self, address: tuple[str, int]) -> IStreamServerEndpoint:
         host, port = address

@@ -175,7 +175,7 @@ class Accounts:
         self._recorder = recorder
         self._clock = clock
         self._new_id = new_id
-        self._site_key = site_key
+        self._digest = hmac.new(site_key, b"jitgate body\0", "sha256")
 
     def opened(self, tunnel: Tunnel, request: IRequest) -> Account:
         """The account of an exchange that begins."""
@@ -191,7 +191,7 @@ class Accounts:
 
     def witness(self) -> Witness:
         """Its digest is keyed: a plain one of a body with a secret would help to guess it."""
-        return Witness(hmac.new(self._site_key, b"jitgate body\0", "sha256"), RECORD_BODY)
+        return Witness(self._digest.copy(), RECORD_BODY)
 
     def decided(self, account: Account, refusal: Refusal | None = None) -> Deferred[None]:
         """Record the decision; fires when it is durable."""

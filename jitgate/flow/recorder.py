@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, cast
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -146,24 +145,17 @@ async def durable(entries: Sequence[Deferred[None]]) -> None:
     Whoever is cancelled meanwhile waits all the same: what is being written cannot be unwritten,
     and what follows must be what the record says.
     """
-    settled: list[tuple[bool, object]] = []
-    waiting: list[Deferred[None]] = []
-
-    def written(results: Any) -> None:
-        settled.extend(results)
-        for each in waiting:
-            if not each.called:
-                each.callback(None)
-
-    writing = DeferredList(entries, consumeErrors=True)
-    writing.addCallback(written)
-    while not writing.called:
-        waiting.append(Deferred())
-        with suppress(CancelledError):
-            await waiting[-1]
-    for kept, result in settled:
-        if not kept:
-            cast(Failure, result).raiseException()
+    fault: RecorderDown | None = None
+    for entry in entries:
+        while not entry.called:
+            with suppress(CancelledError):
+                await _joined(entry)
+        try:
+            await entry
+        except RecorderDown as down:
+            fault = fault or down
+    if fault is not None:
+        raise fault
 
 
 def _unnoted(failure: Failure) -> None:
@@ -176,8 +168,14 @@ def _why(error: Exception) -> str:
     return (strerror or type(error).__name__).lower()
 
 
-def _joined(worker: Deferred[None]) -> Deferred[None]:
-    """A Deferred of one's own that fires with ``worker``, which others wait for as well."""
+def _joined(other: Deferred[None]) -> Deferred[None]:
+    """A Deferred of one's own that fires when ``other`` has, which is left as it is."""
     mine: Deferred[None] = Deferred()
-    worker.addCallback(mine.callback)
+
+    def fired(result: None) -> None:
+        if not mine.called:
+            mine.callback(None)
+        return result
+
+    other.addBoth(fired)
     return mine

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -189,8 +189,11 @@ class UpstreamConnection(Protocol):
         self._head = Deferred()
         self._within(SILENT, "The target did not answer.")
         self.transport.write(request_bytes(head))
-        self._sending = Deferred.fromCoroutine(self._send_body(head, body))
-        self._sending.addErrback(self._body_failed)
+        if head.length == 0:
+            self._sending = succeed(None)
+        else:
+            self._sending = Deferred.fromCoroutine(self._send_body(head, body))
+            self._sending.addErrback(self._body_failed)
         return await self._head
 
     async def read(self) -> bytes:
@@ -245,7 +248,7 @@ class UpstreamConnection(Protocol):
 
     async def _send_body(self, head: RequestHead, body: IRequest) -> None:
         """Pass the body on as it comes, no faster than the target takes it."""
-        while head.length != 0 and (piece := await body.read()):
+        while piece := await body.read():
             if not self._alive:
                 return
             self.transport.write(chunk_bytes(piece) if head.length is None else piece)
