@@ -57,12 +57,13 @@ class Policy:
         """
         verdicts: dict[str, Verdict] = {}
         needs_body = False
-        for rule in self.rules:
-            answer = _judged(rule, operation, subject, now, body)
-            if isinstance(answer, Verdict):
-                verdicts[rule.name] = answer
-            elif answer is not None:
+        for name, answer in _answers(self.rules, operation, subject, now, body).items():
+            if isinstance(answer, Verdict) and _is_verdict(answer):
+                verdicts[name] = answer
+            elif answer is NEEDS_BODY and body is None:
                 needs_body = True
+            else:
+                raise RuleFault(f"Rule {name} answered neither a verdict nor None.")
         denied = _decision(Effect.DENY, verdicts, self.version)
         if denied is not None:
             return denied
@@ -87,25 +88,27 @@ def version_of(rules: Iterable[IRule], parts: Iterable[str] = ()) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _judged(
-    rule: IRule, operation: Operation, subject: Subject, now: float, body: bytes | None
-) -> Verdict | NeedsBody | None:
+def _answers(
+    rules: Sequence[IRule], operation: Operation, subject: Subject, now: float, body: bytes | None
+) -> dict[str, object]:
+    """What the rules say that say something, by their names."""
+    answers: dict[str, object] = {}
+    asked = ""
     try:
-        answer = rule.judge(operation, subject, now, body)
-        if answer is None:
-            return None
-        hash(answer)  # what can still change is no verdict
+        for rule in rules:
+            asked = rule.name
+            answer = rule.judge(operation, subject, now, body)
+            if answer is not None:
+                hash(answer)  # what can still change is no verdict
+                answers[asked] = answer
     except BaseException as error:
-        raise RuleFault(f"Rule {rule.name} raised {type(error).__name__}.") from error
-    if _is_verdict(answer) or (answer is NEEDS_BODY and body is None):
-        return answer  # type: ignore[return-value]
-    raise RuleFault(f"Rule {rule.name} answered neither a verdict nor None.")
+        raise RuleFault(f"Rule {asked} raised {type(error).__name__}.") from error
+    return answers
 
 
-def _is_verdict(answer: object) -> bool:
+def _is_verdict(answer: Verdict) -> bool:
     return (
-        isinstance(answer, Verdict)
-        and isinstance(answer.effect, Effect)
+        isinstance(answer.effect, Effect)
         and isinstance(answer.reason, str)
         and len(answer.reason) <= REASON_CHARS
         and _is_unicode(answer.reason)
