@@ -72,8 +72,11 @@ class IResponse(Interface):
     started = Attribute("Whether any byte of the final response has been released.")
     gone = Attribute("Whether the agent is known to have hung up.")
 
-    def on_gone(call: Callable[[], None] | None) -> None:
-        """Call back once the agent has hung up, at once if it has; None takes that back."""
+    def on_gone(call: Callable[[], None] | None, *, first: bool = False) -> None:
+        """Call back once the agent has hung up, at once if it has; None takes that back.
+
+        ``first``: see to it whatever else the agent has sent ahead, which then is not served.
+        """
 
     def render(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
         """The refusal in the shape (``manner``) that the target's clients take. Sends nothing."""
@@ -237,6 +240,9 @@ class IUpstreamConnection(Interface):
 
     def release() -> None:
         """Give the connection back after its exchange: kept if whole and clean, else closed."""
+
+    def abort() -> None:
+        """End it at once; whoever waits for more of the exchange gets `UpstreamUnreachable`."""
 
 
 class IMasker(Interface):

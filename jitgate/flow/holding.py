@@ -70,7 +70,7 @@ class Holding:
         self._held.setdefault(key, []).append(held)
         left = 0.0 if self._dismissed else max(0.0, wait.until - self._clock.seconds())
         timer = self._clock.callLater(left, held.wake, Woken.TIME)
-        response.on_gone(partial(held.wake, Woken.GONE))
+        response.on_gone(partial(held.wake, Woken.GONE), first=True)
         try:
             if await ended():
                 return Woken.ENDED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -13,7 +15,7 @@ from jitgate.flow.call import Call
 from jitgate.flow.deciding import Decider, Leave
 from jitgate.flow.grants import Grants
 from jitgate.flow.release import Release
-from jitgate.interfaces import IUpstreamConnection
+from jitgate.interfaces import IResponse, IUpstreamConnection
 from jitgate.values import Ask, Credential, Grant, Refusal, RequestHead, ResponseHead, Use
 
 
@@ -80,7 +82,7 @@ class Sender:
         return await self._carried(ready)
 
     async def _carried(self, ready: Departure) -> Refusal | None:
-        account = ready.call.account
+        account, response = ready.call.account, ready.call.response
         upstream, answer = await self._exchanged(ready)
         try:
             account.upstream_status = answer.status
@@ -88,8 +90,9 @@ class Sender:
                 await account.recorded
             settled = partial(self._accounts.settled, account, "completed", None)
             secrets, maskers = ready.credential.secrets, account.maskers
-            way_out = Release(account, ready.call.response, upstream, maskers, secrets, settled)
-            await way_out.run(answer)
+            way_out = Release(account, response, upstream, maskers, secrets, settled)
+            with _ended_if_gone(response, upstream):
+                await way_out.run(answer)
         finally:
             upstream.release()
         return None
@@ -100,7 +103,10 @@ class Sender:
         once = operation.changes or ready.leave.grant is not None or ready.head.length != 0
         ready.call.account.begun = True
         try:
-            return upstream, await upstream.send(ready.head, ready.leave.body)
+            if once:  # what may have changed something is worth an answer, if only for the record
+                return upstream, await upstream.send(ready.head, ready.leave.body)
+            with _ended_if_gone(ready.call.response, upstream):
+                return upstream, await upstream.send(ready.head, ready.leave.body)
         except UpstreamUnreachable:
             upstream.release()
             if once or upstream.fresh:
@@ -110,7 +116,22 @@ class Sender:
             raise
         upstream = await ready.call.target.upstream.connect(fresh=True)
         try:
-            return upstream, await upstream.send(ready.head, ready.leave.body)
+            with _ended_if_gone(ready.call.response, upstream):
+                return upstream, await upstream.send(ready.head, ready.leave.body)
         except BaseException:
             upstream.release()
             raise
+
+
+@contextmanager
+def _ended_if_gone(response: IResponse, upstream: IUpstreamConnection) -> Iterator[None]:
+    """End the exchange with the target as soon as the agent hangs up: nobody waits for it."""
+    response.on_gone(upstream.abort)
+    try:
+        yield
+    except UpstreamUnreachable as fault:
+        if response.gone:
+            raise AgentGone("The agent hung up before it had the answer.") from fault
+        raise
+    finally:
+        response.on_gone(None)

@@ -120,6 +120,9 @@ class InternalConnection:
     def release(self) -> None:
         """There is nothing to give back."""
 
+    def abort(self) -> None:
+        """There is nothing that could not be waited for."""
+
 
 async def _fits(body: IRequest) -> bool:
     """Read a request's body, for the record; of one that is too large no more than that shows."""

@@ -66,7 +66,7 @@ class AgentRequest:
     async def read(self) -> bytes:
         if not self.asked:
             self.asked = True
-            if self.head.expects_continue and not self.ended:
+            if self.head.expects_continue and not self.ended and not self._pieces:
                 self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not self._pieces:
             if self.fault is not None:
@@ -122,9 +122,9 @@ class AgentResponse:
     def gone(self) -> bool:
         return self._fault is not None
 
-    def on_gone(self, call: Callable[[], None] | None) -> None:
+    def on_gone(self, call: Callable[[], None] | None, *, first: bool = False) -> None:
         self._on_gone = call
-        self._connection.listen(call is not None)
+        self._connection.listen(first)
         if call is not None and self.gone:
             call()
 

@@ -113,7 +113,7 @@ class Told:
         self.seen: list[str] = []
         self._on_gone: Callable[[], None] | None = None
 
-    def on_gone(self, call: Callable[[], None] | None) -> None:
+    def on_gone(self, call: Callable[[], None] | None, *, first: bool = False) -> None:
         self._on_gone = call
         if call is not None and self.gone:
             call()
@@ -403,6 +403,9 @@ class _Connection(_Port):
 
     def release(self) -> None:
         self.stand.log.append("release")
+
+    def abort(self) -> None:
+        self.stand.log.append("abort")
 
 
 def permit(**duties: object) -> Verdict:
