@@ -87,7 +87,8 @@ class Operation:
     @property
     def url(self) -> str:
         query = f"?{self.query}" if self.query else ""
-        return f"https://{self.authority.removesuffix(':443')}{self.path}{query}"
+        path = "" if self.path == "*" else self.path  # of OPTIONS (RFC 9112, section 3.3)
+        return f"https://{self.authority.removesuffix(':443')}{path}{query}"
 
 
 class Effect(enum.Enum):

@@ -19,6 +19,23 @@ _HOP_BY_HOP = frozenset(
 )
 
 
+_OVERRIDING = frozenset(
+    {
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-url",
+        b"x-rewrite-url",
+    }
+)
+"""Fields by which some servers take a call for another one than its first line says."""
+
+
+def overriding(fields: Headers) -> bool:
+    """Whether a field asks for another method or path; CGI reads "_" and "-" as the same."""
+    return any(name.lower().replace(b"_", b"-") in _OVERRIDING for name, _ in fields)
+
+
 def values_of(fields: Headers, name: bytes) -> list[bytes]:
     """The values of every field of that name; ``name`` is in lower case."""
     return [value for key, value in fields if key.lower() == name]

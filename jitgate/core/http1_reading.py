@@ -18,6 +18,7 @@ from jitgate.values import METHODS, Headers, RequestHead, ResponseHead
 __all__ = [
     "HEAD_BYTES",
     "HEAD_FIELDS",
+    "INTERIM",
     "METHODS",
     "Data",
     "End",
@@ -27,12 +28,16 @@ __all__ = [
     "Response",
     "ResponseReader",
     "Tunnel",
+    "absolute_form",
 ]
 
 INTERIM = 32
 """Interim (1xx) responses before the response itself; one or two are usual."""
 
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/1\.([01])")
+_ABSOLUTE = re.compile(
+    r"(?i:https)://((?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)((?:[/?].*)?)"
+)
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
@@ -112,6 +117,18 @@ class RequestReader(Reader):
         if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
             raise MalformedRequest("Host stands once and names one host (RFC 9112, section 3.2).")
         return hosts[0].lower()
+
+
+def absolute_form(target: str) -> tuple[str, str] | None:
+    """The authority of an https URL and the rest of it as a request would name it elsewhere.
+
+    None for a target of any other form (RFC 9112, section 3.2).
+    """
+    matched = _ABSOLUTE.fullmatch(target)
+    if matched is None:
+        return None
+    authority, rest = matched[1].lower(), matched[2]
+    return authority, rest if rest.startswith("/") else f"/{rest}"
 
 
 class ResponseReader(Reader):

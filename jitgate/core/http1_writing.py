@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from jitgate.errors import OurFault
 from jitgate.values import Headers, RequestHead, ResponseHead
 
 BODILESS = frozenset({204, 304})
 """Statuses whose responses have no body (RFC 9112, section 6.3)."""
+
+_CONTROLS = bytes([*range(9), *range(10, 32), 127])
+"""What stands in no line: a field that holds any of it would begin another one."""
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -49,7 +53,10 @@ def last_chunk_bytes(trailers: Headers = ()) -> bytes:
 def _head_bytes(lines: list[bytes], fields: Headers, framing: Headers) -> bytes:
     kept = (pair for pair in fields if pair[0].lower() not in _FRAMING)
     lines.extend(b"%b: %b" % pair for pair in (*kept, *framing))
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    head = b"\r\n".join(lines)
+    if len(head.translate(None, _CONTROLS)) != len(head) - 2 * (len(lines) - 1):
+        raise OurFault("A head that would be read as another one was not written.")
+    return head + b"\r\n\r\n"
 
 
 def _framing(length: int | None) -> Headers:

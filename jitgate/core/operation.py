@@ -71,13 +71,17 @@ _REFUSED_IN_QUERY = (
 _C1_CONTROL = re.compile(r"[\x80-\x9f]")
 
 
-def canonical_target(target: str) -> CanonicalTarget | NotCanonical:
+def canonical_target(target: str, method: str = "GET") -> CanonicalTarget | NotCanonical:
     """The one spelling of a request target, or why it is refused.
+
+    "*" stands for the server as a whole, of which OPTIONS alone can ask (RFC 9112, 3.2.4).
 
     Escapes of unreserved characters are decoded and the rest upper-cased; nothing else is
     changed, and what would need more (dot segments, RFC 3986, section 6.2.2.3) is refused. The
     spelling of a spelling is itself.
     """
+    if target == "*" and method == "OPTIONS":
+        return CanonicalTarget("*", "")
     # Before anything is decoded: in "%%32F" decoding would make a valid escape of an invalid one.
     if _INVALID_ESCAPE.search(target):
         return NotCanonical("The target holds an invalid percent escape.")

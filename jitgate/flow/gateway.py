@@ -13,6 +13,7 @@ from typing import cast
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from jitgate.core.fields import overriding
 from jitgate.core.operation import NotCanonical, canonical_target
 from jitgate.errors import (
     AddressRefused,
@@ -224,9 +225,11 @@ class Gateway:
 
     def _named(self, tunnel: Tunnel, head: RequestHead) -> Operation | Refusal:
         """The operation that the call is."""
-        spelled = canonical_target(head.target)
+        spelled = canonical_target(head.target, head.method)
         if isinstance(spelled, NotCanonical):
             return Refusal(Denial.MALFORMED, spelled.reason)
+        if overriding(head.headers):
+            return Refusal(Denial.MALFORMED, "A field asks for another method or path.")
         operation = tunnel.target.catalog.operation(
             tunnel.authority, head.method, spelled.path, spelled.query
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NoReturn
 
 from twisted.internet.defer import Deferred
@@ -23,7 +24,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jitgate.core.http1_reading import Data, End, Event, Request, RequestReader
+from jitgate.core.http1_reading import (
+    Data,
+    End,
+    Event,
+    Request,
+    RequestReader,
+    absolute_form,
+)
 from jitgate.errors import AgentGone, MalformedRequest, PeerFault
 from jitgate.flow.admission import Tunnel
 from jitgate.flow.gateway import Gateway
@@ -185,7 +193,7 @@ class AgentConnection(Protocol):
             return
         if isinstance(event, Request):
             self._last = not event.keep_alive
-            self._serve(AgentRequest(self, event.head, self._hosts(event)), event.minor)
+            self._serve(AgentRequest(self, *self._named(event)), event.minor)
             return
         self._last = True
         fault = event if isinstance(event, PeerFault) else None
@@ -278,6 +286,16 @@ class AgentConnection(Protocol):
     def _idle(self) -> float:
         """A tunnel that lies idle is closed before its token ends."""
         return min(IDLE, max(0.0, self._left - EXPIRING))
+
+    def _named(self, request: Request) -> tuple[RequestHead, tuple[str, ...]]:
+        """The head with its target as a path, and every host that the agent named."""
+        head, hosts = request.head, self._hosts(request)
+        absolute = absolute_form(head.target)
+        if absolute is None:
+            return head, hosts
+        # RFC 9112, section 3.2.2: to be accepted; the host in it is one more that must be the same.
+        authority, path = absolute
+        return replace(head, target=path), (_with_port(authority), *hosts)
 
     def _hosts(self, request: Request) -> tuple[str, ...]:
         """Every host the agent named: Host, and the handshake's server name if there was one."""

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.http1 import messages, notation
 
-from jitgate.core.fields import end_to_end
+from jitgate.core.fields import end_to_end, overriding
+from jitgate.core.http1_framing import CHUNK_LINE_BYTES
 from jitgate.core.http1_reading import (
     HEAD_BYTES,
     HEAD_FIELDS,
+    INTERIM,
     Data,
     End,
     Request,
@@ -18,10 +20,10 @@ from jitgate.core.http1_reading import (
     Response,
     ResponseReader,
     Tunnel,
+    absolute_form,
 )
-from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes, request_bytes, response_bytes
+from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes
 from jitgate.errors import HeadTooLarge, UpstreamMalformed
-from jitgate.values import RequestHead, ResponseHead
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -168,23 +170,6 @@ def test_fields_of_one_hop_are_dropped_with_those_that_connection_names():
     assert end_to_end(fields) == ((b"Accept", b"*/*"),)
 
 
-def test_framing_is_written_from_the_length_alone():
-    smuggled = ((b"Host", b"a"), (b"Content-Length", b"99"), (b"Transfer-Encoding", b"gzip"))
-    assert request_bytes(RequestHead("POST", "/", smuggled, 3)) == (
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
-    )
-    assert (
-        request_bytes(RequestHead("GET", "/", smuggled, 0)) == b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-    )
-    head = ResponseHead(200, smuggled[1:], None)
-    assert response_bytes(head, chunked=True, keep_alive=True) == (
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    )
-    assert response_bytes(head, chunked=False, keep_alive=False) == (
-        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-    )
-
-
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=5))
 def test_what_is_written_in_chunks_reads_back(pieces):
     message = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -192,3 +177,72 @@ def test_what_is_written_in_chunks_reads_back(pieces):
     events = ResponseReader("GET").feed(message)
     assert b"".join(event.data for event in events if isinstance(event, Data)) == b"".join(pieces)
     assert events[-1] == End(((b"T", b"v"),), reusable=True)
+
+
+def test_the_line_before_a_chunk_is_bounded():
+    reader = RequestReader()
+    events = reader.feed(POST + b"Transfer-Encoding: chunked\r\n\r\n1;")
+    events += [event for _ in range(2 * CHUNK_LINE_BYTES) for event in reader.feed(b"a")]
+    assert notation(events) == ["POST / ?", "! malformed"]
+    long = b"1;" + b"a" * CHUNK_LINE_BYTES + b"\r\nx\r\n0\r\n\r\n"
+    assert read(RequestReader(), POST + b"Transfer-Encoding: chunked\r\n\r\n" + long)[1:] == [
+        "! malformed"
+    ]
+
+
+def test_interim_responses_are_bounded():
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    last = HEAD + b"Content-Length: 0\r\n\r\n"
+    assert read(ResponseReader("GET"), hints * INTERIM + last)[-2:] == ["200 0", "."]
+    assert read(ResponseReader("GET"), hints * (INTERIM + 1) + last)[-1] == "! malformed"
+
+
+def test_empty_lines_before_a_request_are_bounded():
+    assert read(RequestReader(), b"\r\n" * HEAD_BYTES) == ["! 431"]
+
+
+def test_a_reason_phrase_is_bounded():
+    assert read(ResponseReader("GET"), b"HTTP/1.1 200 " + b"a" * HEAD_BYTES) == ["! malformed"]
+
+
+@pytest.mark.parametrize("size", [100, 1000])
+def test_how_large_a_head_may_be_can_be_said(size):
+    head = b"GET / HTTP/1.1\r\nHost: a\r\nX: "
+    fits = head + b"x" * (size - len(head) - 4) + b"\r\n\r\n"
+    assert read(RequestReader(size), fits) == ["GET / 0", "."]
+    assert read(RequestReader(size), *bytewise(fits)) == ["GET / 0", "."]
+    assert read(RequestReader(size - 1), fits) == ["! 431"]
+    assert read(RequestReader(size - 1), *bytewise(fits)) == ["! 431"]
+
+
+def test_a_fault_is_the_last_thing_said_even_where_it_follows_the_end():
+    reader = ResponseReader("GET")
+    reader.feed(HEAD + b"Content-Length: 0\r\n\r\n")
+    assert [type(event) for event in reader.feed(b"x")] == [UpstreamMalformed]
+    assert reader.feed(b"x") == reader.eof() == []
+
+
+@pytest.mark.parametrize(
+    ("target", "means"),
+    [
+        ("https://A.example:8443/x?y", ("a.example:8443", "/x?y")),
+        ("HTTPS://a", ("a", "/")),
+        ("https://a?x", ("a", "/?x")),
+        ("https://[::1]:443/", ("[::1]:443", "/")),
+        ("http://a/", None),
+        ("https://u@a/", None),
+        ("https://a:x/", None),
+        ("https://a#x", None),
+        ("https:///x", None),
+        ("/https://a/", None),
+        ("*", None),
+    ],
+)
+def test_an_absolute_form_is_a_host_and_a_path(target, means):
+    assert absolute_form(target) == means
+
+
+@pytest.mark.parametrize("name", [b"X-HTTP-Method", b"x-original-url", b"X_METHOD_OVERRIDE"])
+def test_a_field_that_asks_for_another_call_is_known_in_every_spelling(name):
+    assert overriding(((b"Accept", b"*/*"), (name, b"DELETE")))
+    assert not overriding(((b"Accept", name),))

@@ -413,3 +413,11 @@ def test_both_catalogs_provide_the_port(provider):
 def test_a_match_is_a_plain_value():
     row = _ROWS[1]
     assert OperationTrie([row]).lookup("DELETE", "/users/7") == OperationMatch(row, {"id": "7"})
+
+
+def test_the_server_as_a_whole_is_a_target_for_options_alone():
+    assert canonical_target("*", "OPTIONS") == CanonicalTarget("*", "")
+    assert isinstance(canonical_target("*", "GET"), NotCanonical)
+    assert isinstance(canonical_target("*?x", "OPTIONS"), NotCanonical)
+    operation = PathCatalog("things").operation("a.example:443", "OPTIONS", "*", "")
+    assert operation.url == "https://a.example"

@@ -188,6 +188,14 @@ async def test_a_path_with_two_readings_is_refused(target):
     assert stand.sent == []
 
 
+@pytest.mark.parametrize("name", [b"X-HTTP-Method-Override", b"x_original_url"])
+@ensureDeferred
+async def test_a_field_that_overrides_the_method_or_the_path_is_refused(name):
+    stand = Stand()
+    assert (await stand.serve(Asked(headers=((name, b"DELETE"),)))).head.status == 400
+    assert stand.sent == []
+
+
 @ensureDeferred
 async def test_an_unknown_operation_is_denied():
     stand = Stand()
