@@ -81,8 +81,8 @@ class IResponse(Interface):
     def render(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
         """The refusal in the shape (``manner``) that the target's clients take. Sends nothing."""
 
-    async def start(head: ResponseHead) -> None:
-        """Release the head. Raises `AgentGone`."""
+    async def start(head: ResponseHead, first: bytes = b"") -> None:
+        """Release the head, and the ``first`` bytes of the body with it. Raises `AgentGone`."""
 
     async def write(data: bytes) -> None:
         """Release a piece of the body; waits while the agent is slow. Raises `AgentGone`."""

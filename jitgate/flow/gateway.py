@@ -301,8 +301,7 @@ def _advice(denial: Denial | None, account: Account | None) -> str:
 
 async def _told(response: IResponse, head: ResponseHead, body: bytes) -> None:
     try:
-        await response.start(head)
-        await response.write(body)
+        await response.start(head, body)
         await response.finish()
     except AgentGone:
         return  # the refusal is on record, which is what matters

@@ -65,8 +65,8 @@ class Release:
             raise AgentGone("The agent hung up before it had the answer.")
         await self.settled()
         if whole:
-            await self.response.start(head)
-        if held:
+            await self.response.start(head, held)
+        elif held:
             await self.response.write(held)
         await self.response.finish(trailers)
 

@@ -131,7 +131,7 @@ class AgentResponse:
     def render(self, refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
         return rendered(refusal, exchange, manner)
 
-    async def start(self, head: ResponseHead) -> None:
+    async def start(self, head: ResponseHead, first: bytes = b"") -> None:
         self._check()
         self.started = True
         bodiless = self._request.head.method == "HEAD"
@@ -139,24 +139,29 @@ class AgentResponse:
         if (head.length is None and not self._chunked) or self._cut_short():
             self._connection.end()
         self._left = 0 if bodiless else head.length
-        self._connection.write(
-            response_bytes(
-                head,
-                chunked=self._chunked,
-                keep_alive=self._connection.keeps,
-                bodiless=bodiless,
-            )
+        written = response_bytes(
+            head, chunked=self._chunked, keep_alive=self._connection.keeps, bodiless=bodiless
         )
+        await self._put(written + self._framed(first))
 
     async def write(self, data: bytes) -> None:
         self._check()
+        await self._put(self._framed(data))
+
+    def _framed(self, data: bytes) -> bytes:
+        """A piece of the body as it goes out: nothing for HEAD, a chunk if there are chunks."""
         if self._request.head.method == "HEAD" or not data:
-            return
+            return b""
         if self._left is not None:
             self._left -= len(data)
             if self._left < 0:
                 raise AgentGone("More was to be written than the head had announced.")
-        self._connection.write(chunk_bytes(data) if self._chunked else data)
+        return chunk_bytes(data) if self._chunked else data
+
+    async def _put(self, data: bytes) -> None:
+        """Send it; return when there is room for more."""
+        if data:
+            self._connection.write(data)
         if self._room is not None:
             await self._connection.in_time(self._room)
             self._check()

@@ -127,9 +127,11 @@ class Told:
     def render(self, refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
         return rendered(refusal, exchange, manner)
 
-    async def start(self, head: ResponseHead) -> None:
+    async def start(self, head: ResponseHead, first: bytes = b"") -> None:
         self.started, self.head = True, head
         self.seen.append("start")
+        if first:
+            await self.write(first)
 
     async def write(self, data: bytes) -> None:
         self.data += data
