@@ -8,6 +8,7 @@ else (contexts, certificates, names) is whoever's makes the `OpenSSL.SSL.Connect
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from OpenSSL import SSL
@@ -222,20 +223,25 @@ class TlsPump(Protocol):
                 self.write(data)
 
     def _deliver(self) -> None:
-        """Hand on all that the peer's records hold."""
-        while self._reason is None:
+        """Hand on, as one piece, all that the peer's records hold; then see to how they end."""
+        pieces: list[bytes] = []
+        end = self._taken(pieces)
+        if pieces and not self._ending:
+            self.inner.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if end is not None and self._reason is None:
+            end()
+
+    def _taken(self, pieces: list[bytes]) -> Callable[[], None] | None:
+        """Take what can be taken; what must be done after it, if it was the last."""
+        while True:
             try:
-                data = self._tls.recv(RECORD)
+                pieces.append(self._tls.recv(RECORD))
             except SSL.WantReadError:
-                return
+                return None
             except SSL.ZeroReturnError:
-                self._peer_ended()
-                return
+                return self._peer_ended
             except SSL.Error as error:
-                self._fail(error)
-                return
-            if not self._ending:
-                self.inner.dataReceived(data)
+                return partial(self._fail, error)
 
     def _encrypt(self, data: bytes) -> None:
         """OpenSSL takes a record at a time, and into memory it always can."""
