@@ -45,6 +45,7 @@ _READ_HERE = frozenset(
     {
         b"connection",
         b"content-length",
+        b"content-type",
         b"expect",
         b"host",
         b"http2-settings",
@@ -57,7 +58,6 @@ _NEVER_IN_TRAILERS = _READ_HERE | {
     b"authorization",
     b"content-encoding",
     b"content-range",
-    b"content-type",
     b"cookie",
     b"keep-alive",
     b"max-forwards",

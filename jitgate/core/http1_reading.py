@@ -72,6 +72,8 @@ class RequestReader(Reader):
         options = self._options()
         if b"upgrade" in options or b"upgrade" in self._values or b"http2-settings" in self._values:
             raise MalformedRequest("Upgrading to another protocol is not offered.")
+        if len(self._values.get(b"content-type", ())) > 1:
+            raise MalformedRequest("Content-Type stands at most once.")
         length = self._length(self._minor) or 0
         head = RequestHead(
             method=self._method,

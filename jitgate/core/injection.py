@@ -49,10 +49,20 @@ GATEWAY_ADDS: Headers = ((b"Accept-Encoding", b"identity"),)
 """What the gateway adds to every request, beside Host, framing and the credential."""
 
 _CUTTING = frozenset({b"if-none-match", b"range", b"if-range"})
+_CONDITION = frozenset({b"if-none-match"})
+_WHAT_THE_BODY_IS = frozenset({b"content-encoding", b"content-range"})
 _NOT_FOR_AGENTS = frozenset({b"set-cookie", b"set-cookie2", b"alt-svc", b"content-length"})
 _OF_THE_WHOLE_BODY = frozenset(
     {b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"}
 )
+
+
+def misread(asked: Headers, declared: frozenset[bytes]) -> bool:
+    """Whether the body would be taken for something else once undeclared fields are dropped.
+
+    A part of a resource (Content-Range) would be taken for the whole of it.
+    """
+    return any(name.lower() in _WHAT_THE_BODY_IS - declared for name, _ in asked)
 
 
 def upstream_head(
@@ -66,12 +76,13 @@ def upstream_head(
     """The head that goes to the target. ``declared`` are the target's own fields, in lower case.
 
     ``masked`` says that the response may hold what is masked: then nothing may ask whether its
-    bytes are the same as before, and no range may cut a value off from its name.
+    bytes are the same as before, and no range may cut a value off from its name. If-None-Match
+    asks that of a safe method only; of any other it is a condition for carrying it out, and stays.
     """
     added = (*GATEWAY_ADDS, *credential.headers)
     forward = (COUNTING | INERT | declared) - NEVER - {name.lower() for name, _ in added}
     if masked:
-        forward -= _CUTTING
+        forward -= _CUTTING - (_CONDITION if operation.changes else frozenset())
     kept = tuple(
         (name, value) for name, value in end_to_end(asked.headers) if name.lower() in forward
     )

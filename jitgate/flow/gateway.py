@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from jitgate.core.fields import overriding
+from jitgate.core.injection import misread
 from jitgate.core.operation import NotCanonical, canonical_target
 from jitgate.errors import (
     AddressRefused,
@@ -230,6 +231,12 @@ class Gateway:
             return Refusal(Denial.MALFORMED, spelled.reason)
         if overriding(head.headers):
             return Refusal(Denial.MALFORMED, "A field asks for another method or path.")
+        if misread(head.headers, tunnel.target.declared):
+            return Refusal(
+                Denial.MALFORMED,
+                "The body is coded, or a part of something, and the target's `headers` do not say "
+                "that it takes Content-Encoding or Content-Range.",
+            )
         operation = tunnel.target.catalog.operation(
             tunnel.authority, head.method, spelled.path, spelled.query
         )

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitgate.core.injection import COUNTING, INERT, NEVER, agent_head, agent_trailers, upstream_head
+from jitgate.core.injection import (
+    COUNTING,
+    INERT,
+    NEVER,
+    agent_head,
+    agent_trailers,
+    misread,
+    upstream_head,
+)
 from jitgate.values import Credential, Operation, RequestHead, ResponseHead
 
 SECRET = b"upstream-credential-0001"
@@ -91,6 +99,20 @@ def test_nothing_that_cuts_or_withholds_a_masked_body_leaves(name):
     declared = frozenset({name.lower()})
     assert name in dict(sent(((name, b"x"),), declared=declared).headers)
     assert name not in dict(sent(((name, b"x"),), declared=declared, masked=True).headers)
+
+
+def test_a_condition_for_a_change_is_kept_though_its_answer_is_masked():
+    """Without it a PUT that must only create would overwrite."""
+    asked = RequestHead("PUT", "/things", ((b"If-None-Match", b"*"), (b"If-Match", b"x")))
+    put = Operation("things", "PUT", {}, "PUT", "api.example:443", "/things")
+    head = upstream_head(asked, put, CREDENTIAL, declared=frozenset(), masked=True)
+    assert set(asked.headers) < set(head.headers)
+
+
+@pytest.mark.parametrize("name", [b"Content-Encoding", b"content-range"])
+def test_a_body_that_would_be_misread_without_its_field_is_known(name):
+    assert misread(((name, b"x"),), frozenset())
+    assert not misread(((name, b"x"),), frozenset({name.lower()}))
 
 
 @pytest.mark.parametrize(

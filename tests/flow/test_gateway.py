@@ -196,6 +196,15 @@ async def test_a_field_that_overrides_the_method_or_the_path_is_refused(name):
     assert stand.sent == []
 
 
+@pytest.mark.parametrize("name", [b"Content-Encoding", b"Content-Range"])
+@ensureDeferred
+async def test_a_body_that_would_be_misread_is_refused(name):
+    stand = Stand()
+    told = await stand.serve(Asked("PUT", body=b"{}", headers=((name, b"x"),)))
+    assert told.head.status == 400
+    assert stand.sent == []
+
+
 @ensureDeferred
 async def test_an_unknown_operation_is_denied():
     stand = Stand()
