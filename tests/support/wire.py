@@ -136,10 +136,13 @@ Handler = Callable[[Received, ssl.SSLSocket], bool | None]
 
 def read_whole(stream: io.BufferedIOBase, size: int) -> bytes:
     """So many bytes. Raises `OSError` where there are fewer: an early reset looks like an end."""
-    data = stream.read(size)
-    if len(data) < size:
-        raise OSError("the body broke off")
-    return data
+    data = bytearray()
+    while len(data) < size:
+        piece = stream.read(min(size - len(data), 1 << 20))
+        if not piece:
+            raise OSError("the body broke off")
+        data += piece
+    return bytes(data)
 
 
 @dataclass
