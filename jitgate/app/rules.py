@@ -79,7 +79,7 @@ def _known_actions(rule: schema.Rule, known: Mapping[str, frozenset[str]]) -> No
     targets = known if rule.match.targets is None else rule.match.targets
     actions = sorted({action for name in targets for action in known.get(name, ())})
     for pattern in rule.match.actions or ():
-        if not any(globs_matcher((pattern,))(action) for action in actions):
+        if not any(map(globs_matcher((pattern,)), actions)):
             close = difflib.get_close_matches(pattern, actions, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"rule {rule.name}: no action {pattern!r} is known{hint}")
