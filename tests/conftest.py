@@ -72,6 +72,12 @@ def nothing_unnoticed(noticed):
     assert not told, "\n".join(told)
 
 
+def pytest_collection_finish():
+    """Leave all that lives as long as the run out of every collection of garbage to come."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items):
     """Skip, outside CI, what needs a Debian package or root; in CI its absence is a failure."""
     for item in items:
