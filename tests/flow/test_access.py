@@ -228,7 +228,7 @@ async def test_an_approval_while_the_agent_is_away_waits_for_it():
     stand = Stand(verdict=review())
     told, serving = stand.asked(post())
     told.hang_up()
-    await serving
+    assert serving.called, "it does not wait"
     assert stand.entries("outcome")[0]["denial"] == "agent-gone"
     assert (await state(stand)).presence is Presence.DETACHED
     await stand.says()
@@ -656,7 +656,7 @@ async def test_what_nobody_can_be_asked_about_is_refused():
     stand = Stand(verdict=review())
     stand.channel.failure = ApproversUnreachable("Slack is down.")
     told, serving = stand.asked(post())
-    await serving
+    assert serving.called, "it does not wait"
     assert denial(told) == "approvers-unreachable"
     assert (await state(stand)).state is AccessState.WITHDRAWN
 
@@ -823,7 +823,7 @@ async def test_what_waits_without_its_agent_counts_too():
         told.hang_up()
         await serving
     told, serving = stand.asked(post(target="/things/9"))
-    await serving
+    assert serving.called, "it does not wait"
     assert told.head.status == 429
     told, serving = stand.asked(post(target="/things/1"))
     assert not serving.called, "it is there already"
@@ -836,7 +836,7 @@ async def test_of_one_call_only_so_many_are_held():
     stand = Stand(verdict=review(), limits=Limits(per_agent=2, in_all=30))
     held = [stand.asked(post()) for _ in range(2)]
     told, serving = stand.asked(post())
-    await serving
+    assert serving.called, "it does not wait"
     assert told.head.status == 429
     for told, serving in held:
         told.hang_up()
