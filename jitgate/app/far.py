@@ -43,6 +43,7 @@ class Far:
         self, settings: schema.Settings, reactor: IReactorCore, problems: Problems
     ) -> None:
         self._settings = settings
+        self._limits = settings.limits.bounds
         self._reactor: Any = reactor
         self._problems = problems
         self.upstreams: list[HttpsUpstream] = []
@@ -97,7 +98,7 @@ class Far:
                 )
                 if endpoint is None:
                     continue
-                upstream = HttpsUpstream(endpoint, self._reactor)
+                upstream = HttpsUpstream(endpoint, self._reactor, self._limits)
                 self.upstreams.append(upstream)
                 targets[authority] = Target(
                     name=target.name,
@@ -120,6 +121,7 @@ class Far:
             resolve=self._resolve,
             trust=trust,
             dial=target.dial,
+            limits=self._limits,
         )
 
     async def _resolve(self, host: str) -> list[str]:

@@ -20,9 +20,13 @@ from pydantic import (
     model_validator,
 )
 
+from jitgate.core import limits
 from jitgate.core.injection import COUNTING
+from jitgate.core.limits import LIMITS
 
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)\Z")
+_SIZE = re.compile(r"([0-9]{1,9})(KiB|MiB|GiB)\Z")
+_SIZES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _AUTHORITY = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?\Z"
@@ -61,6 +65,15 @@ def _duration(value: object) -> float:
     if matched is None:
         raise ValueError("a duration with its unit was expected, such as 500ms, 55s, 2m, 1h")
     return int(matched[1]) * _UNITS[matched[2]]
+
+
+def _size(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    matched = _SIZE.match(value) if isinstance(value, str) else None
+    if matched is None:
+        raise ValueError("a size was expected: a number of bytes, or such as 64KiB, 2MiB, 1GiB")
+    return int(matched[1]) * _SIZES[matched[2]]
 
 
 def _path(value: object, info: ValidationInfo) -> Path:
@@ -146,6 +159,7 @@ def _uid(value: object) -> int:
 Uid = Annotated[int, BeforeValidator(_uid)]
 Person = Annotated[str, BeforeValidator(_person)]
 Duration = Annotated[float, BeforeValidator(_duration)]
+Size = Annotated[int, BeforeValidator(_size)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 SecretFile = Annotated[Path, BeforeValidator(_secret_file)]
 Address = Annotated[tuple[str, int], BeforeValidator(_address)]
@@ -312,8 +326,8 @@ class Approvals(Section):
     )
     per_agent: int = Field(default=100, ge=1, le=100_000)
     in_all: int = Field(default=20_000, ge=1, le=1_000_000)
-    review_body: int = Field(default=1024 * 1024, ge=1, le=64 * 1024 * 1024)
-    review_bodies: int = Field(default=256 * 1024 * 1024, ge=1)
+    review_body: Size = Field(default=1024 * 1024, ge=1, le=64 * 1024 * 1024)
+    review_bodies: Size = Field(default=256 * 1024 * 1024, ge=1)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Approvals:
@@ -322,6 +336,34 @@ class Approvals(Section):
         if self.review_bodies < self.review_body:
             raise ValueError("review_bodies has no room for one review_body")
         return self
+
+
+class Limits(Section):
+    """How much, and for how long; what each means stands in `jitgate.core.limits.Limits`."""
+
+    head_bytes: Size = Field(default=LIMITS.head_bytes, ge=1024, le=1024**2)
+    head_fields: int = Field(default=LIMITS.head_fields, ge=10, le=1000)
+    body_bytes: Size = Field(default=LIMITS.body_bytes, ge=1, le=1024**4)
+    connect: Duration = Field(default=LIMITS.connect, ge=0.1, le=600.0)
+    handshake: Duration = Field(default=LIMITS.handshake, ge=0.1, le=600.0)
+    idle: Duration = Field(default=LIMITS.idle, ge=0.1, le=86400.0)
+    head: Duration = Field(default=LIMITS.head, ge=0.1, le=600.0)
+    stalled: Duration = Field(default=LIMITS.stalled, ge=0.1, le=3600.0)
+    total: Duration = Field(default=LIMITS.total, ge=0.1, le=7 * 86400.0)
+    closing: Duration = Field(default=LIMITS.closing, ge=0.1, le=600.0)
+    stop: Duration = Field(default=LIMITS.stop, ge=1.0, le=3600.0)
+    dial: Duration = Field(default=LIMITS.dial, ge=0.1, le=600.0)
+    dial_handshake: Duration = Field(default=LIMITS.dial_handshake, ge=0.1, le=600.0)
+    silence: Duration = Field(default=LIMITS.silence, ge=0.1, le=86400.0)
+    connections: int = Field(default=LIMITS.connections, ge=1, le=1_000_000)
+    connections_per_agent: int = Field(default=LIMITS.connections_per_agent, ge=1, le=1_000_000)
+    unproved: int = Field(default=LIMITS.unproved, ge=8, le=1_000_000)
+    exchanges: int = Field(default=LIMITS.exchanges, ge=1, le=1_000_000)
+
+    @property
+    def bounds(self) -> limits.Limits:
+        """The value that is handed to those who hold the bounds."""
+        return limits.Limits(**self.model_dump())
 
 
 class Plugin(Section):
@@ -348,6 +390,7 @@ class Settings(Section):
     policy: tuple[str, ...] = Field(min_length=1, strict=False)
     masking: tuple[str, ...] = Field(default=(), strict=False)
     approvals: Approvals = Approvals()
+    limits: Limits = Limits()
     recording: Recording | None = None
     plugins: tuple[Plugin, ...] = Field(default=(), strict=False)
 

@@ -82,8 +82,9 @@ class Reader:
     _malformed: type[PeerFault]
     _too_large: type[PeerFault]
 
-    def __init__(self, head_bytes: int = HEAD_BYTES) -> None:
+    def __init__(self, head_bytes: int = HEAD_BYTES, head_fields: int = HEAD_FIELDS) -> None:
         self._head_bytes = head_bytes
+        self._head_fields = head_fields
         self._events: list[Event] = []
         self._pieces: list[bytes] = []
         self._rest = b""
@@ -186,7 +187,7 @@ class Reader:
         names = [name for name, colon, _ in parts if colon and name]
         if (
             len(names) != len(lines)
-            or len(self._fields) + len(lines) > HEAD_FIELDS
+            or len(self._fields) + len(lines) > self._head_fields
             or len(block.translate(None, _CONTROLS)) != len(block) - 2 * (len(lines) - 1)
             or not _TOKEN.fullmatch(b"".join(names))
         ):
@@ -201,8 +202,8 @@ class Reader:
         name, colon, value = line.partition(b":")
         if not colon or not _TOKEN.fullmatch(name):
             raise self._malformed("A line of the head is no field (RFC 9112, section 5).")
-        if len(self._fields) >= HEAD_FIELDS:
-            raise self._too_large(f"The head has more than {HEAD_FIELDS} fields.")
+        if len(self._fields) >= self._head_fields:
+            raise self._too_large(f"The head has more than {self._head_fields} fields.")
         self._take_field(name, value)
 
     def _take_field(self, name: bytes, value: bytes) -> None:

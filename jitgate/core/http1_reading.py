@@ -48,6 +48,11 @@ class RequestReader(Reader):
     _malformed = MalformedRequest
     _too_large = HeadTooLarge
 
+    @property
+    def in_head(self) -> bool:
+        """Whether a head has begun that is not whole."""
+        return self._state == self._in_fields or (self._state == self._start and self._rest != b"")
+
     def feed(self, data: bytes) -> list[Event]:
         """The events that ``data`` completes: Request, Data, End, Tunnel, or a fault, last.
 
@@ -139,8 +144,10 @@ class ResponseReader(Reader):
     _malformed = UpstreamMalformed
     _too_large = UpstreamMalformed
 
-    def __init__(self, method: str, head_bytes: int = HEAD_BYTES) -> None:
-        super().__init__(head_bytes)
+    def __init__(
+        self, method: str, head_bytes: int = HEAD_BYTES, head_fields: int = HEAD_FIELDS
+    ) -> None:
+        super().__init__(head_bytes, head_fields)
         self._head_only = method == "HEAD"
         self._interims = 0
         self._ended = False

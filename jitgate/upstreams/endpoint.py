@@ -33,12 +33,10 @@ from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import PeerFault, UpstreamUnreachable, UpstreamUntrusted
 from jitgate.tls import TlsPump
 from jitgate.upstreams.address import checked
-
-CONNECT_WITHIN = 10.0
-"""Seconds for one address to accept; three round trips across the world take one."""
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 """Turns a name into its addresses; raises `OSError`."""
@@ -66,8 +64,10 @@ class CheckedEndpoint:
         resolve: Resolve,
         trust: IOpenSSLTrustRoot,
         dial: tuple[str, int] | None = None,
+        limits: Limits = LIMITS,
     ) -> None:
         self.host = host
+        self._limits = limits
         self._port = port
         self._reactor = reactor
         self._resolve = resolve
@@ -82,7 +82,7 @@ class CheckedEndpoint:
         reason = "it has no address"
         for address, port in await self._addresses():
             kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
-            endpoint = kind(self._reactor, address, port, timeout=CONNECT_WITHIN)
+            endpoint = kind(self._reactor, address, port, timeout=self._limits.dial)
             try:
                 pump = await endpoint.connect(_Pumped(self._pump, factory))
             except ConnectError as error:

@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from jitgate.core.http1_reading import Data, End, Event, Response, ResponseReader
 from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes, request_bytes
+from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import JitgateError, UpstreamUnreachable
 from jitgate.interfaces import IRequest, IUpstream, IUpstreamConnection
 from jitgate.tls import TlsPump
@@ -36,12 +37,6 @@ KEPT = 16
 KEPT_FOR = 20.0
 """Seconds an idle connection is kept; servers and balancers close theirs after 30 to 60."""
 
-HANDSHAKE = 10.0
-"""Seconds for the TLS handshake."""
-
-SILENT = 300.0
-"""Seconds without a byte of the response after which the target is given up; long polls take 60."""
-
 AHEAD = 64 * 1024
 """Bytes of a response that are read before the agent has taken those before."""
 
@@ -50,8 +45,11 @@ AHEAD = 64 * 1024
 class HttpsUpstream:
     """The connections to one target."""
 
-    def __init__(self, endpoint: CheckedEndpoint, clock: IReactorTime) -> None:
+    def __init__(
+        self, endpoint: CheckedEndpoint, clock: IReactorTime, limits: Limits = LIMITS
+    ) -> None:
         self._endpoint = endpoint
+        self._limits = limits
         self._clock = clock
         self._idle: deque[UpstreamConnection] = deque()
         self._open: set[UpstreamConnection] = set()
@@ -65,7 +63,11 @@ class HttpsUpstream:
         factory = Factory.forProtocol(self._made)
         factory.noisy = False
         connection = cast(UpstreamConnection, await self._endpoint.connect(factory))
-        await connection.trusted
+        try:
+            await connection.trusted
+        except BaseException:
+            connection.abort()  # nobody waits for it any more
+            raise
         return connection
 
     async def stop(self) -> None:
@@ -75,7 +77,7 @@ class HttpsUpstream:
 
     def _made(self) -> UpstreamConnection:
         connection = UpstreamConnection(
-            self._endpoint.host, self._clock, self._keep, self._open.discard
+            self._endpoint.host, self._clock, self._limits, self._keep, self._open.discard
         )
         self._open.add(connection)
         return connection
@@ -99,11 +101,13 @@ class UpstreamConnection(Protocol):
         self,
         host: str,
         clock: IReactorTime,
+        limits: Limits,
         keep: Callable[[UpstreamConnection], bool],
         gone: Callable[[UpstreamConnection], None],
     ) -> None:
         self._host = host
         self._clock = clock
+        self._limits = limits
         self._keep = keep
         self._gone = gone
         self._timer: IDelayedCall | None = None
@@ -127,7 +131,7 @@ class UpstreamConnection(Protocol):
         # Head and body are two writes: without this the second waits for the first one's
         # acknowledgement, which the target delays (40 ms).
         self.transport.setTcpNoDelay(True)
-        self._within(HANDSHAKE, "The TLS handshake took too long.")
+        self._within(self._limits.dial_handshake, "The TLS handshake took too long.")
 
     def handshakeCompleted(self) -> None:
         self._alive = True
@@ -139,7 +143,7 @@ class UpstreamConnection(Protocol):
         if self._reader is None:
             self.abort()  # nobody asked for anything: these bytes belong to no exchange
             return
-        self._within(SILENT, "The target fell silent.")
+        self._within(self._limits.silence, "The target fell silent.")
         for event in self._reader.feed(data):
             self._take(event)
         if self._waiting > AHEAD:
@@ -185,9 +189,11 @@ class UpstreamConnection(Protocol):
     async def send(self, head: RequestHead, body: IRequest) -> ResponseHead:
         if not self._alive:
             raise UpstreamUnreachable(f"{self._host} closed the connection early.")
-        self._reader = ResponseReader(head.method)
+        self._reader = ResponseReader(
+            head.method, self._limits.head_bytes, self._limits.head_fields
+        )
         self._head = Deferred()
-        self._within(SILENT, "The target did not answer.")
+        self._within(self._limits.silence, "The target did not answer.")
         self.transport.write(request_bytes(head))
         if head.length == 0:
             self._sending = succeed(None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from jitgate.config import load
 from jitgate.config.schema import Method
 from jitgate.core.http1_reading import METHODS
+from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import ConfigurationInvalid
 
 SETTINGS = """\
@@ -400,4 +403,52 @@ def test_who_answers_and_for_how_long_is_read(site):
 )
 def test_what_cannot_be_about_people_is_told(site, old, new, said):
     site.write(settings=SETTINGS.replace(old, new))
+    assert any(said in problem for problem in site.problems()), site.problems()
+
+
+# --- limits
+
+
+def test_without_the_section_every_limit_is_the_one_that_its_reason_gives(site):
+    assert load(site.folder / "jitgate.yaml").settings.limits.bounds == LIMITS
+
+
+def test_every_limit_can_be_set(site):
+    """Each to another value than its own, so that none is left out or taken for another."""
+    written, expected = {}, {}
+    for number, each in enumerate(fields(Limits)):
+        timed = isinstance(each.default, float)
+        expected[each.name] = 20.0 + number if timed else 2000 + number
+        if each.name == "head_fields":
+            expected[each.name] = 77
+        written[each.name] = f"{20 + number}s" if timed else expected[each.name]
+    site.write(settings=f"{SETTINGS}limits: {json.dumps(written)}\n")
+    assert load(site.folder / "jitgate.yaml").settings.limits.bounds == Limits(**expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [("64KiB", 65536), ("2MiB", 2097152), ("3GiB", 3221225472), ("5", 5)]
+)
+def test_a_size_is_bytes_or_has_its_unit(site, size, count):
+    site.write(settings=f"{SETTINGS}limits: {{body_bytes: {size}}}\n")
+    assert load(site.folder / "jitgate.yaml").settings.limits.bounds.body_bytes == count
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("{body_bytes: 1GB}", "a size was expected"),
+        ("{body_bytes: true}", "a size was expected"),
+        ("{body_bytes: 0}", "greater than or equal to 1"),
+        ("{idle: 75}", "a duration with its unit was expected"),
+        ("{idle: 0s}", "greater than or equal to 0.1"),
+        ("{stop: 500ms}", "greater than or equal to 1"),
+        ("{connections: 0}", "greater than or equal to 1"),
+        ("{head_bytes: 2MiB}", "less than or equal to 1048576"),
+        ("{exchanges: 1s}", "integer"),
+        ("{exchange: 1}", "unknown key"),
+    ],
+)
+def test_a_limit_that_is_none_is_told(site, written, said):
+    site.write(settings=f"{SETTINGS}limits: {written}\n")
     assert any(said in problem for problem in site.problems()), site.problems()

@@ -246,3 +246,31 @@ def test_an_absolute_form_is_a_host_and_a_path(target, means):
 def test_a_field_that_asks_for_another_call_is_known_in_every_spelling(name):
     assert overriding(((b"Accept", b"*/*"), (name, b"DELETE")))
     assert not overriding(((b"Accept", name),))
+
+
+# --- limits that are set
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"), [((40, 100), "longer than 40 bytes"), ((4000, 1), "more than 1 fields")]
+)
+def test_the_bounds_of_a_head_can_be_set(bounds, said):
+    fields = b"Content-Length: 0\r\nContent-Type: text/plain\r\n\r\n"
+    (fault,) = RequestReader(*bounds).feed(b"GET / HTTP/1.1\r\nHost: a\r\n" + fields)
+    assert said in str(fault)
+    (fault,) = ResponseReader("GET", *bounds).feed(b"HTTP/1.1 200 OK\r\n" + fields)
+    assert said in str(fault)
+
+
+def test_it_is_known_when_a_head_has_begun_and_is_not_whole():
+    reader = RequestReader()
+    message = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
+    told = []
+    for byte in message:
+        reader.feed(bytes([byte]))
+        told.append(reader.in_head)
+    assert told == [True] * (len(message) - 3) + [False] * 3
+    reader.feed(b"\r\n")
+    assert not reader.in_head  # line breaks between requests begin none
+    reader.feed(b"G")
+    assert reader.in_head

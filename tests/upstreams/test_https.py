@@ -16,8 +16,11 @@ from support.ports import Asked
 from support.wire import Origin, answering
 from twisted.internet import defer, reactor
 from twisted.internet import ssl as tls
+from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock, deferLater
+from twisted.internet.testing import MemoryReactorClock
 
+from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import (
     AddressRefused,
     UpstreamMalformed,
@@ -55,7 +58,7 @@ class Stage:
     def __exit__(self, *error):
         self.origin.__exit__(*error)
 
-    def at(self, dial, resolve=None):
+    def at(self, dial, resolve=None, limits=LIMITS):
         pem = self._trust.pem.read_bytes()
         return HttpsUpstream(
             CheckedEndpoint(
@@ -65,8 +68,10 @@ class Stage:
                 resolve=resolve or never_resolved,
                 trust=tls.trustRootFromCertificates([tls.Certificate.loadPEM(pem)]),
                 dial=dial,
+                limits=limits,
             ),
             self.clock,
+            limits,
         )
 
     async def ask(self, head=GET, body=None, *, fresh=False, release=True):
@@ -227,9 +232,54 @@ async def test_a_handshake_that_takes_too_long_is_given_up(stage):
         upstream = stage.at(silent.getsockname())
         connecting = defer.Deferred.fromCoroutine(upstream.connect(fresh=True))
         await until(stage.clock.getDelayedCalls)
-        stage.clock.advance(https.HANDSHAKE)
+        stage.clock.advance(LIMITS.dial_handshake)
         with pytest.raises(UpstreamUnreachable):
             await connecting
+
+
+@ensureDeferred
+async def test_the_deadlines_of_a_target_can_be_set(stage):
+    limits = Limits(dial_handshake=7.0, silence=9.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        upstream = stage.at(silent.getsockname(), limits=limits)
+        connecting = defer.Deferred.fromCoroutine(upstream.connect(fresh=True))
+        await until(stage.clock.getDelayedCalls)
+        stage.clock.advance(7)
+        with pytest.raises(UpstreamUnreachable):
+            await connecting
+    released = threading.Event()
+    stage.handler = lambda *_: released.wait(10) and False
+    stage.upstream = stage.at(("127.0.0.1", stage.origin.port), limits=limits)
+    asking = defer.Deferred.fromCoroutine(stage.ask())
+    await until(lambda: stage.origin.received)
+    stage.clock.advance(9)
+    with pytest.raises(UpstreamUnreachable, match="did not answer"):
+        await asking
+    released.set()
+
+
+def test_the_time_for_an_address_to_accept_can_be_set(stage):
+    memory = MemoryReactorClock()
+    endpoint = stage.at(("127.0.0.1", 9), limits=Limits(dial=7.0))._endpoint
+    endpoint._reactor = memory
+    connecting = endpoint.connect(Factory())
+    (dialled,) = memory.tcpClients
+    assert (dialled[1], dialled[3]) == (9, 7.0)
+    connecting.cancel()
+    connecting.addErrback(lambda _: None)
+
+
+@ensureDeferred
+async def test_a_connection_that_nobody_waits_for_any_more_is_closed(stage):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        upstream = stage.at(silent.getsockname())
+        connecting = defer.Deferred.fromCoroutine(upstream.connect(fresh=True))
+        await until(lambda: upstream._open and stage.clock.getDelayedCalls())
+        connecting.cancel()
+        with pytest.raises(defer.CancelledError):
+            await connecting
+        await until(lambda: not upstream._open)
+    assert stage.clock.getDelayedCalls() == []
 
 
 # --- answers that are none
@@ -290,7 +340,7 @@ async def test_a_target_that_falls_silent_is_given_up(stage):
     stage.handler = lambda *_: released.wait(10) and False
     asking = defer.Deferred.fromCoroutine(stage.ask())
     await until(lambda: stage.origin.received)
-    stage.clock.advance(https.SILENT)
+    stage.clock.advance(LIMITS.silence)
     with pytest.raises(UpstreamUnreachable, match="did not answer"):
         await asking
     released.set()

@@ -1,0 +1,79 @@
+"""How much, and for how long: every bound on agents, targets and the gateway's own work.
+
+One frozen value is handed to whoever holds a bound. Each default stands here with its reason, and
+each can be set in the configuration under ``limits``; what waits for people has its bounds under
+``approvals``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jitgate.core.http1_reading import HEAD_BYTES, HEAD_FIELDS
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Durations are seconds, sizes are bytes."""
+
+    head_bytes: int = HEAD_BYTES
+    """Of a message's head, or of its trailers, on both sides."""
+
+    head_fields: int = HEAD_FIELDS
+    """Fields of a head, or of the trailers, on both sides."""
+
+    body_bytes: int = 1024 * 1024 * 1024
+    """Of a request's body. Files that APIs take are smaller; a body without an end is an attack."""
+
+    connect: float = 15.0
+    """From the connection to the end of the CONNECT's head."""
+
+    handshake: float = 15.0
+    """For the agent's TLS handshake."""
+
+    idle: float = 75.0
+    """From one exchange to the next request's first byte; SDKs keep idle connections about 60."""
+
+    head: float = 15.0
+    """From a request's first byte to the end of its head: SDKs write a head at once."""
+
+    stalled: float = 60.0
+    """That an exchange waits for an agent that neither sends nor takes a byte of it."""
+
+    total: float = 3600.0
+    """Of an exchange, but for the time that people take. Event streams and large downloads last;
+    an hour is what the gateway grants them before their agent has to come anew."""
+
+    closing: float = 10.0
+    """That an agent has to take the last bytes, or to stop sending, before it is cut off."""
+
+    stop: float = 10.0
+    """From the word to stop to the end of the process: what runs is given most of it to end."""
+
+    dial: float = 10.0
+    """For one address of a target to accept; three round trips across the world take one."""
+
+    dial_handshake: float = 10.0
+    """For the TLS handshake with a target."""
+
+    silence: float = 300.0
+    """Without a byte of the response after which a target is given up; long polls take 60."""
+
+    connections: int = 20_000
+    """Tunnels of proved agents, of all together: as many as calls may wait for people."""
+
+    connections_per_agent: int = 2_000
+    """Tunnels of one agent: half of ``exchanges``, so that no agent takes them all."""
+
+    unproved: int = 1_000
+    """Connections that have not proved who they are, or were refused. They have their own share,
+    and the oldest makes room: proved agents are not locked out, and a connection needs to prove
+    itself only before so many others come."""
+
+    exchanges: int = 4_000
+    """Exchanges carried at once, but for those that wait for people. One takes some 100 KiB, and up
+    to 2 MiB while the record keeps its bodies."""
+
+
+LIMITS = Limits()
+"""The bounds where nothing is configured."""
