@@ -27,6 +27,10 @@ class HeadTooLarge(PeerFault):
     """The agent's request head exceeds a limit (RFC 6585, section 5)."""
 
 
+class BodyTooLarge(PeerFault):
+    """The agent's request body exceeds a limit (RFC 9110, section 15.5.14)."""
+
+
 class AgentGone(PeerFault):
     """The agent hung up, or did not take what it was sent in time."""
 
@@ -63,6 +67,10 @@ class OurFault(JitgateError):
 
 class RecorderDown(OurFault):
     """Nothing can be made durable, so nothing may pass (invariant 4)."""
+
+
+class CutShort(OurFault):
+    """The gateway gives an exchange no more time."""
 
 
 class StoreDown(OurFault):

@@ -57,12 +57,12 @@ class IRequest(Interface):
 
     head = Attribute("The `RequestHead` as parsed; empty if there is a ``fault``.")
     hosts = Attribute("Every ``host:port`` that the agent named for this request (Host, SNI).")
-    fault = Attribute("The `PeerFault` for which the head could not be read, or None.")
+    fault = Attribute("The `PeerFault` for which it is refused before policy is asked, or None.")
 
     async def read() -> bytes:
         """The next piece of the body, b"" at its end. Reads from the agent no faster than asked.
 
-        Raises `MalformedRequest` or `AgentGone`.
+        Raises `MalformedRequest`, `BodyTooLarge` or `AgentGone`.
         """
 
 

@@ -160,6 +160,7 @@ class Denial(enum.Enum):
     RESPONSE_WITHHELD = "response-withheld"
     CREDENTIAL_UNAVAILABLE = "credential-unavailable"
     AGENT_GONE = "agent-gone"
+    CUT_SHORT = "cut-short"
     RECORDER_DOWN = "recorder-down"
     STORE_DOWN = "store-down"
     FAULT = "fault"
@@ -189,7 +190,9 @@ class Refusal:
     advice: str = "Do not repeat this call unchanged."
     pending: Pending | None = None
     manner: str | None = None
-    """How it is to look where that is not the target's own manner: ``slow-down``, ``accepted``."""
+    """How it is to look where that is not the target's own manner.
+
+    ``slow-down``, ``accepted``; ``busy``: slow down in the target's own form, if it has one."""
 
 
 # --- asking humans

@@ -35,6 +35,7 @@ from jitgate.flow.deciding import Decider
 from jitgate.flow.gateway import Gateway
 from jitgate.flow.grants import Grants
 from jitgate.flow.ledger import Ledger
+from jitgate.flow.load import Load
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.sending import Sender
 from jitgate.identity.oidc import Issuers
@@ -203,6 +204,7 @@ class _Assembly:
             sender=Sender(grants, decider, accounts),
             accounts=accounts,
             bodies=bodies,
+            load=Load(clock, self._settings.limits.bounds),
             recorder=recorder,
             clock=clock,
             new_id=partial(_new_id, "x"),
@@ -250,7 +252,13 @@ class _Assembly:
             else:
                 endpoint = self._endpoint(listen.proxy)
                 proxy = HttpProxyListener(
-                    story.gateway, authority, endpoint, self._reactor, story.pages.plain
+                    story.gateway,
+                    authority,
+                    endpoint,
+                    self._reactor,
+                    story.pages.plain,
+                    limits=self._settings.limits.bounds,
+                    note=partial(recorder.note, "connections.dropped"),
                 )
                 listening.add("proxy", proxy)
                 parts += [Served(proxy, self._far.upstreams), Dismissed(story.access)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jitgate.core import injection
 from jitgate.flow.account import Account
 from jitgate.flow.admission import Target
+from jitgate.flow.load import Span
 from jitgate.interfaces import IRequest, IResponse
 from jitgate.values import Credential, Operation, RequestHead, Subject
 
@@ -22,6 +23,7 @@ class Call:
     operation: Operation
     request: IRequest
     response: IResponse
+    span: Span
 
     def head(self, body: IRequest, credential: Credential) -> RequestHead:
         """The head that goes to the target, with this body and this credential."""

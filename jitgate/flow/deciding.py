@@ -94,7 +94,8 @@ class Decider:
         body: IRequest = Witnessed(call.request, call.account.sent)
         decision = self._decided(call.operation, call.subject, None)
         if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW:
-            held = await self._bodies.hold(body, self._clock.seconds(), call.subject.key)
+            holding = self._bodies.hold(body, self._clock.seconds(), call.subject.key)
+            held = await call.span.within(holding)
             if isinstance(held, Refusal):
                 return held
             call.account.held = body = held
@@ -137,7 +138,8 @@ class Decider:
                 return ask
             wish, resends = preference(held.head.headers), call.target.resends
             wait = wait or self._access.wait(ask, wish, resends=resends)
-            given = await self._access.leave(ask, wait, call.response)
+            with call.span.aside():
+                given = await self._access.leave(ask, wait, call.response)
             refusal = given if isinstance(given, Refusal) else self.expired(call.subject)
             if refusal is not None:
                 return refusal

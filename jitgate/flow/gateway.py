@@ -20,7 +20,9 @@ from jitgate.errors import (
     AddressRefused,
     AgentGone,
     ApproversUnreachable,
+    BodyTooLarge,
     CredentialUnavailable,
+    CutShort,
     HeadTooLarge,
     IdentityUnavailable,
     JitgateError,
@@ -39,6 +41,7 @@ from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway, session_ke
 from jitgate.flow.bodies import HeldBodies
 from jitgate.flow.call import Call
 from jitgate.flow.deciding import FIX_TOKEN, Decider
+from jitgate.flow.load import Load, Span
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.sending import Sender
 from jitgate.interfaces import IIdentityVerifier, IRequest, IResponse
@@ -61,7 +64,9 @@ _LOOK_FIRST = "The target may have carried it out: look before you repeat it."
 _FAULTS: Mapping[type[JitgateError], Denial] = {
     MalformedRequest: Denial.MALFORMED,
     HeadTooLarge: Denial.HEAD_TOO_LARGE,
+    BodyTooLarge: Denial.BODY_TOO_LARGE,
     AgentGone: Denial.AGENT_GONE,
+    CutShort: Denial.CUT_SHORT,
     UpstreamUnreachable: Denial.UPSTREAM_UNREACHABLE,
     AddressRefused: Denial.UPSTREAM_UNREACHABLE,
     UpstreamUntrusted: Denial.UPSTREAM_UNTRUSTED,
@@ -84,6 +89,7 @@ _PASSING = frozenset(
         Denial.RECORDER_DOWN,
         Denial.STORE_DOWN,
         Denial.APPROVERS_UNREACHABLE,
+        Denial.CUT_SHORT,
     }
 )
 """What may be otherwise in a while, though nothing of the call was wrong."""
@@ -106,6 +112,7 @@ class Gateway:
         sender: Sender,
         accounts: Accounts,
         bodies: HeldBodies,
+        load: Load,
         recorder: Recorder,
         clock: IReactorTime,
         new_id: Callable[[], str],
@@ -116,6 +123,7 @@ class Gateway:
         self._sender = sender
         self._accounts = accounts
         self._bodies = bodies
+        self._load = load
         self._recorder = recorder
         self._clock = clock
         self._new_id = new_id
@@ -152,11 +160,18 @@ class Gateway:
 
     def _tunnel(self, knock: Knock, target: Target, proof: Subject | Refusal) -> Tunnel:
         subject, refusal = (None, proof) if isinstance(proof, Refusal) else (proof, None)
+        if subject is not None:
+            refusal = self._load.open(subject)
         if subject is not None and target.personal is not None:
             target = replace(target, upstream=target.personal(subject))
         name = knock.name or (subject and subject.session) or self._new_id()
         who = ("", "") if subject is None else (subject.issuer, subject.id)
         return Tunnel(knock.authority, target, session_key(*who, name), subject, refusal)
+
+    def left(self, tunnel: Tunnel) -> None:
+        """The tunnel has ended."""
+        if tunnel.subject is not None and tunnel.refusal is None:
+            self._load.close(tunnel.subject)
 
     def _note_knock(self, knock: Knock, result: Tunnel | TurnedAway) -> None:
         """Record the CONNECT. Nothing passes on its strength alone, so nobody waits for it."""
@@ -179,35 +194,51 @@ class Gateway:
     async def serve(self, tunnel: Tunnel, request: IRequest, response: IResponse) -> None:
         """Carry one request out, or refuse it; returns when the agent has its whole answer."""
         account = self._accounts.opened(tunnel, request)
-        try:
-            refusal = await self._story(account, tunnel, request, response)
-        except Exception as fault:  # noqa: BLE001 (the one place: every fault denies)
-            refusal = self._denied(fault, account)
-        try:
-            if refusal is not None:
-                await self._refuse(account, tunnel, response, refusal)
-        finally:
-            self._bodies.drop(account.held)
+        with self._load.exchange() as span:
+            try:
+                refusal = await self._story(account, span, tunnel, request, response)
+            except Exception as fault:  # noqa: BLE001 (the one place: every fault denies)
+                refusal = self._denied(fault, account)
+            try:
+                if refusal is not None:
+                    await self._refuse(account, tunnel, response, refusal)
+            finally:
+                self._bodies.drop(account.held)
+
+    def cut(self, why: str) -> None:
+        """Give the exchanges at hand no more time: each is refused, or truncated."""
+        self._load.cut(why)
+
+    async def rest(self) -> None:
+        """Wait until no exchange is at hand."""
+        await self._load.rest()
 
     async def _story(
-        self, account: Account, tunnel: Tunnel, request: IRequest, response: IResponse
+        self,
+        account: Account,
+        span: Span,
+        tunnel: Tunnel,
+        request: IRequest,
+        response: IResponse,
     ) -> Refusal | None:
         """The way of a request: who, what, may it, with what, out, and back masked."""
-        subject = self._turned_away(tunnel, request)
+        subject = self._turned_away(span, tunnel, request)
         if isinstance(subject, Refusal):
             return subject
         operation = self._named(tunnel, request.head)
         if isinstance(operation, Refusal):
             return operation
         account.operation = operation
-        call = Call(account, subject, tunnel.session, tunnel.target, operation, request, response)
+        call = Call(
+            account, subject, tunnel.session, tunnel.target, operation, request, response, span
+        )
         leave = await self._decider.leave(call)
         if isinstance(leave, Refusal):
             return leave
-        ready = await self._sender.ready(call, leave)
+        ready = await span.within(self._sender.ready(call, leave))
         return await self._sender.sent(ready)
 
-    def _turned_away(self, tunnel: Tunnel, request: IRequest) -> Subject | Refusal:
+    def _turned_away(self, span: Span, tunnel: Tunnel, request: IRequest) -> Subject | Refusal:
         """Whose request it is, or why it is not even looked at."""
         if self._recorder.down is not None:
             raise RecorderDown(self._recorder.down)
@@ -222,7 +253,7 @@ class Gateway:
             return tunnel.refusal
         if tunnel.subject is None:
             return Refusal(Denial.TOKEN_REFUSED, "No token was proved.", advice=FIX_TOKEN)
-        return self._decider.expired(tunnel.subject) or tunnel.subject
+        return self._decider.expired(tunnel.subject) or span.carry() or tunnel.subject
 
     def _named(self, tunnel: Tunnel, head: RequestHead) -> Operation | Refusal:
         """The operation that the call is."""

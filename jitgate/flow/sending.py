@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from jitgate.errors import AgentGone, UpstreamUnreachable
+from jitgate.errors import AgentGone, CutShort, UpstreamUnreachable
 from jitgate.flow.account import Accounts
 from jitgate.flow.bodies import HeldBody
 from jitgate.flow.call import Call
@@ -70,6 +70,7 @@ class Sender:
         """Spend the grant now: the next thing that happens is the first byte (invariant 3)."""
         if ready.call.response.gone:
             raise AgentGone("The agent hung up before its call was sent.")
+        ready.call.span.check()
         body = cast(HeldBody, ready.leave.body)
         leaving = self._decider.fingerprint(ready.call, ready.head, body)
         return await self._grants.spend(grant, ask, leaving)
@@ -82,8 +83,13 @@ class Sender:
         return await self._carried(ready)
 
     async def _carried(self, ready: Departure) -> Refusal | None:
-        account, response = ready.call.account, ready.call.response
-        upstream, answer = await self._exchanged(ready)
+        account, response, span = ready.call.account, ready.call.response, ready.call.span
+        try:
+            span.check()
+        except CutShort:
+            ready.upstream.release()
+            raise
+        upstream, answer = await span.within(self._exchanged(ready))
         try:
             account.upstream_status = answer.status
             if account.recorded is not None:
@@ -92,7 +98,7 @@ class Sender:
             secrets, maskers = ready.credential.secrets, account.maskers
             way_out = Release(account, response, upstream, maskers, secrets, settled)
             with _ended_if_gone(response, upstream):
-                await way_out.run(answer)
+                await span.within(way_out.run(answer))
         finally:
             upstream.release()
         return None

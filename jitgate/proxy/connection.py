@@ -10,16 +10,18 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
+    IPullProducer,
     IPushProducer,
     IReactorTime,
 )
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -32,6 +34,7 @@ from jitgate.core.http1_reading import (
     RequestReader,
     absolute_form,
 )
+from jitgate.core.limits import Limits
 from jitgate.errors import AgentGone, MalformedRequest, PeerFault
 from jitgate.flow.admission import Tunnel
 from jitgate.flow.gateway import Gateway
@@ -43,23 +46,15 @@ EXPIRING = 60.0
 """Seconds before its token ends from which on a tunnel is closed after the exchange at hand: the
 agent opens another, with a fresh token if it has one, instead of being refused on this one."""
 
-IDLE = 75.0
-"""Seconds until the next request's head is whole; SDKs keep idle connections about 60."""
-
 AHEAD = 64 * 1024
 """Bytes of a body, or of requests to come, that are read before somebody asks for them."""
 
 EVENTS_AHEAD = 128
 """Parts of requests to come that are kept; each may carry a head of up to 64 KiB."""
 
-HANDSHAKE = 15.0
-"""Seconds for the TLS handshake."""
-
-STALLED = 60.0
-"""Seconds that an exchange waits for an agent that neither sends nor takes a byte of it."""
-
-CLOSING = 10.0
-"""Seconds that a peer has to take the last bytes, or to stop sending, before it is cut off."""
+GOODBYE = 1.0
+"""Seconds that an agent has to answer the end of its tunnel when the gateway stops. All it is owed
+has been handed to the kernel, which delivers it even after the gateway has ended."""
 
 DRAIN = 256 * 1024
 """Bytes of a body that are thrown away so that its sender gets to read why; then it is cut off."""
@@ -74,12 +69,15 @@ class AgentConnection(Protocol):
     _log = Logger()
     transport: TlsPump
 
-    def __init__(self, gateway: Gateway, tunnel: Tunnel, clock: IReactorTime) -> None:
+    def __init__(
+        self, gateway: Gateway, tunnel: Tunnel, clock: IReactorTime, limits: Limits
+    ) -> None:
         self._gateway = gateway
         self._tunnel = tunnel
         self._clock = clock
+        self._limits = limits
         self._timer: IDelayedCall | None = None
-        self._reader = RequestReader()
+        self._reader = RequestReader(limits.head_bytes, limits.head_fields)
         self._events: deque[Event] = deque()
         self._pumping = False
         self._request: AgentRequest | None = None
@@ -88,16 +86,21 @@ class AgentConnection(Protocol):
         self._listening = False
         self._unheard: int | None = None
         self._last = False
+        self._in_head = False
+        self._full = False
+        self._ending = False
+        self._out = False
+        self._linger = limits.closing
         self.closed: Deferred[None] = Deferred()
 
     # --- from the transport
 
     def connectionMade(self) -> None:
         self.transport.registerProducer(self, True)
-        self._within(HANDSHAKE, self.abort)
+        self._within(self._limits.handshake, self.abort)
 
     def handshakeCompleted(self) -> None:
-        self._within(IDLE, self.end)
+        self._within(self._limits.idle, self.end)
 
     def dataReceived(self, data: bytes) -> None:
         if self._unheard is not None:
@@ -109,6 +112,7 @@ class AgentConnection(Protocol):
             return
         self._events.extend(self._reader.feed(data))
         self._pump()
+        self._time_head()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._within(None)
@@ -123,12 +127,16 @@ class AgentConnection(Protocol):
     # --- from the transport as a consumer of responses (IPushProducer)
 
     def pauseProducing(self) -> None:
+        self._full = True
         if self._response is not None:
             self._response.pause()
 
     def resumeProducing(self) -> None:
+        self._full = False
         if self._response is not None:
             self._response.resume()
+        elif self._events:
+            self._pump()
 
     def stopProducing(self) -> None:
         """The transport is ending; `connectionLost` says so to whoever waits."""
@@ -138,16 +146,42 @@ class AgentConnection(Protocol):
     def end(self) -> None:
         """Take no more requests; close when the one at hand has been answered."""
         self._last = True
-        if self._request is None and not self.closed.called:
-            self._within(CLOSING, self.abort)
+        if self._request is None and not self._ending and not self.closed.called:
+            self._ending = True
+            self._events.clear()
+            self._within(self._limits.closing, self.abort)
             self.transport.unregisterProducer()
             self.transport.loseConnection()
+            self._tcp.registerProducer(_WhenSent(self._sent), False)
+
+    def stop(self) -> None:
+        """`end`, without waiting long for the agent to answer that."""
+        self._linger = GOODBYE
+        if self._out:
+            self._within(GOODBYE, self._tcp.loseConnection)
+        self.end()
+
+    def _sent(self) -> None:
+        """All is in the kernel's hands. The connection is kept open for the agent's answer only.
+
+        Closed at once, it would answer what the agent still sends with a reset, upon which some
+        systems throw away what the agent has not read yet (RFC 9112, section 9.6).
+        """
+        self._out = True
+        self._tcp.unregisterProducer()
+        self._tcp.loseWriteConnection()
+        self._within(self._linger, self._tcp.loseConnection)
 
     def abort(self) -> None:
         """Close without the orderly end that would make a cut body look whole."""
         self._last = True
         if not self.closed.called:
             self.transport.abortConnection()
+
+    @property
+    def _tcp(self) -> Connection:
+        """What the tunnel's TLS runs over."""
+        return cast("Connection", self.transport.transport)
 
     def _within(self, seconds: float | None, act: Callable[[], None] | None = None) -> None:
         """Replace the one deadline of this connection."""
@@ -171,7 +205,9 @@ class AgentConnection(Protocol):
 
     def _ready_for(self, event: Event) -> bool:
         """False while an exchange whose request is whole still waits for its response."""
-        return self._request is None or not self._request.ended
+        if self._request is None:
+            return not self._full  # an agent that takes no answers gets no more of them
+        return not self._request.ended
 
     def _take(self, event: Event) -> None:
         if self._discarded is not None:
@@ -193,7 +229,8 @@ class AgentConnection(Protocol):
             return
         if isinstance(event, Request):
             self._last = not event.keep_alive
-            self._serve(AgentRequest(self, *self._named(event)), event.minor)
+            most = self._limits.body_bytes
+            self._serve(AgentRequest(self, *self._named(event), most=most), event.minor)
             return
         self._last = True
         fault = event if isinstance(event, PeerFault) else None
@@ -202,6 +239,7 @@ class AgentConnection(Protocol):
 
     def _serve(self, request: AgentRequest, minor: int) -> None:
         self._within(None)
+        self._in_head = False
         self._request = request
         self._response = AgentResponse(self, request, minor)
         serving = Deferred.fromCoroutine(self._gateway.serve(self._tunnel, request, self._response))
@@ -220,13 +258,21 @@ class AgentConnection(Protocol):
         unasked = request.head.expects_continue and not request.asked
         if not request.ended and not unasked:
             self._discarded = 0
-            self._within(CLOSING, self.end)
+            self._within(self._limits.closing, self.end)
         elif not self.keeps or not request.ended:
             self.end()
         else:
             self._within(self._idle, self.end)
         self.transport.resumeProducing()
         self._pump()
+        self._time_head()
+
+    def _time_head(self) -> None:
+        """A head that has begun must be whole in time, however its bytes trickle in."""
+        idle = self._request is None and self._discarded is None and not self._last
+        if idle and self._reader.in_head and not self._in_head:
+            self._in_head = True
+            self._within(self._limits.head, self.end)
 
     def _drain(self, event: Event, discarded: int) -> None:
         """Throw away what is left of a body nobody wanted, so that its sender reads why."""
@@ -238,13 +284,12 @@ class AgentConnection(Protocol):
             self.end()
 
     def _pace(self) -> None:
-        """Read no further ahead than `AHEAD` while an exchange is going on."""
-        if self._request is None:
-            return
+        """Read no further ahead than `AHEAD`."""
         ahead = sum(len(event.data) for event in self._events if isinstance(event, Data))
-        if ahead + self._request.waiting <= AHEAD and len(self._events) <= EVENTS_AHEAD:
+        waiting = 0 if self._request is None else self._request.waiting
+        if ahead + waiting <= AHEAD and len(self._events) <= EVENTS_AHEAD:
             return
-        if self._listening and self._request.ended:
+        if self._listening and self._request is not None and self._request.ended:
             # A hang-up is behind what was sent ahead: none of that is served, so that it is seen.
             self._last, self._unheard = True, ahead
             self._events.clear()
@@ -265,7 +310,7 @@ class AgentConnection(Protocol):
 
     async def in_time(self, act: Deferred[None]) -> None:
         """Wait for the agent to go on with its part. Raises `AgentGone` if it does not."""
-        await act.addTimeout(STALLED, self._clock, onTimeoutCancel=_stalled)
+        await act.addTimeout(self._limits.stalled, self._clock, onTimeoutCancel=_stalled)
 
     def write(self, data: bytes) -> None:
         """Send bytes to the agent."""
@@ -274,7 +319,8 @@ class AgentConnection(Protocol):
     @property
     def keeps(self) -> bool:
         """Whether the connection may stay open after the exchange at hand."""
-        return not self._last and self._left > EXPIRING
+        busy = self._tunnel.refusal is not None and self._tunnel.refusal.manner == "busy"
+        return not self._last and not busy and self._left > EXPIRING
 
     @property
     def _left(self) -> float:
@@ -285,7 +331,7 @@ class AgentConnection(Protocol):
     @property
     def _idle(self) -> float:
         """A tunnel that lies idle is closed before its token ends."""
-        return min(IDLE, max(0.0, self._left - EXPIRING))
+        return min(self._limits.idle, max(0.0, self._left - EXPIRING))
 
     def _named(self, request: Request) -> tuple[RequestHead, tuple[str, ...]]:
         """The head with its target as a path, and every host that the agent named."""
@@ -305,6 +351,23 @@ class AgentConnection(Protocol):
         if sni:
             named.append(f"{sni.decode('ascii', 'replace').lower()}:{port}")
         return tuple(named)
+
+
+@implementer(IPullProducer)
+class _WhenSent:
+    """Calls back once everything that was written has gone out."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+        self._asked = False
+
+    def resumeProducing(self) -> None:
+        if self._asked:
+            self._call()
+        self._asked = True  # the first time is when it is registered
+
+    def stopProducing(self) -> None:
+        """The connection has ended."""
 
 
 def _stalled(_: object, __: float) -> NoReturn:

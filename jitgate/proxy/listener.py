@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -30,21 +30,18 @@ from zope.interface import implementer
 from jitgate.core.fields import values_of
 from jitgate.core.http1_reading import Event, Request, RequestReader, Tunnel
 from jitgate.core.http1_writing import response_bytes
+from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import MalformedRequest, PeerFault, StateUnusable
 from jitgate.flow import admission as flow
 from jitgate.flow.gateway import Gateway
+from jitgate.flow.load import STOPPING
 from jitgate.interfaces import IProtocolListener
 from jitgate.proxy.authority import CertificateAuthority
 from jitgate.proxy.connection import AgentConnection
 from jitgate.proxy.refusals import rendered
+from jitgate.proxy.registry import Connections, Note
 from jitgate.tls import TlsPump
 from jitgate.values import ResponseHead
-
-CONNECT_WITHIN = 15.0
-"""Seconds from the connection to the end of the CONNECT's head."""
-
-GRACE = 10.0
-"""Seconds that exchanges at hand have to end when the gateway stops."""
 
 EARLY = 64 * 1024
 """Bytes that an agent may send before its CONNECT has been answered."""
@@ -54,8 +51,16 @@ _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _OURS = re.compile(r"(?i:http://jitgate\.internal(?::80)?)(/.*)?\Z")
 _OUR_HOSTS = frozenset({b"jitgate.internal", b"jitgate.internal:80"})
 
+FOR_EXCHANGES, FOR_ANSWERS = 0.7, 0.85
+"""Parts of the time for a stop after which exchanges are cut short, and connections cut off. What
+is left is for the record, which is sealed at the end."""
+
 Plain = Callable[[str], tuple[ResponseHead, bytes] | None]
 """What anybody may GET of ``http://jitgate.internal`` at a path, or None."""
+
+
+def unnoted(fields: Mapping[str, object]) -> None:
+    """For a port without a record."""
 
 
 def nothing_plain(path: str) -> None:
@@ -73,11 +78,18 @@ class HttpProxyListener:
         endpoint: IStreamServerEndpoint,
         clock: IReactorTime,
         plain: Plain = nothing_plain,
+        *,
+        limits: Limits = LIMITS,
+        note: Note = unnoted,
     ) -> None:
+        self._gateway = gateway
         self._endpoint = endpoint
         self._clock = clock
-        self._connect = lambda: ConnectProtocol(gateway, authority, clock, plain, self._open)
-        self._open: set[ConnectProtocol] = set()
+        self._limits = limits
+        self._open = Connections(clock, limits.unproved, note)
+        self._connect = lambda: ConnectProtocol(
+            gateway, authority, clock, plain=plain, registry=self._open, limits=limits
+        )
         self._port: IListeningPort | None = None
 
     @property
@@ -103,12 +115,20 @@ class HttpProxyListener:
         open_now = list(self._open)
         for connection in open_now:
             connection.end()
-        cut = self._clock.callLater(GRACE, self._cut)
-        await DeferredList([each.closed for each in open_now])
-        if cut.active():
-            cut.cancel()
+        recorded = Deferred.fromCoroutine(self._gateway.rest())
+        ends = [
+            self._clock.callLater(FOR_EXCHANGES * self._limits.stop, self._gateway.cut, STOPPING),
+            self._clock.callLater(FOR_ANSWERS * self._limits.stop, self._cut, recorded),
+        ]
+        await DeferredList([recorded, *(each.closed for each in open_now)], consumeErrors=True)
+        for end in ends:
+            if end.active():
+                end.cancel()
+        self._open.stop()
 
-    def _cut(self) -> None:
+    def _cut(self, recorded: Deferred[None]) -> None:
+        """End what is still open; a recorder that hangs is waited for no longer."""
+        recorded.cancel()
         for connection in list(self._open):
             connection.abort()
 
@@ -124,17 +144,21 @@ class ConnectProtocol(Protocol):
         gateway: Gateway,
         authority: CertificateAuthority,
         clock: IReactorTime,
+        *,
         plain: Plain,
-        registry: set[ConnectProtocol],
+        registry: Connections,
+        limits: Limits,
     ) -> None:
         self._gateway = gateway
         self._authority = authority
         self._clock = clock
         self._plain = plain
         self._registry = registry
-        self._reader = RequestReader()
+        self._limits = limits
+        self._reader = RequestReader(limits.head_bytes, limits.head_fields)
         self._timer: IDelayedCall | None = None
         self._early: bytearray | None = None
+        self._tunnel: flow.Tunnel | None = None
         self._tls: TlsPump | None = None
         self._inside: AgentConnection | None = None
         self.closed: Deferred[None] = Deferred()
@@ -144,7 +168,7 @@ class ConnectProtocol(Protocol):
     def connectionMade(self) -> None:
         self._registry.add(self)
         self.transport.setTcpNoDelay(True)
-        self._timer = self._clock.callLater(CONNECT_WITHIN, self.abort)
+        self._timer = self._clock.callLater(self._limits.connect, self.abort)
 
     def dataReceived(self, data: bytes) -> None:
         if self._early is not None:
@@ -177,14 +201,16 @@ class ConnectProtocol(Protocol):
         self._cancel_timer()
         if self._tls is not None:
             self._tls.connectionLost(reason)
+        if self._tunnel is not None:
+            self._gateway.left(self._tunnel)
         self.closed.callback(None)
 
     # --- how it ends
 
     def end(self) -> None:
-        """Finish the exchange at hand, if there is one, and close."""
+        """The gateway stops: finish the exchange at hand, if there is one, and close."""
         if self._inside is not None:
-            self._inside.end()
+            self._inside.stop()
         else:
             self.transport.loseConnection()
 
@@ -196,14 +222,19 @@ class ConnectProtocol(Protocol):
 
     def _admitted(self, result: flow.Tunnel | flow.TurnedAway, knock: flow.Knock) -> None:
         self._cancel_timer()
-        if self.closed.called:
-            return
         if isinstance(result, flow.TurnedAway):
-            self._refuse(result)
+            if not self.closed.called:
+                self._refuse(result)
             return
+        if self.closed.called:
+            self._gateway.left(result)
+            return
+        self._tunnel = result
+        if result.refusal is None:
+            self._registry.proved(self)
         early, self._early = bytes(self._early or b""), None
         host = knock.authority.rpartition(":")[0]
-        self._inside = AgentConnection(self._gateway, result, self._clock)
+        self._inside = AgentConnection(self._gateway, result, self._clock, self._limits)
         # One host's leaf, whatever name the client asks for: `Gateway` sees to the name.
         tls = SSL.Connection(self._authority.context_for(host), None)
         tls.set_accept_state()
@@ -222,7 +253,7 @@ class ConnectProtocol(Protocol):
         written = response_bytes(head, chunked=False, keep_alive=False, bodiless=bodiless)
         self.transport.write(written if bodiless else written + body)
         self.transport.loseConnection()
-        self._timer = self._clock.callLater(CONNECT_WITHIN, self.abort)
+        self._timer = self._clock.callLater(self._limits.closing, self.abort)
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("A CONNECT failed outside the gateway's story", failure)

@@ -30,8 +30,8 @@ ADVICE: Mapping[Denial, str] = {
     Denial.MALFORMED: "The `detail` says what is wrong with the request. Send a correct one.",
     Denial.HEAD_TOO_LARGE: "Send fewer or shorter header fields, or a shorter URL.",
     Denial.BODY_TOO_LARGE: (
-        "A rule or a person must see the body of this call, and it is larger than what is held for "
-        "that. Divide the call, if the API lets you."
+        "It is larger than what the gateway carries, or than what it holds where a rule or person "
+        "must see the body; the `detail` says which. Divide the call, if the API lets you."
     ),
     Denial.OPERATION_UNKNOWN: (
         "Check method and path. What is not known to be a call of this API is not let through."
@@ -71,8 +71,9 @@ ADVICE: Mapping[Denial, str] = {
         "No way to the people who could approve works. Nothing has been sent. Try again later."
     ),
     Denial.OVERLOADED: (
-        "Too many calls wait for people, yours or those of all agents. Wait until some have been "
-        "answered, cancel those you no longer need, and ask for less at a time."
+        "Too many calls or connections are open, or too many calls wait for people, yours or those "
+        "of all agents; the `detail` says which. Nothing has been sent. Send the call again in a "
+        "few seconds, cancel what you no longer need, and ask for less at a time."
     ),
     Denial.UPSTREAM_UNREACHABLE: (
         f"It could not be connected to, or ended the exchange early. {_LOOK}"
@@ -85,6 +86,10 @@ ADVICE: Mapping[Denial, str] = {
     ),
     Denial.CREDENTIAL_UNAVAILABLE: "Nothing has been sent to the API. Try again in a minute.",
     Denial.AGENT_GONE: f"The connection ended or stood still during the call. {_LOOK}",
+    Denial.CUT_SHORT: (
+        "It took longer than an exchange may, or the gateway is being restarted; the `detail` says "
+        f"which. {_LOOK}"
+    ),
     Denial.RECORDER_DOWN: f"Try again in a minute. {_LOOK}",
     Denial.STORE_DOWN: f"Send the same call again in a minute. {_LOOK}",
     Denial.FAULT: f"{_OPERATOR} {_LOOK}",

@@ -40,11 +40,12 @@ STATUS: Mapping[Denial, int] = {
     Denial.RESPONSE_WITHHELD: 502,
     Denial.CREDENTIAL_UNAVAILABLE: 502,
     Denial.AGENT_GONE: 400,
+    Denial.CUT_SHORT: 502,
     Denial.RECORDER_DOWN: 502,
     Denial.STORE_DOWN: 502,
     Denial.FAULT: 500,
 }
-"""No denial is a 503, which makes some SDKs send again at once.
+"""No denial is a 503 or a 504, which make some SDKs send again at once, but for ``busy`` ones.
 
 None has a Retry-After, but for those that mean "not yet"."""
 
@@ -56,7 +57,7 @@ TITLES: Mapping[Denial, str] = {
     Denial.HOST_MISMATCH: "The request is for another host than the tunnel",
     Denial.MALFORMED: "The request is malformed",
     Denial.HEAD_TOO_LARGE: "The request's head is too large",
-    Denial.BODY_TOO_LARGE: "The request's body is too large to be decided on",
+    Denial.BODY_TOO_LARGE: "The request's body is too large",
     Denial.OPERATION_UNKNOWN: "The operation is not known",
     Denial.POLICY: "Denied by policy",
     Denial.NEEDS_APPROVAL: "The operation needs approval",
@@ -67,13 +68,14 @@ TITLES: Mapping[Denial, str] = {
     Denial.APPROVAL_USED: "The approval has been used",
     Denial.GRANT_REVOKED: "The approval was revoked",
     Denial.APPROVERS_UNREACHABLE: "Nobody could be asked for approval",
-    Denial.OVERLOADED: "Too much is waiting",
+    Denial.OVERLOADED: "The gateway has no room for more at present",
     Denial.UPSTREAM_UNREACHABLE: "The target cannot be reached",
     Denial.UPSTREAM_UNTRUSTED: "The target's certificate is not trusted",
     Denial.UPSTREAM_MALFORMED: "The target's response is malformed",
     Denial.RESPONSE_WITHHELD: "The response is withheld",
     Denial.CREDENTIAL_UNAVAILABLE: "No credential could be had for the operation",
     Denial.AGENT_GONE: "The agent did not stay for the answer",
+    Denial.CUT_SHORT: "The gateway gave the exchange no more time",
     Denial.RECORDER_DOWN: "The gateway cannot record, so nothing may pass",
     Denial.STORE_DOWN: "The gateway cannot keep its state, so nothing that needs approval may pass",
     Denial.FAULT: "The gateway failed",
@@ -96,13 +98,14 @@ _CHALLENGES: Mapping[Denial, Headers] = {
 def rendered(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
     """The refusal as a response, in the target's manner: ``okta``, else problem+json.
 
-    The refusal's own manner goes before it: ``accepted`` (RFC 7240, section 4.1) is a 202, and
-    ``slow-down`` is a 429 after which SDKs send their call again by themselves.
+    The refusal's own manner goes before it: ``accepted`` (RFC 7240, section 4.1) is a 202,
+    ``slow-down`` is a 429 after which SDKs send their call again by themselves, and ``busy`` is
+    that where the target's SDK knows such a form, else a 503 with Retry-After.
     """
     pending = refusal.pending
     if pending is not None and refusal.manner == "accepted":
         return _accepted(pending)
-    status = 429 if refusal.manner == "slow-down" else STATUS[refusal.denial]
+    status = _status(refusal, manner)
     if manner == "okta":
         kind, body = b"application/json", _okta(refusal, exchange)
     else:
@@ -117,6 +120,12 @@ def rendered(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead
     return ResponseHead(status, fields, len(data)), data
 
 
+def _status(refusal: Refusal, manner: str) -> int:
+    if refusal.manner == "busy":
+        return 429 if manner == "okta" else 503
+    return 429 if refusal.manner == "slow-down" else STATUS[refusal.denial]
+
+
 def _when(refusal: Refusal, manner: str) -> Headers:
     """When the call may be sent again, in the form that the target's SDK obeys.
 
@@ -125,7 +134,7 @@ def _when(refusal: Refusal, manner: str) -> Headers:
     pending = refusal.pending
     if pending is None or pending.again is None:
         return ()
-    if manner == "okta" and refusal.manner == "slow-down":
+    if manner == "okta" and refusal.manner in {"slow-down", "busy"}:
         reset = int(pending.told_at) + max(0, round(pending.again) - 1)
         date = formatdate(int(pending.told_at), usegmt=True)
         return ((b"Date", date.encode()), (b"X-Rate-Limit-Reset", b"%d" % reset))

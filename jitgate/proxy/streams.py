@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes, response_bytes
-from jitgate.errors import AgentGone, PeerFault
+from jitgate.core.limits import LIMITS
+from jitgate.errors import AgentGone, BodyTooLarge, PeerFault
 from jitgate.interfaces import IRequest, IResponse
 from jitgate.proxy.refusals import rendered
 from jitgate.values import Headers, Refusal, RequestHead, ResponseHead
@@ -52,11 +53,14 @@ class AgentRequest:
         head: RequestHead,
         hosts: tuple[str, ...],
         fault: PeerFault | None = None,
+        most: int = LIMITS.body_bytes,
     ) -> None:
         self.head = head
         self.hosts = hosts
         self.fault = fault
         self.ended = fault is not None
+        self._most = self._room = most
+        self._hold_to_limit(head.length or 0)
         self.asked = False
         self.waiting = 0
         self._connection = connection
@@ -82,6 +86,11 @@ class AgentRequest:
 
     def add(self, data: bytes) -> None:
         """A piece of the body has come."""
+        self._hold_to_limit(len(data))
+        if self.fault is not None:
+            self._wake()
+            return
+        self._room -= len(data)
         self._pieces.append(data)
         self.waiting += len(data)
         self._wake()
@@ -96,6 +105,11 @@ class AgentRequest:
         if not self.ended:
             self.fault, self.ended = fault, True
             self._wake()
+
+    def _hold_to_limit(self, size: int) -> None:
+        """Refuse a body that would be longer than it may; what is left of it is not kept."""
+        if size > self._room and self.fault is None:
+            self.fault = BodyTooLarge(f"Bodies of up to {self._most} bytes are carried.")
 
     def _wake(self) -> None:
         reader, self._reader = self._reader, None

@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import socket
-import ssl
 
 import pytest
 from pytest_twisted import ensureDeferred
+from support import listening
+from support.listening import Door, hung_up, until
 from support.ports import JSON, SECRET, Stand
-from support.wire import Tunnel
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
+from jitgate.core.limits import LIMITS
 from jitgate.core.policy import NEEDS_BODY
 from jitgate.errors import StateUnusable
-from jitgate.proxy import connection, listener
-from jitgate.proxy.authority import load_or_create
-from jitgate.proxy.listener import HttpProxyListener
+from jitgate.proxy import listener
 from jitgate.values import Effect, ResponseHead, Verdict
-
-
-class Hours:
-    """A clock on which what is due at once happens, and what takes long waits for the test."""
-
-    def __init__(self):
-        self.clock = Clock()
-
-    def seconds(self):
-        return self.clock.seconds()
-
-    def callLater(self, delay, call, *args, **named):
-        return (self.clock if delay >= 1 else reactor).callLater(delay, call, *args, **named)
-
 
 PAGES = {"/page": b"{}", "/long": b"x" * 50_000_000}
 
@@ -45,68 +30,8 @@ def plain(path):
     return None if body is None else (ResponseHead(200, JSON, len(body)), body)
 
 
-class Door:
-    """A proxy port before a gateway over ports that the test steers."""
-
-    def __init__(self, folder, stand):
-        self.stand = stand
-        self.hours = Hours()
-        self.ca = folder / "ca.pem"
-        self.listener = HttpProxyListener(
-            stand.gateway,
-            load_or_create(folder, reactor.seconds),
-            TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"),
-            self.hours,
-            plain,
-        )
-
-    @property
-    def address(self):
-        host = self.listener.port.getHost()
-        return host.host, host.port
-
-    async def tunnel(self, **how):
-        return await deferToThread(Tunnel, self.address, self.ca, "t", **how)
-
-    def later(self, seconds):
-        self.hours.clock.advance(seconds)
-
-    async def stop(self):
-        stopping = Deferred.fromCoroutine(self.listener.stop())
-        await deferLater(reactor, 0.05)  # the port closes first, then the grace begins
-        self.later(listener.GRACE)
-        await stopping
-        assert not self.listener._open
-
-
 async def opened(folder, stand=None):
-    door = Door(folder, stand or Stand())
-    await door.listener.start()
-    return door
-
-
-async def until(seen):
-    for _ in range(2000):
-        if seen():
-            return
-        await deferLater(reactor, 0.005)
-    raise AssertionError("it never came about")
-
-
-def rest_of(peer):
-    """Everything until the end; False in place of the end if it was cut off."""
-    peer.settimeout(10)
-    data = b""
-    try:
-        while more := peer.recv(65536):
-            data += more
-    except (ConnectionError, ssl.SSLError):
-        return data, False
-    return data, True
-
-
-async def hung_up(peer):
-    return await deferToThread(rest_of, peer)
+    return await listening.opened(folder, stand, plain)
 
 
 @ensureDeferred
@@ -140,7 +65,7 @@ async def test_a_connect_that_is_never_whole_is_ended(tmp_path, sent):
     with socket.create_connection(door.address, 10) as peer:
         peer.sendall(sent)
         await until(lambda: door.listener._open)
-        door.later(listener.CONNECT_WITHIN)
+        door.later(LIMITS.connect)
         assert (await hung_up(peer))[0] == b""
     await door.stop()
 
@@ -154,7 +79,7 @@ async def test_a_handshake_that_is_never_whole_is_ended(tmp_path):
             b"Proxy-Authorization: Bearer t\r\n\r\n"
         )
         assert (await deferToThread(peer.recv, 4096)).startswith(b"HTTP/1.1 200 ")
-        door.later(connection.HANDSHAKE)
+        door.later(LIMITS.handshake)
         assert (await hung_up(peer))[0] == b""
     await door.stop()
 
@@ -189,7 +114,7 @@ async def test_an_idle_tunnel_is_ended(tmp_path, sent):
     tunnel = await door.tunnel()
     tunnel.send(sent)
     await deferLater(reactor, 0.05)
-    door.later(connection.IDLE)
+    door.later(LIMITS.idle)
     data, orderly = await hung_up(tunnel.tls)
     assert (data, orderly) == (b"", True)
     tunnel.close()
@@ -205,7 +130,7 @@ async def test_an_agent_that_takes_nothing_does_not_hold_an_exchange_for_ever(tm
     (inside,) = [each._inside for each in door.listener._open]
     await until(lambda: inside._response is not None and inside._response._room is not None)
     assert "release" not in stand.log
-    door.later(connection.STALLED)
+    door.later(LIMITS.stalled)
     await until(lambda: "release" in stand.log)
     await until(lambda: not door.listener._open)
     (outcome,) = stand.entries("outcome")
@@ -231,7 +156,7 @@ async def test_an_agent_that_never_ends_its_body_does_not_hold_an_exchange_for_e
     tunnel.send(b"POST /things HTTP/1.1\r\nHost: api.example\r\nContent-Length: 10\r\n\r\nhalf")
     (inside,) = [each._inside for each in door.listener._open]
     await until(lambda: inside._request is not None and inside._request._reader is not None)
-    door.later(connection.STALLED)
+    door.later(LIMITS.stalled)
     await until(lambda: stand.entries("outcome"))
     assert stand.sent == []
     tunnel.close()
@@ -254,7 +179,7 @@ async def test_an_agent_that_gets_on_with_it_is_given_its_time(tmp_path):
                 and inside._request._reader is not None
             )
         )
-        door.later(connection.STALLED - 1)
+        door.later(LIMITS.stalled - 1)
         tunnel.send(b"x")
     assert (await deferToThread(tunnel.reply)).status == 200
     tunnel.close()
@@ -435,6 +360,6 @@ async def test_a_peer_that_does_not_take_the_page_is_cut_off(tmp_path):
         peer.sendall(OURS[0].replace(b"/page", b"/long"))
         assert (await deferToThread(peer.recv, 20)).startswith(b"HTTP/1.1 200 ")
         assert door.listener._open
-        door.later(listener.CONNECT_WITHIN)
+        door.later(LIMITS.connect)
         await until(lambda: not door.listener._open)
     await door.stop()

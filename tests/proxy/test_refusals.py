@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jitgate.core.http1_writing import response_bytes
 from jitgate.proxy.refusals import STATUS, TITLES, rendered
-from jitgate.values import Denial, Refusal
+from jitgate.values import Denial, Pending, Refusal
 
 MANNERS = ["problem", "okta"]
 
@@ -63,3 +63,24 @@ def test_nothing_that_a_refusal_says_can_change_its_head(manner, detail, rule):
 def test_no_rendered_refusal_may_be_cached():
     head, _ = rendered(Refusal(Denial.POLICY, "No."), "x-1", "problem")
     assert dict(head.headers)[b"Cache-Control"] == b"no-store"
+
+
+BUSY = Refusal(
+    Denial.OVERLOADED, "Full.", pending=Pending("", "", 1000.0, 1000.0, again=2.0), manner="busy"
+)
+
+
+def test_a_busy_gateway_slows_an_okta_sdk_down_in_its_own_form():
+    head, body = rendered(BUSY, "x-1", "okta")
+    fields = dict(head.headers)
+    assert head.status == 429
+    assert fields[b"Date"] == b"Thu, 01 Jan 1970 00:16:40 GMT"
+    assert fields[b"X-Rate-Limit-Reset"] == b"1001"  # the SDK waits a second longer
+    assert b"Retry-After" not in fields
+    assert json.loads(body)["errorCode"] == "jitgate:overloaded"
+
+
+def test_a_busy_gateway_tells_others_when_to_come_again():
+    head, body = rendered(BUSY, "x-1", "problem")
+    assert (head.status, dict(head.headers)[b"Retry-After"]) == (503, b"2")
+    assert json.loads(body)["status"] == 503

@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from jitgate.approvers.memory import MemoryChannel
+from jitgate.core import limits as bounds
 from jitgate.core.access import NotCounted
 from jitgate.core.operation import PathCatalog
 from jitgate.core.policy import Policy, version_of
@@ -27,6 +28,7 @@ from jitgate.flow.deciding import Decider
 from jitgate.flow.gateway import DUTIES, Gateway
 from jitgate.flow.grants import Grants
 from jitgate.flow.ledger import Ledger
+from jitgate.flow.load import Load
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.sending import Sender
 from jitgate.interfaces import (
@@ -164,6 +166,7 @@ class Stand:
     """Awaited before and after whatever takes time outside."""
     patience: Patience = field(default_factory=Patience)
     limits: Limits = field(default_factory=Limits)
+    bounds: bounds.Limits = bounds.LIMITS
     resends: bool = False
     people: dict[str, frozenset[str]] = field(
         default_factory=lambda: {
@@ -229,6 +232,7 @@ class Stand:
             sender=Sender(grants, self.decider, accounts),
             accounts=accounts,
             bodies=bodies,
+            load=Load(clock, self.bounds),
             recorder=self.recorder,
             clock=clock,
             new_id=new_id,

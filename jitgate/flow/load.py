@@ -1,0 +1,183 @@
+"""What the gateway carries at once, and for how long: tunnels and exchanges within their limits.
+
+Who comes when there is no room is told to come again. An exchange that takes longer than it may,
+or than a stop allows, is cut short: what it waits for is cancelled, and a fault says why.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from jitgate.core.limits import LIMITS, Limits
+from jitgate.errors import CutShort
+from jitgate.values import Denial, Pending, Refusal, Subject
+
+AGAIN = 2.0
+"""Seconds after which an agent may come again when there was no room: most calls take less."""
+
+STOPPING = "The gateway is stopping."
+
+_T = TypeVar("_T")
+
+
+class Span:
+    """The room and the time that one exchange takes. Made and ended by `Load.exchange`."""
+
+    def __init__(self, load: Load, clock: IReactorTime, seconds: float) -> None:
+        self._load = load
+        self._clock = clock
+        self._seconds = seconds
+        self._ends_at = clock.seconds() + seconds
+        self._timer: IDelayedCall = clock.callLater(seconds, self._late)
+        self._going: Deferred[Any] | None = None
+        self._why: str | None = None
+        self.carried = False
+        """Whether it counts among the exchanges that are carried."""
+
+    def carry(self) -> Refusal | None:
+        """Count it, or say that there is no room."""
+        return self._load.carry(self)
+
+    def check(self) -> None:
+        """Raises `CutShort` if it has been."""
+        if self._why is not None:
+            raise CutShort(self._why)
+
+    async def within(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do a part of the exchange that may be cut short. Raises `CutShort` when it is."""
+        try:
+            self.check()
+        except CutShort:
+            work.close()
+            raise
+        self._going = going = Deferred.fromCoroutine(work)
+        try:
+            return await going
+        except CancelledError:
+            if self._why is None:
+                raise  # it was cancelled from outside
+            raise CutShort(self._why) from None
+        finally:
+            self._going = None
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take neither room nor time meanwhile: it waits for people."""
+        left = self._ends_at - self._clock.seconds()
+        self.end()
+        self._load.put_aside(self)
+        try:
+            yield
+        finally:
+            self._load.take_up(self)
+            self._ends_at = self._clock.seconds() + left
+            self._timer = self._clock.callLater(max(0.0, left), self._late)
+
+    def cut(self, why: str) -> None:
+        """Give it no more time; the first reason counts."""
+        if self._why is None:
+            self._why = why
+            if self._going is not None:
+                self._going.cancel()
+
+    def end(self) -> None:
+        """It needs no more time."""
+        if self._timer.active():
+            self._timer.cancel()
+
+    def _late(self) -> None:
+        self.cut(f"The exchange took longer than the {self._seconds:g} s that it may.")
+
+
+class Load:
+    """Counts tunnels and exchanges. Nothing here waits but `rest`."""
+
+    def __init__(self, clock: IReactorTime, limits: Limits = LIMITS) -> None:
+        self._clock = clock
+        self._limits = limits
+        self._tunnels: Counter[str] = Counter()
+        """By subject's key."""
+        self._all_tunnels = 0
+        self._carried = 0
+        self._spans: set[Span] = set()
+        self._resting: list[Deferred[None]] = []
+
+    # --- tunnels
+
+    def open(self, subject: Subject) -> Refusal | None:
+        """Count a tunnel, or say that there is no room for it."""
+        if self._all_tunnels >= self._limits.connections:
+            return self._busy("The gateway has as many connections as it can take at present.")
+        if self._tunnels[subject.key] >= self._limits.connections_per_agent:
+            return self._busy("This agent has as many connections open as it may.")
+        self._tunnels[subject.key] += 1
+        self._all_tunnels += 1
+        return None
+
+    def close(self, subject: Subject) -> None:
+        """A tunnel that was counted has ended."""
+        self._all_tunnels -= 1
+        self._tunnels[subject.key] -= 1
+        if not self._tunnels[subject.key]:
+            del self._tunnels[subject.key]
+
+    # --- exchanges
+
+    @contextmanager
+    def exchange(self) -> Iterator[Span]:
+        """One exchange, from its beginning to its end."""
+        span = Span(self, self._clock, self._limits.total)
+        self._spans.add(span)
+        try:
+            yield span
+        finally:
+            span.end()
+            self.put_aside(span)
+            self._spans.discard(span)
+            if not self._spans:
+                resting, self._resting = self._resting, []
+                for each in resting:
+                    each.callback(None)
+
+    def carry(self, span: Span) -> Refusal | None:
+        """Count an exchange, or say that there is no room for it."""
+        if self._carried >= self._limits.exchanges:
+            return self._busy("The gateway carries as many calls as it can at present.")
+        self._carried += 1
+        span.carried = True
+        return None
+
+    def put_aside(self, span: Span) -> None:
+        """It takes no room meanwhile."""
+        self._carried -= span.carried
+
+    def take_up(self, span: Span) -> None:
+        """It goes on, whether there is room or not: it was let in."""
+        self._carried += span.carried
+
+    def cut(self, why: str) -> None:
+        """Cut short every exchange at hand."""
+        for span in list(self._spans):
+            span.cut(why)
+
+    async def rest(self) -> None:
+        """Wait until no exchange is at hand."""
+        if self._spans:
+            self._resting.append(Deferred())
+            await self._resting[-1]
+
+    def _busy(self, detail: str) -> Refusal:
+        now = self._clock.seconds()
+        return Refusal(
+            Denial.OVERLOADED,
+            detail,
+            advice="Nothing was sent. Send the call again in a few seconds.",
+            pending=Pending("", "", now, now, again=AGAIN),
+            manner="busy",
+        )
