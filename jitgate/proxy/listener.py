@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import socket
 from collections.abc import Callable, Mapping
 
 from OpenSSL import SSL
@@ -42,6 +43,10 @@ from jitgate.proxy.refusals import rendered
 from jitgate.proxy.registry import Connections, Note
 from jitgate.tls import TlsPump
 from jitgate.values import ResponseHead
+
+UNSENT = 128 * 1024
+"""Bytes that the kernel takes beyond what is on its way (tcp(7)). Without it an agent that reads
+nothing costs 4 MiB of the kernel's memory; what is on its way is not limited, nor is the speed."""
 
 EARLY = 64 * 1024
 """Bytes that an agent may send before its CONNECT has been answered."""
@@ -168,6 +173,8 @@ class ConnectProtocol(Protocol):
     def connectionMade(self) -> None:
         self._registry.add(self)
         self.transport.setTcpNoDelay(True)
+        tcp: socket.socket = self.transport.getHandle()  # type: ignore[attr-defined]
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         self._timer = self._clock.callLater(self._limits.connect, self.abort)
 
     def dataReceived(self, data: bytes) -> None:

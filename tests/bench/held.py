@@ -51,6 +51,7 @@ def _measured(folder: Path, count: int) -> int:
     policy = folder / "policy.yaml"
     policy.write_bytes(orjson.dumps([REVIEWED]))
     waiting = people(hold="1h", expire="2h", per_agent=2 * count, in_all=2 * count)
+    waiting["limits"] = {"connections": 2 * count, "connections_per_agent": 2 * count}
     with Origin(ca.leaf("api.example"), answering(b"{}")) as origin:
         made = settings(folder, tokens.jwks, [target(origin.port, ca.pem)]) | waiting
         with GatewayProcess(folder, made) as gateway:

@@ -6,13 +6,14 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from support.ports import Stand
 from support.wire import Tunnel
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 
@@ -49,7 +50,7 @@ class Door:
             stand.gateway,
             load_or_create(folder, reactor.seconds),
             TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"),
-            self.hours,
+            cast("IReactorTime", self.hours),
             plain,
             limits=stand.bounds,
             note=self.noted.append,
