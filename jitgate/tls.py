@@ -81,6 +81,7 @@ class TlsPump(Protocol):
         self._producer: IPushProducer | None = None
         self._queue = _Queue(self)
         self._queued = False
+        self._when_sent: list[Callable[[], None]] = []
         self._at_once: Callable[[bytes], int | BaseException] | None = None
         self.inner = inner
 
@@ -126,6 +127,11 @@ class TlsPump(Protocol):
             self._queued = False
             if self._at_once is not None:
                 self.transport.unregisterProducer()
+                if self._ending:
+                    self.transport.loseWriteConnection()
+            sent, self._when_sent = self._when_sent, []
+            for call in sent:
+                call()
             if self._producer is not None:
                 self._producer.resumeProducing()
 
@@ -163,9 +169,15 @@ class TlsPump(Protocol):
         if self._at_once is None:
             self.transport.loseConnection()
             return
+        if not self._queued:  # else once it is drained
+            self.transport.loseWriteConnection()
+
+    def when_sent(self, call: Callable[[], None]) -> None:
+        """Call back once all that was written is in the kernel's hands, at once if it is."""
         if self._queued:
-            self.transport.unregisterProducer()  # it would be asked for more instead of the end
-        self.transport.loseWriteConnection()
+            self._when_sent.append(call)
+        else:
+            call()
 
     def abortConnection(self) -> None:
         """End at once, without the orderly end that would make a cut message look whole."""

@@ -10,18 +10,16 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
-    IPullProducer,
     IPushProducer,
     IReactorTime,
 )
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -152,13 +150,13 @@ class AgentConnection(Protocol):
             self._within(self._limits.closing, self.abort)
             self.transport.unregisterProducer()
             self.transport.loseConnection()
-            self._tcp.registerProducer(_WhenSent(self._sent), False)
+            self.transport.when_sent(self._sent)
 
     def stop(self) -> None:
         """`end`, without waiting long for the agent to answer that."""
         self._linger = GOODBYE
         if self._out:
-            self._within(GOODBYE, self._tcp.loseConnection)
+            self._within(GOODBYE, self.transport.transport.loseConnection)
         self.end()
 
     def _sent(self) -> None:
@@ -168,20 +166,13 @@ class AgentConnection(Protocol):
         systems throw away what the agent has not read yet (RFC 9112, section 9.6).
         """
         self._out = True
-        self._tcp.unregisterProducer()
-        self._tcp.loseWriteConnection()
-        self._within(self._linger, self._tcp.loseConnection)
+        self._within(self._linger, self.transport.transport.loseConnection)
 
     def abort(self) -> None:
         """Close without the orderly end that would make a cut body look whole."""
         self._last = True
         if not self.closed.called:
             self.transport.abortConnection()
-
-    @property
-    def _tcp(self) -> Connection:
-        """What the tunnel's TLS runs over."""
-        return cast("Connection", self.transport.transport)
 
     def _within(self, seconds: float | None, act: Callable[[], None] | None = None) -> None:
         """Replace the one deadline of this connection."""
@@ -351,23 +342,6 @@ class AgentConnection(Protocol):
         if sni:
             named.append(f"{sni.decode('ascii', 'replace').lower()}:{port}")
         return tuple(named)
-
-
-@implementer(IPullProducer)
-class _WhenSent:
-    """Calls back once everything that was written has gone out."""
-
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call = call
-        self._asked = False
-
-    def resumeProducing(self) -> None:
-        if self._asked:
-            self._call()
-        self._asked = True  # the first time is when it is registered
-
-    def stopProducing(self) -> None:
-        """The connection has ended."""
 
 
 def _stalled(_: object, __: float) -> NoReturn:

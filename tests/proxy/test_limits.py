@@ -150,10 +150,9 @@ async def test_a_head_that_trickles_in_is_given_the_time_from_its_first_byte(tmp
     connection = await inside(made)
     made.later(70)  # it has been idle, which costs its head nothing
     for byte in GET[:6]:
-        had = connection._reader._held
+        had = len(connection._reader._rest)
         tunnel.send(bytes([byte]))
-        await until(lambda before=had: connection._reader._held != before or connection._in_head)
-        await deferLater(reactor, 0.01)
+        await until(lambda before=had: len(connection._reader._rest) > before)
         made.later(1)
         assert not connection._ending
     made.later(1.5)
