@@ -89,7 +89,7 @@ def test_idle_tunnels_whose_agents_never_answer_do_not_keep_it(site):
 
 
 def test_an_answer_that_has_just_been_given_is_not_lost(site):
-    big = b"x" * 1_000_000
+    big = b"x" * 100_000
     site.handler = answering(big, "text/plain")
     with site.origin() as origin, site.serving(origin) as gateway:
         tunnel = opened(gateway, site)
