@@ -104,6 +104,7 @@ class Far:
                     name=target.name,
                     manner=manner_of(target),
                     resends=manner_of(target) == "okta",
+                    merges=target.catalog == "none",
                     catalog=catalog,
                     credentials=credentials,
                     upstream=upstream,

@@ -69,16 +69,21 @@ _REFUSED_IN_QUERY = (
     (re.compile(r"[\x00-\x20\x7f]"), "The query holds a space or a control character."),
 )
 _C1_CONTROL = re.compile(r"[\x80-\x9f]")
+_EMPTY_SEGMENTS = re.compile(r"(?<=[^/])/{2,}")
+"""Not those at the beginning: "//host/path" has a second reading (RFC 3986, section 4.2)."""
 
 
-def canonical_target(target: str, method: str = "GET") -> CanonicalTarget | NotCanonical:
+def canonical_target(
+    target: str, method: str = "GET", *, merging: bool = False
+) -> CanonicalTarget | NotCanonical:
     """The one spelling of a request target, or why it is refused.
 
     "*" stands for the server as a whole, of which OPTIONS alone can ask (RFC 9112, 3.2.4).
 
-    Escapes of unreserved characters are decoded and the rest upper-cased; nothing else is
-    changed, and what would need more (dot segments, RFC 3986, section 6.2.2.3) is refused. The
-    spelling of a spelling is itself.
+    Escapes of unreserved characters are decoded and the rest upper-cased; ``merging`` makes one
+    slash of several inside a path, which are refused otherwise. Nothing else is changed, and what
+    would need more (dot segments, RFC 3986, section 6.2.2.3) is refused. The spelling of a
+    spelling is itself, and it is all that is decided on and sent.
     """
     if target == "*" and method == "OPTIONS":
         return CanonicalTarget("*", "")
@@ -88,6 +93,8 @@ def canonical_target(target: str, method: str = "GET") -> CanonicalTarget | NotC
     path, _, query = target.partition("?")
     if "%" in path:
         path = _ESCAPE.sub(_canonical_escape, path)
+    if merging:
+        path = _EMPTY_SEGMENTS.sub("/", path)
     reason = (
         _first_reason(path, _REFUSED_IN_PATH)
         or _first_reason(query, _REFUSED_IN_QUERY)

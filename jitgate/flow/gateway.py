@@ -257,7 +257,7 @@ class Gateway:
 
     def _named(self, tunnel: Tunnel, head: RequestHead) -> Operation | Refusal:
         """The operation that the call is."""
-        spelled = canonical_target(head.target, head.method)
+        spelled = canonical_target(head.target, head.method, merging=tunnel.target.merges)
         if isinstance(spelled, NotCanonical):
             return Refusal(Denial.MALFORMED, spelled.reason)
         if overriding(head.headers):

@@ -164,6 +164,38 @@ def test_a_spelling_decodes_to_the_same_path_and_nowhere_else(target):
         assert not any(ord(character) < 0x20 for character in decoded)
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/v1.0//me", "/v1.0/me"),
+        ("/a///b//c//", "/a/b/c/"),
+        ("/a//?b=//", "/a/"),
+        ("/a/b", "/a/b"),
+    ],
+)
+def test_empty_segments_inside_a_path_are_merged_where_that_is_asked_for(target, path):
+    outcome = canonical_target(target, merging=True)
+    assert isinstance(outcome, CanonicalTarget)
+    assert outcome.path == path
+
+
+@pytest.mark.parametrize(
+    "target", ["//", "//evil.example/a", "///a", "/a//../b", "/a//%2e/b", "/a/%2F/b", "/.//a"]
+)
+def test_merging_makes_nothing_legal_that_has_two_readings(target):
+    assert isinstance(canonical_target(target, merging=True), NotCanonical)
+
+
+@given(_TARGETS)
+@example("/a//b///c")
+def test_the_merged_spelling_is_a_spelling_of_its_own(target):
+    merged = canonical_target(target, merging=True)
+    if isinstance(merged, CanonicalTarget):
+        assert "//" not in merged.path
+        spelled = merged.path + (f"?{merged.query}" if merged.query else "")
+        assert canonical_target(spelled) == merged
+
+
 @given(st.text(min_size=1))
 def test_every_escaping_of_a_segment_has_the_same_spelling(text):
     encoded = quote(text, safe="", errors="surrogatepass")

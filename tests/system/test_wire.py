@@ -23,6 +23,15 @@ def test_a_call_goes_through_and_comes_back(scene):
     assert received.header("Accept-Encoding") == "identity"
 
 
+def test_empty_segments_are_merged_before_anybody_decides(scene):
+    """msgraph-sdk writes one into every path."""
+    with scene.tunnel() as tunnel:
+        assert tunnel.ask("GET", "/v1.0//users//7?x=a//b").status == 200
+    assert scene.origin.received[-1].line == "GET /v1.0/users/7?x=a//b HTTP/1.1"
+    operation = scene.gateway.entries("decision")[-1]["operation"]
+    assert operation["resource"] == {"path": "/v1.0/users/7"}
+
+
 def test_several_calls_on_one_tunnel_use_one_upstream_connection(scene):
     before = scene.origin.connections
     with scene.tunnel() as tunnel:
