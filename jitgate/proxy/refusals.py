@@ -164,10 +164,17 @@ def _problem(refusal: Refusal, exchange: str, status: int) -> dict[str, object]:
         "rule": refusal.rule,
         "request_id": exchange,
         "retry": refusal.advice,
+        # Where Microsoft Graph and others say it: their SDKs put this into their exceptions.
+        "error": {"code": f"jitgate:{refusal.denial.value}", "message": _summary(refusal)},
     }
     if refusal.pending is not None and refusal.pending.id:
         problem["access_request"] = _reference(refusal.pending)
     return problem
+
+
+def _summary(refusal: Refusal) -> str:
+    """What was refused, by whom, and why, for SDKs that show one sentence."""
+    return f"{TITLES[refusal.denial]} (jitgate): {refusal.detail}"
 
 
 def _reference(pending: Pending) -> dict[str, object]:
@@ -188,7 +195,7 @@ def _okta(refusal: Refusal, exchange: str) -> dict[str, object]:
         ]
     return {
         "errorCode": f"jitgate:{refusal.denial.value}",
-        "errorSummary": f"{TITLES[refusal.denial]} (jitgate): {refusal.detail}",
+        "errorSummary": _summary(refusal),
         "errorLink": PROBLEM + refusal.denial.value,
         "errorId": exchange,
         "errorCauses": [{"errorSummary": cause} for cause in causes],

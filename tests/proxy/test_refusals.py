@@ -26,6 +26,14 @@ def test_every_denial_has_a_status_a_title_and_a_body(denial, manner):
         assert fact in json.dumps(told)
 
 
+def test_a_problem_says_why_where_sdks_of_microsoft_graph_look_for_it():
+    _, body = rendered(Refusal(Denial.POLICY, "Because."), "x-1", "problem")
+    assert json.loads(body)["error"] == {
+        "code": "jitgate:denied-by-policy",
+        "message": "Denied by policy (jitgate): Because.",
+    }
+
+
 @pytest.mark.parametrize("denial", [each for each in Denial if each is not Denial.OVERLOADED])
 def test_no_denial_invites_a_client_to_send_again(denial):
     """503 makes one SDK send at once; Retry-After makes another lose the reason."""
