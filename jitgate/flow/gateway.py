@@ -58,6 +58,7 @@ DUTIES = frozenset({"mask", "approvers", "grant"})
 """The obligations that are understood here; a decision with any other denies (invariant 1)."""
 
 _LATER = "Send the call again in a while."
+_CARRIED_OUT = "The call was carried out. Do not repeat it: its response would be withheld again."
 _APPROVED = "Nothing was sent, and the approval stands: send the same call again soon."
 _LOOK_FIRST = "The target may have carried it out: look before you repeat it."
 
@@ -330,6 +331,8 @@ class Gateway:
 def _advice(denial: Denial | None, account: Account | None) -> str:
     """What to do after a fault: it depends on whether anything was sent, and was approved."""
     if account is not None and account.begun:
+        if denial is Denial.RESPONSE_WITHHELD:
+            return _CARRIED_OUT
         changes = account.operation is not None and account.operation.changes
         return _LOOK_FIRST if changes else _LATER
     if account is not None and account.grant is not None:

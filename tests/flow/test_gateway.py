@@ -394,7 +394,9 @@ async def test_what_cannot_be_looked_at_is_withheld(headers):
     stand = Stand(answer=ResponseHead(200, headers, 15), secrets=frozenset({"name"}))
     told = await stand.serve()
     assert told.head.status == 502
-    assert json.loads(told.data)["type"].endswith("response-withheld")
+    problem = json.loads(told.data)
+    assert problem["type"].endswith("response-withheld")
+    assert "Do not repeat it" in problem["retry"]
     assert b"Ada" not in told.data
 
 
