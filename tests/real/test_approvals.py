@@ -21,7 +21,7 @@ import orjson
 import pytest
 from real.conftest import Estate, estate_in
 from support.approver import REVIEWED, people
-from support.counterparts import ALICE, BOB, GitHub
+from support.counterparts import ALICE, BOB, GITHUB, GITHUB_HOST, GITHUB_TOKEN, Services
 from support.gateway import GatewayProcess, settings, target
 from support.tokens import Tokens
 
@@ -144,7 +144,7 @@ def test_an_sdk_that_nobody_answers_is_told_so_in_its_own_form_in_the_end(asked)
 class Hub:
     """GitHub as emulate has it, behind a gateway that lets people look at every change."""
 
-    github: GitHub
+    github: Services
     gateway: GatewayProcess
     tokens: Tokens
     folder: Path
@@ -189,10 +189,10 @@ def hub_in(folder: Path) -> Iterator[Hub]:
     policy.write_bytes(orjson.dumps([permit | {"effect": "permit"}, REVIEWED]))
     secret = folder / "github.token"
     secret.touch(mode=0o600)
-    secret.write_text(f"token {GitHub.token}")
-    with GitHub.start(folder) as github:
+    secret.write_text(f"token {GITHUB_TOKEN}")
+    with Services.start(folder, {GITHUB_HOST: GITHUB}) as github:
         static = {"type": "static", "header": "Authorization", "value": f"file:{secret}"}
-        far = target(github.port, github.ca, hosts=[GitHub.host], credential=static)
+        far = target(github.port, github.ca, hosts=[GITHUB_HOST], credential=static)
         made = settings(folder, tokens.jwks, [far]) | people(expire="120s")
         with GatewayProcess(folder, made) as gateway:
             yield Hub(github, gateway, tokens, folder)

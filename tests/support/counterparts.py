@@ -89,7 +89,7 @@ def _install(cache: Path) -> Path:
 @contextmanager
 def _running(program: str, options: Mapping[str, object], folder: Path) -> Iterator[dict[str, Any]]:
     """Run one of the programs while the block runs; what it said when it was ready."""
-    _place_programs(folder)
+    place_programs(folder)
     log = folder / "stderr.log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(
@@ -104,7 +104,7 @@ def _running(program: str, options: Mapping[str, object], folder: Path) -> Itera
         _stop(process)
 
 
-def _place_programs(folder: Path) -> None:
+def place_programs(folder: Path) -> None:
     """Copy the programs next to the packages: Node resolves an import from a file's real path."""
     for source in NPM_FOLDER.glob("*.mjs"):
         shutil.copy(source, folder)
@@ -409,42 +409,49 @@ class Org:
         _control(self.control, "POST", "/reset")
 
 
-# --- GitHub
+# --- GitHub, Slack, Microsoft Graph
 
 
 @dataclass(frozen=True)
-class GitHub:
-    """A running GitHub with one user and one repository; its certificate is for `host` only."""
+class Services:
+    """Running services, one port for all; the certificate is for their hosts only."""
 
     port: int
     ca: Path
     control: int
 
-    host: ClassVar[str] = "api.github.example"
-    token: ClassVar[str] = "test-token-octocat"
-    seed: ClassVar[Mapping[str, object]] = {
-        "tokens": {token: {"login": "octocat", "scopes": ["repo", "user"]}},
+    @classmethod
+    @contextmanager
+    def start(
+        cls, folder: Path, services: Mapping[str, Mapping[str, object]]
+    ) -> Iterator[Services]:
+        """Run emulate's services, by host: each with emulate's name of it, and its seed."""
+        own = _own_folder(folder, "services")
+        authority = TestCA.create(own)
+        leaf = authority.leaf(*services)
+        options = {"tls": {"cert": str(leaf.cert), "key": str(leaf.key)}, "services": services}
+        with _running("services.mjs", options, own) as at:
+            yield cls(at["port"], authority.pem, at["control"])
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Every request that arrived: host, method, path, status."""
+        found: list[dict[str, Any]] = _control(self.control, "GET", "/journal")
+        return found
+
+
+GITHUB_HOST = "api.github.example"
+GITHUB_TOKEN = "test-token-octocat"
+GITHUB: Mapping[str, object] = {
+    "service": "github",
+    "seed": {
+        "tokens": {GITHUB_TOKEN: {"login": "octocat", "scopes": ["repo", "user"]}},
         "github": {
             "users": [{"login": "octocat", "name": "Octo", "email": "octo@acme.example"}],
             "repos": [{"owner": "octocat", "name": "hello"}],
         },
-    }
-
-    @classmethod
-    @contextmanager
-    def start(cls, folder: Path) -> Iterator[GitHub]:
-        """Run one."""
-        own = _own_folder(folder, "github")
-        authority = TestCA.create(own)
-        leaf = authority.leaf(cls.host)
-        options = {"tls": {"cert": str(leaf.cert), "key": str(leaf.key)}, "seed": cls.seed}
-        with _running("github.mjs", options, own) as at:
-            yield cls(at["port"], authority.pem, at["control"])
-
-    def journal(self) -> list[dict[str, Any]]:
-        """Every request that arrived: method, path, status."""
-        found: list[dict[str, Any]] = _control(self.control, "GET", "/journal")
-        return found
+    },
+}
+"""GitHub with one user and one repository."""
 
 
 # --- the agents' issuer

@@ -65,12 +65,15 @@ class GatewayProcess:
 
     def entries(self, kind: str) -> list[dict[str, Any]]:
         """Every entry of a type that is in the files now."""
-        lines = [
+        return [line for line in self.all_entries() if line["type"] == kind]
+
+    def all_entries(self) -> list[dict[str, Any]]:
+        """Every entry that is in the files now."""
+        return [
             orjson.loads(line)
             for file in sorted(self.recordings.glob("logs/*/*.jsonl"))
             for line in file.read_bytes().splitlines()
         ]
-        return [line for line in lines if line["type"] == kind]
 
     def stop(self) -> int:
         """End it as an operator would; its exit status."""
