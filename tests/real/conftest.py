@@ -12,8 +12,9 @@ from pathlib import Path
 
 import orjson
 import pytest
+from real.world import world_in
 from support.approver import Approver, people
-from support.counterparts import Agent, Issuer, Org
+from support.counterparts import Agent, Issuer, Org, place_programs
 from support.gateway import GatewayProcess
 
 
@@ -74,6 +75,20 @@ def estate_in(
 @pytest.fixture(scope="session")
 def estate(tmp_path_factory):
     with estate_in(tmp_path_factory.mktemp("estate"), "RS256") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def npm(tmp_path_factory):
+    """The folder of Node's programs, with their packages."""
+    folder = tmp_path_factory.mktemp("npm")
+    place_programs(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory, npm):
+    with world_in(tmp_path_factory.mktemp("world"), npm) as made:
         yield made
 
 
