@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 import pytest
 from real.conftest import Estate, estate_in
+from real.world import clean, play
 from support.approver import REVIEWED, people
 from support.counterparts import ALICE, BOB, GITHUB, GITHUB_HOST, GITHUB_TOKEN, Services
 from support.gateway import GatewayProcess, settings, target
@@ -63,6 +64,15 @@ def deactivating(estate: Estate, user: str) -> Future[dict[str, object]]:
     from real.test_okta_sdk import sdk  # noqa: PLC0415 (its fixtures are another module's)
 
     return in_background(lambda: sdk(estate, DEACTIVATE.replace("USER", user)))
+
+
+def deactivating_from_node(estate: Estate, npm: Path) -> Future[dict[str, object]]:
+    """The same by Okta's SDK for Node."""
+    more = {"NODE_EXTRA_CA_CERTS": str(estate.gateway.ca)}
+    environment = clean() | estate.environment() | more
+    return in_background(
+        lambda: play(npm, "with_okta.mjs", environment, "deactivate", patience=900)
+    )
 
 
 def in_background(work) -> Future[Any]:
@@ -112,6 +122,18 @@ def test_the_sdk_that_was_not_answered_comes_back_by_itself_for_a_late_approval(
     asked.approver.approve(request["id"])
     assert arrivals(asked) == []
     assert call.result()["error"] == ""
+    assert len(arrivals(asked)) == 1
+    assert opened(asked.gateway) - before == 1
+
+
+def test_the_sdk_for_node_comes_back_by_itself_for_a_late_approval(asked, npm):
+    before = opened(asked.gateway)
+    call = deactivating_from_node(asked, npm)
+    request = asked.approver.next()
+    while asked.approver.shown(request["id"])["presence"] != "recalled":
+        assert not call.done(), call.result()
+    asked.approver.approve(request["id"])
+    assert "raised" not in call.result()["deactivate"]
     assert len(arrivals(asked)) == 1
     assert opened(asked.gateway) - before == 1
 

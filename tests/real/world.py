@@ -153,7 +153,11 @@ def clean() -> dict[str, str]:
 
 
 def play(
-    npm: Path, program: str, environment: Mapping[str, str], *scenarios: str
+    npm: Path,
+    program: str,
+    environment: Mapping[str, str],
+    *scenarios: str,
+    patience: float = 110,
 ) -> dict[str, dict[str, Any]]:
     """What a client program tells, by scenario. ``npm`` is where Node's programs are."""
     command = [NODE, npm / program] if program.endswith(".mjs") else [sys.executable, program]
@@ -163,7 +167,7 @@ def play(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=patience,
         check=False,
     )
     assert done.returncode == 0, done.stderr

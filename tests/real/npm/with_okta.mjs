@@ -34,6 +34,7 @@ await tell({
     const rest = await Promise.all(Array.from({ length: 4 }, logins));
     return [...lengths, ...rest.map(({ length }) => length)];
   },
+  deactivate: () => client.userApi.deactivateUser({ userId: '00ubob00000000000002' }),
   denied: () => client.roleAssignmentApi.assignRoleToUser({
     userId: '00u1',
     assignRoleRequest: { type: 'SUPER_ADMIN' },
