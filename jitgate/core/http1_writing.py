@@ -24,16 +24,14 @@ def request_bytes(head: RequestHead) -> bytes:
     return _head_bytes(lines, head.headers, framing)
 
 
-def response_bytes(
-    head: ResponseHead, *, chunked: bool, keep_alive: bool, bodiless: bool = False
-) -> bytes:
+def response_bytes(head: ResponseHead, *, chunked: bool, keep_alive: bool) -> bytes:
     """The head as bytes, with a reason phrase of our own; the peer's is never passed on.
 
-    ``bodiless`` for the answer to HEAD: its framing would speak of a body that does not come.
+    The length in an answer to HEAD is that of what GET brings, where that is known.
     """
     lines = [b"HTTP/1.1 %d %s" % (head.status, _phrase(head.status))]
     framing = _framing(head.length)
-    if bodiless or head.status in BODILESS or (head.length is None and not chunked):
+    if head.status in BODILESS or (head.length is None and not chunked):
         framing = ()
     if not keep_alive:
         framing = (*framing, (b"Connection", b"close"))

@@ -51,6 +51,8 @@ class Release:
         pieces = self._pieces(transform)
         held = b"".join([piece async for piece in pieces]) if whole else b""
         length = len(held) if whole else None if fields is not None else answer.length
+        if self.account.head.method == "HEAD":
+            length = None if self.maskers else _announced(answer)
         head = agent_head(
             answer, length=length, rewritten=bool(self.maskers), hide=literals.hide_in
         )
@@ -103,6 +105,12 @@ class Release:
             else:
                 await self.response.write(piece)
         return held
+
+
+def _announced(answer: ResponseHead) -> int | None:
+    """How long the body would be that GET brings; nothing is read by it (RFC 9110, section 8.6)."""
+    lengths = values_of(answer.headers, b"content-length")
+    return int(lengths[0]) if lengths else None
 
 
 def _all(answer: ResponseHead, name: bytes) -> list[bytes]:

@@ -257,7 +257,7 @@ class ConnectProtocol(Protocol):
     def _answer(self, head: ResponseHead, body: bytes, *, bodiless: bool = False) -> None:
         """Write the whole answer, and close."""
         self._cancel_timer()
-        written = response_bytes(head, chunked=False, keep_alive=False, bodiless=bodiless)
+        written = response_bytes(head, chunked=False, keep_alive=False)
         self.transport.write(written if bodiless else written + body)
         self.transport.loseConnection()
         self._timer = self._clock.callLater(self._limits.closing, self.abort)

@@ -150,12 +150,11 @@ class AgentResponse:
         self.started = True
         bodiless = self._request.head.method == "HEAD"
         self._chunked = head.length is None and self._minor > 0 and not bodiless
-        if (head.length is None and not self._chunked) or self._cut_short():
+        until_close = head.length is None and not self._chunked and not bodiless
+        if until_close or self._cut_short():
             self._connection.end()
         self._left = 0 if bodiless else head.length
-        written = response_bytes(
-            head, chunked=self._chunked, keep_alive=self._connection.keeps, bodiless=bodiless
-        )
+        written = response_bytes(head, chunked=self._chunked, keep_alive=self._connection.keeps)
         await self._put(written + self._framed(first))
 
     async def write(self, data: bytes) -> None:

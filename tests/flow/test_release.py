@@ -37,13 +37,13 @@ class Upstream:
 class Out:
     """One release, and what had been released when the outcome was settled."""
 
-    def __init__(self, pieces, *, maskers=(), trailers=(), fault=None):
+    def __init__(self, pieces, *, maskers=(), trailers=(), fault=None, method="GET"):
         self.told = Told()
         self.account = Account(
             id="x-1",
             session="s-1",
             subject=agent(),
-            head=RequestHead("GET", "/", ()),
+            head=RequestHead(method, "/", ()),
             started=0.0,
             sent=Witness(hmac.new(b"k", b"", "sha256"), 10**6),
             released=Witness(hashlib.sha256(), 10**6),
@@ -95,6 +95,19 @@ def test_wherever_it_is_cut_no_secret_gets_out(places, counted):
     assert out.told.head.length == (len(SHOWN) if counted else None)
     assert out.account.masks == {"catalog": 1, "credential": 1}
     assert out.account.released.digest == hashlib.sha256(SHOWN).hexdigest()
+
+
+@pytest.mark.parametrize(("maskers", "length"), [((), 90), (SECRETS, None)])
+def test_the_length_of_what_get_brings_is_told_where_that_is_not_masked(maskers, length):
+    out = Out([], maskers=maskers, method="HEAD")
+    run(out.run(ResponseHead(200, (*JSON, (b"Content-Length", b"90")), 0)))
+    assert out.told.head.length == length
+
+
+def test_no_length_is_told_that_the_target_does_not_tell():
+    out = Out([], method="HEAD")
+    run(out.run(ResponseHead(200, JSON, 0)))
+    assert out.told.head.length is None
 
 
 @given(st.integers(0, 3 * WHOLE), st.lists(st.integers(0, 10**6), max_size=8))

@@ -150,6 +150,7 @@ def test_curl_sees_events_as_they_come(world, call):
 
 def test_curl_gets_answers_that_have_no_body(call):
     assert call("--head", f"{HTTPBIN}/json").count("HTTP/1.1 200") == 2
+    assert "Content-Length: 1000\n" in call("--head", f"{HTTPBIN}/bytes/1000").replace("\r", "")
     assert call("--write-out", "%{http_code}", f"{HTTPBIN}/status/204") == "204"
     assert "Allow: " in call("--include", "--request", "OPTIONS", f"{HTTPBIN}/get")
 

@@ -153,6 +153,10 @@ def test_head_and_bodiless_answers(scene):
     with scene.tunnel() as tunnel:
         reply = tunnel.ask("HEAD", "/x")
         assert (reply.status, reply.body) == (200, b"")
+        assert reply.header("Content-Length") == "14"  # what GET brings
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        scene.handler = lambda _, tls: tls.sendall(head) or True
+        assert tunnel.ask("HEAD", "/x").header("Content-Length") is None
         scene.handler = lambda _, tls: tls.sendall(b"HTTP/1.1 204 No Content\r\n\r\n") or True
         assert tunnel.ask("DELETE", "/x").status == 204
         scene.handler = answering(b"{}")
