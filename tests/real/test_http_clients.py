@@ -107,6 +107,16 @@ def test_a_token_out_of_time_is_a_refusal_that_says_so(world, program):
     assert "has expired" in told["refused"]["body"]["detail"]
 
 
+@pytest.mark.parametrize("program", ["with_requests.py", "with_undici.mjs"])
+def test_it_works_the_same_under_jitgate_exec(world, program):
+    told = world.play_in_exec(program, "read", "denied", "several", "unknown_length")
+    assert told["read"]["author"] == MASKED
+    assert told["denied"]["body"]["detail"] == "Agents delete nothing"
+    assert told["several"] == list(range(16))
+    assert told["unknown_length"] is True
+    assert told.tunnels <= told.outcomes / 2
+
+
 def test_httpx_is_answered_in_http_1_1_although_it_offers_http_2(world):
     assert world.play("with_httpx.py", "read")["read"]["version"] == "HTTP/1.1"
 

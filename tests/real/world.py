@@ -146,6 +146,20 @@ class World:
         told = play(self.npm, program, self.environment(token), *scenarios)
         return Told(told, self.gateway.all_entries()[before:])
 
+    def play_in_exec(self, program: str, *scenarios: str) -> Told:
+        """Run a client program by `jitgate exec`, with no variable of ours but its own."""
+        token = self.gateway.folder / "agent.token"
+        token.touch(mode=0o600)
+        token.write_text(self.tokens.token())
+        host, port = self.gateway.proxy
+        under = [
+            *(sys.executable, "-m", "jitgate", "exec", "--config", str(self.gateway.config)),
+            *("--proxy", f"http://{host}:{port}", "--token-file", str(token), "--"),
+        ]
+        before = len(self.gateway.all_entries())
+        told = play(self.npm, program, clean(), *scenarios, under=under)
+        return Told(told, self.gateway.all_entries()[before:])
+
 
 def clean() -> dict[str, str]:
     """Nothing but what a program needs to start."""
@@ -157,12 +171,16 @@ def play(
     program: str,
     environment: Mapping[str, str],
     *scenarios: str,
+    under: Sequence[str] = (),
     patience: float = 110,
 ) -> dict[str, dict[str, Any]]:
-    """What a client program tells, by scenario. ``npm`` is where Node's programs are."""
+    """What a client program tells, by scenario. ``npm`` is where Node's programs are.
+
+    ``under`` is a command that runs it.
+    """
     command = [NODE, npm / program] if program.endswith(".mjs") else [sys.executable, program]
     done = subprocess.run(
-        [*command, *scenarios],
+        [*under, *command, *scenarios],
         cwd=PROGRAMS,
         env=environment,
         capture_output=True,
