@@ -155,6 +155,13 @@ def test_curl_gets_answers_that_have_no_body(call):
     assert "Allow: " in call("--include", "--request", "OPTIONS", f"{HTTPBIN}/get")
 
 
+def test_curl_asks_for_the_options_of_the_server_as_a_whole(world, call):
+    """httpbin itself knows none; what counts is that it was asked."""
+    answer = call("--include", "--request", "OPTIONS", "--request-target", "*", HTTPBIN)
+    assert "Server: gunicorn" in answer
+    assert world.gateway.entries("decision")[-1]["operation"]["resource"] == {"path": "*"}
+
+
 def test_a_redirect_is_left_to_curl(call):
     shown = ("--output", "/dev/null", "--write-out", "%{http_code} %{redirect_url}")
     assert call(*shown, f"{HTTPBIN}/redirect-to?url=/get") == f"302 {HTTPBIN}/get"
