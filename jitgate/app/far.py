@@ -16,7 +16,7 @@ from twisted.internet import ssl
 from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.interfaces import IReactorCore
 from twisted.internet.threads import deferToThreadPool
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
+from twisted.web.client import Agent
 from zope.interface.verify import verifyObject
 
 from jitgate.app.problems import Problems
@@ -32,6 +32,7 @@ from jitgate.identity.keys import DiscoveredKeys, KeyFile
 from jitgate.identity.oidc import Issuers, OidcVerifier
 from jitgate.interfaces import ICatalog, ICredentialSource
 from jitgate.stores.state import read_secret
+from jitgate.trust import NamedPolicy
 from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints, addresses_of
 from jitgate.upstreams.https import HttpsUpstream
 
@@ -77,8 +78,7 @@ class Far:
 
     def _client(self, trust: Path | None) -> HTTPClient:
         """An HTTP client for an issuer: the operator's own choice of host, so any address."""
-        policy = BrowserLikePolicyForHTTPS(trustRoot=trust_in(trust))
-        return HTTPClient(Agent(self._reactor, policy))
+        return HTTPClient(Agent(self._reactor, NamedPolicy(trust_in(trust))))
 
     def targets(self, site_key: bytes) -> dict[str, Target]:
         """By ``host:port``."""

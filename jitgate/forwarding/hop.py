@@ -26,7 +26,6 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListen
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import (
     Certificate,
-    optionsForClientTLS,
     platformTrust,
     trustRootFromCertificates,
 )
@@ -35,6 +34,7 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
 from jitgate.errors import ConfigurationInvalid, GatewayUnreachable
+from jitgate.trust import Named
 
 CONNECT_WITHIN = 10.0
 """Seconds to a connection that may be used, its TLS handshake included; across the world it takes
@@ -139,9 +139,7 @@ class Hop:
         self._reactor = reactor
         endpoint = HostnameEndpoint(reactor, gateway.host, gateway.port, timeout=CONNECT_WITHIN)
         self._endpoint = (
-            wrapClientTLS(
-                optionsForClientTLS(gateway.host, trustRoot=_trust(trust)), endpoint, reactor
-            )
+            wrapClientTLS(Named(gateway.host, _trust(trust)), endpoint, reactor)
             if gateway.tls
             else endpoint
         )

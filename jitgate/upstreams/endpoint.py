@@ -6,15 +6,12 @@ endpoints) go the same checked way.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import cast
 
 from OpenSSL import SSL
 from service_identity import VerificationError
-from service_identity.pyopenssl import verify_hostname, verify_ip_address
 from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
@@ -36,6 +33,7 @@ from zope.interface import implementer
 from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import PeerFault, UpstreamUnreachable, UpstreamUntrusted
 from jitgate.tls import TlsPump
+from jitgate.trust import Identity
 from jitgate.upstreams.address import checked
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
@@ -72,6 +70,7 @@ class CheckedEndpoint:
         self._reactor = reactor
         self._resolve = resolve
         self._dial = dial
+        self._identity = Identity(host)
         self._context = CertificateOptions(trustRoot=trust).getContext()
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
@@ -95,10 +94,9 @@ class CheckedEndpoint:
         """TLS with a peer whose certificate must be trusted, and for this host."""
         tls = SSL.Connection(self._context, None)
         tls.set_connect_state()
-        if _is_address(self.host):
-            return TlsPump(tls, inner, partial(_verify_address, self.host))
-        tls.set_tlsext_host_name(self.host.encode("ascii"))
-        return TlsPump(tls, inner, partial(_verify_name, self.host))
+        if not self._identity.is_address:
+            tls.set_tlsext_host_name(self.host.encode("ascii"))
+        return TlsPump(tls, inner, self._identity.verify)
 
     async def _addresses(self) -> list[tuple[str, int]]:
         if self._dial is not None:
@@ -146,22 +144,6 @@ def lost(host: str, reason: Failure) -> PeerFault:
             return UpstreamUntrusted(f"The certificate of {host} is not trusted.")
         return UpstreamUnreachable(f"The TLS handshake with {host} failed.")
     return UpstreamUnreachable(f"{host} closed the connection early.")
-
-
-def _verify_name(host: str, tls: SSL.Connection) -> None:
-    verify_hostname(tls, host)
-
-
-def _verify_address(host: str, tls: SSL.Connection) -> None:
-    verify_ip_address(tls, host.strip("[]"))
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
 
 
 def _plain(error: ConnectError) -> str:

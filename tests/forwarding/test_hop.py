@@ -124,6 +124,7 @@ async def test_a_gateway_whose_certificate_is_for_its_name_is_used(staged, door,
     ("names", "trusted", "words"),
     [
         (("gateway.example",), True, "its certificate is not for the name 127.0.0.1"),
+        (("*",), True, "its certificate is not for the name 127.0.0.1"),
         (("127.0.0.1",), False, "its certificate is not trusted"),
     ],
 )
