@@ -15,7 +15,6 @@ from treq.client import HTTPClient
 from twisted.internet import ssl
 from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.interfaces import IReactorCore
-from twisted.internet.threads import deferToThreadPool
 from twisted.web.client import Agent
 from zope.interface.verify import verifyObject
 
@@ -33,8 +32,11 @@ from jitgate.identity.oidc import Issuers, OidcVerifier
 from jitgate.interfaces import ICatalog, ICredentialSource
 from jitgate.stores.state import read_secret
 from jitgate.trust import NamedPolicy
-from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints, addresses_of
+from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints
 from jitgate.upstreams.https import HttpsUpstream
+from jitgate.upstreams.nameservers import Nameservers
+from jitgate.upstreams.resolving import Resolve, SystemResolver
+from jitgate.upstreams.via import Via
 
 
 class Far:
@@ -47,6 +49,7 @@ class Far:
         self._limits = settings.limits.bounds
         self._reactor: Any = reactor
         self._problems = problems
+        self._resolve = self._resolver()
         self.upstreams: list[HttpsUpstream] = []
         """The ways to the targets that were made last, to be ended."""
 
@@ -123,11 +126,14 @@ class Far:
             trust=trust,
             dial=target.dial,
             limits=self._limits,
+            via=None if target.via is None else _via(target.via),
         )
 
-    async def _resolve(self, host: str) -> list[str]:
-        pool = self._reactor.getThreadPool()
-        return await deferToThreadPool(self._reactor, pool, addresses_of, host)
+    def _resolver(self) -> Resolve:
+        servers = self._settings.resolver
+        if servers:
+            return Nameservers(self._reactor, self._reactor, servers)
+        return SystemResolver(self._reactor, self._reactor)
 
     def _credentials(self, target: schema.Target, site_key: bytes) -> ICredentialSource:
         credential = target.credential
@@ -176,6 +182,13 @@ def trust_in(file: Path | None) -> IOpenSSLTrustRoot:
     pems = (each.public_bytes(Encoding.PEM) for each in certificates)
     roots = [ssl.Certificate.loadPEM(pem) for pem in pems]
     return cast(IOpenSSLTrustRoot, ssl.trustRootFromCertificates(roots))
+
+
+def _via(via: schema.Via) -> Via:
+    host, port = via.proxy
+    if via.authorization is None:
+        return Via(host, port)
+    return Via(host, port, read_secret(via.authorization).strip(b"\r\n"))
 
 
 def _keyed(key: bytes, domain: bytes) -> Callable[[bytes], str]:

@@ -23,6 +23,7 @@ from pydantic import (
 from jitgate.core import limits
 from jitgate.core.injection import COUNTING
 from jitgate.core.limits import LIMITS
+from jitgate.upstreams.address import is_public, literal
 
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)\Z")
 _SIZE = re.compile(r"([0-9]{1,9})(KiB|MiB|GiB)\Z")
@@ -117,7 +118,27 @@ def _authority(value: str) -> str:
     if matched is None or int(matched[1] or 443) > 65535:
         raise ValueError("a host or host:port was expected, such as acme.okta.com")
     host = value.lower()
-    return host if ":" in host.rpartition("]")[2] else f"{host}:443"
+    authority = host if ":" in host.rpartition("]")[2] else f"{host}:443"
+    literal(authority.rpartition(":")[0])  # raises where an address is not spelled as usual
+    return authority
+
+
+def _server(value: object) -> tuple[str, int]:
+    """Where a name server is; its port may be left out."""
+    if not isinstance(value, str):
+        raise ValueError("an address was expected, such as 10.0.0.53 or [::1]:5353")  # noqa: TRY004
+    bare = ":" not in value.rpartition("]")[2]
+    return _address(f"{value}:53" if bare else value)
+
+
+def _proxy(value: object) -> tuple[str, int]:
+    """Host and port of a proxy; an IPv6 address without its brackets."""
+    matched = _AUTHORITY.match(value.lower()) if isinstance(value, str) else None
+    if matched is None or matched[1] is None or int(matched[1]) > 65535:
+        raise ValueError("HOST:PORT was expected, such as proxy.internal:3128")
+    host, _, port = str(value).lower().rpartition(":")
+    literal(host)  # raises where an address is not spelled as usual
+    return host.strip("[]"), int(port)
 
 
 def _https(value: str) -> str:
@@ -163,6 +184,8 @@ Size = Annotated[int, BeforeValidator(_size)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 SecretFile = Annotated[Path, BeforeValidator(_secret_file)]
 Address = Annotated[tuple[str, int], BeforeValidator(_address)]
+Server = Annotated[tuple[str, int], BeforeValidator(_server)]
+Proxy = Annotated[tuple[str, int], BeforeValidator(_proxy)]
 Authority = Annotated[str, AfterValidator(_authority)]
 HttpsUrl = Annotated[str, AfterValidator(_https)]
 HeaderName = Annotated[str, AfterValidator(_header)]
@@ -268,6 +291,13 @@ Credential = Annotated[
 ]
 
 
+class Via(Section):
+    """A proxy before a target: it resolves the name, and decides where it connects to."""
+
+    proxy: Proxy
+    authorization: SecretFile | None = None
+
+
 class Target(Section):
     """A far API."""
 
@@ -276,6 +306,7 @@ class Target(Section):
     catalog: Literal["okta", "none"]
     credential: Credential
     dial: Address | None = None
+    via: Via | None = None
     trust: FilePath | None = None
     headers: tuple[ForwardedName, ...] = Field(default=(), strict=False)
 
@@ -287,6 +318,18 @@ class Target(Section):
             name = self.credential.header
             if name.lower().encode() in counting:
                 raise ValueError(f"the field {name} is part of a call: it cannot be a credential")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Target:
+        """Only the operator's explicit word leads inside: a host alone is not one."""
+        if self.dial is not None and self.via is not None:
+            raise ValueError("dial and via exclude each other: a proxy resolves the name itself")
+        if self.dial is None and self.via is None:
+            for host in self.hosts:
+                address = literal(host.rpartition(":")[0])
+                if address is not None and not is_public(address):
+                    raise ValueError(f"{address} is not a public address: name it in dial too")
         return self
 
 
@@ -386,6 +429,7 @@ class Settings(Section):
     )
     control: Control = Control()
     identity: Identity
+    resolver: tuple[Server, ...] = Field(default=(), max_length=3, strict=False)
     targets: tuple[Target, ...] = Field(min_length=1, strict=False)
     policy: tuple[str, ...] = Field(min_length=1, strict=False)
     masking: tuple[str, ...] = Field(default=(), strict=False)

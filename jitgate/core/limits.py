@@ -51,7 +51,7 @@ class Limits:
     """From the word to stop to the end of the process: what runs is given most of it to end."""
 
     dial: float = 10.0
-    """For one address of a target to accept; three round trips across the world take one."""
+    """For any address of a target to accept; three round trips across the world take one."""
 
     dial_handshake: float = 10.0
     """For the TLS handshake with a target."""

@@ -21,9 +21,6 @@ from twisted.python.failure import Failure
 Peer = tuple[str, int]
 """An address and a port."""
 
-CONNECT_WITHIN = 10.0
-"""Seconds for any of the addresses to accept; three round trips across the world take one."""
-
 NEXT_AFTER = 0.25
 """Seconds that one address has before the next is tried beside it (RFC 8305, section 8)."""
 
@@ -65,9 +62,9 @@ class _Attempt(ClientFactory):
 
     noisy = False
 
-    def __init__(self, reactor: IReactorTCP, peer: Peer) -> None:
+    def __init__(self, reactor: IReactorTCP, peer: Peer, within: float) -> None:
         self.outcome: Deferred[Wire] = Deferred(self._given_up)
-        self._connector = reactor.connectTCP(*peer, self, timeout=CONNECT_WITHIN)
+        self._connector = reactor.connectTCP(*peer, self, timeout=within)
 
     def buildProtocol(self, addr: object) -> Wire:
         return Wire(self.outcome.callback)
@@ -84,9 +81,9 @@ class _Attempt(ClientFactory):
 Connect = Callable[[Peer], Deferred[Wire]]
 
 
-def connector(reactor: IReactorTCP) -> Connect:
+def connector(reactor: IReactorTCP, within: float) -> Connect:
     """How one address is connected to: without a resolver, whatever its family."""
-    return lambda peer: _Attempt(reactor, peer).outcome
+    return lambda peer: _Attempt(reactor, peer, within).outcome
 
 
 def interleaved(peers: Sequence[Peer]) -> list[Peer]:
@@ -98,14 +95,16 @@ def interleaved(peers: Sequence[Peer]) -> list[Peer]:
     return [*turns, *first[shorter:], *second[shorter:]][:MOST]
 
 
-async def raced(peers: Sequence[Peer], connect: Connect, clock: IReactorTime) -> Wire:
-    """A connection to whichever accepts first; the others are given up.
+async def raced(
+    peers: Sequence[Peer], connect: Connect, clock: IReactorTime, within: float
+) -> Wire:
+    """A connection to whichever accepts first, in ``within`` seconds; the others are given up.
 
     Raises what the last failure was, or `twisted.internet.error.TimeoutError` after all its time.
     """
     race = _Race(interleaved(peers), connect, clock)
     won = race.won
-    won.addTimeout(CONNECT_WITHIN, clock)
+    won.addTimeout(within, clock)
     race.start()
     try:
         return await won

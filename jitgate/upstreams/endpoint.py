@@ -6,24 +6,21 @@ endpoints) go the same checked way.
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Awaitable, Callable, Sequence
+import ipaddress
 from typing import cast
 
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.defer import TimeoutError as TooLate
 from twisted.internet.interfaces import (
-    IAddress,
     IProtocol,
     IProtocolFactory,
     IReactorTCP,
+    IReactorTime,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Factory
 from twisted.internet.ssl import CertificateOptions
 from twisted.python.failure import Failure
 from twisted.web.client import URI
@@ -34,16 +31,18 @@ from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import PeerFault, UpstreamUnreachable, UpstreamUntrusted
 from jitgate.tls import TlsPump
 from jitgate.trust import Identity
-from jitgate.upstreams.address import checked
+from jitgate.upstreams.address import checked, literal
+from jitgate.upstreams.dialling import Peer, Wire, connector, raced
+from jitgate.upstreams.resolving import Resolve
+from jitgate.upstreams.room import Room
+from jitgate.upstreams.via import Via, tunnelled
 
-Resolve = Callable[[str], Awaitable[Sequence[str]]]
-"""Turns a name into its addresses; raises `OSError`."""
+DIALS = 64
+"""Connections to one host that are being made at once: enough for hundreds a second, and a host
+that is dead costs no more sockets than these try."""
 
-
-def addresses_of(host: str) -> list[str]:
-    """The system's answer for a name, blocking: to be called in a thread."""
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [str(each[4][0]) for each in found]
+OPEN = 1024
+"""Connections to one host in all: as many as there are exchanges at once, and those kept."""
 
 
 @implementer(IStreamClientEndpoint)
@@ -51,6 +50,7 @@ class CheckedEndpoint:
     """Connects to ``host:port`` over TLS. ``dial`` is an address to take instead of resolving.
 
     The address given in ``dial`` is the operator's word and is not checked; the certificate is.
+    So it is with ``via``, a proxy: where it connects to is not known here.
     """
 
     def __init__(
@@ -61,34 +61,51 @@ class CheckedEndpoint:
         reactor: IReactorTCP,
         resolve: Resolve,
         trust: IOpenSSLTrustRoot,
-        dial: tuple[str, int] | None = None,
+        dial: Peer | None = None,
+        via: Via | None = None,
         limits: Limits = LIMITS,
     ) -> None:
         self.host = host
         self._limits = limits
+        literal(host)  # raises where an address is not spelled as usual
         self._port = port
-        self._reactor = reactor
+        self._clock = cast(IReactorTime, reactor)
+        self._connect = connector(reactor, limits.dial)
         self._resolve = resolve
         self._dial = dial
+        self._via = via
+        self._dials = Room(DIALS, self._clock)
+        self._open = Room(OPEN, self._clock)
+        self._current: frozenset[str] | None = None
         self._identity = Identity(host)
         self._context = CertificateOptions(trustRoot=trust).getContext()
+
+    @property
+    def full(self) -> bool:
+        """Whether a connection has to end before another can be made."""
+        return self._open.full
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits for a connection to end."""
+        return self._open.waited_for
+
+    def leads_to(self, address: str) -> bool:
+        """Whether the name had this address when it was last resolved."""
+        return self._current is None or str(ipaddress.ip_address(address)) in self._current
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
         return Deferred.fromCoroutine(self._connected(protocolFactory))
 
     async def _connected(self, factory: IProtocolFactory) -> IProtocol:
-        """The first address that accepts; TLS begins, its outcome is the protocol's to hear."""
-        reason = "it has no address"
-        for address, port in await self._addresses():
-            kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
-            endpoint = kind(self._reactor, address, port, timeout=self._limits.dial)
-            try:
-                pump = await endpoint.connect(_Pumped(self._pump, factory))
-            except ConnectError as error:
-                reason = _plain(error)
-            else:
-                return cast(TlsPump, pump).inner
-        raise UpstreamUnreachable(f"{self.host} could not be connected to: {reason}.")
+        """TLS begins on the connection; its outcome is the protocol's to hear."""
+        wire = await self._wire()
+        if self._via is not None:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            await tunnelled(wire, self._via, f"{host}:{self._port}", self._clock)
+        inner = cast(IProtocol, factory.buildProtocol(wire.transport.getPeer()))
+        wire.hand_to(self._pump(inner))
+        return inner
 
     def _pump(self, inner: IProtocol) -> TlsPump:
         """TLS with a peer whose certificate must be trusted, and for this host."""
@@ -98,27 +115,55 @@ class CheckedEndpoint:
             tls.set_tlsext_host_name(self.host.encode("ascii"))
         return TlsPump(tls, inner, self._identity.verify)
 
-    async def _addresses(self) -> list[tuple[str, int]]:
+    async def _wire(self) -> Wire:
+        """A connection that has its place among those that may be open, until it ends."""
+        await self._entered(self._open)
+        try:
+            wire = await self._dialled()
+        except BaseException:
+            self._open.leave()
+            raise
+        wire.lost.addBoth(lambda _: self._open.leave())
+        return wire
+
+    async def _dialled(self) -> Wire:
+        await self._entered(self._dials)
+        try:
+            peers = await self._peers()
+            return await raced(peers, self._connect, self._clock, self._limits.dial)
+        except PeerFault:
+            raise
+        except Exception as error:
+            whom = self.host if self._via is None else "The proxy before the target"
+            reason = _plain(error)
+            raise UpstreamUnreachable(f"{whom} could not be connected to: {reason}.") from error
+        finally:
+            self._dials.leave()
+
+    async def _entered(self, room: Room) -> None:
+        try:
+            await room.enter()
+        except TooLate as error:
+            complaint = f"{self.host} has too many connections as it is."
+            raise UpstreamUnreachable(complaint) from error
+
+    async def _peers(self) -> list[Peer]:
+        """Whom to dial; resolved now, and each address checked unless the operator named it."""
+        if self._via is not None:
+            return await self._proxies(self._via)
         if self._dial is not None:
             return [self._dial]
-        try:
-            found = await self._resolve(self.host)
-        except (OSError, DNSLookupError) as error:
-            raise UpstreamUnreachable(f"The name {self.host} could not be resolved.") from error
-        return [(address, self._port) for address in checked(self.host, found)]
+        found = [self.host] if self._identity.is_address else await self._resolve(self.host)
+        addresses = checked(self.host, found)
+        self._current = frozenset(str(ipaddress.ip_address(each)) for each in addresses)
+        return [(address, self._port) for address in addresses]
 
-
-class _Pumped(Factory):
-    """A factory of protocols, each inside TLS."""
-
-    noisy = False
-
-    def __init__(self, pump: Callable[[IProtocol], TlsPump], inside: IProtocolFactory) -> None:
-        self._pump = pump
-        self._inside = inside
-
-    def buildProtocol(self, addr: IAddress | None) -> TlsPump:
-        return self._pump(cast(IProtocol, self._inside.buildProtocol(cast(IAddress, addr))))
+    async def _proxies(self, via: Via) -> list[Peer]:
+        """The operator names the proxy, so that any address of it will do."""
+        found = [via.host] if literal(via.host) else await self._resolve(via.host)
+        if not found:
+            raise UpstreamUnreachable(f"The name {via.host} has no address.")
+        return [(address, via.port) for address in found]
 
 
 @implementer(IAgentEndpointFactory)
@@ -146,7 +191,7 @@ def lost(host: str, reason: Failure) -> PeerFault:
     return UpstreamUnreachable(f"{host} closed the connection early.")
 
 
-def _plain(error: ConnectError) -> str:
+def _plain(error: Exception) -> str:
     """What happened, without the address: it may be inside."""
     name = type(error).__name__
     return {"ConnectionRefusedError": "connection refused", "TimeoutError": "no answer"}.get(

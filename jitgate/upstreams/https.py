@@ -6,10 +6,12 @@ to the pool only if both messages were whole and neither side asked for its end.
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import cast
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -17,6 +19,7 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     IPushProducer,
     IReactorTime,
+    ISystemHandle,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -37,6 +40,10 @@ KEPT = 16
 KEPT_FOR = 20.0
 """Seconds an idle connection is kept; servers and balancers close theirs after 30 to 60."""
 
+LASTS = 300.0
+"""Seconds after which a connection is not used again, so that changes in DNS are followed even
+by a host that is called without a pause."""
+
 AHEAD = 64 * 1024
 """Bytes of a response that are read before the agent has taken those before."""
 
@@ -55,11 +62,11 @@ class HttpsUpstream:
         self._open: set[UpstreamConnection] = set()
 
     async def connect(self, *, fresh: bool) -> UpstreamConnection:
-        while self._idle and not fresh:
-            kept = self._idle.pop()
-            if kept.usable:
-                kept.take()
-                return kept
+        kept = None if fresh else self._kept()
+        if kept is not None:
+            return kept
+        if self._endpoint.full and self._idle:
+            self._idle.popleft().abort()
         factory = Factory.forProtocol(self._made)
         factory.noisy = False
         connection = cast(UpstreamConnection, await self._endpoint.connect(factory))
@@ -82,12 +89,24 @@ class HttpsUpstream:
         self._open.add(connection)
         return connection
 
+    def _kept(self) -> UpstreamConnection | None:
+        """The connection that was used last, if it still leads where a new one would."""
+        while self._idle:
+            kept = self._idle.pop()
+            if kept.sound and self._endpoint.leads_to(kept.address):
+                kept.take()
+                return kept
+            kept.abort()
+        return None
+
     def _keep(self, connection: UpstreamConnection) -> bool:
-        """Take a connection back; False if there are enough."""
+        """Take a connection back, for which the oldest makes room; False if none is wanted."""
+        if self._endpoint.waited_for:
+            return False  # whoever waits needs its place more than the next its handshake
         self._idle = deque(each for each in self._idle if each.usable)
-        if len(self._idle) >= KEPT:
-            return False
         self._idle.append(connection)
+        if len(self._idle) > KEPT:
+            self._idle.popleft().abort()
         return True
 
 
@@ -122,6 +141,9 @@ class UpstreamConnection(Protocol):
         self._fault: JitgateError | None = None
         self._alive = False
         self._lost = False
+        self._until = clock.seconds() + LASTS
+        self.address = ""
+        """Whose address it was dialled at."""
         self.fresh = True
         self.trusted: Deferred[None] = Deferred()
 
@@ -131,6 +153,7 @@ class UpstreamConnection(Protocol):
         # Head and body are two writes: without this the second waits for the first one's
         # acknowledgement, which the target delays (40 ms).
         self.transport.setTcpNoDelay(True)
+        self.address = cast(IPv4Address, self.transport.getPeer()).host
         self._within(self._limits.dial_handshake, "The TLS handshake took too long.")
 
     def handshakeCompleted(self) -> None:
@@ -180,6 +203,24 @@ class UpstreamConnection(Protocol):
     @property
     def usable(self) -> bool:
         return self._alive
+
+    @property
+    def sound(self) -> bool:
+        """Whether it may be used again: not too old, open, and nothing has come on it unasked.
+
+        The socket is asked, not the reactor, which may not yet have got to what is there: an end,
+        or bytes that would be taken for the answer to the next request.
+        """
+        if not self._alive or self._clock.seconds() >= self._until:
+            return False
+        tcp = cast(ISystemHandle, self.transport.transport)
+        try:
+            cast(socket.socket, tcp.getHandle()).recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def take(self) -> None:
         """Leave the pool for another exchange."""

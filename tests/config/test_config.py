@@ -182,6 +182,11 @@ def test_errors_of_all_policy_and_masking_files_are_told_together(site):
         ("dial: 127.0.0.1:9443", "dial: 2130706433:9443", 19, "ADDRESS:PORT"),
         ("dial: 127.0.0.1:9443", "dial: 127.0.0.1:99999", 19, "ADDRESS:PORT"),
         ("dial: 127.0.0.1:9443", "dial: inside.example:9443", 19, "ADDRESS:PORT"),
+        ("acme.okta.example,", "'2130706433',", 16, "as addresses are usually written"),
+        ("acme.okta.example,", "0x7f.1:443,", 16, "as addresses are usually written"),
+        ("acme.okta.example,", "127.0.0.1.,", 16, "host or host:port"),
+        ("acme.okta.example,", "acme.okta.example.,", 16, "host or host:port"),
+        ("acme.okta.example,", '"[0:0::1]",', 16, "usually written ::1"),
         ("[recorder, admin, proxy]", "[recorder, recorder]", 1, "stands more than once"),
         ("[recorder, admin, proxy]", "[recorder, proxi]", 5, "services"),
         ("policy/*.yaml", "policy/*.yml", None, "no file matches"),
@@ -274,6 +279,68 @@ def test_a_test_that_was_left_empty_does_not_match_everything(site, test):
 def test_a_key_without_a_value_is_not_the_default(site, key):
     text = SETTINGS.replace("    dial: 127.0.0.1:9443\n", f"    {key}:\n")
     assert f"targets.0.{key}: a value was expected" in "\n".join(site.problems(settings=text))
+
+
+DIAL = "    dial: 127.0.0.1:9443\n"
+
+
+@pytest.mark.parametrize("host", ["10.0.0.5", '"[fd00::5]:8443"', "169.254.169.254", "localhost"])
+def test_only_dial_names_an_inside_address(site, host):
+    """A host that is one is refused at the start; where a name leads is seen when it is dialled."""
+    text = changed("acme.okta.example,", f"{host},")
+    assert site.load(settings=text)
+    problems = site.problems(settings=changed(DIAL, "", text)) if host != "localhost" else []
+    assert [
+        each for each in problems if "not a public address: name it in dial" in each
+    ] == problems
+
+
+def test_a_public_address_is_a_host(site):
+    text = changed(DIAL, "", changed("acme.okta.example,", '8.8.8.8, "[2606:4700::1111]",'))
+    assert site.load(settings=text).settings.targets[0].hosts[1] == "[2606:4700::1111]:443"
+
+
+def test_a_proxy_before_a_target_is_a_host_and_a_port(site):
+    (site.folder / "proxy.auth").write_text("Basic x")
+    via = "    via: {proxy: 'proxy.internal:3128', authorization: 'file:./proxy.auth'}\n"
+    made = site.load(settings=changed(DIAL, via)).settings.targets[0].via
+    assert made.proxy == ("proxy.internal", 3128)
+    assert made.authorization == site.folder.resolve() / "proxy.auth"
+    via = "    via: {proxy: '[fd00::1]:3128'}\n"
+    assert site.load(settings=changed(DIAL, via)).settings.targets[0].via.proxy[0] == "fd00::1"
+
+
+@pytest.mark.parametrize(
+    ("via", "says"),
+    [
+        ("{}", "proxy: this is missing"),
+        ("{proxy: proxy.internal}", "HOST:PORT was expected"),
+        ("{proxy: 'http://proxy.internal:3128'}", "HOST:PORT was expected"),
+        ("{proxy: '2130706433:3128'}", "as addresses are usually written"),
+        ("{proxy: 'proxy.internal:3128', authorization: 'Basic hunter2'}", "file:PATH"),
+        ("{proxy: 'proxy.internal:3128', password: x}", "unknown key"),
+        ("{proxy: 'proxy.internal:3128'}\n    dial: 127.0.0.1:9443", "exclude each other"),
+    ],
+)
+def test_a_proxy_that_cannot_be_meant_is_refused(site, via, says):
+    told = "\n".join(site.problems(settings=changed(DIAL, f"    via: {via}\n")))
+    assert says in told
+    assert "hunter2" not in told
+
+
+def test_name_servers_are_addresses_whose_port_may_be_left_out(site):
+    text = SETTINGS + "resolver: [10.0.0.53, '[::1]', '[::1]:5353', '10.0.0.53:53']\n"
+    problems = site.problems(settings=text)
+    assert ["resolver: " in each for each in problems] == [True], "three are enough"
+    text = changed(", '10.0.0.53:53'", "", text)
+    servers = (("10.0.0.53", 53), ("::1", 53), ("::1", 5353))
+    assert site.load(settings=text).settings.resolver == servers
+
+
+@pytest.mark.parametrize("server", ["dns.example", "::1", "127.1", "53", "10.0.0.53:99999"])
+def test_a_name_server_that_is_no_address_is_refused(site, server):
+    problems = site.problems(settings=SETTINGS + f"resolver: ['{server}']\n")
+    assert "was expected" in "\n".join(problems)
 
 
 def test_every_method_that_the_proxy_takes_can_be_named_in_a_rule():

@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from jitgate.app.far import trust_in
 from jitgate.upstreams.endpoint import CheckedEndpoint
 from jitgate.upstreams.https import UpstreamConnection
+from jitgate.upstreams.via import Via
 from jitgate.values import RequestHead
 
 HOST = "api.example"
@@ -30,12 +31,13 @@ def way(
     *,
     host: str = HOST,
     port: int = 443,
+    via: Via | None = None,
     resolve: Any = never_resolved,
+    loop: Any = reactor,
 ) -> CheckedEndpoint:
     """A way to a host; None trusts the system's bundle."""
-    loop: Any = reactor
     return CheckedEndpoint(
-        host, port, reactor=loop, resolve=resolve, trust=trust_in(trust), dial=dial
+        host, port, reactor=loop, resolve=resolve, trust=trust_in(trust), dial=dial, via=via
     )
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitgate.errors import AddressRefused, UpstreamUnreachable
-from jitgate.upstreams.address import checked, is_public
-from jitgate.upstreams.endpoint import addresses_of
+from jitgate.upstreams.address import checked, is_public, literal
+from jitgate.upstreams.resolving import addresses_of
 
 INSIDE = [
     "127.0.0.1",
@@ -28,6 +28,10 @@ INSIDE = [
     "239.255.255.250",
     "240.0.0.1",
     "255.255.255.255",
+    "192.0.0.8",
+    "192.88.99.1",
+    "198.51.100.1",
+    "203.0.113.1",
 ]
 METADATA = {
     "every cloud": "169.254.169.254",
@@ -36,6 +40,7 @@ METADATA = {
     "another": "100.100.100.200",
     "a third, public by its number": "168.63.129.16",
     "a fourth": "192.0.0.192",
+    "the fourth by IPv6": "fd00:c1::a9fe:a9fe",
 }
 INSIDE_6 = [
     "::",
@@ -50,7 +55,16 @@ INSIDE_6 = [
     "2001:db8::1",
     "100::1",
     "64:ff9b:1::a00:1",
+    "64:ff9b:1::808:808",
     "::ffff:0:a00:1",
+    "::8.8.8.8",
+    "2001:2::1",
+    "2001:10::1",
+    "2001:20::1",
+    "3fff::1",
+    "5f00::1",
+    "4000::1",
+    "2606:4700::1111%lo",
 ]
 PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "2a00:1450:4001:800::200e"]
 
@@ -82,7 +96,14 @@ def hidden_in(address: ipaddress.IPv4Address) -> list[ipaddress.IPv6Address]:
         ipaddress.IPv6Address((0x2002 << 112) | (number << 80) | 1),  # 6to4 (RFC 3056)
         ipaddress.IPv6Address((0x64FF9B << 96) | number),  # NAT64 (RFC 6052)
         ipaddress.IPv6Address((0x20010000 << 96) | (number ^ 0xFFFFFFFF)),  # Teredo (RFC 4380)
+        ipaddress.IPv6Address((0x20010000 << 96) | (number << 64) | 0xF7F7F7F7),  # its server
+        ipaddress.IPv6Address((_PREFIX << 64) | (0x5EFE << 32) | number),  # ISATAP (RFC 5214)
+        ipaddress.IPv6Address((_PREFIX << 64) | (0x02005EFE << 32) | number),  # the same, global
+        ipaddress.IPv6Address((0x64FF9B0001 << 80) | number),  # NAT64 for local use (RFC 8215)
     ]
+
+
+_PREFIX = 0x26064700_00000000
 
 
 @pytest.mark.parametrize("address", [*INSIDE, *INSIDE_6, *METADATA.values()])
@@ -96,6 +117,20 @@ def test_an_inside_address_is_refused_and_not_named(address):
 def test_an_inside_address_is_refused_in_every_spelling_that_hides_it(address):
     assert not is_public(address)
     assert not [each for each in hidden_in(address) if is_public(each)]
+
+
+@given(st.ip_addresses(v=4))
+def test_what_holds_an_address_is_public_only_if_that_is(address):
+    public = {str(each) for each in hidden_in(address) if is_public(each)}
+    assert not public or is_public(address)
+
+
+@given(st.ip_addresses(v=6))
+def test_of_ipv6_only_what_is_given_out_is_public(address):
+    """2000::/3, and the IPv4 addresses in NAT64's and the mapped form."""
+    if is_public(address):
+        number = int(address)
+        assert number >> 125 == 1 or number >> 32 in {0xFFFF, 0x64FF9B << 64}
 
 
 @given(st.sampled_from([each for each in METADATA.values() if ":" not in each]))
@@ -154,3 +189,39 @@ def test_no_spelling_gets_through_the_real_resolver(spelling):
         return  # not even an address here
     with pytest.raises(AddressRefused):
         checked(spelling, found)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "127.1",
+        "2130706433",
+        "0177.0.0.1",
+        "0x7f000001",
+        "0x7f.0.0.1",
+        "127.0.0.1.",
+        "127.0.0.01",
+        "8.8.8.8.",
+        "134744072",
+        "1.2.3.4.5",
+        "api.example.0x7f",
+        "0:0:0:0:0:0:0:1",
+        "[0::1]",
+        "::ffff:127.0.0.1",
+        "1::2::3",
+    ],
+)
+def test_a_host_that_some_program_takes_for_an_address_is_refused(spelling):
+    with pytest.raises(ValueError, match="usually written"):
+        literal(spelling)
+
+
+@pytest.mark.parametrize("host", ["acme.okta.com", "4chan.example", "0x7f.example", "127.example"])
+def test_a_name_is_no_address(host):
+    assert literal(host) is None
+
+
+def test_an_address_is_what_it_says():
+    assert literal("127.0.0.1") == ipaddress.ip_address("127.0.0.1")
+    assert literal("[2606:4700::1111]") == literal("2606:4700::1111")
+    assert literal("::1") == ipaddress.ip_address("::1")

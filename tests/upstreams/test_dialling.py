@@ -15,7 +15,6 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from jitgate.upstreams.dialling import (
-    CONNECT_WITHIN,
     MOST,
     NEXT_AFTER,
     Wire,
@@ -24,6 +23,7 @@ from jitgate.upstreams.dialling import (
     raced,
 )
 
+WITHIN = 10.0
 SIX = [("2606:4700::1", 443), ("2606:4700::2", 443), ("2606:4700::3", 443)]
 FOUR = [("8.8.8.1", 443), ("8.8.8.2", 443)]
 
@@ -69,7 +69,7 @@ def ways():
 
 @pytest.fixture
 def race(ways, clock):
-    return lambda *peers: Deferred.fromCoroutine(raced(peers, ways.connect, clock))
+    return lambda *peers: Deferred.fromCoroutine(raced(peers, ways.connect, clock, WITHIN))
 
 
 def test_the_families_take_turns_and_the_resolvers_order_stands():
@@ -133,7 +133,7 @@ async def test_where_all_fail_the_last_failure_is_told(race, ways):
 @ensureDeferred
 async def test_all_together_have_a_bounded_time(race, ways, clock):
     racing = race(*SIX, *FOUR)
-    clock.pump([NEXT_AFTER] * int(CONNECT_WITHIN / NEXT_AFTER))
+    clock.pump([NEXT_AFTER] * int(WITHIN / NEXT_AFTER))
     with pytest.raises(TooLate):
         await racing
     assert set(ways.cancelled) == set(SIX + FOUR)
@@ -162,7 +162,7 @@ def listening(address):
 @ensureDeferred
 async def test_both_families_are_connected_to(address):
     with listening(address) as server:
-        wire = await raced([server.getsockname()[:2]], connector(reactor), reactor)
+        wire = await raced([server.getsockname()[:2]], connector(reactor, WITHIN), reactor, WITHIN)
         assert wire.transport.getPeer().host == address
         wire.transport.abortConnection()
         await wire.lost
@@ -174,9 +174,9 @@ async def test_an_address_that_does_not_answer_costs_a_moment_and_no_more():
     with listening("::1") as good, silent() as dead:
         peers = [dead, good.getsockname()[:2]]
         began = reactor.seconds()
-        wire = await raced(peers, connector(reactor), reactor)
+        wire = await raced(peers, connector(reactor, WITHIN), reactor, WITHIN)
         assert wire.transport.getPeer().host == "::1"
-        assert NEXT_AFTER <= reactor.seconds() - began < CONNECT_WITHIN / 2
+        assert NEXT_AFTER <= reactor.seconds() - began < WITHIN / 2
         wire.transport.abortConnection()
         await wire.lost
 
@@ -200,7 +200,7 @@ class silent:  # noqa: N801
 @ensureDeferred
 async def test_who_speaks_before_we_do_is_hung_up_on():
     with listening("127.0.0.1") as server:
-        wire = await raced([server.getsockname()], connector(reactor), reactor)
+        wire = await raced([server.getsockname()], connector(reactor, WITHIN), reactor, WITHIN)
         peer, _ = server.accept()
         with peer:
             peer.sendall(b"220 mail.example ESMTP\r\n")

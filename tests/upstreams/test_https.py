@@ -58,13 +58,13 @@ class Stage:
     def __exit__(self, *error):
         self.origin.__exit__(*error)
 
-    def at(self, dial, resolve=None, limits=LIMITS):
+    def at(self, dial, resolve=None, limits=LIMITS, loop=reactor):
         pem = self._trust.pem.read_bytes()
         return HttpsUpstream(
             CheckedEndpoint(
                 HOST,
                 443,
-                reactor=reactor,
+                reactor=loop,
                 resolve=resolve or never_resolved,
                 trust=tls.trustRootFromCertificates([tls.Certificate.loadPEM(pem)]),
                 dial=dial,
@@ -205,7 +205,7 @@ async def test_a_name_that_points_inside_is_never_dialled(stage, found):
 @ensureDeferred
 async def test_a_name_that_cannot_be_resolved_is_unreachable(stage):
     async def resolve(host):
-        raise socket.gaierror(-2, "Name or service not known")
+        raise UpstreamUnreachable(f"The name {host} could not be resolved.")
 
     with pytest.raises(UpstreamUnreachable, match="could not be resolved"):
         await stage.at(None, resolve).connect(fresh=True)
@@ -260,8 +260,7 @@ async def test_the_deadlines_of_a_target_can_be_set(stage):
 
 def test_the_time_for_an_address_to_accept_can_be_set(stage):
     memory = MemoryReactorClock()
-    endpoint = stage.at(("127.0.0.1", 9), limits=Limits(dial=7.0))._endpoint
-    endpoint._reactor = memory
+    endpoint = stage.at(("127.0.0.1", 9), limits=Limits(dial=7.0), loop=memory)._endpoint
     connecting = endpoint.connect(Factory())
     (dialled,) = memory.tcpClients
     assert (dialled[1], dialled[3]) == (9, 7.0)
