@@ -18,14 +18,15 @@ START = 20.0
 
 
 class Relay:
-    """Answers each CONNECT with ``answer``, then passes bytes on to ``onward``; heads are kept."""
+    """Answers each CONNECT with these pieces; if it ``opens``, passes bytes on to ``onward``."""
 
-    def __init__(self, onward: tuple[str, int], answer: bytes = ESTABLISHED) -> None:
+    def __init__(self, onward: tuple[str, int], *answer: bytes, opens: bool = True) -> None:
         self.onward = onward
-        self.answer = answer
+        self.answer = answer or (ESTABLISHED,)
+        self.opens = opens
         self.heads: list[bytes] = []
         self.after = b""
-        """What came behind the CONNECT when it was answered with something else than 200."""
+        """What came behind a CONNECT that did not open a tunnel."""
 
     def __enter__(self) -> Relay:
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -50,8 +51,10 @@ class Relay:
             while not head.endswith(b"\r\n\r\n"):
                 head += near.recv(1)
             self.heads.append(head)
-            near.sendall(self.answer)
-            if self.answer != ESTABLISHED:
+            near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in self.answer:
+                near.sendall(piece)
+            if not self.opens:
                 while data := near.recv(4096):
                     self.after += data
                 return

@@ -87,6 +87,22 @@ def test_what_is_no_field_value_is_refused_and_not_shown(value):
 
 
 @pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.0 200 Connection established\r\nProxy-agent: Apache\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 \r\nVia: 1.1 a\r\nConnection: keep-alive\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 7, 4096])
+@ensureDeferred
+async def test_200_opens_the_tunnel_however_it_is_said_and_cut(ca, origin, answer, piece):
+    pieces = [answer[at : at + piece] for at in range(0, len(answer), piece)]
+    with Relay(("127.0.0.1", origin.port), *pieces) as proxy:
+        assert await asked(ca, Via(*proxy.address)) == b"{}"
+
+
+@pytest.mark.parametrize(
     ("answer", "says"),
     [
         (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 5\r\n\r\nhello", "407"),
@@ -106,7 +122,7 @@ def test_what_is_no_field_value_is_refused_and_not_shown(value):
 )
 @ensureDeferred
 async def test_an_answer_that_is_not_200_and_nothing_more_opens_nothing(ca, origin, answer, says):
-    with Relay(("127.0.0.1", origin.port), answer) as proxy:
+    with Relay(("127.0.0.1", origin.port), answer, opens=False) as proxy:
         with pytest.raises(UpstreamUnreachable, match=says):
             await asked(ca, Via(*proxy.address))
         assert proxy.after == b""
