@@ -92,7 +92,10 @@ class CheckedEndpoint:
 
     def leads_to(self, address: str) -> bool:
         """Whether the name had this address when it was last resolved."""
-        return self._current is None or str(ipaddress.ip_address(address)) in self._current
+        current = self._current
+        if current is None or address in current:
+            return True
+        return str(ipaddress.ip_address(address)) in current  # in another spelling
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
         return Deferred.fromCoroutine(self._connected(protocolFactory))
