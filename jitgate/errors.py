@@ -131,7 +131,9 @@ def traced(fault: BaseException) -> str:
     """
     kinds = []
     link: BaseException | None = fault
-    while link is not None:
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:  # one that is raised again may cause itself
+        seen.add(id(link))
         trace = link.__traceback__
         places = []
         while trace is not None:
