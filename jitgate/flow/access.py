@@ -105,12 +105,16 @@ class Access:
 
     # --- the agent's side
 
-    def wait(self, ask: Ask, wish: Preference, *, resends: bool) -> Wait:
+    def adopt(self, people: People, patience: Patience, limits: Limits) -> None:
+        """Go by these from now on; what is pending ends when it was to end."""
+        self._people, self._patience, self._limits = people, patience, limits
+
+    def wait(self, ask: Ask, wish: Preference, *, since: float, resends: bool) -> Wait:
         """How an exchange waits whose client wishes so; ``resends``: its SDK sends again itself."""
         hold = self._patience.hold if wish.wait is None else min(self._patience.hold, wish.wait)
         if wish.asynchronous and wish.wait is None:
             hold = 0.0
-        until = self._ledger.now + hold
+        until = since + hold
         if wish.asynchronous:
             return Wait(until, self._patience.expire, RETURN_AFTER, "accepted")
         if resends:
@@ -382,7 +386,8 @@ class Access:
                 return after
 
     async def reconsider(self, decide: Decide) -> None:
-        """Policy has changed: end what it no longer asks for; what is held is decided again."""
+        """Policy has changed: what is held is decided again; end what it no longer asks for."""
+        self._holding.wake_all(Woken.POLICY)
         for request in await self._store.requests():
             decision = decide(request.ask.operation, request.ask.subject)
             if isinstance(decision, NeedsBody):
@@ -390,7 +395,6 @@ class Access:
             terms = access.terms_of(decision) if decision.effect is Effect.REVIEW else None
             if terms != request.ask.terms:
                 await self.end(request.id, access.SUPERSEDE, "Policy has changed.")
-        self._holding.wake_all(Woken.POLICY)
 
     def dismiss(self) -> None:
         """Hold nothing any longer: what waits is told to come back."""

@@ -101,8 +101,10 @@ class Account:
     request_body: Body | None = None
     recorded: Deferred[None] | None = None
     """Fires when the decision is durable; None while there is none to record."""
-    held: HeldBody | Refusal | None = None
+    held: HeldBody | None = None
     """The body, where it is held."""
+    asked_at: float | None = None
+    """When people were first asked for it."""
     grant: str | None = None
     """The grant under which it goes."""
     settled: bool = False

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jitgate.errors import JitgateError
-from jitgate.interfaces import ICatalog, ICredentialSource, IUpstream
+from jitgate.interfaces import ICatalog, ICredentialSource, IIdentityVerifier, IUpstream
 from jitgate.values import Refusal, Subject
 
 
@@ -52,13 +52,21 @@ class TurnedAway:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """An admitted CONNECT. With a ``refusal`` it is admitted only to tell every request why not."""
+    """An admitted CONNECT. With a ``refusal`` it is admitted only to tell every request why not.
+
+    It outlives the configuration that admitted it: where it leads, and whether its token is still
+    good, each request asks anew.
+    """
 
     authority: str
-    target: Target
+    manner: str
+    """The form of refusals, as its target had it."""
     session: str
     subject: Subject | None = None
     refusal: Refusal | None = None
+    token: str | None = field(default=None, repr=False)
+    proved_by: IIdentityVerifier | None = None
+    """Who proved the token."""
 
 
 def session_key(issuer: str, subject: str, name: str) -> str:

@@ -71,6 +71,11 @@ class HeldBodies:
         detail = f"Bodies of up to {self._each} bytes can be decided on."
         return self._give_back(data, owner, Refusal(Denial.BODY_TOO_LARGE, detail))
 
+    def adopt(self, each: int, total: int) -> None:
+        """Hold so much from now on; what is held already stays."""
+        held = sum(self._owned.values())
+        self._each, self._room, self._share = each, total - held, max(each, total // OWNERS)
+
     def drop(self, held: HeldBody | Refusal | None) -> None:
         """It is held no longer."""
         if isinstance(held, HeldBody):

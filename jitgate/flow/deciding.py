@@ -19,6 +19,7 @@ from jitgate.flow.access import Access
 from jitgate.flow.account import Accounts, Witnessed, shown_request, shown_target
 from jitgate.flow.bodies import HeldBodies, HeldBody
 from jitgate.flow.call import Call
+from jitgate.flow.holding import Wait
 from jitgate.interfaces import IRequest
 from jitgate.values import (
     Ask,
@@ -70,10 +71,9 @@ class Decider:
         self._clock = clock
         self._site_key = site_key
 
-    async def adopt(self, policy: Policy, profiles: Mapping[str, MaskingProfile]) -> None:
-        """Decide by another policy from now on; what is held is decided again."""
+    def adopt(self, policy: Policy, profiles: Mapping[str, MaskingProfile]) -> None:
+        """Decide by these from now on. `reconsider` what is held then."""
         self._policy, self._profiles = policy, profiles
-        await self.reconsider()
 
     async def reconsider(self) -> None:
         """Decide again what waits for people, as far as it can be without the call itself."""
@@ -89,16 +89,21 @@ class Decider:
             return Refusal(Denial.TOKEN_REFUSED, "The token has expired.", advice=FIX_TOKEN)
         return None
 
-    async def leave(self, call: Call) -> Leave | Refusal:
-        """Leave for the call, or why there is none."""
-        body: IRequest = Witnessed(call.request, call.account.sent)
+    async def leave(self, call: Call) -> Leave | Refusal | None:
+        """Leave for the call, or why there is none; None if all of it must be asked anew.
+
+        A body that is held already (``account.held``) is not read again.
+        """
+        held = call.account.held
+        body: IRequest = held or Witnessed(call.request, call.account.sent)
         decision = self._decided(call.operation, call.subject, None)
         if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW:
-            holding = self._bodies.hold(body, self._clock.seconds(), call.subject.key)
-            held = await call.span.within(holding)
-            if isinstance(held, Refusal):
-                return held
-            call.account.held = body = held
+            if held is None:
+                holding = self._bodies.hold(body, self._clock.seconds(), call.subject.key)
+                read = await call.span.within(holding)
+                if isinstance(read, Refusal):
+                    return read
+                call.account.held = body = held = read
             decision = self._complete(call, held)
             if decision.effect is Effect.REVIEW:
                 return await self._asked(call, held, decision)
@@ -117,7 +122,7 @@ class Decider:
         """Leave by policy alone. What changes something waits for the decision's record."""
         call.account.decision = decision
         if decision.effect is not Effect.PERMIT:
-            if call.account.recorded is not None:  # it was another one before people were asked
+            if call.account.recorded is not None:  # it was another one before
                 await self._accounts.decided(call.account)
             return Refusal(Denial.POLICY, decision.reason, decision.rule)
         call.account.maskers = maskers_for(call.operation, decision, self._profiles)
@@ -126,29 +131,36 @@ class Decider:
             await recorded
         return Leave(body)
 
-    async def _asked(self, call: Call, held: HeldBody, decision: Decision) -> Leave | Refusal:
+    async def _asked(
+        self, call: Call, held: HeldBody, decision: Decision
+    ) -> Leave | Refusal | None:
         """Leave by people. Once they have given it, policy is asked again.
 
         It may have changed meanwhile, or look at the time; and the token may have expired.
         """
-        wait = None
-        while decision.effect is Effect.REVIEW:
-            ask = await self._ask(call, held, decision)
-            if isinstance(ask, Refusal):
-                return ask
-            wish, resends = preference(held.head.headers), call.target.resends
-            wait = wait or self._access.wait(ask, wish, resends=resends)
-            with call.span.aside():
-                given = await self._access.leave(ask, wait, call.response)
-            refusal = given if isinstance(given, Refusal) else self.expired(call.subject)
-            if refusal is not None:
-                return refusal
-            decision = self._complete(call, held)
-            if isinstance(given, Grant) and terms_of(decision) == ask.terms:
-                await self._noted(call, decision)
-                call.account.grant = given.id
-                return Leave(held, ask, given)
-        return await self._permitted(call, held, decision)
+        ask = await self._ask(call, held, decision)
+        if isinstance(ask, Refusal):
+            return ask
+        wait = self._wait(call, held, ask)
+        with call.span.aside():
+            given = await self._access.leave(ask, wait, call.response)
+        refusal = given if isinstance(given, Refusal) else self.expired(call.subject)
+        if refusal is not None:
+            return refusal
+        decision = self._complete(call, held)
+        if not isinstance(given, Grant) or terms_of(decision) != ask.terms:
+            return None
+        await self._noted(call, decision)
+        call.account.grant = given.id
+        return Leave(held, ask, given)
+
+    def _wait(self, call: Call, held: HeldBody, ask: Ask) -> Wait:
+        """How long people are waited for, from the first time that they were asked."""
+        account = call.account
+        if account.asked_at is None:
+            account.asked_at = self._clock.seconds()
+        wish, resends = preference(held.head.headers), call.target.resends
+        return self._access.wait(ask, wish, since=account.asked_at, resends=resends)
 
     async def _ask(self, call: Call, held: HeldBody, decision: Decision) -> Ask | Refusal:
         """The call as people are asked about it, once it is on record that they are."""

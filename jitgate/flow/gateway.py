@@ -129,6 +129,10 @@ class Gateway:
         self._clock = clock
         self._new_id = new_id
 
+    def adopt(self, targets: Mapping[str, Target], identity: IIdentityVerifier) -> None:
+        """Go by these from now on: what has leave to go goes on, all else is looked at anew."""
+        self._targets, self._identity = targets, identity
+
     # --- CONNECT
 
     async def admit(self, knock: Knock) -> Tunnel | TurnedAway:
@@ -137,19 +141,21 @@ class Gateway:
         Whoever brings a token to a host that a target names gets a tunnel: what is wrong with the
         token is told inside it, where the agent's SDK can show it.
         """
-        target = self._targets.get(knock.authority)
+        target, identity = self._targets.get(knock.authority), self._identity
         try:
-            proof = await self._proven(knock, target)
+            proof = await self._proven(knock, target, identity)
         except Exception as fault:  # noqa: BLE001 (the one place: every fault denies)
             proof = self._denied(fault)
         if isinstance(proof, Refusal) and (target is None or knock.token is None):
             result: Tunnel | TurnedAway = TurnedAway(self._new_id(), proof)
         else:
-            result = self._tunnel(knock, cast(Target, target), proof)
+            result = self._tunnel(knock, cast(Target, target), proof, identity)
         self._note_knock(knock, result)
         return result
 
-    async def _proven(self, knock: Knock, target: Target | None) -> Subject | Refusal:
+    async def _proven(
+        self, knock: Knock, target: Target | None, identity: IIdentityVerifier
+    ) -> Subject | Refusal:
         if knock.fault is not None:
             raise knock.fault
         if knock.token is None:
@@ -157,17 +163,25 @@ class Gateway:
             return Refusal(Denial.TOKEN_MISSING, detail, advice=FIX_TOKEN)
         if target is None:
             return Refusal(Denial.TARGET_UNKNOWN, f"No target is configured for {knock.authority}.")
-        return await self._identity.verify(knock.token)
+        return await identity.verify(knock.token)
 
-    def _tunnel(self, knock: Knock, target: Target, proof: Subject | Refusal) -> Tunnel:
+    def _tunnel(
+        self, knock: Knock, target: Target, proof: Subject | Refusal, identity: IIdentityVerifier
+    ) -> Tunnel:
         subject, refusal = (None, proof) if isinstance(proof, Refusal) else (proof, None)
         if subject is not None:
             refusal = self._load.open(subject)
-        if subject is not None and target.personal is not None:
-            target = replace(target, upstream=target.personal(subject))
         name = knock.name or (subject and subject.session) or self._new_id()
         who = ("", "") if subject is None else (subject.issuer, subject.id)
-        return Tunnel(knock.authority, target, session_key(*who, name), subject, refusal)
+        return Tunnel(
+            authority=knock.authority,
+            manner=target.manner,
+            session=session_key(*who, name),
+            subject=subject,
+            refusal=refusal,
+            token=knock.token,
+            proved_by=identity,
+        )
 
     def left(self, tunnel: Tunnel) -> None:
         """The tunnel has ended."""
@@ -223,23 +237,47 @@ class Gateway:
         response: IResponse,
     ) -> Refusal | None:
         """The way of a request: who, what, may it, with what, out, and back masked."""
-        subject = self._turned_away(span, tunnel, request)
-        if isinstance(subject, Refusal):
-            return subject
-        operation = self._named(tunnel, request.head)
-        if isinstance(operation, Refusal):
-            return operation
-        account.operation = operation
-        call = Call(
-            account, subject, tunnel.session, tunnel.target, operation, request, response, span
-        )
-        leave = await self._decider.leave(call)
-        if isinstance(leave, Refusal):
-            return leave
+        while True:
+            targets = self._targets
+            called = await self._called(targets, span, tunnel, request)
+            if isinstance(called, Refusal):
+                return called
+            subject, target, operation = called
+            account.subject, account.operation = subject, operation
+            call = Call(
+                account, subject, tunnel.session, target, operation, request, response, span
+            )
+            leave = await self._decider.leave(call)
+            if isinstance(leave, Refusal):
+                return leave
+            if leave is not None and self._targets is targets:
+                break  # else the configuration has changed, and nothing was sent: all of it anew
         ready = await span.within(self._sender.ready(call, leave))
         return await self._sender.sent(ready)
 
-    def _turned_away(self, span: Span, tunnel: Tunnel, request: IRequest) -> Subject | Refusal:
+    async def _called(
+        self,
+        targets: Mapping[str, Target],
+        span: Span,
+        tunnel: Tunnel,
+        request: IRequest,
+    ) -> tuple[Subject, Target, Operation] | Refusal:
+        """Who calls what, and where it goes, or why that is not even asked."""
+        subject = await self._turned_away(span, tunnel, request)
+        if isinstance(subject, Refusal):
+            return subject
+        target = targets.get(tunnel.authority)
+        if target is None:
+            detail = f"No target is configured for {tunnel.authority} any more."
+            return Refusal(Denial.TARGET_UNKNOWN, detail)
+        if target.personal is not None:
+            target = replace(target, upstream=target.personal(subject))
+        operation = self._named(target, tunnel.authority, request.head)
+        return operation if isinstance(operation, Refusal) else (subject, target, operation)
+
+    async def _turned_away(
+        self, span: Span, tunnel: Tunnel, request: IRequest
+    ) -> Subject | Refusal:
         """Whose request it is, or why it is not even looked at."""
         if self._recorder.down is not None:
             raise RecorderDown(self._recorder.down)
@@ -252,30 +290,33 @@ class Gateway:
             )
         if tunnel.refusal is not None:
             return tunnel.refusal
-        if tunnel.subject is None:
+        if tunnel.subject is None or tunnel.token is None:
             return Refusal(Denial.TOKEN_REFUSED, "No token was proved.", advice=FIX_TOKEN)
-        return self._decider.expired(tunnel.subject) or span.carry() or tunnel.subject
+        subject: Subject | Refusal = tunnel.subject
+        if tunnel.proved_by is not self._identity:  # who is believed has changed since
+            subject = await self._identity.verify(tunnel.token)
+        if isinstance(subject, Refusal):
+            return subject
+        return self._decider.expired(subject) or span.carry() or subject
 
-    def _named(self, tunnel: Tunnel, head: RequestHead) -> Operation | Refusal:
+    def _named(self, target: Target, authority: str, head: RequestHead) -> Operation | Refusal:
         """The operation that the call is."""
         spelled = canonical_target(head.target, head.method, merging=tunnel.target.merges)
         if isinstance(spelled, NotCanonical):
             return Refusal(Denial.MALFORMED, spelled.reason)
         if overriding(head.headers):
             return Refusal(Denial.MALFORMED, "A field asks for another method or path.")
-        if misread(head.headers, tunnel.target.declared):
+        if misread(head.headers, target.declared):
             return Refusal(
                 Denial.MALFORMED,
                 "The body is coded, or a part of something, and the target's `headers` do not say "
                 "that it takes Content-Encoding or Content-Range.",
             )
-        operation = tunnel.target.catalog.operation(
-            tunnel.authority, head.method, spelled.path, spelled.query
-        )
+        operation = target.catalog.operation(authority, head.method, spelled.path, spelled.query)
         if operation is None:
             return Refusal(
                 Denial.OPERATION_UNKNOWN,
-                f"{head.method} {spelled.path} is no operation known of {tunnel.target.name}.",
+                f"{head.method} {spelled.path} is no operation known of {target.name}.",
             )
         return operation
 
@@ -302,12 +343,12 @@ class Gateway:
         if refusal.denial is Denial.AGENT_GONE:
             response.truncate()
             outcome = "truncated" if account.answer is not None else "failed"
-        head, body = response.render(refusal, account.id, tunnel.target.manner)
+        head, body = response.render(refusal, account.id, tunnel.manner)
         try:
             await self._accounted(account, outcome, refusal, head, body)
         except RecorderDown as down:
             refusal = Refusal(Denial.RECORDER_DOWN, f"{down}", advice=refusal.advice)
-            head, body = response.render(refusal, account.id, tunnel.target.manner)
+            head, body = response.render(refusal, account.id, tunnel.manner)
         if outcome != "truncated" and refusal.denial is not Denial.AGENT_GONE:
             await _told(response, head, body)
 

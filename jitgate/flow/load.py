@@ -41,8 +41,8 @@ class Span:
         """Whether it counts among the exchanges that are carried."""
 
     def carry(self) -> Refusal | None:
-        """Count it, or say that there is no room."""
-        return self._load.carry(self)
+        """Count it, once, or say that there is no room."""
+        return None if self.carried else self._load.carry(self)
 
     def check(self) -> None:
         """Raises `CutShort` if it has been."""
@@ -107,6 +107,10 @@ class Load:
         self._carried = 0
         self._spans: set[Span] = set()
         self._resting: list[Deferred[None]] = []
+
+    def adopt(self, limits: Limits) -> None:
+        """Go by these from now on; what was let in stays."""
+        self._limits = limits
 
     # --- tunnels
 

@@ -528,7 +528,8 @@ async def test_a_held_call_is_decided_again_when_policy_changes(verdict, status)
     stand = Stand(verdict=review())
     told, serving = stand.asked(post())
     stand.verdict = verdict
-    await stand.decider.adopt(stand.policy(), {})
+    stand.decider.adopt(stand.policy(), {})
+    await stand.decider.reconsider()
     await serving
     assert told.head.status == status
     assert (await state(stand)).state is AccessState.SUPERSEDED
@@ -542,7 +543,8 @@ async def test_a_policy_that_asks_the_same_people_orphans_nobody():
     stand = Stand(verdict=review())
     told, serving = stand.asked(post())
     stand.verdict = Verdict(Effect.REVIEW, "In other words.", stand.verdict.obligations)
-    await stand.decider.adopt(stand.policy(), {})
+    stand.decider.adopt(stand.policy(), {})
+    await stand.decider.reconsider()
     assert not serving.called
     await stand.says()
     await serving
@@ -556,7 +558,8 @@ async def test_a_policy_that_asks_other_people_makes_another_request_and_old_ans
     told, serving = stand.asked(post())
     await stand.says("alice@acme.com")
     stand.verdict = review((("security",), 1))
-    await stand.decider.adopt(stand.policy(), {})
+    stand.decider.adopt(stand.policy(), {})
+    await stand.decider.reconsider()
     assert (await state(stand)).state is AccessState.SUPERSEDED
     assert (await state(stand, "a-2")).answers == ()
     assert not serving.called
@@ -573,7 +576,8 @@ async def test_an_approval_given_under_another_policy_is_not_used_under_a_strict
     await serving
     await stand.says()
     stand.verdict = review((("leads",), 2))
-    await stand.decider.adopt(stand.policy(), {})
+    stand.decider.adopt(stand.policy(), {})
+    await stand.decider.reconsider()
     told, serving = stand.asked(post())
     assert not serving.called
     assert stand.sent == []
@@ -896,7 +900,8 @@ async def test_a_review_that_names_no_grant_tightens_a_broad_one_beside_it():
     stand = Stand(verdict=review(uses=20, life=3600))
     plain = Verdict(Effect.REVIEW, "Once.", (Obligation("approvers", (("security",), 1)),))
     rules = (_Says("broad", stand.verdict), _Says("plain", plain))
-    await stand.decider.adopt(Policy(rules, version_of(rules), DUTIES), {})
+    stand.decider.adopt(Policy(rules, version_of(rules), DUTIES), {})
+    await stand.decider.reconsider()
     told, serving = stand.asked(post())
     asked = stand.channel.told[0].ask
     assert (asked.terms.uses, asked.terms.life, len(asked.terms.quorums)) == (1, 300.0, 2)

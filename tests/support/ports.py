@@ -267,8 +267,8 @@ class Stand:
     ) -> tuple[Told, Deferred[None]]:
         """An exchange that has begun, and may be held."""
         told, subject = Told(), subject or agent()
-        target = self.gateway._targets[AUTHORITY]
-        tunnel = Tunnel(AUTHORITY, target, "s-1", subject)
+        proved_by = self.gateway._identity
+        tunnel = Tunnel(AUTHORITY, "problem", "s-1", subject, token="t", proved_by=proved_by)
         serving = self.gateway.serve(tunnel, request or Asked("POST", body=b"{}"), told)
         return told, Deferred.fromCoroutine(serving)
 
