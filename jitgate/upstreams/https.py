@@ -60,6 +60,7 @@ class HttpsUpstream:
         self._clock = clock
         self._idle: deque[UpstreamConnection] = deque()
         self._open: set[UpstreamConnection] = set()
+        self._retired = False
 
     async def connect(self, *, fresh: bool) -> UpstreamConnection:
         kept = None if fresh else self._kept()
@@ -76,6 +77,12 @@ class HttpsUpstream:
             connection.abort()  # nobody waits for it any more
             raise
         return connection
+
+    def retire(self) -> None:
+        """Keep no connection from now on: another way is taken, and what is on this one ends it."""
+        self._retired = True
+        while self._idle:
+            self._idle.pop().abort()
 
     async def stop(self) -> None:
         self._idle.clear()
@@ -101,7 +108,7 @@ class HttpsUpstream:
 
     def _keep(self, connection: UpstreamConnection) -> bool:
         """Take a connection back, for which the oldest makes room; False if none is wanted."""
-        if self._endpoint.waited_for:
+        if self._retired or self._endpoint.waited_for:
             return False  # whoever waits needs its place more than the next its handshake
         self._idle = deque(each for each in self._idle if each.usable)
         self._idle.append(connection)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from support.counterparts import Leaf
 
@@ -36,6 +37,72 @@ class Reply:
         return next((v for k, v in self.headers if k.lower() == name.lower()), None)
 
 
+class Within(io.RawIOBase):
+    """TLS inside of TLS, which the standard library's sockets do not do by themselves."""
+
+    def __init__(self, outer: ssl.SSLSocket, context: ssl.SSLContext, name: str | None) -> None:
+        self._outer = outer
+        self._read, self._written = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._read, self._written, server_hostname=name)
+        self._do(self._tls.do_handshake)
+
+    def sendall(self, data: bytes) -> None:
+        self._do(self._tls.write, data)
+
+    def recv(self, size: int) -> bytes:
+        try:
+            return bytes(self._do(self._tls.read, size))
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def settimeout(self, seconds: float) -> None:
+        self._outer.settimeout(seconds)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def close(self) -> None:
+        """What reads a response closes its file; the connection is the tunnel's to close."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _do(self, act: Callable[..., Any], *args: object) -> Any:
+        while True:
+            try:
+                done = act(*args)
+            except ssl.SSLWantReadError:
+                self._outer.sendall(self._written.read())
+                data = self._outer.recv(65536)
+                if data:
+                    self._read.write(data)
+                else:
+                    self._read.write_eof()
+            else:
+                self._outer.sendall(self._written.read())
+                return done
+
+
+@dataclass(frozen=True)
+class ProxyTls:
+    """How an agent checks the gateway before it says anything."""
+
+    ca: Path
+    name: str = "localhost"
+    alpn: tuple[str, ...] = ()
+
+    def wrap(self, raw: socket.socket) -> ssl.SSLSocket:
+        context = ssl.create_default_context(cafile=str(self.ca))
+        if self.alpn:
+            context.set_alpn_protocols(list(self.alpn))
+        return context.wrap_socket(raw, server_hostname=self.name, suppress_ragged_eofs=False)
+
+
 class Tunnel:
     """An agent's tunnel: CONNECT by hand, then TLS that trusts the gateway's CA alone."""
 
@@ -47,19 +114,25 @@ class Tunnel:
         authority: str = "api.example:443",
         sni: str | None = "api.example",
         name: str = "run",
+        over: ProxyTls | None = None,
     ) -> None:
         self.raw = socket.create_connection(proxy, PATIENCE)
         self.raw.settimeout(PATIENCE)
+        if over is not None:
+            self.raw = over.wrap(self.raw)
         lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
         if token is not None:
             basic = base64.b64encode(f"{name}:{token}".encode()).decode()
             lines.append(f"Proxy-Authorization: Basic {basic}")
         self.raw.sendall("\r\n".join([*lines, "", ""]).encode())
         self.answer = self._head()
-        self.tls: ssl.SSLSocket | None = None
+        self.tls: Any = None
         if self.answer.startswith(b"HTTP/1.1 200"):
             context = ssl.create_default_context(cafile=str(ca))
             context.check_hostname = sni is not None
+            if isinstance(self.raw, ssl.SSLSocket):
+                self.tls = Within(self.raw, context, sni)
+                return
             self.tls = context.wrap_socket(
                 self.raw, server_hostname=sni, suppress_ragged_eofs=False
             )
@@ -91,6 +164,7 @@ class Tunnel:
     def close(self) -> None:
         """Hang up."""
         (self.tls or self.raw).close()
+        self.raw.close()
 
     def __enter__(self) -> Tunnel:
         return self
@@ -153,6 +227,8 @@ class Origin:
     handler: Handler
     received: list[Received] = field(default_factory=list)
     connections: int = 0
+    ended: int = 0
+    """Connections that are over."""
     take_body: Callable[[io.BufferedIOBase, int], bytes] = read_whole
     """Reads a body whose length was announced."""
 
@@ -200,6 +276,8 @@ class Origin:
                         return
         except (OSError, ValueError):
             return
+        finally:
+            self.ended += 1
 
     def _request(self, stream: io.BufferedIOBase) -> Received | None:
         head = b""

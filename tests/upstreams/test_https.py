@@ -452,6 +452,25 @@ async def test_no_more_connections_are_kept_than_may_be(stage):
 
 
 @ensureDeferred
+async def test_a_retired_way_keeps_no_connection_and_lets_those_at_work_end(stage):
+    busy = await stage.upstream.connect(fresh=True)
+    assert (await stage.ask_and_turn())[0] == 200
+    (idle,) = stage.upstream._idle
+    stage.upstream.retire()
+    await until(lambda: stage.origin.ended == 1)
+    assert not idle.usable
+    assert (await busy.send(GET, Asked())).status == 200
+    while await busy.read():
+        pass
+    busy.release()
+    stage.clock.advance(0)
+    await until(lambda: stage.origin.ended == 2)
+    assert (await stage.ask_and_turn())[2] is True
+    await until(lambda: stage.origin.ended == 3)
+    await stage.upstream.stop()
+
+
+@ensureDeferred
 async def test_a_dead_kept_connection_is_not_given_out(stage):
     stage.handler = lambda request, peer: answering(b"{}")(request, peer) and False
     await stage.ask_and_turn()
