@@ -41,8 +41,8 @@ def decided(
 def _policy(
     configuration: Configuration, loaded: Sequence[plugins.Plugin], problems: Problems
 ) -> Policy:
-    targets = configuration.settings.targets
-    rules = [problems.attempt(each.where, _rule, each, targets) for each in configuration.rules]
+    known = {each.name: catalog_of(each).actions for each in configuration.settings.targets}
+    rules = [problems.attempt(each.where, _rule, each, known) for each in configuration.rules]
     provided = cast("list[IRule]", plugins.of_port(IRule, loaded))
     every = [*(rule for rule in rules if rule is not None), *provided, InternalRule()]
     problems.unique("rule", [rule.name for rule in every])
@@ -69,18 +69,19 @@ def _profiles(
     return profiles
 
 
-def _rule(rule: schema.Rule, targets: Sequence[schema.Target]) -> MatchRule:
-    _known_actions(rule, {each.name: catalog_of(each).actions for each in targets})
-    return _made_rule(rule, tuple(target.name for target in targets))
+def _rule(rule: schema.Rule, known: Mapping[str, frozenset[str]]) -> MatchRule:
+    _known_actions(rule, known)
+    return _made_rule(rule, tuple(known))
 
 
 def _known_actions(rule: schema.Rule, known: Mapping[str, frozenset[str]]) -> None:
     """Refuse an action that no target of the rule knows: a rule for it would never match."""
     targets = known if rule.match.targets is None else rule.match.targets
-    actions = sorted({action for name in targets for action in known.get(name, ())})
+    actions = frozenset[str]().union(*(known.get(name, ()) for name in targets))
     for pattern in rule.match.actions or ():
-        if not any(map(globs_matcher((pattern,)), actions)):
-            close = difflib.get_close_matches(pattern, actions, 1)
+        matches = globs_matcher((pattern,))
+        if not any(map(matches, actions)):
+            close = difflib.get_close_matches(pattern, sorted(actions), 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"rule {rule.name}: no action {pattern!r} is known{hint}")
 

@@ -108,10 +108,6 @@ class Load:
         self._spans: set[Span] = set()
         self._resting: list[Deferred[None]] = []
 
-    def adopt(self, limits: Limits) -> None:
-        """Go by these from now on; what was let in stays."""
-        self._limits = limits
-
     # --- tunnels
 
     def open(self, subject: Subject) -> Refusal | None:
