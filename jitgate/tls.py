@@ -157,7 +157,7 @@ class TlsPump(Protocol):
         """Say that nothing more will come; what the peer still sends is read and thrown away.
 
         The connection ends when the peer ends as well. How long to wait for that is up to whoever
-        is inside: only `abortConnection` does not wait.
+        is inside: `hang_up` and `abortConnection` do not wait.
         """
         if self._ending or self._reason is not None:
             return
@@ -183,6 +183,14 @@ class TlsPump(Protocol):
         """End at once, without the orderly end that would make a cut message look whole."""
         self._ending = True
         self.transport.abortConnection()
+
+    def hang_up(self) -> None:
+        """Close without waiting for the peer to end; what was handed on is still delivered."""
+        self._ending = True
+        if isinstance(self.transport, TlsPump):
+            self.transport.hang_up()
+        else:
+            self.transport.loseConnection()
 
     def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
         self._producer = producer

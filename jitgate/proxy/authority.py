@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -74,7 +75,8 @@ class CertificateAuthority:
         if leaf is None or leaf.renew_at <= now:
             if len(self._leaves) >= LEAVES:
                 self._leaves.clear()
-            leaf = _Leaf(self._context(self._minted(host, now)), now + LEAF_LIFE / 2)
+            chain = self._minted(host, now), self._certificate
+            leaf = _Leaf(server_context(chain, self._leaf_key), now + LEAF_LIFE / 2)
             self._leaves[host] = leaf
         return leaf.context
 
@@ -94,17 +96,20 @@ class CertificateAuthority:
             .sign(self._key, hashes.SHA256())
         )
 
-    def _context(self, leaf: x509.Certificate) -> SSL.Context:
-        context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        context.set_cipher_list(_CIPHERS)
-        context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
-        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-        context.use_certificate(leaf)
-        context.add_extra_chain_cert(self._certificate)
-        context.use_privatekey(self._leaf_key)
-        context.set_alpn_select_callback(_http_1_1_if_offered)
-        return context
+
+def server_context(chain: Sequence[x509.Certificate], key: Any) -> SSL.Context:
+    """How TLS is spoken to agents, with these certificates, the server's first, and its key."""
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(_CIPHERS)
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.use_certificate(chain[0])
+    for each in chain[1:]:
+        context.add_extra_chain_cert(each)
+    context.use_privatekey(key)
+    context.set_alpn_select_callback(_http_1_1_if_offered)
+    return context
 
 
 def load_or_create(folder: Path, now: Callable[[], float]) -> CertificateAuthority:

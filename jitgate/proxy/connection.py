@@ -156,7 +156,7 @@ class AgentConnection(Protocol):
         """`end`, without waiting long for the agent to answer that."""
         self._linger = GOODBYE
         if self._out:
-            self._within(GOODBYE, self.transport.transport.loseConnection)
+            self._within(GOODBYE, self.transport.hang_up)
         self.end()
 
     def _sent(self) -> None:
@@ -166,7 +166,7 @@ class AgentConnection(Protocol):
         systems throw away what the agent has not read yet (RFC 9112, section 9.6).
         """
         self._out = True
-        self._within(self._linger, self.transport.transport.loseConnection)
+        self._within(self._linger, self.transport.hang_up)
 
     def abort(self) -> None:
         """Close without the orderly end that would make a cut body look whole."""

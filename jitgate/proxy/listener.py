@@ -12,6 +12,7 @@ import binascii
 import re
 import socket
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -74,7 +75,10 @@ def nothing_plain(path: str) -> None:
 
 @implementer(IProtocolListener)
 class HttpProxyListener:
-    """The HTTPS proxy port. One object a port; `start` once."""
+    """The HTTPS proxy port. One object a port; `start` once.
+
+    ``tls`` makes the server's side of a connection, where the port itself speaks TLS.
+    """
 
     def __init__(
         self,
@@ -86,13 +90,15 @@ class HttpProxyListener:
         *,
         limits: Limits = LIMITS,
         note: Note = unnoted,
+        tls: Callable[[], SSL.Connection] | None = None,
     ) -> None:
         self._gateway = gateway
         self._endpoint = endpoint
+        self._tls = tls
         self._clock = clock
         self._limits = limits
         self._open = Connections(clock, limits.unproved, note)
-        self._connect = lambda: ConnectProtocol(
+        self._connect: Callable[[], Protocol] = lambda: ConnectProtocol(
             gateway, authority, clock, plain=plain, registry=self._open, limits=limits
         )
         self._port: IListeningPort | None = None
@@ -104,7 +110,7 @@ class HttpProxyListener:
         return self._port
 
     async def start(self) -> None:
-        factory = Factory.forProtocol(self._connect)
+        factory = Factory.forProtocol(self._connected)
         factory.noisy = False
         try:
             self._port = await self._endpoint.listen(factory)
@@ -113,6 +119,11 @@ class HttpProxyListener:
                 f"The proxy cannot listen on {error.interface or '*'}:{error.port}: "
                 f"{error.socketError}. Stop what holds it or set another listen.proxy."
             ) from error
+
+    def _connected(self) -> Protocol:
+        """For one connection; the CONNECT's deadline runs from before the port's own handshake."""
+        connection = self._connect()
+        return connection if self._tls is None else TlsPump(self._tls(), connection)
 
     async def stop(self) -> None:
         if self._port is not None:
@@ -173,7 +184,7 @@ class ConnectProtocol(Protocol):
     def connectionMade(self) -> None:
         self._registry.add(self)
         self.transport.setTcpNoDelay(True)
-        tcp: socket.socket = self.transport.getHandle()  # type: ignore[attr-defined]
+        tcp = _socket_of(self.transport)
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         self._timer = self._clock.callLater(self._limits.connect, self.abort)
 
@@ -270,6 +281,13 @@ class ConnectProtocol(Protocol):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+
+
+def _socket_of(transport: Any) -> socket.socket:
+    """The socket, whether or not the port itself speaks TLS."""
+    below = transport.transport if isinstance(transport, TlsPump) else transport
+    handle: socket.socket = below.getHandle()
+    return handle
 
 
 def _plain_path(request: Request) -> str | None:

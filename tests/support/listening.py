@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from OpenSSL import SSL
 from support.ports import Stand
 from support.wire import Tunnel
 from twisted.internet import reactor as _reactor
@@ -41,7 +42,13 @@ class Hours:
 class Door:
     """A proxy port before a gateway over ports that the test steers."""
 
-    def __init__(self, folder: Path, stand: Stand, plain: Plain = nothing_plain) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stand: Stand,
+        plain: Plain = nothing_plain,
+        tls: Callable[[], SSL.Connection] | None = None,
+    ) -> None:
         self.stand = stand
         self.noted: list[Mapping[str, object]] = []
         self.hours = Hours()
@@ -54,6 +61,7 @@ class Door:
             plain,
             limits=stand.bounds,
             note=self.noted.append,
+            tls=tls,
         )
 
     @property

@@ -1,0 +1,80 @@
+"""The proxy port's own certificate: what agents check before they say anything to the gateway.
+
+It is the operator's, unlike the leaves of `jitgate.proxy.authority`, which are for what goes on
+inside the tunnels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+
+from jitgate.proxy.authority import server_context
+
+
+@dataclass(frozen=True, slots=True)
+class PortCertificate:
+    """A certificate with its key, ready to be served."""
+
+    context: SSL.Context = field(repr=False)
+    begins: float
+    ends: float
+    """Seconds since the epoch between which it is valid; it is served all the same."""
+
+    @classmethod
+    def read(cls, chain: bytes, key: bytes) -> PortCertificate:
+        """From PEM: the server's certificate, then those that lead to its CA. Raises `ValueError`.
+
+        What is raised shows nothing of the key.
+        """
+        try:
+            certificates = x509.load_pem_x509_certificates(chain)
+        except ValueError:
+            raise ValueError("the file of the certificate holds none in PEM") from None
+        try:
+            private = load_pem_private_key(key, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise ValueError("the private key is not one in PEM without a password") from None
+        if private.public_key() != certificates[0].public_key():
+            raise ValueError("the private key is not that of the first certificate")
+        try:
+            context = server_context(certificates, private)
+        except (SSL.Error, TypeError, ValueError):
+            raise ValueError("a key of this kind or size cannot be used for TLS") from None
+        first = certificates[0]
+        times = first.not_valid_before_utc, first.not_valid_after_utc
+        return cls(context, *(each.timestamp() for each in times))
+
+    def doubt(self, now: float) -> str | None:
+        """Why agents will not take it, in words for the operator, as far as the clock tells."""
+        if self.ends <= now:
+            return f"has expired ({_day(self.ends)}): agents will refuse to connect"
+        if self.begins > now:
+            return f"is not valid before {_day(self.begins)}: agents will refuse to connect"
+        return None
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+class PortTls:
+    """TLS on the port itself."""
+
+    def __init__(self, certificate: PortCertificate) -> None:
+        self._certificate = certificate
+
+    def adopt(self, certificate: PortCertificate | None) -> None:
+        """Serve this one to the connections to come; without one, that of before."""
+        self._certificate = certificate or self._certificate
+
+    def connection(self) -> SSL.Connection:
+        """The server's side of a new connection."""
+        made = SSL.Connection(self._certificate.context, None)
+        made.set_accept_state()
+        return made
