@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
@@ -33,6 +33,7 @@ class Plugin:
     file: Path
     digest: str
     provides: tuple[object, ...]
+    module: ModuleType = field(repr=False)
 
 
 def load(file: Path, options: Mapping[str, object]) -> Plugin:
@@ -54,7 +55,13 @@ def load(file: Path, options: Mapping[str, object]) -> Plugin:
         _verify(file, each)
     if not provides:
         raise PluginInvalid(f"{file}: plugin(options) returned nothing.")
-    return Plugin(file, hashlib.sha256(source).hexdigest(), provides)
+    return Plugin(file, hashlib.sha256(source).hexdigest(), provides, module)
+
+
+def settle(plugins: Iterable[Plugin]) -> None:
+    """Let these be found by the names of their modules, whatever was loaded after them."""
+    for each in plugins:
+        sys.modules[each.module.__name__] = each.module
 
 
 def of_port(port: type[Interface], plugins: Iterable[Plugin]) -> list[object]:

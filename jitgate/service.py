@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
@@ -130,7 +130,7 @@ class Threaded:
 class Served:
     """A part with the connections to the targets, which end after it."""
 
-    def __init__(self, part: Part, upstreams: Sequence[Upstream]) -> None:
+    def __init__(self, part: Part, upstreams: Iterable[Upstream]) -> None:
         self._part = part
         self._upstreams = upstreams
 
@@ -139,7 +139,7 @@ class Served:
 
     async def stop(self) -> None:
         await self._part.stop()
-        for upstream in self._upstreams:
+        for upstream in list(self._upstreams):
             await upstream.stop()
 
 

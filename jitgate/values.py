@@ -409,6 +409,24 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What came of reading the configuration again: it is in force, or there are problems."""
+
+    file: str
+    before: str
+    """The version of the policy until now."""
+    policy: str
+    """The one that is in force now."""
+    problems: tuple[str, ...] = ()
+    """Why nothing was replaced, each a full sentence."""
+    notices: tuple[str, ...] = ()
+
+    @property
+    def replaced(self) -> bool:
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One element of a recording before it is written; see docs/recording-format.md."""
 

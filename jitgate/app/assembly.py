@@ -5,29 +5,26 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
+from weakref import WeakSet
 
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
 from zope.interface.verify import verifyObject
 
-from jitgate import plugins
 from jitgate.admin.health import AdminSite
-from jitgate.app.far import Far
-from jitgate.app.notices import notices, patience_of
-from jitgate.app.problems import Problems
-from jitgate.app.rules import Decided, decided
-from jitgate.approvers.commands import Powers
+from jitgate.app.in_force import InForce, made, shares
+from jitgate.app.reloading import Adopt, OnHangup, Reloading
+from jitgate.approvers.commands import Reload
 from jitgate.approvers.control import ControlSocket
 from jitgate.config import Configuration
-from jitgate.core.access import person
 from jitgate.credentials.none import NoCredential
-from jitgate.flow.access import Access, Limits
+from jitgate.flow.access import Access
 from jitgate.flow.account import Accounts
 from jitgate.flow.admission import Target
 from jitgate.flow.bodies import HeldBodies
@@ -38,9 +35,9 @@ from jitgate.flow.ledger import Ledger
 from jitgate.flow.load import Load
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.sending import Sender
-from jitgate.identity.oidc import Issuers
 from jitgate.interfaces import IAccessStore, IApproverChannel
 from jitgate.proxy.authority import CertificateAuthority, load_or_create
+from jitgate.proxy.certificate import PortTls
 from jitgate.proxy.internal import AUTHORITY, internal_target
 from jitgate.proxy.listener import HttpProxyListener
 from jitgate.proxy.pages import Pages
@@ -58,6 +55,7 @@ from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.stores.evidence import RecordedEvidence
 from jitgate.stores.recordings import RecordFiles
 from jitgate.stores.state import StateFolder
+from jitgate.upstreams.https import HttpsUpstream
 
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -65,15 +63,19 @@ _LOADED = version("jitgate")
 
 
 def make_service(
-    configuration: Configuration, reactor: IReactorCore, problems: Sequence[str] = ()
+    configuration: Configuration,
+    reactor: IReactorCore,
+    problems: Sequence[str] = (),
+    *,
+    hangup: bool = True,
 ) -> GatewayService:
     """The gateway that the configuration describes, ready to be started.
 
     ``problems`` are those that reading it has found already. Raises `ConfigurationInvalid` with
     them and every other that can be seen without serving, and `StateUnusable`. Nothing listens and
-    nothing is recorded yet.
+    nothing is recorded yet. ``hangup``: SIGHUP makes it read its files again.
     """
-    return _Assembly(configuration, reactor, problems).service()
+    return _Assembly(configuration, reactor, problems).service(hangup=hangup)
 
 
 def check(configuration: Configuration, reactor: IReactorCore, problems: Sequence[str] = ()) -> str:
@@ -81,32 +83,44 @@ def check(configuration: Configuration, reactor: IReactorCore, problems: Sequenc
 
     Raises `ConfigurationInvalid` with every problem that can be seen without serving.
     """
-    assembly = _Assembly(configuration, reactor, problems)
-    policy, served = assembly.checked(b"")
-    rules, hosts = len(policy["policy"].rules) - 1, ", ".join(served["targets"])
-    said = [f"in order: {rules} rules for {hosts}", *notices(configuration)]
+    checked = made(configuration, reactor, problems)
+    rules, hosts = len(checked.decided["policy"].rules) - 1, ", ".join(checked.targets)
+    said = [f"in order: {rules} rules for {hosts}", *checked.notices]
     return "\n".join(said)
-
-
-class _Served(TypedDict):
-    """Who may come, and where to."""
-
-    targets: dict[str, Target]
-    identity: Issuers
 
 
 @dataclass(frozen=True, slots=True)
 class _Story:
-    """The flow, put together."""
+    """The flow, put together, and all else that goes by what is in force."""
 
     gateway: Gateway
     access: Access
+    bodies: HeldBodies
     decider: Decider
     pages: Pages
+    ways: WeakSet[HttpsUpstream]
+    """The connections to the targets; those of before too, while something goes on there."""
+
+    def adopt(self, new: InForce) -> None:
+        """Go by this from now on, all at once. `Decider.reconsider` what is held then."""
+        approvals = new.configuration.settings.approvals
+        self.decider.adopt(**new.decided)
+        self.access.adopt(new.people, new.patience, new.limits)
+        self.bodies.adopt(approvals.review_body, approvals.review_bodies)
+        self.pages.adopt(new.targets, new.patience)
+        self.gateway.adopt(_with_own(new.targets, self.pages), new.identity)
+        for way in list(self.ways):
+            way.retire()
+        self.ways.update(new.ways)
+
+
+def _with_own(targets: Mapping[str, Target], pages: Pages) -> Mapping[str, Target]:
+    """The targets, and the gateway's own pages."""
+    return {**targets, AUTHORITY: internal_target(pages, NoCredential())}
 
 
 class _Assembly:
-    """One run of putting together; ``problems`` gathers what is wrong, to be said at once."""
+    """One run of putting together. What is wrong is said before any state is made."""
 
     def __init__(
         self, configuration: Configuration, reactor: IReactorCore, problems: Sequence[str]
@@ -114,35 +128,31 @@ class _Assembly:
         self._configuration = configuration
         self._settings = configuration.settings
         self._reactor: Any = reactor
-        self._problems = Problems(problems)
-        self._far = Far(self._settings, reactor, self._problems)
-        loaded = [
-            self._problems.attempt(each.where, plugins.load, each.file, each.options)
-            for each in self._settings.plugins
-        ]
-        self._plugins = [plugin for plugin in loaded if plugin is not None]
+        self._site_key = b""
+        self._first = self._made(configuration, problems)
 
-    def checked(self, site_key: bytes) -> tuple[Decided, _Served]:
-        """What the configuration alone decides. Raises `ConfigurationInvalid`."""
-        served = _Served(targets=self._far.targets(site_key), identity=self._far.identity())
-        made = decided(self._configuration, self._plugins, self._problems)
-        self._problems.raise_any()
-        return made, served
+    def _made(
+        self, configuration: Configuration, problems: Sequence[str], before: InForce | None = None
+    ) -> InForce:
+        def site_key() -> bytes:
+            return self._site_key  # it is there once anything is served
 
-    def service(self) -> GatewayService:
-        self.checked(b"")  # what is wrong is said before any state is made
-        control = self._settings.control
-        uids = {*control.approvers, *control.operators, *control.auditors}
-        state = StateFolder(self._settings.state, shared=bool(uids - {0, os.geteuid()}))
+        return made(configuration, self._reactor, problems, site_key=site_key, before=before)
+
+    def service(self, *, hangup: bool) -> GatewayService:
+        state = StateFolder(self._settings.state, shared=shares(self._settings, os.geteuid()))
         state.lock()
         writer = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
         recorder, keeping = self._recorder(state, writer)
         channels: list[IApproverChannel] = []
         ledger, worker = self._ledger(state, recorder)
         authority = load_or_create(state.authority, time.time)
-        ca = authority.certificate
-        story = self._story(state.site_key(), recorder, ledger, channels, ca)
-        socket = self._control(story.access, recorder)
+        self._site_key = state.site_key()
+        story = self._story(recorder, ledger, channels, authority.certificate)
+        adopters: list[Adopt] = [story.adopt]
+        reloading = self._reloading(state, story, adopters, recorder)
+        socket = self._control(story.access, recorder, reloading.reload)
+        adopters.append(lambda new: socket.adopt(new.powers))
         if "control" in self._settings.services:
             channels.append(socket)
         evidence = RecordedEvidence(self._configuration.recording.directory)
@@ -150,38 +160,37 @@ class _Assembly:
             ledger, story.access, story.decider, evidence, run=writer, in_thread=worker
         )
         recording = [keeping, Threaded(taken_up, worker)]
-        return self._ordered(story, recorder, recording, socket, authority)
+        proxy = self._proxy(story, authority, adopters, recorder)
+        parts, listening = self._ordered(story, recorder, recording, socket, proxy)
+        first: list[Part] = [OnHangup(reloading.reload, self._reactor)] if hangup else []
+        every = [*first, *parts, reloading]
+        return GatewayService(every, self._reactor, listening, self._first.notices)
 
     def _story(
         self,
-        site_key: bytes,
         recorder: Recorder,
         ledger: Ledger,
         channels: Sequence[IApproverChannel],
         ca: bytes,
     ) -> _Story:
         """The flow: everything between an agent and a target."""
-        clock = self._reactor
-        policy, served = self.checked(site_key)
+        clock, site_key, in_force = self._reactor, self._site_key, self._first
         approvals = self._settings.approvals
         grants = Grants(ledger, clock)
         access = Access(
             ledger,
             grants,
             channels=channels,
-            people={
-                group: frozenset(person(each) for each in people)
-                for group, people in approvals.groups.items()
-            },
-            patience=patience_of(approvals),
-            limits=Limits(approvals.per_agent, approvals.in_all),
+            people=in_force.people,
+            patience=in_force.patience,
+            limits=in_force.limits,
             clock=clock,
             new_id=_new_id,
         )
         accounts = Accounts(recorder, clock=clock, new_id=partial(_new_id, "x"), site_key=site_key)
         bodies = HeldBodies(approvals.review_body, approvals.review_bodies)
         decider = Decider(
-            **policy,
+            **in_force.decided,
             access=access,
             bodies=bodies,
             accounts=accounts,
@@ -191,15 +200,15 @@ class _Assembly:
         pages = Pages(
             access,
             grants,
-            targets=served["targets"],
+            targets=in_force.targets,
             decide=decider.foreseen,
             ca=ca,
-            patience=patience_of(approvals),
+            patience=in_force.patience,
             clock=clock,
         )
-        served["targets"][AUTHORITY] = internal_target(pages, NoCredential())
         gateway = Gateway(
-            **served,
+            targets=_with_own(in_force.targets, pages),
+            identity=in_force.identity,
             decider=decider,
             sender=Sender(grants, decider, accounts),
             accounts=accounts,
@@ -209,7 +218,7 @@ class _Assembly:
             clock=clock,
             new_id=partial(_new_id, "x"),
         )
-        return _Story(gateway, access, decider, pages)
+        return _Story(gateway, access, bodies, decider, pages, WeakSet(in_force.ways))
 
     def _ledger(self, state: StateFolder, recorder: Recorder) -> tuple[Ledger, Worker]:
         """What keeps access requests and grants over restarts, and the thread that it works in."""
@@ -218,13 +227,59 @@ class _Assembly:
         verifyObject(IAccessStore, store)
         return Ledger(store, recorder, self._reactor), worker
 
-    def _control(self, access: Access, recorder: Recorder) -> ControlSocket:
-        control = self._settings.control
-        powers = Powers(control.approvers, control.operators, control.auditors)
-        path = self._configuration.control_socket
-        clock = self._reactor
+    def _reloading(
+        self,
+        state: StateFolder,
+        story: _Story,
+        adopters: Sequence[Adopt],
+        recorder: Recorder,
+    ) -> Reloading:
+        def prepare(new: InForce) -> None:
+            state.share(shares(new.configuration.settings, os.geteuid()))
+
+        return Reloading(
+            self._first,
+            self._made,
+            prepare=prepare,
+            adopters=adopters,
+            settle=story.decider.reconsider,
+            recorder=recorder,
+            reactor=self._reactor,
+        )
+
+    def _control(self, access: Access, recorder: Recorder, reload: Reload) -> ControlSocket:
         return ControlSocket(
-            path, access, powers, recorder=recorder, clock=clock, reactor=self._reactor
+            self._configuration.control_socket,
+            access,
+            self._first.powers,
+            recorder=recorder,
+            clock=self._reactor,
+            reactor=self._reactor,
+            reload=reload,
+        )
+
+    def _proxy(
+        self,
+        story: _Story,
+        authority: CertificateAuthority,
+        adopters: list[Adopt],
+        recorder: Recorder,
+    ) -> HttpProxyListener:
+        tls, certificate = None, self._first.certificate
+        if certificate is not None:
+            port = PortTls(certificate)
+            adopters.append(lambda new: port.adopt(new.certificate))
+            tls = port.connection
+        endpoint, plain = self._endpoint(self._settings.listen.proxy), story.pages.plain
+        return HttpProxyListener(
+            story.gateway,
+            authority,
+            endpoint,
+            self._reactor,
+            plain,
+            limits=self._settings.limits.bounds,
+            note=partial(recorder.note, "connections.dropped"),
+            tls=tls,
         )
 
     def _ordered(
@@ -233,9 +288,8 @@ class _Assembly:
         recorder: Recorder,
         recording: Sequence[Part],
         socket: ControlSocket,
-        authority: CertificateAuthority,
-    ) -> GatewayService:
-        listen = self._settings.listen
+        proxy: HttpProxyListener,
+    ) -> tuple[list[Part], Listening]:
         listening = Listening(self._settings.state / "ca.pem")
         parts: list[Part] = []
         for name in self._settings.services:
@@ -245,24 +299,14 @@ class _Assembly:
                 parts.append(socket)
             elif name == "admin":
                 note = partial(recorder.note, "admin.refused")
-                endpoint = self._endpoint(listen.admin)
+                endpoint = self._endpoint(self._settings.listen.admin)
                 admin = AdminSite(endpoint, lambda: recorder.down, note, self._reactor)
                 listening.add("admin", admin)
                 parts.append(admin)
             else:
-                endpoint = self._endpoint(listen.proxy)
-                proxy = HttpProxyListener(
-                    story.gateway,
-                    authority,
-                    endpoint,
-                    self._reactor,
-                    story.pages.plain,
-                    limits=self._settings.limits.bounds,
-                    note=partial(recorder.note, "connections.dropped"),
-                )
                 listening.add("proxy", proxy)
-                parts += [Served(proxy, self._far.upstreams), Dismissed(story.access)]
-        return GatewayService(parts, self._reactor, listening, notices(self._configuration))
+                parts += [Served(proxy, story.ways), Dismissed(story.access)]
+        return parts, listening
 
     # --- the recording
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -38,18 +39,29 @@ from jitgate.upstreams.nameservers import Nameservers
 from jitgate.upstreams.resolving import Resolve, SystemResolver
 from jitgate.upstreams.via import Via
 
+KeysFrom = tuple[str, tuple[bytes, ...] | None]
+"""An issuer, and the certificates that it is trusted by; None: the system's."""
+
 
 class Far:
     """Makes issuers and targets; what is wrong with them goes to ``problems``."""
 
     def __init__(
-        self, settings: schema.Settings, reactor: IReactorCore, problems: Problems
+        self,
+        settings: schema.Settings,
+        reactor: IReactorCore,
+        problems: Problems,
+        keys: Mapping[KeysFrom, DiscoveredKeys] = MappingProxyType({}),
     ) -> None:
         self._settings = settings
         self._limits = settings.limits.bounds
         self._reactor: Any = reactor
         self._problems = problems
         self._resolve = self._resolver()
+        self._keys_before = keys
+        self.keys: dict[KeysFrom, DiscoveredKeys] = {}
+        """The keys that issuers publish. Those that are known already are not asked for anew: an
+        issuer that is down keeps nobody from reloading."""
         self.upstreams: list[HttpsUpstream] = []
         """The ways to the targets that were made last, to be ended."""
 
@@ -63,11 +75,7 @@ class Far:
         return Issuers(verifiers)
 
     def _verifier(self, issuer: schema.Issuer) -> OidcVerifier:
-        keys = (
-            DiscoveredKeys(issuer.issuer, self._client(issuer.trust), self._reactor)
-            if issuer.jwks is None
-            else KeyFile(issuer.jwks)
-        )
+        keys = self._discovered(issuer) if issuer.jwks is None else KeyFile(issuer.jwks)
         return OidcVerifier(
             issuer=issuer.issuer,
             audience=issuer.audience,
@@ -79,11 +87,18 @@ class Far:
             clock=self._reactor,
         )
 
-    def _client(self, trust: Path | None) -> HTTPClient:
-        """An HTTP client for an issuer: the operator's own choice of host, so any address."""
-        return HTTPClient(Agent(self._reactor, NamedPolicy(trust_in(trust))))
+    def _discovered(self, issuer: schema.Issuer) -> DiscoveredKeys:
+        """Asked for by a client of its own: the operator's own choice of host, so any address."""
+        pems = None if issuer.trust is None else certificates_in(issuer.trust)
+        source = issuer.issuer, pems
+        keys = self._keys_before.get(source)
+        if keys is None:
+            client = HTTPClient(Agent(self._reactor, NamedPolicy(_trusting(pems))))
+            keys = DiscoveredKeys(issuer.issuer, client, self._reactor)
+        self.keys[source] = keys
+        return keys
 
-    def targets(self, site_key: bytes) -> dict[str, Target]:
+    def targets(self, site_key: Callable[[], bytes]) -> dict[str, Target]:
         """By ``host:port``."""
         targets = {}
         self.upstreams = []
@@ -135,7 +150,9 @@ class Far:
             return Nameservers(self._reactor, self._reactor, servers)
         return SystemResolver(self._reactor, self._reactor)
 
-    def _credentials(self, target: schema.Target, site_key: bytes) -> ICredentialSource:
+    def _credentials(
+        self, target: schema.Target, site_key: Callable[[], bytes]
+    ) -> ICredentialSource:
         credential = target.credential
         if isinstance(credential, schema.NoCredential):
             source: object = NoCredential()
@@ -148,7 +165,10 @@ class Far:
         return cast(ICredentialSource, source)
 
     def _okta(
-        self, target: schema.Target, credential: schema.OktaCredential, site_key: bytes
+        self,
+        target: schema.Target,
+        credential: schema.OktaCredential,
+        site_key: Callable[[], bytes],
     ) -> OktaCredentials:
         """Its calls go to the org alone, by the target's own checked way."""
         host, _, port = credential.org.removeprefix("https://").rstrip("/").partition(":")
@@ -173,13 +193,21 @@ def catalog_of(target: schema.Target) -> ICatalog:
 
 def trust_in(file: Path | None) -> IOpenSSLTrustRoot:
     """The system's bundle, or the certificates of a PEM file. Raises `ConfigurationInvalid`."""
-    if file is None:
-        return cast(IOpenSSLTrustRoot, ssl.platformTrust())
+    return _trusting(None if file is None else certificates_in(file))
+
+
+def certificates_in(file: Path) -> tuple[bytes, ...]:
+    """The certificates of a PEM file, each by itself. Raises `ConfigurationInvalid`."""
     try:
         certificates = load_pem_x509_certificates(file.read_bytes())
     except (OSError, ValueError) as error:
         raise ConfigurationInvalid([f"{file}: no certificates can be read: {error}"]) from error
-    pems = (each.public_bytes(Encoding.PEM) for each in certificates)
+    return tuple(each.public_bytes(Encoding.PEM) for each in certificates)
+
+
+def _trusting(pems: Sequence[bytes] | None) -> IOpenSSLTrustRoot:
+    if pems is None:
+        return cast(IOpenSSLTrustRoot, ssl.platformTrust())
     roots = [ssl.Certificate.loadPEM(pem) for pem in pems]
     return cast(IOpenSSLTrustRoot, ssl.trustRootFromCertificates(roots))
 
@@ -191,9 +219,9 @@ def _via(via: schema.Via) -> Via:
     return Via(host, port, read_secret(via.authorization).strip(b"\r\n"))
 
 
-def _keyed(key: bytes, domain: bytes) -> Callable[[bytes], str]:
+def _keyed(key: Callable[[], bytes], domain: bytes) -> Callable[[bytes], str]:
     """A digest that only those who hold the site's key can check."""
-    return lambda data: hmac.digest(key, domain + data, "sha256").hex()
+    return lambda data: hmac.digest(key(), domain + data, "sha256").hex()
 
 
 def manner_of(target: schema.Target) -> str:

@@ -7,17 +7,17 @@ the kernel has said (`jitgate.approvers.control`); whose answer counts `jitgate.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from jitgate.approvers.shapes import grant_content, request_content
 from jitgate.core.access import NotCounted
 from jitgate.flow.access import Access
-from jitgate.values import AccessRequest, Grant
+from jitgate.values import AccessRequest, Grant, Reloaded
 
 ID_CHARS = 100
 """The longest id that is read; ids have about twenty."""
@@ -45,10 +45,10 @@ _READING = frozenset({"requests", "request", "follow", "grants"})
 
 MAY: Final[Mapping[Power, frozenset[str]]] = {
     Power.APPROVER: _READING | {"approve", "deny", "revoke"},
-    Power.OPERATOR: _READING | {"revoke"},
+    Power.OPERATOR: _READING | {"revoke", "reload"},
     Power.AUDITOR: _READING,
 }
-"""What each may ask for. An operator may take away, and cannot give."""
+"""What each may ask for. An operator may take away, and cannot give; an approver cannot reload."""
 
 _TAKES: Final[Mapping[str, frozenset[str]]] = {
     "requests": frozenset(),
@@ -58,6 +58,7 @@ _TAKES: Final[Mapping[str, frozenset[str]]] = {
     "approve": frozenset({"id", "reason"}),
     "deny": frozenset({"id", "reason"}),
     "revoke": frozenset({"id", "reason"}),
+    "reload": frozenset(),
 }
 """Every command, and what it takes beside its name."""
 
@@ -160,15 +161,20 @@ def objection(command: Command, caller: Caller) -> Refused | None:
     return None
 
 
+Reload = Callable[[Mapping[str, object]], Coroutine[Any, Any, Reloaded]]
+"""Reads the configuration again for somebody, as the record is to name them."""
+
+
 class Commands:
     """Does what is asked by those who may; ``channel`` is what records call this way to answer.
 
     Each raises what `Access` raises where it cannot tell.
     """
 
-    def __init__(self, access: Access, channel: str) -> None:
+    def __init__(self, access: Access, channel: str, reload: Reload) -> None:
         self._access = access
         self._channel = channel
+        self._read_again = reload
         self._does = {
             "requests": self._requests,
             "request": self._request,
@@ -176,6 +182,7 @@ class Commands:
             "deny": self._answer,
             "grants": self._grants,
             "revoke": self._revoke,
+            "reload": self._reload,
         }
 
     async def carry_out(self, command: Command, caller: Caller) -> Iterable[Line] | Refused:
@@ -224,6 +231,15 @@ class Commands:
         if isinstance(after, NotCounted):
             return Refused(after.reason, key)
         return [_grant_line(after)]
+
+    async def _reload(self, command: Command, caller: Caller) -> Iterable[Line]:
+        """What came of it, and before that a line for each problem or notice."""
+        by = {"uid": caller.uid, "pid": caller.pid, "person": caller.person}
+        done = await self._read_again(by)
+        said = [{"ok": True, "problem": each} for each in done.problems]
+        said += [{"ok": True, "notice": each} for each in done.notices]
+        facts = {"file": done.file, "before": done.before, "policy": done.policy}
+        return [*said, {"ok": True, "reload": {"replaced": done.replaced, **facts}}]
 
     async def _request_meant(self, command: Command) -> str | Refused:
         """The id in full; only what is pending can be meant by the beginning of an id."""

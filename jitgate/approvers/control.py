@@ -39,6 +39,7 @@ from jitgate.approvers.commands import (
     Line,
     Powers,
     Refused,
+    Reload,
     objection,
     read_command,
     request_line,
@@ -93,11 +94,12 @@ class ControlSocket:
         recorder: Recorder,
         clock: IReactorTime,
         reactor: Any,
+        reload: Reload,
     ) -> None:
         self.access = access
         self.powers = powers
         self.clock = clock
-        self.commands = Commands(access, self.name)
+        self.commands = Commands(access, self.name, reload)
         self.attempts = Attempts(recorder, clock)
         self.open: set[Connection] = set()
         self._path = path
@@ -127,6 +129,12 @@ class ControlSocket:
     def _cut(self) -> None:
         for connection in list(self.open):
             connection.cut()
+
+    def adopt(self, powers: Powers) -> None:
+        """Go by these powers from now on; whoever has lost theirs follows no longer."""
+        self.powers = powers
+        for connection in list(self.open):
+            connection.known_as(powers)
 
     async def tell(self, request: AccessRequest) -> None:
         """Whoever follows sees it now, others when they ask: enough that the socket is there."""
@@ -253,6 +261,12 @@ class Connection(LineOnlyReceiver):
         self._timer = None
         if seconds is not None and call is not None:
             self._timer = self._control.clock.callLater(seconds, call, *args)
+
+    def known_as(self, powers: Powers) -> None:
+        """See who the caller is by other powers: one who is somebody else follows no longer."""
+        before, self.caller = self.caller, powers.caller(self.caller.pid, self.caller.uid)
+        if self._news is not None and self.caller != before:
+            self.cut()
 
     # --- the answer
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from jitgate.cli.asked import View, answered, named, resource_words
 from jitgate.cli.calling import Content, Gateway, NotTold
 from jitgate.cli.columns import table, width
+from jitgate.cli.configured import socket_in_any_state
 from jitgate.cli.moments import ahead, clock_at, seconds, span
 from jitgate.cli.visible import visible
 
@@ -68,6 +69,27 @@ def revoke(arguments: argparse.Namespace) -> int:
     if arguments.json:
         return _print_json(line["grant"])
     return _say(_revoked(line["grant"]))
+
+
+def reload(arguments: argparse.Namespace) -> int:
+    """Have the gateway read its configuration again."""
+    lines = [*Gateway(arguments, socket_in_any_state).told("reload")]
+    if not lines or "reload" not in lines[-1]:
+        raise NotTold("The gateway ended the connection before it had answered; its log says more.")
+    done = lines[-1]["reload"]
+    problems = [line["problem"] for line in lines if "problem" in line]
+    notices = [line["notice"] for line in lines if "notice" in line]
+    if arguments.json:
+        _print_json({**done, "problems": problems, "notices": notices})
+    elif done["replaced"]:
+        same = done["policy"] == done["before"]
+        was = "the same as before" if same else f"before it was {visible(done['before'])}"
+        said = f"{visible(done['file'])}: in force. Policy {visible(done['policy'])}, {was}."
+        _say([said, *map(visible, notices)])
+    else:
+        print(*map(visible, problems), sep="\n", file=sys.stderr)
+        print("Nothing was replaced: the gateway serves as before.", file=sys.stderr)
+    return 0 if done["replaced"] else 1
 
 
 def _answer(command: str, arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The approver's commands: `requests`, `approve`, `deny`, `grants` and `revoke`.
+"""The commands at the control socket: `requests`, `approve`, `deny`, `grants`, `revoke`, `reload`.
 
 They ask the running gateway, which knows by the uid who asks. What they need is imported when one
 of them is called, and none of it needs Twisted, so that they start fast.
@@ -23,7 +23,7 @@ Handler = Callable[[argparse.Namespace], int]
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the approver's commands; each sets ``handler``, which takes the arguments."""
+    """Add the commands; each sets ``handler``, which takes the arguments."""
     requests = _added(commands, "requests", "list what waits for approval, or show one request")
     requests.add_argument("id", metavar="ID", nargs="?", help="an access request")
     requests.add_argument("--follow", action="store_true", help="show what comes, until Ctrl-C")
@@ -36,6 +36,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     revoke = _added(commands, "revoke", "take back what an approval has given")
     revoke.add_argument("id", metavar="ID", help="a grant")
     _takes_reason(revoke)
+    _added(commands, "reload", "check the whole configuration again, and serve by it if it is good")
 
 
 def _added(

@@ -9,7 +9,7 @@ import os
 import shlex
 import socket
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,10 @@ class SaidNo(JitgateError):
 class Gateway:
     """The gateway that a command's arguments, or else the environment, name."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(
+        self, arguments: argparse.Namespace, where: Callable[[Path], Path] | None = None
+    ) -> None:
+        """``where`` finds the socket of a configuration; by default, of one without errors."""
         self._path: Path
         self.options = ""
         """What to add to another command for the same gateway."""
@@ -45,7 +48,7 @@ class Gateway:
             self._path = arguments.socket
             self.options = f" --socket {shlex.quote(str(self._path))}"
         elif arguments.config is not None:
-            self._path = configuration(arguments.config).control_socket
+            self._path = (where or _socket_of)(arguments.config)
             self.options = f" --config {shlex.quote(str(arguments.config))}"
         elif os.environ.get(VARIABLE):
             self._path = Path(os.environ[VARIABLE])
@@ -70,6 +73,10 @@ class Gateway:
             yield line
         raise NotTold(_CUT_SHORT.format(path=self._path))
 
+    def told(self, command: str) -> Iterator[Content]:
+        """The answer of lines of which the last is the end. Raises `SaidNo`, `NotTold`."""
+        yield from self._lines({"command": command}, WAIT)
+
     def follow(self) -> Iterator[Content]:
         """What is pending, a line that ends it, and what happens, until the gateway stops."""
         return self._lines({"command": "follow"}, None)
@@ -83,6 +90,11 @@ class Gateway:
                 if not line["ok"]:
                     raise (SaidNo if line["refused"] else NotTold)(line["error"])
                 yield line
+
+
+def _socket_of(file: Path) -> Path:
+    found: Path = configuration(file).control_socket
+    return found
 
 
 _CUT_SHORT = (

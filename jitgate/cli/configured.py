@@ -12,3 +12,17 @@ def configuration(path: Path) -> Any:
     from jitgate.config import load
 
     return load(path)
+
+
+def socket_in_any_state(file: Path) -> Path:
+    """The control socket that the file names, whatever else is wrong in it.
+
+    Raises `ConfigurationInvalid` where it does not get so far as to say.
+    """
+    from jitgate.config import control_socket, read_all
+    from jitgate.errors import ConfigurationInvalid
+
+    found = control_socket(file)
+    if found is None:
+        raise ConfigurationInvalid(read_all(file)[1])
+    return found

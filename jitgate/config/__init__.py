@@ -13,11 +13,11 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from jitgate.config.reading import named, near, read
+from jitgate.config.reading import entry, named, near, read
 from jitgate.config.schema import Configuration, Profile, Rule, Settings
 from jitgate.errors import ConfigurationInvalid
 
-__all__ = ["Configuration", "load", "read_all"]
+__all__ = ["Configuration", "control_socket", "load", "read_all"]
 
 _SETTINGS: TypeAdapter[Settings] = TypeAdapter(Settings)
 _RULES: TypeAdapter[tuple[Rule, ...]] = TypeAdapter(
@@ -60,9 +60,24 @@ def read_all(file: Path) -> tuple[Configuration | None, list[str]]:
         return None, problems
     problems += _cross_checked(settings, rules, profiles, complete=not problems)
     read_so_far = Configuration.model_construct(
-        settings=settings, rules=tuple(rules), profiles=tuple(profiles)
+        file=file.absolute(), settings=settings, rules=tuple(rules), profiles=tuple(profiles)
     )
     return read_so_far, problems
+
+
+def control_socket(file: Path) -> Path | None:
+    """The control socket of the gateway that serves this file, whatever else is wrong in it.
+
+    None where the file does not get so far as to say.
+    """
+    configuration, _ = read_all(file)
+    if configuration is not None:
+        return configuration.control_socket
+    base = file.parent.resolve()
+    if (socket := entry(file, "control", "socket")) is not None:
+        return base / socket
+    state = entry(file, "state")
+    return None if state is None else (base / state).resolve() / "control.sock"
 
 
 def _cross_checked(

@@ -58,6 +58,17 @@ def named(file: Path, key: str) -> tuple[str, ...]:
     return tuple(str(each) for each in listed if isinstance(each, str))
 
 
+def entry(file: Path, *keys: str) -> str | None:
+    """The text that a file with errors has at a key, as far as it can be made out."""
+    try:
+        value = YAML(typ="rt").load(io.StringIO(file.read_text("utf-8")))
+        for key in keys:
+            value = value[key]
+    except Exception:  # noqa: BLE001 (whatever is wrong has been said by `read`)
+        return None
+    return str(value) if isinstance(value, str) and value else None
+
+
 def _locate(made: object, tree: Any, file: Path) -> None:
     """Tell every section where it stands, so that what is found later can be told with a line."""
     if isinstance(made, Section):

@@ -221,20 +221,29 @@ class Section(BaseModel):
 # --- jitgate.yaml
 
 
+class ProxyTls(Section):
+    """What agents check before they say anything to the proxy's port."""
+
+    cert: FilePath
+    key: SecretFile
+
+
 class Listen(Section):
     """Where agents, and those who watch, come in."""
 
     proxy: Address = ("127.0.0.1", 8080)
+    proxy_tls: ProxyTls | None = None
     admin: Address = ("127.0.0.1", 8081)
     insecure: bool = False
 
     @model_validator(mode="after")
     def _plain_is_for_loopback(self) -> Listen:
-        for name, (host, _) in (("proxy", self.proxy), ("admin", self.admin)):
+        proxy = () if self.proxy_tls is not None else (("proxy", self.proxy, ", set proxy_tls"),)
+        for name, (host, _), way in (*proxy, ("admin", self.admin, "")):
             if not self.insecure and not _is_loopback(host):
                 raise ValueError(
                     f"listen.{name} is plain and {host} is no loopback address: tokens could be "
-                    "read on the way. Listen on loopback, or set insecure: true knowingly"
+                    f"read on the way. Listen on loopback{way}, or set insecure: true knowingly"
                 )
         return self
 
@@ -512,6 +521,8 @@ class Profile(Section):
 class Configuration(Section):
     """Everything that was configured, checked."""
 
+    file: Path
+    """Where it was read from, to be read again."""
     settings: Settings
     rules: tuple[Rule, ...]
     profiles: tuple[Profile, ...]

@@ -79,7 +79,7 @@ def configured(folder: Path, sandbox: Sandbox, proxy: int, admin: int) -> Path:
 
 async def started(file: Path, reactor: Any) -> GatewayService:
     """The gateway, serving. Raises what kept it from starting."""
-    service = make_service(load(file), reactor)
+    service = make_service(load(file), reactor, hangup=False)
     service.startService()
     await service.started
     return service

@@ -69,14 +69,10 @@ class Pages:
     ) -> None:
         self._access = access
         self._grants = grants
-        self._offers = [
-            Offer(target.name, authority, tuple(target.catalog.samples(authority)))
-            for authority, target in targets.items()
-        ]
         self._decide = decide
         self._ca = ca
-        self._patience = patience
         self._clock = clock
+        self.adopt(targets, patience)
         self._by_action: Mapping[str, _Make] = {
             "getManifest": self._manifest,
             "getManifestJson": self._manifest_json,
@@ -85,6 +81,14 @@ class Pages:
             "cancelAccessRequest": self._cancelled,
             "getProblem": self._problem_page,
         }
+
+    def adopt(self, targets: Mapping[str, Target], patience: Patience) -> None:
+        """Tell of these from now on."""
+        self._patience = patience
+        self._offers = [
+            Offer(target.name, authority, tuple(target.catalog.samples(authority)))
+            for authority, target in targets.items()
+        ]
 
     def plain(self, path: str) -> Page | None:
         """What anybody may have, without TLS too, and nobody needs a record of: no more than this.

@@ -38,11 +38,20 @@ class StateFolder:
         self._folder = folder
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o711 if shared else 0o700)
         except OSError as error:
             raise StateUnusable(f"The state folder {folder} is unusable: {_why(error)}.") from error
+        self.share(shared)
         if not os.access(folder, os.W_OK):
             raise StateUnusable(f"The state folder {folder} cannot be written to.")
+
+    def share(self, shared: bool) -> None:
+        """Let other users pass through to the socket, or not."""
+        try:
+            self._folder.chmod(0o711 if shared else 0o700)
+        except OSError as error:
+            raise StateUnusable(
+                f"The state folder {self._folder} is unusable: {_why(error)}."
+            ) from error
 
     def lock(self) -> None:
         """Keep every other gateway out until this process ends: one key signs one recording."""

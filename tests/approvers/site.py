@@ -18,6 +18,7 @@ from jitgate.flow.ledger import Ledger
 from jitgate.flow.recorder import Recorder
 from jitgate.stores.access_memory import MemoryAccess
 from jitgate.stores.memory import MemoryRecords
+from jitgate.values import Reloaded
 
 ME = os.getuid()
 ALICE, BOB = "alice@acme.com", "bob@acme.com"
@@ -46,6 +47,8 @@ class Site:
             clock=self.clock,
             new_id=lambda kind: f"{kind}-{next(ids):08}",
         )
+        self.reloaded = []
+        self.reloads = Reloaded("/etc/jitgate.yaml", "p1", "p2")
         self.powers = powers or Powers(approvers={ME: ALICE})
         self.control = self.another()
         self.channels.append(self.control)
@@ -61,7 +64,13 @@ class Site:
             recorder=self.recorder,
             clock=self.clock,
             reactor=reactor,
+            reload=self.reload,
         )
+
+    async def reload(self, by):
+        """Whoever reloads is noted; what comes of it is as the test wants it."""
+        self.reloaded.append(dict(by))
+        return self.reloads
 
     async def start(self):
         await self.store.open()

@@ -30,7 +30,7 @@ from jitgate.values import AccessState, Shown
 
 KEY = "a-00000000000001"
 STRANGER = 54321
-COMMANDS = ["requests", "request", "follow", "approve", "deny", "grants", "revoke"]
+COMMANDS = ["requests", "request", "follow", "approve", "deny", "grants", "revoke", "reload"]
 TAKING_AN_ID = {"request", "approve", "deny", "revoke"}
 
 HOSTILE = (
@@ -181,10 +181,27 @@ async def test_everybody_gets_what_goes_with_their_power_and_nothing_else(site, 
         "why": told["error"],
     }
     assert (await site.access.request(KEY)).answers == ()
+    assert site.reloaded == []
 
 
-def test_no_power_but_an_approvers_answers():
+def test_no_power_but_an_approvers_answers_and_none_but_an_operators_reloads():
     assert {power for power in Power if MAY[power] & {"approve", "deny"}} == {Power.APPROVER}
+    assert {power for power in Power if "reload" in MAY[power]} == {Power.OPERATOR}
+
+
+@ensureDeferred
+async def test_an_operator_reloads_and_reads_what_came_of_it(site):
+    given_power(site, Power.OPERATOR)
+    (done,) = await site.ask("reload")
+    versions = {"file": "/etc/jitgate.yaml", "before": "p1", "policy": "p2"}
+    assert done == {"ok": True, "reload": {"replaced": True, **versions}}
+    assert site.reloaded == [{"uid": ME, "pid": os.getpid(), "person": ALICE}]
+    site.reloads = replace(site.reloads, policy="p1", problems=("a.yaml:1: wrong", "b"))
+    first, second, done = await site.ask("reload")
+    assert [first["problem"], second["problem"]] == ["a.yaml:1: wrong", "b"]
+    assert done["reload"]["replaced"] is False
+    (told,) = await site.ask("reload", id=KEY)
+    assert told["error"] == "reload takes nothing beside its name."
 
 
 def test_a_uid_has_one_power():
@@ -550,6 +567,22 @@ async def test_a_follower_is_not_shown_what_it_has_seen_newer(site, follow):
     await site.control.tell(access_request(KEY))  # told when it was opened, read when it was kept
     await site.control.tell(access_request("a-2"))
     assert (await follower.next())["request"]["id"] == "a-2"
+
+
+@pytest.mark.parametrize("power", [Power.OPERATOR, None])
+@ensureDeferred
+async def test_a_follower_who_is_somebody_else_by_now_follows_no_longer(site, follow, power):
+    follower = follow()
+    assert await follower.next() == {"ok": True, "end": True}
+    site.control.adopt(site.powers)
+    await site.keep(KEY)
+    await site.control.tell(await site.access.request(KEY))
+    assert (await follower.next())["request"]["id"] == KEY
+    given_power(site, power, BOB)
+    site.control.adopt(site.control.powers)
+    assert await follower.rest() == []
+    (told, *_) = await site.ask("requests")
+    assert told["ok"] is (power is not None)
 
 
 @ensureDeferred

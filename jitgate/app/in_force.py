@@ -1,0 +1,151 @@
+"""What one configuration makes: everything that a reload replaces, made and checked as a whole.
+
+A start and a reload make it the same way. Making it touches no state and starts nothing, so what
+has been made can be thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorCore
+
+from jitgate import plugins
+from jitgate.app.far import Far, KeysFrom
+from jitgate.app.notices import notices, patience_of
+from jitgate.app.problems import Problems
+from jitgate.app.rules import Decided, decided
+from jitgate.approvers.commands import Powers
+from jitgate.config import Configuration, schema
+from jitgate.core.access import People, person
+from jitgate.core.waiting import Patience
+from jitgate.errors import ConfigurationInvalid
+from jitgate.flow.access import Limits
+from jitgate.flow.admission import Target
+from jitgate.identity.keys import DiscoveredKeys
+from jitgate.identity.oidc import Issuers
+from jitgate.proxy.certificate import PortCertificate
+from jitgate.stores.state import read_secret
+from jitgate.upstreams.https import HttpsUpstream
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What is served, by one configuration."""
+
+    configuration: Configuration
+    plugins: Sequence[plugins.Plugin]
+    decided: Decided
+    targets: Mapping[str, Target]
+    ways: Sequence[HttpsUpstream]
+    identity: Issuers
+    keys: Mapping[KeysFrom, DiscoveredKeys]
+    certificate: PortCertificate | None
+    notices: Sequence[str]
+
+    @property
+    def version(self) -> str:
+        """Of the policy, as it stands in each decision."""
+        return self.decided["policy"].version
+
+    @property
+    def people(self) -> People:
+        """Who answers for each group."""
+        groups = self.configuration.settings.approvals.groups
+        return {name: frozenset(map(person, people)) for name, people in groups.items()}
+
+    @property
+    def patience(self) -> Patience:
+        return patience_of(self.configuration.settings.approvals)
+
+    @property
+    def limits(self) -> Limits:
+        approvals = self.configuration.settings.approvals
+        return Limits(approvals.per_agent, approvals.in_all)
+
+    @property
+    def powers(self) -> Powers:
+        control = self.configuration.settings.control
+        return Powers(control.approvers, control.operators, control.auditors)
+
+
+def made(
+    configuration: Configuration,
+    reactor: IReactorCore,
+    problems: Sequence[str] = (),
+    *,
+    site_key: Callable[[], bytes] = bytes,
+    before: InForce | None = None,
+) -> InForce:
+    """What the configuration makes; ``problems`` are those that reading it has found already.
+
+    Raises `ConfigurationInvalid` with them and every other that can be seen without serving; where
+    it is to replace what is in force ``before``, what would need a restart is one.
+    """
+    found = Problems(problems)
+    if before is not None:
+        for problem in _restarts(before.configuration, configuration):
+            found.add(problem)
+    settings = configuration.settings
+    attempts = [found.attempt(p.where, plugins.load, p.file, p.options) for p in settings.plugins]
+    loaded = [plugin for plugin in attempts if plugin is not None]
+    far = Far(settings, reactor, found, {} if before is None else before.keys)
+    targets, identity = far.targets(site_key), far.identity()
+    rules = decided(configuration, loaded, found)
+    tls, certificate = settings.listen.proxy_tls, None
+    if tls is not None:
+        certificate = found.attempt(tls.where, _certificate, tls)
+    found.raise_any()
+    said = notices(configuration)
+    doubt = None if certificate is None else certificate.doubt(reactor.seconds())  # type: ignore[attr-defined]
+    if tls is not None and doubt is not None:
+        said.append(f"{tls.where}: {tls.cert} {doubt}.")
+    return InForce(
+        configuration=configuration,
+        plugins=loaded,
+        decided=rules,
+        targets=targets,
+        ways=far.upstreams,
+        identity=identity,
+        keys=far.keys,
+        certificate=certificate,
+        notices=said,
+    )
+
+
+def _certificate(tls: schema.ProxyTls) -> PortCertificate:
+    key = read_secret(tls.key)
+    try:
+        return PortCertificate.read(tls.cert.read_bytes(), key)
+    except OSError as error:
+        raise ConfigurationInvalid([f"{tls.cert}: cannot be read: {error.strerror}"]) from error
+    except ValueError as error:
+        raise ConfigurationInvalid([f"{tls.cert}, {tls.key}: {error}"]) from error
+
+
+def _restarts(before: Configuration, after: Configuration) -> Iterator[str]:
+    """What differs and cannot be replaced while the gateway runs."""
+    was = {name: value for name, value, _ in _fixed(before)}
+    for name, value, where in _fixed(after):
+        if was[name] != value:
+            yield f"{where or after.settings.where}: {name} is another: restart to change it"
+
+
+def _fixed(configuration: Configuration) -> Iterator[tuple[str, object, str]]:
+    """What a running gateway is bound to, and where it stands."""
+    settings = configuration.settings
+    listen, recording = settings.listen, configuration.recording
+    yield "state", settings.state, settings.where
+    yield "services", settings.services, settings.where
+    yield "listen.proxy", listen.proxy, listen.where
+    yield "listen.proxy_tls", listen.proxy_tls is not None, listen.where
+    yield "listen.admin", listen.admin, listen.where
+    yield "control.socket", configuration.control_socket, settings.control.where
+    yield "recording.directory", recording.directory, recording.where
+
+
+def shares(settings: schema.Settings, own: int) -> bool:
+    """Whether others than root and the gateway's own uid are to reach the control socket."""
+    control = settings.control
+    return bool({*control.approvers, *control.operators, *control.auditors} - {0, own})

@@ -1,0 +1,184 @@
+"""Reading the configuration again while the gateway serves: all of it replaces all, or nothing."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from jitgate import plugins
+from jitgate.app.in_force import InForce
+from jitgate.approvers.commands import Reload
+from jitgate.config import Configuration, read_all
+from jitgate.errors import ConfigurationInvalid, MustStop, RecorderDown, traced
+from jitgate.flow.recorder import Recorder
+from jitgate.values import Entry, Reloaded
+
+Make = Callable[[Configuration, list[str], InForce], InForce]
+"""Makes of a configuration, and the problems found in it, what replaces what is in force.
+
+Raises `ConfigurationInvalid`."""
+
+Adopt = Callable[[InForce], None]
+"""Goes by this from now on."""
+
+HANGUP = {"signal": "SIGHUP"}
+"""How the record names whoever sends the signal: the kernel does not say who that was."""
+
+_STOPS = "The gateway stops: nothing is read again."
+
+
+class Reloading:
+    """Replaces what is in force; one reload after the other. A part of the service.
+
+    Whoever asks before the service serves waits for it; whoever asks once it stops is refused.
+    ``prepare`` may fail, and does no harm if nothing follows. ``adopters`` replace what each has,
+    in one turn of the reactor; they do not fail. ``settle`` sees to what is held by then.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        in_force: InForce,
+        make: Make,
+        *,
+        prepare: Callable[[InForce], None],
+        adopters: Sequence[Adopt],
+        settle: Callable[[], Awaitable[None]],
+        recorder: Recorder,
+        reactor: Any,
+    ) -> None:
+        self._in_force = in_force
+        self._make = make
+        self._prepare = prepare
+        self._adopters = adopters
+        self._settle = settle
+        self._recorder = recorder
+        self._reactor = reactor
+        self._turn = DeferredLock()
+        self._before_start = self._turn.acquire()
+        self._stops = False
+
+    async def start(self) -> None:
+        """Let those in who wait."""
+        self._turn.release()
+
+    async def stop(self) -> None:
+        """Let nobody in any more, once the reload at hand is through."""
+        self._stops = True
+        await self._turn.acquire()
+        self._turn.release()
+
+    @property
+    def _file(self) -> Path:
+        return self._in_force.configuration.file
+
+    async def reload(self, by: Mapping[str, object]) -> Reloaded:
+        """Read everything again, and replace everything or nothing.
+
+        What it has come to is on record and in the log when this returns.
+        """
+        await self._turn.acquire()
+        try:
+            done = await self._done(by)
+        finally:
+            self._turn.release()
+        for problem in done.problems:
+            self._log.error("Not reloaded: {problem}", problem=problem)
+        for notice in done.notices:
+            self._log.warn("{notice}", notice=notice)
+        if done.replaced:
+            self._log.info("Reloaded {file}: policy {policy}", file=done.file, policy=done.policy)
+        return done
+
+    async def _done(self, by: Mapping[str, object]) -> Reloaded:
+        try:
+            new = await self._read()
+            self._prepare(new)
+            # As with everything that takes effect: first it is on record.
+            await self._on_record(by, new.version, 0)
+        except RecorderDown as down:
+            return self._refused([f"{self._file}: it cannot be put on record: {down}"])
+        except ConfigurationInvalid as invalid:
+            refused = self._refused(invalid.problems)
+        except MustStop as error:
+            refused = self._refused([f"{self._file}: {error}"])
+        except Exception as fault:  # noqa: BLE001 (whatever it is, what is in force stays so)
+            self._log.critical("A reload has a fault: {how}", how=traced(fault))
+            refused = self._refused([f"{self._file}: reading it failed; the log says how"])
+        else:
+            return await self._replaced(new)
+        finally:
+            plugins.settle(self._in_force.plugins)
+        try:
+            await self._on_record(by, None, len(refused.problems))
+        except RecorderDown as down:
+            self._log.error("A refused reload is not on record: {why}", why=f"{down}")
+        return refused
+
+    async def _read(self) -> InForce:
+        if self._stops:
+            raise ConfigurationInvalid([f"{self._file}: {_STOPS}"])
+        pool = self._reactor.getThreadPool()  # parsing takes a while: others go on meanwhile
+        configuration, problems = await deferToThreadPool(self._reactor, pool, read_all, self._file)
+        if configuration is None:
+            raise ConfigurationInvalid(problems)
+        return self._make(configuration, problems, self._in_force)
+
+    async def _replaced(self, new: InForce) -> Reloaded:
+        before, self._in_force = self._in_force, new
+        for adopt in self._adopters:
+            adopt(new)
+        plugins.settle(new.plugins)
+        try:
+            await self._settle()
+        except Exception as fault:  # noqa: BLE001 (it is replaced all the same)
+            self._log.error("What waits was not decided again: {how}", how=traced(fault))
+        return Reloaded(f"{self._file}", before.version, new.version, (), tuple(new.notices))
+
+    def _refused(self, problems: list[str]) -> Reloaded:
+        version = self._in_force.version
+        return Reloaded(f"{self._file}", version, version, tuple(problems))
+
+    async def _on_record(self, by: Mapping[str, object], after: str | None, problems: int) -> None:
+        fields: dict[str, object] = {
+            "by": dict(by),
+            "file": f"{self._file}",
+            "result": "refused" if after is None else "replaced",
+            "before": self._in_force.version,
+            "policy": after,
+            "problems": problems,
+        }
+        await self._recorder.append(Entry("reload", self._reactor.seconds(), fields))
+
+
+class OnHangup:
+    """Reloads on SIGHUP, as long as the service runs. A part of it, the first."""
+
+    _log = Logger()
+
+    def __init__(self, reload: Reload, reactor: Any) -> None:
+        self._reload = reload
+        self._reactor = reactor
+        self._before: Any = signal.SIG_DFL
+
+    async def start(self) -> None:
+        self._before = signal.signal(signal.SIGHUP, self._signalled)
+
+    async def stop(self) -> None:
+        signal.signal(signal.SIGHUP, self._before)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        """Whatever the signal has interrupted comes to its end before anything else is done."""
+        self._reactor.callFromThread(self._begin)
+
+    def _begin(self) -> None:
+        reloading = Deferred.fromCoroutine(self._reload(HANGUP))
+        reloading.addErrback(lambda failure: self._log.failure("SIGHUP came to nothing", failure))

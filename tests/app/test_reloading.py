@@ -1,0 +1,216 @@
+"""One reload: in its turn, on record before it takes effect, and all of it or nothing."""
+
+import os
+import signal
+
+import orjson
+import pytest
+from pytest_twisted import ensureDeferred
+from support.access import at_once
+from support.counterparts import TestCA
+from support.gateway import settings, target
+from support.tokens import Tokens
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+
+from jitgate.app.in_force import made
+from jitgate.app.reloading import OnHangup, Reloading
+from jitgate.config import load, read_all
+from jitgate.errors import StateUnusable
+from jitgate.flow.recorder import Recorder
+from jitgate.stores.memory import MemoryRecords
+from jitgate.values import Reloaded
+
+BY = {"uid": 7}
+
+
+class Site:
+    """What is reloaded, in memory but for its files. ``adopted`` are what has been in force."""
+
+    def __init__(self, folder, reactor):
+        self.folder = folder
+        self.file = folder / "jitgate.yaml"
+        ca = TestCA.create(folder, name="origin")
+        self.settings = settings(folder, Tokens(folder).jwks, [target(1, ca.pem)])
+        self.write()
+        self.clock = Clock()
+        self.records = MemoryRecords()
+        self.recorder = Recorder(self.records, clock=self.clock, in_thread=at_once)
+        self.reactor = reactor
+        self.adopted = []
+        self.log = []
+        self.refuses = None
+        self.fault = None
+        self.reloading = Reloading(
+            made(load(self.file), reactor),
+            self.make,
+            prepare=self.prepare,
+            adopters=[self.adopted.append, self.adopt],
+            settle=self.settle,
+            recorder=self.recorder,
+            reactor=reactor,
+        )
+
+    def write(self):
+        self.file.write_bytes(orjson.dumps(self.settings))
+
+    def policy(self, *names):
+        rule = {"reason": "r", "match": {}, "effect": "deny"}
+        rules = [{"name": name, **rule} for name in names]
+        (self.folder / "policy.yaml").write_bytes(orjson.dumps(rules))
+
+    def make(self, configuration, problems, before):
+        if self.fault is not None:
+            raise self.fault
+        return made(configuration, self.reactor, problems, before=before)
+
+    def prepare(self, new):
+        if self.refuses is not None:
+            raise self.refuses
+
+    def adopt(self, new):
+        self.log += [entry.type for entry in self.records.entries]
+        self.log.append("adopted")
+
+    async def settle(self):
+        self.log.append("settled")
+
+    def reload(self):
+        return Deferred.fromCoroutine(self.reloading.reload(BY))
+
+    def entries(self):
+        return [dict(each.fields) for each in self.records.entries if each.type == "reload"]
+
+
+@pytest.fixture
+def site(tmp_path):
+    from twisted.internet import reactor  # noqa: PLC0415 - installed by pytest-twisted
+
+    return Site(tmp_path, reactor)
+
+
+@ensureDeferred
+async def test_it_is_on_record_then_in_force_then_what_is_held_is_seen_to(site):
+    await site.recorder.start()
+    await site.reloading.start()
+    site.policy("one", "two")
+    done = await site.reload()
+    assert done.replaced
+    assert done.before != done.policy == site.adopted[0].version
+    assert site.log == ["reload", "adopted", "settled"]
+    (entry,) = site.entries()
+    assert entry["by"] == BY
+    assert (entry["before"], entry["policy"]) == (done.before, done.policy)
+    await site.recorder.stop()
+
+
+@ensureDeferred
+async def test_who_asks_before_the_start_waits_and_who_asks_after_the_stop_is_refused(site):
+    await site.recorder.start()
+    early = site.reload()
+    await deferLater(site.reactor, 0.1)
+    assert not early.called
+    await site.reloading.start()
+    assert (await early).replaced
+    await site.reloading.stop()
+    late = await site.reload()
+    assert "stops" in late.problems[0]
+    assert len(site.adopted) == 1
+    assert [each["result"] for each in site.entries()] == ["replaced", "refused"]
+    await site.recorder.stop()
+
+
+@ensureDeferred
+async def test_what_cannot_be_put_on_record_takes_no_effect(site):
+    await site.reloading.start()
+    done = await site.reload()  # the recorder has not been started
+    assert "cannot be put on record" in done.problems[0]
+    assert site.adopted == []
+
+
+@pytest.mark.parametrize("how", ["state", "fault"])
+@ensureDeferred
+async def test_a_fault_leaves_in_force_what_is(site, how, nothing_unnoticed):
+    await site.recorder.start()
+    await site.reloading.start()
+    if how == "state":
+        site.refuses = StateUnusable("The folder is gone.")
+    else:
+        site.fault = RuntimeError("secret-internals")
+    done = await site.reload()
+    assert done.before == done.policy
+    assert len(done.problems) == 1
+    assert "secret-internals" not in done.problems[0]
+    assert site.adopted == []
+    assert site.entries()[0]["result"] == "refused"
+    if how == "fault":  # the log has it
+        (logged,) = nothing_unnoticed
+        assert "secret-internals" not in logged["how"]
+        nothing_unnoticed.clear()
+    site.refuses = site.fault = None
+    assert (await site.reload()).replaced
+    await site.recorder.stop()
+
+
+@ensureDeferred
+async def test_one_comes_after_the_other_and_each_sees_the_one_before(site):
+    await site.recorder.start()
+    await site.reloading.start()
+    site.policy("one")
+    first, second = site.reload(), site.reload()
+    first, second = await first, await second
+    assert first.before != first.policy == second.before == second.policy
+    assert site.log == ["reload", "adopted", "settled", "reload", "reload", "adopted", "settled"]
+    await site.recorder.stop()
+
+
+@ensureDeferred
+async def test_keys_that_are_published_are_kept_and_those_of_another_issuer_are_not(site):
+    """So that an issuer that is down keeps nobody from reloading."""
+    await site.recorder.start()
+    await site.reloading.start()
+    (issuer,) = site.settings["identity"]["issuers"]
+    jwks = issuer.pop("jwks")
+    site.write()
+    for _ in range(2):
+        assert (await site.reload()).replaced
+    issuer["trust"] = str(next(site.folder.glob("**/ca.pem")))
+    site.write()
+    assert (await site.reload()).replaced
+    issuer["jwks"] = jwks
+    site.write()
+    assert (await site.reload()).replaced
+    first, second, third, fourth = site.adopted
+    assert list(first.keys.values()) == list(second.keys.values())
+    assert list(third.keys.values()) != list(second.keys.values())
+    assert not fourth.keys
+    await site.recorder.stop()
+
+
+def test_what_was_read_is_what_is_used(tmp_path, site):
+    """A file that changes after it was read is another one's matter."""
+    configuration, problems = read_all(site.file)
+    site.policy("changed")
+    site.file.write_text("no: yaml: at: all")
+    assert [rule.name for rule in made(configuration, site.reactor, problems).configuration.rules]
+    names = [rule.name for rule in made(configuration, site.reactor).decided["policy"].rules]
+    assert "changed" not in names
+
+
+@ensureDeferred
+async def test_the_signal_is_taken_for_as_long_as_the_service_runs(site):
+    asked = Deferred()
+
+    async def reload(by):
+        asked.callback(by)
+        return Reloaded("", "", "")
+
+    before = signal.getsignal(signal.SIGHUP)
+    part = OnHangup(reload, site.reactor)
+    await part.start()
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert await asked == {"signal": "SIGHUP"}
+    finally:
+        await part.stop()
+    assert signal.getsignal(signal.SIGHUP) is before
