@@ -128,6 +128,26 @@ async def test_what_cannot_be_put_on_record_takes_no_effect(site):
     assert site.adopted == []
 
 
+@ensureDeferred
+async def test_what_is_wrong_replaces_nothing_and_all_of_it_is_said(site):
+    await site.recorder.start()
+    await site.reloading.start()
+    site.settings["lisen"] = {}
+    site.settings["policy"].append("./nothing.yaml")
+    site.write()
+    done = await site.reload()
+    assert sorted(problem.startswith(f"{site.file}") for problem in done.problems) == [True, True]
+    del site.settings["lisen"], site.settings["policy"][1]
+    site.settings["targets"][0]["trust"] = "./nothing.pem"
+    site.settings["plugins"] = [{"file": "./nothing.py"}]
+    site.write()
+    done = await site.reload()
+    assert len(done.problems) == 2
+    assert site.adopted == []
+    assert [each["problems"] for each in site.entries()] == [2, 2]
+    await site.recorder.stop()
+
+
 @pytest.mark.parametrize("how", ["state", "fault"])
 @ensureDeferred
 async def test_a_fault_leaves_in_force_what_is(site, how, nothing_unnoticed):
