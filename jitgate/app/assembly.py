@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
+from twisted.logger import Logger
 from zope.interface.verify import verifyObject
 
 from jitgate.admin.health import AdminSite
@@ -24,6 +25,7 @@ from jitgate.approvers.commands import Reload
 from jitgate.approvers.control import ControlSocket
 from jitgate.config import Configuration
 from jitgate.credentials.none import NoCredential
+from jitgate.errors import StateUnusable
 from jitgate.flow.access import Access
 from jitgate.flow.account import Accounts
 from jitgate.flow.admission import Target
@@ -60,6 +62,7 @@ from jitgate.upstreams.https import HttpsUpstream
 MACHINE_ID = Path("/etc/machine-id")
 
 _LOADED = version("jitgate")
+_LOG = Logger()
 
 
 def make_service(
@@ -128,8 +131,8 @@ class _Assembly:
         self._configuration = configuration
         self._settings = configuration.settings
         self._reactor: Any = reactor
+        self._problems = problems
         self._site_key = b""
-        self._first = self._made(configuration, problems)
 
     def _made(
         self, configuration: Configuration, problems: Sequence[str], before: InForce | None = None
@@ -140,6 +143,7 @@ class _Assembly:
         return made(configuration, self._reactor, problems, site_key=site_key, before=before)
 
     def service(self, *, hangup: bool) -> GatewayService:
+        first = self._made(self._configuration, self._problems)
         state = StateFolder(self._settings.state, shared=shares(self._settings, os.geteuid()))
         state.lock()
         writer = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
@@ -148,10 +152,10 @@ class _Assembly:
         ledger, worker = self._ledger(state, recorder)
         authority = load_or_create(state.authority, time.time)
         self._site_key = state.site_key()
-        story = self._story(recorder, ledger, channels, authority.certificate)
-        adopters: list[Adopt] = [story.adopt]
-        reloading = self._reloading(state, story, adopters, recorder)
-        socket = self._control(story.access, recorder, reloading.reload)
+        story = self._story(first, recorder, ledger, channels, authority.certificate)
+        adopters: list[Adopt] = [story.adopt, partial(_share, state)]
+        reloading = self._reloading(first, story, adopters, recorder)
+        socket = self._control(first, story.access, recorder, reloading.reload)
         adopters.append(lambda new: socket.adopt(new.powers))
         if "control" in self._settings.services:
             channels.append(socket)
@@ -160,21 +164,21 @@ class _Assembly:
             ledger, story.access, story.decider, evidence, run=writer, in_thread=worker
         )
         recording = [keeping, Threaded(taken_up, worker)]
-        proxy = self._proxy(story, authority, adopters, recorder)
+        proxy = self._proxy(first, story, authority, adopters, recorder)
         parts, listening = self._ordered(story, recorder, recording, socket, proxy)
-        first: list[Part] = [OnHangup(reloading.reload, self._reactor)] if hangup else []
-        every = [*first, *parts, reloading]
-        return GatewayService(every, self._reactor, listening, self._first.notices)
+        signal: list[Part] = [OnHangup(reloading.reload, self._reactor)] if hangup else []
+        return GatewayService([*signal, *parts, reloading], self._reactor, listening, first.notices)
 
     def _story(
         self,
+        in_force: InForce,
         recorder: Recorder,
         ledger: Ledger,
         channels: Sequence[IApproverChannel],
         ca: bytes,
     ) -> _Story:
         """The flow: everything between an agent and a target."""
-        clock, site_key, in_force = self._reactor, self._site_key, self._first
+        clock, site_key = self._reactor, self._site_key
         approvals = self._settings.approvals
         grants = Grants(ledger, clock)
         access = Access(
@@ -228,30 +232,24 @@ class _Assembly:
         return Ledger(store, recorder, self._reactor), worker
 
     def _reloading(
-        self,
-        state: StateFolder,
-        story: _Story,
-        adopters: Sequence[Adopt],
-        recorder: Recorder,
+        self, first: InForce, story: _Story, adopters: Sequence[Adopt], recorder: Recorder
     ) -> Reloading:
-        def prepare(new: InForce) -> None:
-            state.share(shares(new.configuration.settings, os.geteuid()))
-
         return Reloading(
-            self._first,
+            first,
             self._made,
-            prepare=prepare,
             adopters=adopters,
             settle=story.decider.reconsider,
             recorder=recorder,
             reactor=self._reactor,
         )
 
-    def _control(self, access: Access, recorder: Recorder, reload: Reload) -> ControlSocket:
+    def _control(
+        self, in_force: InForce, access: Access, recorder: Recorder, reload: Reload
+    ) -> ControlSocket:
         return ControlSocket(
             self._configuration.control_socket,
             access,
-            self._first.powers,
+            in_force.powers,
             recorder=recorder,
             clock=self._reactor,
             reactor=self._reactor,
@@ -260,12 +258,13 @@ class _Assembly:
 
     def _proxy(
         self,
+        in_force: InForce,
         story: _Story,
         authority: CertificateAuthority,
         adopters: list[Adopt],
         recorder: Recorder,
     ) -> HttpProxyListener:
-        tls, certificate = None, self._first.certificate
+        tls, certificate = None, in_force.certificate
         if certificate is not None:
             port = PortTls(certificate)
             adopters.append(lambda new: port.adopt(new.certificate))
@@ -331,6 +330,14 @@ class _Assembly:
         host, port = address
         kind = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
         return kind(self._reactor, port, backlog=1024, interface=host)
+
+
+def _share(state: StateFolder, new: InForce) -> None:
+    """Let those through to the control socket who have a power there now."""
+    try:
+        state.share(shares(new.configuration.settings, os.geteuid()))
+    except StateUnusable as error:  # it could be done at the start, so the folder is no more
+        _LOG.error("{why}", why=f"{error}")
 
 
 def _new_id(kind: str) -> str:

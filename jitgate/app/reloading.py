@@ -38,8 +38,8 @@ class Reloading:
     """Replaces what is in force; one reload after the other. A part of the service.
 
     Whoever asks before the service serves waits for it; whoever asks once it stops is refused.
-    ``prepare`` may fail, and does no harm if nothing follows. ``adopters`` replace what each has,
-    in one turn of the reactor; they do not fail. ``settle`` sees to what is held by then.
+    ``adopters`` replace what each has, in one turn of the reactor; they do not fail. ``settle``
+    sees to what is held by then.
     """
 
     _log = Logger()
@@ -49,7 +49,6 @@ class Reloading:
         in_force: InForce,
         make: Make,
         *,
-        prepare: Callable[[InForce], None],
         adopters: Sequence[Adopt],
         settle: Callable[[], Awaitable[None]],
         recorder: Recorder,
@@ -57,7 +56,6 @@ class Reloading:
     ) -> None:
         self._in_force = in_force
         self._make = make
-        self._prepare = prepare
         self._adopters = adopters
         self._settle = settle
         self._recorder = recorder
@@ -101,7 +99,6 @@ class Reloading:
     async def _done(self, by: Mapping[str, object]) -> Reloaded:
         try:
             new = await self._read()
-            self._prepare(new)
             # As with everything that takes effect: first it is on record.
             await self._on_record(by, new.version, 0)
         except RecorderDown as down:
@@ -115,8 +112,6 @@ class Reloading:
             refused = self._refused([f"{self._file}: reading it failed; the log says how"])
         else:
             return await self._replaced(new)
-        finally:
-            plugins.settle(self._in_force.plugins)
         try:
             await self._on_record(by, None, len(refused.problems))
         except RecorderDown as down:
@@ -130,7 +125,10 @@ class Reloading:
         configuration, problems = await deferToThreadPool(self._reactor, pool, read_all, self._file)
         if configuration is None:
             raise ConfigurationInvalid(problems)
-        return self._make(configuration, problems, self._in_force)
+        try:
+            return self._make(configuration, problems, self._in_force)
+        finally:
+            plugins.settle(self._in_force.plugins)
 
     async def _replaced(self, new: InForce) -> Reloaded:
         before, self._in_force = self._in_force, new

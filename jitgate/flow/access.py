@@ -387,7 +387,7 @@ class Access:
 
     async def reconsider(self, decide: Decide) -> None:
         """Policy has changed: what is held is decided again; end what it no longer asks for."""
-        self._holding.wake_all(Woken.POLICY)
+        await self._holding.wake_all(Woken.POLICY)
         for request in await self._store.requests():
             decision = decide(request.ask.operation, request.ask.subject)
             if isinstance(decision, NeedsBody):

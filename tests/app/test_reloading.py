@@ -39,12 +39,10 @@ class Site:
         self.reactor = reactor
         self.adopted = []
         self.log = []
-        self.refuses = None
         self.fault = None
         self.reloading = Reloading(
             made(load(self.file), reactor),
             self.make,
-            prepare=self.prepare,
             adopters=[self.adopted.append, self.adopt],
             settle=self.settle,
             recorder=self.recorder,
@@ -63,10 +61,6 @@ class Site:
         if self.fault is not None:
             raise self.fault
         return made(configuration, self.reactor, problems, before=before)
-
-    def prepare(self, new):
-        if self.refuses is not None:
-            raise self.refuses
 
     def adopt(self, new):
         self.log += [entry.type for entry in self.records.entries]
@@ -154,7 +148,7 @@ async def test_a_fault_leaves_in_force_what_is(site, how, nothing_unnoticed):
     await site.recorder.start()
     await site.reloading.start()
     if how == "state":
-        site.refuses = StateUnusable("The folder is gone.")
+        site.fault = StateUnusable("The folder is gone.")
     else:
         site.fault = RuntimeError("secret-internals")
     done = await site.reload()
@@ -167,7 +161,7 @@ async def test_a_fault_leaves_in_force_what_is(site, how, nothing_unnoticed):
         (logged,) = nothing_unnoticed
         assert "secret-internals" not in logged["how"]
         nothing_unnoticed.clear()
-    site.refuses = site.fault = None
+    site.fault = None
     assert (await site.reload()).replaced
     await site.recorder.stop()
 

@@ -14,6 +14,7 @@ from jitgate.errors import IdentityUnavailable, StoreDown
 from jitgate.flow.access import Limits
 from jitgate.flow.admission import Tunnel
 from jitgate.flow.bodies import HeldBodies
+from jitgate.flow.holding import TOGETHER
 from jitgate.values import AccessState, Denial, Effect, Refusal, Verdict
 
 
@@ -206,3 +207,19 @@ async def test_more_or_less_room_for_bodies_counts_what_is_held():
     assert isinstance(await bodies.hold(Asked("POST", body=b"x" * 4), 0.0, "two"), Refusal)
     bodies.drop(held)
     assert not isinstance(await bodies.hold(Asked("POST", body=b"x" * 4), 0.0, "two"), Refusal)
+
+
+@ensureDeferred
+async def test_many_held_calls_are_decided_again_a_few_at_a_time():
+    """So that others go on meanwhile, and the recorder is not flooded."""
+    count = 2 * TOGETHER + 1
+    stand = Stand(verdict=review(), limits=Limits(per_agent=count))
+    held = [stand.asked(Asked("POST", f"/things/{n}", b"{}", JSON)) for n in range(count)]
+    stand.verdict = Verdict(Effect.DENY, "No longer.")
+    stand.decider.adopt(stand.policy(), {})
+    deciding = Deferred.fromCoroutine(stand.decider.reconsider())
+    assert sum(serving.called for _, serving in held) == TOGETHER
+    stand.clock.advance(0)
+    await deciding
+    assert {told.head.status for told, _ in held} == {403}
+    assert await stand.store.requests() == []

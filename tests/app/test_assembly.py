@@ -1,0 +1,44 @@
+"""A whole gateway in this process: what a reload leaves of the configuration before."""
+
+import gc
+
+import orjson
+from pytest_twisted import ensureDeferred
+from support.counterparts import TestCA
+from support.gateway import settings, target
+from support.tokens import Tokens
+
+from jitgate.app import make_service
+from jitgate.config import load
+from jitgate.credentials.static import StaticHeader
+from jitgate.identity.oidc import OidcVerifier
+from jitgate.upstreams.https import HttpsUpstream
+
+
+def alive(*kinds):
+    gc.collect()
+    return [sum(type(each) is kind for each in gc.get_objects()) for kind in kinds]
+
+
+@ensureDeferred
+async def test_a_reload_lets_go_of_the_credentials_the_ways_and_the_issuers_of_before(tmp_path):
+    from twisted.internet import reactor  # noqa: PLC0415 - installed by pytest-twisted
+
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text("Bearer not-a-real-one")
+    credential = {"type": "static", "header": "Authorization", "value": f"file:{token}"}
+    ca = TestCA.create(tmp_path, name="origin")
+    far = target(1, ca.pem, credential=credential)
+    file = tmp_path / "jitgate.yaml"
+    file.write_bytes(orjson.dumps(settings(tmp_path, Tokens(tmp_path).jwks, [far])))
+    kinds = StaticHeader, HttpsUpstream, OidcVerifier
+    before = alive(*kinds)
+    service = make_service(load(file), reactor, hangup=False)
+    service.startService()
+    await service.started
+    reloading = service._parts[-1]
+    for _ in range(3):
+        assert (await reloading.reload({"uid": 7})).replaced
+    assert [now - then for now, then in zip(alive(*kinds), before, strict=True)] == [1, 1, 1]
+    await service.stopService()
