@@ -166,8 +166,10 @@ class _Assembly:
         recording = [keeping, Threaded(taken_up, worker)]
         proxy = self._proxy(first, story, authority, adopters, recorder)
         parts, listening = self._ordered(story, recorder, recording, socket, proxy)
-        signal: list[Part] = [OnHangup(reloading.reload, self._reactor)] if hangup else []
-        return GatewayService([*signal, *parts, reloading], self._reactor, listening, first.notices)
+        every = [*parts, reloading]
+        if hangup:
+            every.insert(0, OnHangup(reloading.reload, reloading.begun, self._reactor))
+        return GatewayService(every, self._reactor, listening, first.notices)
 
     def _story(
         self,

@@ -31,13 +31,15 @@ Adopt = Callable[[InForce], None]
 HANGUP = {"signal": "SIGHUP"}
 """How the record names whoever sends the signal: the kernel does not say who that was."""
 
+_STARTS = "The gateway starts: ask again once it serves."
 _STOPS = "The gateway stops: nothing is read again."
 
 
 class Reloading:
     """Replaces what is in force; one reload after the other. A part of the service.
 
-    Whoever asks before the service serves waits for it; whoever asks once it stops is refused.
+    Whoever asks before the service serves, or once it stops, is refused. ``begun`` fires once it
+    serves.
     ``adopters`` replace what each has, in one turn of the reactor; they do not fail. ``settle``
     sees to what is held by then.
     """
@@ -61,16 +63,17 @@ class Reloading:
         self._recorder = recorder
         self._reactor = reactor
         self._turn = DeferredLock()
-        self._before_start = self._turn.acquire()
-        self._stops = False
+        self._closed: str | None = _STARTS
+        self.begun: Deferred[None] = Deferred()
 
     async def start(self) -> None:
-        """Let those in who wait."""
-        self._turn.release()
+        """Let in who asks."""
+        self._closed = None
+        self.begun.callback(None)
 
     async def stop(self) -> None:
-        """Let nobody in any more, once the reload at hand is through."""
-        self._stops = True
+        """Let nobody in any more, and wait until the reload at hand is through."""
+        self._closed = _STOPS
         await self._turn.acquire()
         self._turn.release()
 
@@ -119,8 +122,8 @@ class Reloading:
         return refused
 
     async def _read(self) -> InForce:
-        if self._stops:
-            raise ConfigurationInvalid([f"{self._file}: {_STOPS}"])
+        if self._closed is not None:
+            raise ConfigurationInvalid([f"{self._file}: {self._closed}"])
         pool = self._reactor.getThreadPool()  # parsing takes a while: others go on meanwhile
         configuration, problems = await deferToThreadPool(self._reactor, pool, read_all, self._file)
         if configuration is None:
@@ -158,12 +161,16 @@ class Reloading:
 
 
 class OnHangup:
-    """Reloads on SIGHUP, as long as the service runs. A part of it, the first."""
+    """Reloads on SIGHUP, as long as the service runs. A part of it, the first.
+
+    A signal that comes while the others start is seen to once ``begun`` has fired.
+    """
 
     _log = Logger()
 
-    def __init__(self, reload: Reload, reactor: Any) -> None:
+    def __init__(self, reload: Reload, begun: Deferred[None], reactor: Any) -> None:
         self._reload = reload
+        self._begun = begun
         self._reactor = reactor
         self._before: Any = signal.SIG_DFL
 
@@ -175,8 +182,8 @@ class OnHangup:
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         """Whatever the signal has interrupted comes to its end before anything else is done."""
-        self._reactor.callFromThread(self._begin)
+        self._reactor.callFromThread(self._begun.addCallback, self._begin)
 
-    def _begin(self) -> None:
+    def _begin(self, _: None) -> None:
         reloading = Deferred.fromCoroutine(self._reload(HANGUP))
         reloading.addErrback(lambda failure: self._log.failure("SIGHUP came to nothing", failure))

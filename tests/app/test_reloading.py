@@ -99,18 +99,20 @@ async def test_it_is_on_record_then_in_force_then_what_is_held_is_seen_to(site):
 
 
 @ensureDeferred
-async def test_who_asks_before_the_start_waits_and_who_asks_after_the_stop_is_refused(site):
+async def test_who_asks_before_the_start_or_after_the_stop_is_refused(site):
     await site.recorder.start()
-    early = site.reload()
-    await deferLater(site.reactor, 0.1)
-    assert not early.called
+    early = await site.reload()
+    assert "starts" in early.problems[0]
     await site.reloading.start()
-    assert (await early).replaced
-    await site.reloading.stop()
+    running = site.reload()
+    stopping = Deferred.fromCoroutine(site.reloading.stop())
+    assert not stopping.called
+    assert (await running).replaced
+    await stopping
     late = await site.reload()
     assert "stops" in late.problems[0]
     assert len(site.adopted) == 1
-    assert [each["result"] for each in site.entries()] == ["replaced", "refused"]
+    assert [each["result"] for each in site.entries()] == ["refused", "replaced", "refused"]
     await site.recorder.stop()
 
 
@@ -213,18 +215,24 @@ def test_what_was_read_is_what_is_used(tmp_path, site):
 
 @ensureDeferred
 async def test_the_signal_is_taken_for_as_long_as_the_service_runs(site):
-    asked = Deferred()
+    asked, begun = [], Deferred()
 
     async def reload(by):
-        asked.callback(by)
+        asked.append(by)
         return Reloaded("", "", "")
 
     before = signal.getsignal(signal.SIGHUP)
-    part = OnHangup(reload, site.reactor)
+    part = OnHangup(reload, begun, site.reactor)
     await part.start()
     try:
         os.kill(os.getpid(), signal.SIGHUP)
-        assert await asked == {"signal": "SIGHUP"}
+        await deferLater(site.reactor, 0.05)
+        assert asked == []  # the others start
+        begun.callback(None)
+        assert asked == [{"signal": "SIGHUP"}]
+        os.kill(os.getpid(), signal.SIGHUP)
+        await deferLater(site.reactor, 0.05)
+        assert asked == [{"signal": "SIGHUP"}] * 2
     finally:
         await part.stop()
     assert signal.getsignal(signal.SIGHUP) is before

@@ -368,6 +368,15 @@ def test_an_operator_is_named_on_record(desk):
         assert entry["by"]["uid"] == os.getuid()
         assert entry["by"]["person"] == "root@acme.example"
         assert entry["file"] == str(desk.gateway.config)
+        desk.gateway.stop()
+    verified = subprocess.run(
+        [sys.executable, "-m", "jitgate", "verify", "--allow-unwitnessed", *desk.where()],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def test_powers_are_replaced_and_who_has_lost_theirs_follows_no_longer(desk):
