@@ -301,7 +301,7 @@ class Gateway:
 
     def _named(self, target: Target, authority: str, head: RequestHead) -> Operation | Refusal:
         """The operation that the call is."""
-        spelled = canonical_target(head.target, head.method, merging=tunnel.target.merges)
+        spelled = canonical_target(head.target, head.method, merging=target.merges)
         if isinstance(spelled, NotCanonical):
             return Refusal(Denial.MALFORMED, spelled.reason)
         if overriding(head.headers):
