@@ -85,7 +85,6 @@ class AgentConnection(Protocol):
         self._unheard: int | None = None
         self._last = False
         self._in_head = False
-        self._full = False
         self._ending = False
         self._out = False
         self._linger = limits.closing
@@ -125,16 +124,12 @@ class AgentConnection(Protocol):
     # --- from the transport as a consumer of responses (IPushProducer)
 
     def pauseProducing(self) -> None:
-        self._full = True
         if self._response is not None:
             self._response.pause()
 
     def resumeProducing(self) -> None:
-        self._full = False
         if self._response is not None:
             self._response.resume()
-        elif self._events:
-            self._pump()
 
     def stopProducing(self) -> None:
         """The transport is ending; `connectionLost` says so to whoever waits."""
@@ -196,9 +191,7 @@ class AgentConnection(Protocol):
 
     def _ready_for(self, event: Event) -> bool:
         """False while an exchange whose request is whole still waits for its response."""
-        if self._request is None:
-            return not self._full  # an agent that takes no answers gets no more of them
-        return not self._request.ended
+        return self._request is None or not self._request.ended
 
     def _take(self, event: Event) -> None:
         if self._discarded is not None:
