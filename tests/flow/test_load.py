@@ -85,6 +85,14 @@ def test_whatever_begins_waits_and_ends_no_more_are_let_in_than_there_is_room_fo
     assert (made._carried, len(made._spans)) == (0, 0)
 
 
+def test_an_exchange_that_is_looked_at_again_is_counted_once():
+    _, made = load(exchanges=1)
+    with made.exchange() as span:
+        assert span.carry() is None
+        assert span.carry() is None
+    assert made._carried == 0
+
+
 # --- time
 
 
