@@ -161,7 +161,7 @@ class Load:
                     each.callback(None)
 
     def carry(self, span: Span) -> Refusal | None:
-        """Count an exchange, once however often it is asked, or say that there is no room for it."""
+        """Count an exchange, once however often it asks, or say that there is no room for it."""
         if span.carried:
             return None
         if self._carried >= self._limits.exchanges:

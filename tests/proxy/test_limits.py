@@ -61,7 +61,8 @@ async def in_handshake(made):
 
 async def lying_idle(made):
     tunnel = await made.tunnel()
-    await inside(made)
+    connection = await inside(made)
+    await until(lambda: connection.transport._established)  # the port may be the last to know
     return tunnel.tls
 
 
