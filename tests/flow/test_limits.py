@@ -106,7 +106,7 @@ async def test_a_target_that_takes_too_long_is_refused_with_the_reason():
     slow.clock.advance(99)
     assert not serving.called
     slow.clock.advance(2)
-    await serving
+    assert serving.called, "its time is over"
     assert told.head.status == 502
     assert json.loads(told.data)["type"].endswith("/cut-short")
     (outcome,) = slow.entries("outcome")
