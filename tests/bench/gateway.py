@@ -1,0 +1,83 @@
+"""jitgate as it is measured: every stage on, and its record to check afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+from support.approver import people
+from support.gateway import GatewayProcess, settings, target
+from support.tokens import Tokens
+
+from .machine import PROXIES, pinned
+from .site import CLEAN, FILES, HOST, NEW, NEW_HOSTS, SECRET, Site
+
+LIFE = 4 * 3600
+"""Seconds that the agent's token lives: longer than any run."""
+
+MASKED = {"profile": "bench", "names": ["*secret", "password", "apiKey", "*token"]}
+
+
+@contextmanager
+def running(
+    site: Site, folder: Path, recordings: Path | None = None
+) -> Iterator[tuple[GatewayProcess, str]]:
+    """A gateway in ``folder``, pinned to its processor, and a token for it."""
+    tokens = Tokens(folder)
+    (folder / "policy.yaml").write_bytes(orjson.dumps(_rules()))
+    (folder / "masking.yaml").write_bytes(orjson.dumps([MASKED]))
+    made = settings(
+        folder,
+        tokens.jwks,
+        _targets(site),
+        masking=["./masking.yaml"],
+        recording={"directory": str(recordings or folder / "recordings")},
+        **people(),
+    )
+    with GatewayProcess(folder, made, command=pinned(PROXIES)) as gateway:
+        yield gateway, tokens.token(life=LIFE)
+
+
+def _targets(site: Site) -> list[dict[str, object]]:
+    hosts = [HOST, *(NEW % number for number in range(NEW_HOSTS))]
+    at = [f"{host}:{site.origin}" for host in hosts]
+    return [
+        target(site.origin, site.ca.pem, name="okta", hosts=at, catalog="okta"),
+        target(site.origin, site.ca.pem, name="files", hosts=[f"{FILES}:{site.origin}"]),
+    ]
+
+
+def _rules() -> list[dict[str, object]]:
+    """Ten rules, of which each request that is measured meets one."""
+    here = {"targets": ["okta"], "groups": ["it-agents"]}
+    denied = [
+        {
+            "name": f"never-{number}",
+            "reason": "Agents do not do this",
+            "match": here | {"actions": [action]},
+            "effect": "deny",
+        }
+        for number, action in enumerate(
+            ("deleteUser", "deactivateUser", "suspendUser", "deleteGroup", "deletePolicy")
+        )
+    ]
+    reviewed = {
+        "name": "people-look",
+        "reason": "Changes are looked at",
+        "match": here | {"methods": ["POST", "PUT", "PATCH"]},
+        "effect": "review",
+        "approvers": {"groups": ["it-leads"]},
+    }
+    permitted = [
+        _permit("one-user", here | {"actions": ["getUser"], "paths": [CLEAN]}),
+        _permit("masked-user", here | {"actions": ["getUser"], "paths": [SECRET]}, mask="bench"),
+        _permit("groups", here | {"actions": ["listGroups", "getGroup"]}),
+        _permit("files", {"targets": ["files"], "methods": ["GET"], "groups": ["it-agents"]}),
+    ]
+    return [*denied, reviewed, *permitted]
+
+
+def _permit(name: str, match: dict[str, object], **more: object) -> dict[str, object]:
+    return {"name": name, "reason": "Measured", "match": match, "effect": "permit", **more}
