@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from . import machine, site
 from .figures import Row
 from .proxies import PEERS, missing
 from .report import table
-from .rows import ROWS, Bench
+from .rounds import Bench
+from .rows import ROWS
 
 
 def main(arguments: list[str]) -> int:
@@ -28,7 +30,7 @@ def main(arguments: list[str]) -> int:
     peers = [peer for peer in peers if not missing(peer)]
     found: list[Row] = []
     with site.running() as place:
-        bench = Bench(place, peers, asked.rounds, asked.seconds, _say)
+        bench = Bench(place, peers, asked.rounds, asked.seconds, asked.held, asked.disk, _say)
         for row in ROWS:
             if not asked.row or row.name in asked.row:
                 _say(f"{row.name}: {row.tells}")
@@ -49,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of load, in each round")
     parser.add_argument("--peers", default=",".join(PEERS), help="by comma; empty for none")
+    parser.add_argument("--held", type=int, default=10_000, help="requests that wait for people")
+    disk = Path(tempfile.gettempdir())
+    parser.add_argument("--disk", type=Path, default=disk, help="where recording is to a disk")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     parser.add_argument("--require", action="store_true", help="fail if a goal is missed")
     return parser

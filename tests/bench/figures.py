@@ -54,9 +54,9 @@ def rows(
 ) -> list[Row]:
     """The lines for what was measured: one for each peer, or one if there was none."""
     own = rounds[US]
-    peers = [each for each in rounds if each != US] or [None]
-    if goal is not None and goal.peer is None:
-        peers = [None, *(peer for peer in peers if peer is not None)]
+    peers: list[str | None] = [each for each in rounds if each != US]
+    if not peers or (goal is not None and goal.peer is None):
+        peers.insert(0, None)
     return [_row(name, unit, own, peer, rounds, goal, failed) for peer in peers]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from support.approver import people
 from support.gateway import GatewayProcess, settings, target
 from support.tokens import Tokens
 
-from .machine import PROXIES, pinned
+from .machine import PROXIES, pin
 from .site import CLEAN, FILES, HOST, NEW, NEW_HOSTS, SECRET, Site
 
 LIFE = 4 * 3600
@@ -21,9 +21,7 @@ MASKED = {"profile": "bench", "names": ["*secret", "password", "apiKey", "*token
 
 
 @contextmanager
-def running(
-    site: Site, folder: Path, recordings: Path | None = None
-) -> Iterator[tuple[GatewayProcess, str]]:
+def running(site: Site, folder: Path, **more: object) -> Iterator[tuple[GatewayProcess, str]]:
     """A gateway in ``folder``, pinned to its processor, and a token for it."""
     tokens = Tokens(folder)
     (folder / "policy.yaml").write_bytes(orjson.dumps(_rules()))
@@ -33,51 +31,56 @@ def running(
         tokens.jwks,
         _targets(site),
         masking=["./masking.yaml"],
-        recording={"directory": str(recordings or folder / "recordings")},
-        **people(),
+        **(people() | more),
     )
-    with GatewayProcess(folder, made, command=pinned(PROXIES)) as gateway:
+    with GatewayProcess(folder, made) as gateway:
+        pin(gateway.process.pid, PROXIES)
         yield gateway, tokens.token(life=LIFE)
 
 
 def _targets(site: Site) -> list[dict[str, object]]:
-    hosts = [HOST, *(NEW % number for number in range(NEW_HOSTS))]
-    at = [f"{host}:{site.origin}" for host in hosts]
+    new = [f"{NEW % number}:{site.origin}" for number in range(NEW_HOSTS)]
     return [
-        target(site.origin, site.ca.pem, name="okta", hosts=at, catalog="okta"),
-        target(site.origin, site.ca.pem, name="files", hosts=[f"{FILES}:{site.origin}"]),
+        target(site.origin, site.ca.pem, **named)
+        for named in (
+            {"name": "okta", "hosts": [f"{HOST}:{site.origin}"], "catalog": "okta"},
+            {"name": "files", "hosts": [f"{FILES}:{site.origin}"]},
+            {"name": "new", "hosts": new},
+        )
     ]
 
 
 def _rules() -> list[dict[str, object]]:
     """Ten rules, of which each request that is measured meets one."""
-    here = {"targets": ["okta"], "groups": ["it-agents"]}
-    denied = [
+    here: Mapping[str, object] = {"targets": ["okta"], "groups": ["it-agents"]}
+    denied: list[dict[str, object]] = [
         {
             "name": f"never-{number}",
             "reason": "Agents do not do this",
-            "match": here | {"actions": [action]},
+            "match": {**here, "actions": [action]},
             "effect": "deny",
         }
         for number, action in enumerate(
             ("deleteUser", "deactivateUser", "suspendUser", "deleteGroup", "deletePolicy")
         )
     ]
-    reviewed = {
+    reviewed: dict[str, object] = {
         "name": "people-look",
         "reason": "Changes are looked at",
-        "match": here | {"methods": ["POST", "PUT", "PATCH"]},
+        "match": {**here, "methods": ["POST", "PUT", "PATCH"]},
         "effect": "review",
         "approvers": {"groups": ["it-leads"]},
     }
     permitted = [
-        _permit("one-user", here | {"actions": ["getUser"], "paths": [CLEAN]}),
-        _permit("masked-user", here | {"actions": ["getUser"], "paths": [SECRET]}, mask="bench"),
-        _permit("groups", here | {"actions": ["listGroups", "getGroup"]}),
-        _permit("files", {"targets": ["files"], "methods": ["GET"], "groups": ["it-agents"]}),
+        _permit("one-user", {**here, "actions": ["getUser"], "paths": [CLEAN]}),
+        _permit("masked-user", {**here, "actions": ["getUser"], "paths": [SECRET]}, mask="bench"),
+        _permit("groups", {**here, "actions": ["listGroups", "getGroup"]}),
+        _permit(
+            "others", {"targets": ["files", "new"], "methods": ["GET"], "groups": ["it-agents"]}
+        ),
     ]
     return [*denied, reviewed, *permitted]
 
 
-def _permit(name: str, match: dict[str, object], **more: object) -> dict[str, object]:
+def _permit(name: str, match: Mapping[str, object], **more: object) -> dict[str, object]:
     return {"name": name, "reason": "Measured", "match": match, "effect": "permit", **more}

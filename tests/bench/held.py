@@ -1,36 +1,30 @@
-"""What ten thousand held requests cost: ``python -m bench.held [COUNT]`` in tests/, on a quiet machine.
+"""What ten thousand calls cost that wait for a person.
 
-It opens that many tunnels to a gateway, then sends a call on each that people must approve, and
-prints: KiB of memory a held request costs beyond its tunnel, per cent of a processor that waiting
-takes over 30 s, and milliseconds from an approver's answer to the first byte of the agent's.
-
-It ends with status 1 if a goal is missed: 40 KiB, 1 %, 100 ms.
+Real tunnels, the gateway in its own process: the memory of a held request beyond its tunnel, the
+processor's time while they wait, what other traffic feels of them, and the time from an approver's
+answer to the first byte of the agent's.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import resource
 import socket
-import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-import orjson
-from support.approver import REVIEWED, people
-from support.counterparts import TestCA
-from support.gateway import GatewayProcess, settings, target
-from support.tokens import Tokens
-from support.wire import Origin, Tunnel, answering
+from support.approver import people
+from support.gateway import GatewayProcess
+from support.wire import Tunnel
 
-KIB, PER_CENT, MILLISECONDS = 40.0, 1.0, 100.0
-"""The goals."""
+from . import gateway
+from .figures import US, Goal, Row, rows
+from .machine import memory
+from .proxies import Proxy, of_gateway
+from .rounds import Bench
+from .site import CLEAN, HOST
 
 WATCHED = 30.0
 """Seconds over which the cost of waiting is taken."""
@@ -38,82 +32,118 @@ WATCHED = 30.0
 ANSWERS = 200
 """Requests that are approved, one after the other."""
 
+OTHERS = 4
+"""Connections of other traffic: they leave the gateway some time of its own, as agents do."""
 
-def main(count: int) -> int:
-    """Measure, and say what was found."""
-    _allow_files(2 * count + 1000)
-    with tempfile.TemporaryDirectory(prefix="jitgate-bench-") as folder:
-        return _measured(Path(folder), count)
+SETTLE = 2.0
+"""Seconds after which what was only needed for a moment has been given back."""
 
-
-def _measured(folder: Path, count: int) -> int:
-    ca, tokens = TestCA.create(folder, name="origin"), Tokens(folder)
-    policy = folder / "policy.yaml"
-    policy.write_bytes(orjson.dumps([REVIEWED]))
-    waiting = people(hold="1h", expire="2h", per_agent=2 * count, in_all=2 * count)
-    waiting["limits"] = {"connections": 2 * count, "connections_per_agent": 2 * count}
-    with Origin(ca.leaf("api.example"), answering(b"{}")) as origin:
-        made = settings(folder, tokens.jwks, [target(origin.port, ca.pem)]) | waiting
-        with GatewayProcess(folder, made) as gateway:
-            return _judged(gateway, list(_opened(gateway, tokens, count)))
+WITHOUT = "without held"
 
 
-def _judged(gateway: GatewayProcess, tunnels: Sequence[Tunnel]) -> int:
-    pid = gateway.process.pid
-    time.sleep(2)
-    before = _memory(pid)
+@dataclass(frozen=True)
+class Held:
+    """The rows about held requests."""
+
+    name: str = "held"
+    tells: str = "held requests: memory beyond the tunnel, and the p99 of other traffic"
+
+    def run(self, bench: Bench) -> list[Row]:
+        count = bench.held
+        _allow_files(count + 1000)
+        waiting = people(hold="1h", expire="2h", per_agent=2 * count, in_all=2 * count)
+        with (
+            bench.gateway_folder() as folder,
+            gateway.running(bench.site, folder, **waiting) as (run, token),
+        ):
+            tunnels = list(_opened(bench, run, token))
+            try:
+                return _measured(bench, run, of_gateway(bench.site, run, token), tunnels)
+            finally:
+                for tunnel in tunnels:
+                    tunnel.close()
+
+
+def _measured(
+    bench: Bench, run: GatewayProcess, proxy: Proxy, tunnels: Sequence[Tunnel]
+) -> list[Row]:
+    without = [_others(bench, proxy) for _ in range(bench.rounds + 1)][1:]
+    time.sleep(SETTLE)
+    before = memory(proxy.pid)
     for number, tunnel in enumerate(tunnels):
-        head = (
-            f"POST /things/{number} HTTP/1.1\r\nHost: api.example\r\nContent-Length: 2\r\n\r\n{{}}"
-        )
-        tunnel.send(head.encode())
-    _until_held(gateway, len(tunnels))
-    memory = (_memory(pid) - before) / 1024 / len(tunnels)
-    used, begun = _processor(pid), time.monotonic()
+        tunnel.send(_change(bench, number))
+    _until_held(bench, run, len(tunnels))
+    each = (memory(proxy.pid) - before) / 1024 / len(tunnels)
+    bench.say(f"  {each:.1f} KiB each")
+    used, begun = proxy.used(), time.monotonic()
     time.sleep(WATCHED)
-    share = 100 * (_processor(pid) - used) / (time.monotonic() - begun)
-    took = sorted(_answered(gateway, tunnels))
-    print(f"{len(tunnels)} held requests on {len(tunnels)} tunnels")
-    print(f"  memory beyond the tunnels  {memory:.1f} KiB each")
-    print(f"  waiting                    {share:.2f} % of a processor over {WATCHED:.0f} s")
-    print(
-        f"  answer to agent            {statistics.median(took):.0f} ms in the median, "
-        f"{took[int(len(took) * 0.99)]:.0f} ms at the 99th percentile, {took[-1]:.0f} ms at most"
+    share = 100 * (proxy.used() - used) / (time.monotonic() - begun)
+    beside = [_others(bench, proxy) for _ in range(bench.rounds)]
+    took = sorted(_answered(bench, run, tunnels))
+    return [
+        *rows("held memory", "KiB", {US: [each]}, Goal(40)),
+        *rows("held, p99 of others", "ms", {US: beside, WITHOUT: without}, Goal(1.2, WITHOUT)),
+        *rows("held, waiting", "% of a CPU", {US: [share]}, Goal(1)),
+        *rows("held, answer to agent", "ms", {US: took}, Goal(100)),
+    ]
+
+
+def _others(bench: Bench, proxy: Proxy) -> float:
+    """Milliseconds that other traffic takes at its 99th percentile."""
+    told = bench.ask(proxy, proxy.load(CLEAN, c=OTHERS, t=bench.seconds, m="ka", W=""))
+    bench.say(f"  p99 of others {told.p99:.4g} ms")
+    return told.p99
+
+
+def _change(bench: Bench, number: int) -> bytes:
+    """A change that policy sends to people."""
+    lines = (
+        f"POST {_path(number)} HTTP/1.1",
+        f"Host: {HOST}:{bench.site.origin}",
+        "Content-Type: application/json",
+        "Content-Length: 2",
     )
-    return 0 if memory <= KIB and share <= PER_CENT and took[-1] <= MILLISECONDS else 1
+    return "\r\n".join([*lines, "", "{}"]).encode()
 
 
-def _opened(gateway: GatewayProcess, tokens: Tokens, count: int) -> Iterator[Tunnel]:
-    token = tokens.token()
+def _path(number: int) -> str:
+    return f"/api/v1/users/00uheld{number:013}"
+
+
+def _opened(bench: Bench, run: GatewayProcess, token: str) -> Iterator[Tunnel]:
+    authority = f"{HOST}:{bench.site.origin}"
     with ThreadPoolExecutor(4) as pool:
         for number, tunnel in enumerate(
-            pool.map(lambda _: Tunnel(gateway.proxy, gateway.ca, token), range(count)), 1
+            pool.map(
+                lambda _: Tunnel(run.proxy, run.ca, token, authority, HOST), range(bench.held)
+            ),
+            1,
         ):
             if number % 1000 == 0:
-                print(f"  {number} tunnels", file=sys.stderr, flush=True)
+                bench.say(f"  {number} tunnels")
             yield tunnel
 
 
-def _until_held(gateway: GatewayProcess, count: int) -> None:
-    while (now := len(gateway.entries("access.opened"))) < count:
-        print(f"  {now} held", file=sys.stderr, flush=True)
+def _until_held(bench: Bench, run: GatewayProcess, count: int) -> None:
+    while (now := len(run.entries("access.opened"))) < count:
+        bench.say(f"  {now} held")
         time.sleep(2)
-    time.sleep(5)
+    time.sleep(SETTLE)
 
 
-def _answered(gateway: GatewayProcess, tunnels: Sequence[Tunnel]) -> Iterator[float]:
+def _answered(bench: Bench, run: GatewayProcess, tunnels: Sequence[Tunnel]) -> Iterator[float]:
     """Milliseconds from an answer to the agent's, one request after the other."""
     opened = {
-        each["operation"]["resource"]["path"]: each["access_request"]
-        for each in gateway.entries("access.opened")
+        each["operation"]["url"].partition("?")[0].rpartition("/")[2]: each["access_request"]
+        for each in run.entries("access.opened")
     }
-    step = max(1, len(tunnels) // ANSWERS)
-    for number in range(0, len(tunnels), step):
+    for number in range(0, len(tunnels), max(1, len(tunnels) // ANSWERS)):
         tls = tunnels[number].tls
         assert tls is not None
-        ask = {"command": "approve", "id": opened[f"/things/{number}"], "reason": ""}
+        key = opened[_path(number).rpartition("/")[2]]
+        ask = {"command": "approve", "id": key, "reason": ""}
         with socket.socket(socket.AF_UNIX) as control:
-            control.connect(str(gateway.folder / "state" / "control.sock"))
+            control.connect(str(run.folder / "state" / "control.sock"))
             begun = time.monotonic()
             control.sendall(json.dumps(ask).encode() + b"\n")
             if not tls.recv(1):
@@ -121,25 +151,7 @@ def _answered(gateway: GatewayProcess, tunnels: Sequence[Tunnel]) -> Iterator[fl
             yield 1000 * (time.monotonic() - begun)
 
 
-def _memory(pid: int) -> int:
-    """Bytes that are the process's own."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("the gateway has ended")
-
-
-def _processor(pid: int) -> float:
-    """Seconds of processor that it has used."""
-    fields: Any = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def _allow_files(count: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000))

@@ -17,6 +17,13 @@ def pinned(processor: int) -> tuple[str, ...]:
     return "taskset", "-c", str(processor)
 
 
+def pin(pid: int, processor: int) -> None:
+    """Leave a running process and its threads that processor only."""
+    for each in _tree(pid):
+        for task in Path(f"/proc/{each}/task").iterdir():
+            os.sched_setaffinity(int(task.name), {processor})
+
+
 def processor_seconds(pid: int) -> float:
     """Processor time of a process, its ended threads and its living children, to the nanosecond."""
     return sum(time.clock_gettime(_clock(each)) for each in _tree(pid))

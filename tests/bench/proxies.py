@@ -6,6 +6,7 @@ proxy for agents but a reverse one: the floor of what the work costs in C.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from support.counterparts import TestCA
+from support.gateway import GatewayProcess
 
 from . import gateway, machine
 from .figures import US
@@ -59,11 +61,21 @@ class Proxy:
 
 
 @contextmanager
-def jitgate(site: Site, folder: Path, recordings: Path | None = None) -> Iterator[Proxy]:
-    """The gateway, with every stage on."""
-    with gateway.running(site, folder, recordings) as (run, token):
-        header = f"Proxy-Authorization: Bearer {token}"
-        yield Proxy(US, run.process.pid, run.ports["proxy"], run.ca, site, header)
+def jitgate(site: Site, folder: Path, name: str = US, **more: object) -> Iterator[Proxy]:
+    """The gateway, with every stage on; ``more`` are sections of its configuration."""
+    with gateway.running(site, folder, **more) as (run, token):
+        yield of_gateway(site, run, token, name)
+
+
+def of_gateway(site: Site, run: GatewayProcess, token: str, name: str = US) -> Proxy:
+    """The gateway as one of those that are measured."""
+    header = f"Proxy-Authorization: Bearer {token}"
+    return Proxy(name, run.process.pid, run.ports["proxy"], run.ca, site, header)
+
+
+def direct(site: Site) -> Proxy:
+    """Nobody in between."""
+    return Proxy("direct", os.getpid(), site.origin, site.ca.pem, site, reverse=True)
 
 
 @contextmanager

@@ -2,63 +2,36 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Protocol
 
 from .figures import US, Goal, Row, rows
-from .load import Load, Told
-from .proxies import PEERS, Proxy, jitgate
+from .held import Held
+from .proxies import PEERS, Proxy, direct, jitgate
 from .record import lacking
-from .site import BIG, BIG_SIZE, CLEAN, FILES, SECRET, Site
+from .rounds import Bench
+from .site import BIG, BIG_SIZE, CLEAN, FILES, NEW, NEW_HOSTS, SECRET
 
 CONNECTIONS = 16
 """Kept open at once; an agent's SDK has fewer, several agents have more."""
 
+TUNNELS = 1000
+"""So many idle ones that what else the process does with memory is lost among them."""
 
-@dataclass
-class Bench:
-    """How to measure, and how much was asked of jitgate."""
+ON_DISK = "jitgate, recording to disk"
 
-    site: Site
-    peers: Sequence[str]
-    rounds: int
-    seconds: float
-    say: Callable[[str], None]
-    asked: int = 0
 
-    def cost(self, proxy: Proxy, load: Load) -> tuple[float, Told]:
-        """Seconds of processor that the proxy spent on a load, and what came of it."""
-        marks = {"BEGUN": proxy.used()}
-        told = load.run(lambda word: marks.update({word: proxy.used()}))
-        if proxy.name == US:
-            self.asked += told.all
-        return marks["DONE"] - marks.get("READY", marks["BEGUN"]), told
+class Measured(Protocol):
+    """One of the rows that can be asked for."""
 
-    @contextmanager
-    def gateway_folder(self) -> Iterator[Path]:
-        """A folder in memory for a gateway that has not been asked anything."""
-        self.asked = 0
-        with tempfile.TemporaryDirectory(prefix="jitgate-bench-", dir="/dev/shm") as folder:
-            yield Path(folder)
-
-    def peers_running(self, stack: ExitStack) -> list[Proxy]:
-        return [stack.enter_context(PEERS[peer](self.site)) for peer in self.peers]
-
-    def side_by_side(
-        self, proxies: Sequence[Proxy], measure: Callable[[Proxy], float]
-    ) -> Mapping[str, Sequence[float]]:
-        """Measure them in turn, round by round; the first round only warms up."""
-        found: dict[str, list[float]] = {proxy.name: [] for proxy in proxies}
-        for number in range(self.rounds + 1):
-            for proxy in proxies:
-                value = measure(proxy)
-                if number:
-                    found[proxy.name].append(value)
-                    self.say(f"  round {number}: {proxy.name} {value:,.4g}")
-        return found
+    @property
+    def name(self) -> str: ...
+    @property
+    def tells(self) -> str: ...
+    def run(self, bench: Bench) -> list[Row]: ...
 
 
 @dataclass(frozen=True)
@@ -71,14 +44,16 @@ class Compared:
     measure: Callable[[Bench, Proxy], float]
     goal: Goal | None = None
     masks: Mapping[str, int] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    """Peers to whom it does not apply."""
 
     def run(self, bench: Bench) -> list[Row]:
         with bench.gateway_folder() as folder:
             with ExitStack() as stack:
                 proxies = [stack.enter_context(jitgate(bench.site, folder))]
-                proxies += bench.peers_running(stack)
+                proxies += bench.peers_running(stack, self.without)
                 found = bench.side_by_side(proxies, lambda proxy: self.measure(bench, proxy))
-            failed = lacking(folder / "recordings", bench.asked, self.masks)
+            failed = lacking(folder / "state" / "recordings", bench.asked[US], self.masks)
         return rows(self.name, self.unit, found, self.goal, failed)
 
 
@@ -106,7 +81,99 @@ def _body(bench: Bench, proxy: Proxy) -> float:
     return told.done * BIG_SIZE / 1e6 / used
 
 
-ROWS = (
+def _first(bench: Bench, proxy: Proxy) -> float:
+    """Milliseconds that a first request to a host takes over one to a host that is known."""
+    count = (NEW_HOSTS - 1) // (bench.rounds + 1)
+    start = 1 + bench.hosts[proxy.name]
+    bench.hosts[proxy.name] += count
+    options: Mapping[str, object] = {"c": 1, "t": 60, "n": count, "m": "new"}
+    new = bench.ask(proxy, proxy.load(CLEAN, NEW, s=start, **options))
+    return new.p50 - bench.ask(proxy, proxy.load(CLEAN, NEW % 0, **options)).p50
+
+
+@dataclass(frozen=True)
+class Latency:
+    """What a proxy adds to the time of a request, on one connection, one request at a time."""
+
+    name: str = "latency"
+    tells: str = "added time at one connection, recording to memory and to disk"
+
+    def run(self, bench: Bench) -> list[Row]:
+        with bench.gateway_folder() as memory, bench.gateway_folder(bench.disk) as disk:
+            with ExitStack() as stack:
+                where = {"recording": {"directory": str(disk / "recordings")}}
+                proxies = [
+                    direct(bench.site),
+                    stack.enter_context(jitgate(bench.site, memory)),
+                    stack.enter_context(jitgate(bench.site, disk, ON_DISK, **where)),
+                    *bench.peers_running(stack),
+                ]
+                found = bench.side_by_side(proxies, lambda proxy: self._times(bench, proxy))
+            kept = {US: memory / "state" / "recordings", ON_DISK: disk / "recordings"}
+            failed = {name: lacking(kept[name], bench.asked[name], {}) for name in kept}
+        return [
+            row
+            for own, where_to in ((US, "memory"), (ON_DISK, "disk"))
+            for place, kind in enumerate(("p50", "p99"))
+            for row in rows(
+                f"latency {kind}, {where_to}",
+                "µs",
+                {
+                    US if name == own else name: [
+                        1000 * (time[place] - base[place])
+                        for time, base in zip(times, found["direct"], strict=True)
+                    ]
+                    for name, times in found.items()
+                    if name == own or name in PEERS
+                },
+                None,
+                failed[own],
+            )
+        ]
+
+    def _times(self, bench: Bench, proxy: Proxy) -> tuple[float, float]:
+        told = bench.ask(proxy, proxy.load(CLEAN, c=1, t=bench.seconds, m="ka", W=""))
+        return told.p50, told.p99
+
+
+@dataclass(frozen=True)
+class Idle:
+    """What a tunnel costs in memory that has done one request and then waits."""
+
+    name: str = "idle"
+    tells: str = f"memory for each of {TUNNELS} idle tunnels"
+
+    def run(self, bench: Bench) -> list[Row]:
+        found: dict[str, list[float]] = {}
+        failed = None
+        for number in range(1, bench.rounds + 1):
+            for name in (US, *bench.peers):
+                with bench.gateway_folder() as folder:
+                    with ExitStack() as stack:
+                        start = PEERS.get(name, lambda site, folder=folder: jitgate(site, folder))
+                        proxy = stack.enter_context(start(bench.site))
+                        value = self._each(bench, proxy)
+                    if name == US:
+                        record = folder / "state" / "recordings"
+                        failed = failed or lacking(record, bench.asked[US], {})
+                found.setdefault(name, []).append(value)
+                bench.told(number, name, value)
+        return rows(self.name, "KiB", found, Goal(48), failed)
+
+    def _each(self, bench: Bench, proxy: Proxy) -> float:
+        bench.ask(proxy, proxy.load(CLEAN, c=CONNECTIONS, t=1, m="ka", W=""))
+        before, sizes = proxy.memory(), []
+
+        def at(word: str) -> None:
+            if word == "HELD":
+                time.sleep(1)  # what the handshakes took is given back
+                sizes.append(proxy.memory())
+
+        bench.ask(proxy, proxy.load(CLEAN, c=TUNNELS, r=32, t=60, m="hold", w=3), at)
+        return (sizes[0] - before) / 1024 / TUNNELS
+
+
+ROWS: tuple[Measured, ...] = (
     Compared(
         "request",
         "µs",
@@ -128,6 +195,15 @@ ROWS = (
         _connection,
         Goal(0.4, "squid"),
     ),
+    Latency(),
+    Compared(
+        "first-host",
+        "ms",
+        "first request to a host never seen, over one to a host that is known",
+        _first,
+        Goal(10),
+        without=("nginx",),
+    ),
     Compared(
         "body",
         "MB per CPU second",
@@ -135,4 +211,6 @@ ROWS = (
         _body,
         Goal(0.8, "squid", least=True),
     ),
+    Idle(),
+    Held(),
 )
