@@ -6,13 +6,14 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from . import machine, site
 from .figures import Row
 from .proxies import PEERS, missing
-from .report import table
+from .report import chart, markdown, marked, table, values
 from .rounds import Bench
 from .rows import ROWS
 
@@ -23,38 +24,72 @@ def main(arguments: list[str]) -> int:
     if asked.list:
         print("\n".join(f"{row.name:12} {row.tells}" for row in ROWS))
         return 0
-    peers = [peer for peer in asked.peers.split(",") if peer]
-    for peer in peers:
-        if lack := missing(peer):
-            _say(f"without {peer}: {lack}")
-    peers = [peer for peer in peers if not missing(peer)]
+    if asked.kept:
+        kept = json.loads(asked.kept.read_text())
+        where, found = kept["machine"], [Row(**row) for row in kept["rows"]]
+    else:
+        where, found = machine.described(), _measured(asked)
+    print(table(found))
+    _write(asked, where, found)
+    missed = any(row.failed or (row.goal and not row.met) for row in found)
+    return int(asked.require and missed)
+
+
+def _measured(asked: argparse.Namespace) -> list[Row]:
     found: list[Row] = []
     with site.running() as place:
-        bench = Bench(place, peers, asked.rounds, asked.seconds, asked.held, asked.disk, _say)
+        bench = Bench(
+            place,
+            _peers(asked.peers),
+            asked.rounds,
+            asked.seconds,
+            asked.held,
+            asked.disk,
+            _say,
+        )
         for row in ROWS:
             if not asked.row or row.name in asked.row:
                 _say(f"{row.name}: {row.tells}")
                 found += row.run(bench)
-    print(table(found))
+    return found
+
+
+def _peers(wanted: str) -> list[str]:
+    """Those that are wanted and can run here; who is left out is told."""
+    peers = [peer for peer in wanted.split(",") if peer]
+    for peer in peers:
+        if lack := missing(peer):
+            _say(f"without {peer}: {lack}")
+    return [peer for peer in peers if not missing(peer)]
+
+
+def _write(asked: argparse.Namespace, where: Mapping[str, str], found: Sequence[Row]) -> None:
     if asked.json:
-        result = {"machine": machine.described(), "rows": [asdict(row) for row in found]}
+        result = {"machine": where, "rows": [asdict(row) for row in found]}
         asked.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    missed = any(row.failed or row.met is False for row in found)
-    return int(asked.require and missed)
+    if asked.markdown:
+        lines = markdown(found, where)
+        asked.markdown.write_text(marked(asked.markdown.read_text(), "bench", lines))
+    if asked.chart and (bars := values(found, "request")):
+        title = "Processor time per request: 1 KiB of JSON, TLS on both sides"
+        asked.chart.write_text(chart(title, "µs", bars))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     names = [row.name for row in ROWS]
     parser.add_argument("--list", action="store_true", help="say which rows there are")
-    parser.add_argument("--row", nargs="+", choices=names, help="these only")
+    parser.add_argument("--row", nargs="+", choices=names, metavar="ROW", help="these only")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of load, in each round")
     parser.add_argument("--peers", default=",".join(PEERS), help="by comma; empty for none")
-    parser.add_argument("--held", type=int, default=10_000, help="requests that wait for people")
+    parser.add_argument("--held", type=int, default=9_900, help="requests that wait for people")
     disk = Path(tempfile.gettempdir())
     parser.add_argument("--disk", type=Path, default=disk, help="where recording is to a disk")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    parser.add_argument("--kept", type=Path, metavar="FILE", help="take such rows, do not measure")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="rewrite its table")
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the row `request` as SVG")
     parser.add_argument("--require", action="store_true", help="fail if a goal is missed")
     return parser
 

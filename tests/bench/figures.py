@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 US = "jitgate"
 
@@ -52,28 +52,22 @@ class Row:
 def rows(
     name: str, unit: str, rounds: Rounds, goal: Goal | None, failed: str | None = None
 ) -> list[Row]:
-    """The lines for what was measured: one for each peer, or one if there was none."""
-    own = rounds[US]
+    """The lines for what was measured: one for each peer, and one alone where the goal is alone.
+
+    A goal whose peer was not measured stands in a line alone, and is neither met nor missed.
+    """
     peers: list[str | None] = [each for each in rounds if each != US]
-    if not peers or (goal is not None and goal.peer is None):
+    if not peers or (goal is not None and goal.peer not in peers):
         peers.insert(0, None)
-    return [_row(name, unit, own, peer, rounds, goal, failed) for peer in peers]
+    return [_row(name, unit, rounds, peer, goal, failed) for peer in peers]
 
 
 def _row(
-    name: str,
-    unit: str,
-    own: Sequence[float],
-    peer: str | None,
-    rounds: Rounds,
-    goal: Goal | None,
-    failed: str | None,
+    name: str, unit: str, rounds: Rounds, peer: str | None, goal: Goal | None, failed: str | None
 ) -> Row:
-    theirs = () if peer is None else rounds[peer]
+    own, theirs = rounds[US], () if peer is None else rounds[peer]
     ratios = [a / b for a, b in zip(own, theirs, strict=False)]
-    judged = goal if goal is not None and goal.peer == peer else None
-    figure = statistics.median(ratios or own)
-    return Row(
+    row = Row(
         name=name,
         value=statistics.median(own),
         unit=unit,
@@ -83,10 +77,18 @@ def _row(
         peer_spread=_spread(theirs) if theirs else None,
         ratio=statistics.median(ratios) if ratios else None,
         ratio_spread=_spread(ratios) if ratios else None,
-        goal=None if judged is None else judged.text(unit),
-        met=None if judged is None else judged.met(figure) and failed is None,
         failed=failed,
     )
+    if goal is None or (goal.peer in rounds and goal.peer != peer) or (peer and not goal.peer):
+        return row
+    return replace(row, goal=goal.text(unit), met=_met(row, goal))
+
+
+def _met(row: Row, goal: Goal) -> bool | None:
+    if row.failed is not None:
+        return False
+    figure = row.value if goal.peer is None else row.ratio
+    return None if figure is None else goal.met(figure)
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
