@@ -27,16 +27,22 @@ def main(arguments: list[str]) -> int:
     if asked.kept:
         kept = json.loads(asked.kept.read_text())
         where, found = kept["machine"], [Row(**row) for row in kept["rows"]]
+        broken = kept["broken"]
     else:
-        where, found = machine.described(), _measured(asked)
+        where = machine.described()
+        found, broken = _measured(asked)
     print(table(found))
-    _write(asked, where, found)
+    for name, why in broken.items():
+        print(f"{name} COULD NOT BE MEASURED: {why}")
+    _write(asked, where, found, broken)
     missed = any(row.failed or (row.goal and not row.met) for row in found)
-    return int(asked.require and missed)
+    return int(asked.require and (missed or bool(broken)))
 
 
-def _measured(asked: argparse.Namespace) -> list[Row]:
+def _measured(asked: argparse.Namespace) -> tuple[list[Row], dict[str, str]]:
+    """The rows, and for those that broke off why they did: the others are measured all the same."""
     found: list[Row] = []
+    broken: dict[str, str] = {}
     with site.running() as place:
         bench = Bench(
             place,
@@ -50,8 +56,12 @@ def _measured(asked: argparse.Namespace) -> list[Row]:
         for row in ROWS:
             if not asked.row or row.name in asked.row:
                 _say(f"{row.name}: {row.tells}")
-                found += row.run(bench)
-    return found
+                try:
+                    found += row.run(bench)
+                except (OSError, RuntimeError) as error:
+                    broken[row.name] = f"{type(error).__name__}: {error}"
+                    _say(f"  {broken[row.name]}")
+    return found, broken
 
 
 def _peers(wanted: str) -> list[str]:
@@ -63,9 +73,14 @@ def _peers(wanted: str) -> list[str]:
     return [peer for peer in peers if not missing(peer)]
 
 
-def _write(asked: argparse.Namespace, where: Mapping[str, str], found: Sequence[Row]) -> None:
+def _write(
+    asked: argparse.Namespace,
+    where: Mapping[str, str],
+    found: Sequence[Row],
+    broken: Mapping[str, str],
+) -> None:
     if asked.json:
-        result = {"machine": where, "rows": [asdict(row) for row in found]}
+        result = {"machine": where, "rows": [asdict(row) for row in found], "broken": broken}
         asked.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     if asked.markdown:
         lines = markdown(found, where)

@@ -169,8 +169,11 @@ class Idle:
                 time.sleep(1)  # what the handshakes took is given back
                 sizes.append(proxy.memory())
 
-        bench.ask(proxy, proxy.load(CLEAN, c=TUNNELS, r=32, t=60, m="hold", w=3), at)
-        return (sizes[0] - before) / 1024 / TUNNELS
+        load = proxy.load(CLEAN, c=TUNNELS, r=32, t=60, m="hold", w=3)
+        lost = bench.ask(proxy, load, at).lost
+        if lost > (0 if proxy.name == US else TUNNELS // 100):
+            raise RuntimeError(f"{proxy.name} closed {lost} of {TUNNELS} idle tunnels")
+        return (sizes[0] - before) / 1024 / (TUNNELS - lost)
 
 
 ROWS: tuple[Measured, ...] = (
