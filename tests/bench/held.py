@@ -19,8 +19,6 @@ from support.approver import people
 from support.gateway import GatewayProcess
 from support.wire import Tunnel
 
-from jitgate.config.schema import Settings
-
 from . import gateway
 from .figures import US, Goal, Row, rows
 from .machine import memory
@@ -52,7 +50,7 @@ class Held:
 
     def run(self, bench: Bench) -> list[Row]:
         count = bench.held
-        _allow_files(count + 1000)
+        allow_files(count + 1000)
         with (
             bench.gateway_folder() as folder,
             gateway.running(bench.site, folder, **_roomy(count)) as (run, token),
@@ -69,11 +67,14 @@ class Held:
 
 def _roomy(count: int) -> dict[str, object]:
     """Sections of a configuration in which one agent may have so many tunnels and requests."""
-    room = people(hold="1h", expire="2h", per_agent=2 * count, in_all=2 * count)
-    if "limits" in Settings.model_fields:
-        many = {"connections": 2 * count, "connections_per_agent": 2 * count}
-        room["limits"] = {**many, "idle": "1h"}  # a busy machine takes long to open so many
-    return room
+    return {
+        **people(hold="1h", expire="2h", per_agent=2 * count, in_all=2 * count),
+        "limits": {
+            "connections": 2 * count,
+            "connections_per_agent": 2 * count,
+            "idle": "1h",  # a busy machine takes long to open so many
+        },
+    }
 
 
 def _measured(
@@ -166,7 +167,8 @@ def _answered(bench: Bench, run: GatewayProcess, tunnels: Sequence[Tunnel]) -> I
             yield 1000 * (time.monotonic() - begun)
 
 
-def _allow_files(count: int) -> None:
+def allow_files(count: int) -> None:
+    """Let this process have so many files open, or as many as it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))

@@ -1,46 +1,59 @@
-"""How soon a gateway at its limit says so: ``python -m bench.overload [LIMIT]`` in tests/.
+"""How soon a gateway at its limit says so.
 
-It opens twice as many tunnels as exchanges may be in flight, sends a call on each at once, and
-prints after how many milliseconds those beyond the limit had their slow-down answer, while the
-others waited at a target that answers none until all of that is over; the recorder writes to disk.
-
-It ends with status 1 if a goal is missed: every answer within 250 ms, as many refused as were sent
-too many, and every accepted call served.
+Twice as many tunnels are opened as exchanges may be in flight, and a call is sent on each at once.
+Those beyond the limit get their slow-down answer, while the others wait at a target that answers
+none until all of that is over; the recorder writes to disk.
 """
 
 from __future__ import annotations
 
 import selectors
-import statistics
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.held import _allow_files
 from support.counterparts import TestCA
 from support.gateway import GatewayProcess, settings, target
 from support.tokens import Tokens
-from support.wire import Origin, Reply, Tunnel, answering
+from support.wire import Origin, Tunnel, answering
 
-MILLISECONDS = 250.0
-"""The goal."""
+from .figures import US, Goal, Row, rows
+from .held import allow_files
+from .rounds import Bench
+
+LIMIT = 250
+"""Exchanges in flight that are allowed, and as many are sent beyond."""
 
 CALL = b"GET /things HTTP/1.1\r\nHost: api.example\r\n\r\n"
 
 
-def main(limit: int) -> int:
-    """Measure, and say what was found."""
-    _allow_files(8 * limit + 1000)
-    with tempfile.TemporaryDirectory(prefix="jitgate-bench-", dir=Path.cwd()) as folder:
-        return _measured(Path(folder), limit)
+@dataclass(frozen=True)
+class Overload:
+    """The row about twice as many requests as may be in flight."""
+
+    name: str = "overload"
+    tells: str = f"the slowest of {LIMIT} refusals at twice the limit of exchanges in flight"
+
+    def run(self, bench: Bench) -> list[Row]:
+        allow_files(8 * LIMIT + 1000)
+        slowest: list[float] = []
+        failed = None
+        for number in range(1, bench.rounds + 1):
+            with bench.gateway_folder(bench.disk) as folder:
+                took, refused, served = _measured(folder, LIMIT)
+            slowest.append(took[-1])
+            bench.told(number, US, took[-1])
+            if (refused, served) != ({503: LIMIT}, {200: LIMIT}):
+                failed = f"refused {dict(refused)}, accepted {dict(served)}, of {LIMIT} each"
+        return rows("overload, slowest refusal", "ms", {US: slowest}, Goal(250), failed)
 
 
-def _measured(folder: Path, limit: int) -> int:
+def _measured(folder: Path, limit: int) -> tuple[list[float], Counter[int], Counter[int]]:
+    """Milliseconds of each refusal, sorted; the statuses beyond the limit, and within it."""
     ca, tokens, over = TestCA.create(folder, name="origin"), Tokens(folder), threading.Event()
     answer = answering(b"{}")
     with Origin(ca.leaf("api.example"), lambda *asked: over.wait(60) and answer(*asked)) as origin:
@@ -58,12 +71,12 @@ def _measured(folder: Path, limit: int) -> int:
             took, refused = _at_once(tunnels[limit:])
             over.set()
             served = Counter(tunnel.reply().status for tunnel in tunnels[:limit])
-    return _judged(limit, took, refused, served)
+    return took, refused, served
 
 
 def _at_once(tunnels: Sequence[Tunnel]) -> tuple[list[float], Counter[int]]:
     """Send on all of them; milliseconds to the first byte of each answer, and the statuses."""
-    took, replies = [], list[Reply]()
+    took: list[float] = []
     with selectors.DefaultSelector() as selector:
         begun = {}
         for tunnel in tunnels:
@@ -78,18 +91,3 @@ def _at_once(tunnels: Sequence[Tunnel]) -> tuple[list[float], Counter[int]]:
                 selector.unregister(key.fileobj)
     replies = [tunnel.reply() for tunnel in tunnels]
     return sorted(took), Counter(reply.status for reply in replies)
-
-
-def _judged(limit: int, took: Sequence[float], refused: Counter[int], served: Counter[int]) -> int:
-    print(f"{limit} exchanges in flight, {limit} more sent at once")
-    print(
-        f"  slow-down after  {statistics.median(took):.0f} ms in the median, "
-        f"{took[int(len(took) * 0.99)]:.0f} ms at the 99th percentile, {took[-1]:.0f} ms at most"
-    )
-    print(f"  beyond the limit {dict(refused)}, accepted {dict(served)}")
-    well = took[-1] <= MILLISECONDS and refused == {503: limit} and served == {200: limit}
-    return 0 if well else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 250))

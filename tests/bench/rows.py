@@ -10,6 +10,7 @@ from typing import Protocol
 
 from .figures import US, Goal, Row, rows
 from .held import Held
+from .overload import Overload
 from .proxies import PEERS, Proxy, direct, jitgate
 from .record import lacking
 from .rounds import Bench
@@ -216,4 +217,5 @@ ROWS: tuple[Measured, ...] = (
     ),
     Idle(),
     Held(),
+    Overload(),
 )
