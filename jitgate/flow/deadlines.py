@@ -17,6 +17,56 @@ RETRY = 5.0
 """Seconds until what failed is tried again: a store or a disk that is down is down for longer."""
 
 
+class Deadline:
+    """The one deadline of something; to move it back and forth costs next to nothing.
+
+    The clock's call stays where it is, and looks when it comes whether it is time by then: a
+    connection's deadline moves several times an exchange, and hardly ever comes.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._call: IDelayedCall | None = None
+        self._looks_at = 0.0
+        self._due = 0.0
+        self._act: Callable[[], object] | None = None
+
+    def set(self, seconds: float, act: Callable[[], object]) -> None:
+        """Call ``act`` after so many seconds, instead of what was to be called."""
+        self._due, self._act = self._clock.seconds() + seconds, act
+        if self._call is None:
+            self._look_after(seconds)
+        elif self._due < self._looks_at:
+            self._call.cancel()
+            self._look_after(seconds)
+
+    def clear(self) -> None:
+        """Call nothing, for now."""
+        self._act = None
+
+    def stop(self) -> None:
+        """Call nothing, ever, and leave nothing behind."""
+        self._act = None
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _look_after(self, seconds: float) -> None:
+        self._looks_at = self._clock.seconds() + seconds
+        self._call = self._clock.callLater(seconds, self._look)
+
+    def _look(self) -> None:
+        self._call = None
+        act, left = self._act, self._due - self._clock.seconds()
+        if act is None:
+            return
+        if left > 0:
+            self._look_after(left)
+            return
+        self._act = None
+        act()
+
+
 class Deadlines:
     """Calls ``act`` with a thing's key at its time. Times are seconds since the epoch."""
 

@@ -14,7 +14,6 @@ from typing import NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IHandshakeListener,
     IPushProducer,
     IReactorTime,
@@ -35,6 +34,7 @@ from jitgate.core.http1_reading import (
 from jitgate.core.limits import Limits
 from jitgate.errors import AgentGone, MalformedRequest, PeerFault
 from jitgate.flow.admission import Tunnel
+from jitgate.flow.deadlines import Deadline
 from jitgate.flow.gateway import Gateway
 from jitgate.proxy.streams import AgentRequest, AgentResponse
 from jitgate.tls import TlsPump
@@ -74,7 +74,7 @@ class AgentConnection(Protocol):
         self._tunnel = tunnel
         self._clock = clock
         self._limits = limits
-        self._timer: IDelayedCall | None = None
+        self._deadline = Deadline(clock)
         self._reader = RequestReader(limits.head_bytes, limits.head_fields)
         self._events: deque[Event] = deque()
         self._pumping = False
@@ -112,7 +112,7 @@ class AgentConnection(Protocol):
         self._time_head()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._within(None)
+        self._deadline.stop()
         self._last = True
         self._events.clear()
         gone = AgentGone("The agent hung up.")
@@ -169,13 +169,10 @@ class AgentConnection(Protocol):
         if not self.closed.called:
             self.transport.abortConnection()
 
-    def _within(self, seconds: float | None, act: Callable[[], None] | None = None) -> None:
+    def _within(self, seconds: float, act: Callable[[], None]) -> None:
         """Replace the one deadline of this connection."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-        if seconds is not None and act is not None and not self.closed.called:
-            self._timer = self._clock.callLater(seconds, act)
+        if not self.closed.called:
+            self._deadline.set(seconds, act)
 
     # --- one exchange after the other
 
@@ -222,7 +219,7 @@ class AgentConnection(Protocol):
         self._serve(AgentRequest(self, _NO_HEAD, (), fault or nested), 1)
 
     def _serve(self, request: AgentRequest, minor: int) -> None:
-        self._within(None)
+        self._deadline.clear()
         self._in_head = False
         self._request = request
         self._response = AgentResponse(self, request, minor)

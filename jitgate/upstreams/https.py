@@ -9,13 +9,13 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IHandshakeListener,
     IPushProducer,
     IReactorTime,
@@ -29,6 +29,7 @@ from jitgate.core.http1_reading import Data, End, Event, Response, ResponseReade
 from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes, request_bytes
 from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import JitgateError, UpstreamUnreachable
+from jitgate.flow.deadlines import Deadline
 from jitgate.interfaces import IRequest, IUpstream, IUpstreamConnection
 from jitgate.tls import TlsPump
 from jitgate.upstreams.endpoint import CheckedEndpoint, lost
@@ -136,7 +137,7 @@ class UpstreamConnection(Protocol):
         self._limits = limits
         self._keep = keep
         self._gone = gone
-        self._timer: IDelayedCall | None = None
+        self._deadline = Deadline(clock)
         self._reader: ResponseReader | None = None
         self._head: Deferred[ResponseHead] | None = None
         self._sending: Deferred[None] | None = None
@@ -165,7 +166,7 @@ class UpstreamConnection(Protocol):
 
     def handshakeCompleted(self) -> None:
         self._alive = True
-        self._within(None)
+        self._deadline.clear()
         self.transport.registerProducer(self, True)
         self.trusted.callback(None)
 
@@ -181,7 +182,7 @@ class UpstreamConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._alive, self._lost = False, True
-        self._within(None)
+        self._deadline.stop()
         self._gone(self)
         if not self.trusted.called:
             self.trusted.errback(lost(self._host, reason))
@@ -232,7 +233,7 @@ class UpstreamConnection(Protocol):
     def take(self) -> None:
         """Leave the pool for another exchange."""
         self.fresh = False
-        self._within(None)
+        self._deadline.clear()
 
     async def send(self, head: RequestHead, body: IRequest) -> ResponseHead:
         if not self._alive:
@@ -268,11 +269,11 @@ class UpstreamConnection(Protocol):
 
     def release(self) -> None:
         end, self._reader, self._end = self._end, None, None
-        self._within(None)
+        self._deadline.clear()
         whole = end is not None and end.reusable and not self._pieces
         if whole and self._alive and self._sent:
             self.transport.resumeProducing()
-            self._timer = self._clock.callLater(0, self._offer)
+            self._clock.callLater(0, self._offer)
             return
         if self._sending is not None:
             self._sending.cancel()
@@ -292,7 +293,7 @@ class UpstreamConnection(Protocol):
         Such bytes would be taken for the answer to the next request.
         """
         if self._alive and self._keep(self):
-            self._timer = self._clock.callLater(KEPT_FOR, self.abort)
+            self._deadline.set(KEPT_FOR, self.abort)
         else:
             self.abort()
 
@@ -327,7 +328,7 @@ class UpstreamConnection(Protocol):
             self._arrived()
         elif isinstance(event, End):
             self._end = event
-            self._within(None)
+            self._deadline.clear()
             self._arrived()
         elif isinstance(event, JitgateError):
             self._fail(event)
@@ -346,13 +347,10 @@ class UpstreamConnection(Protocol):
         if arrival is not None:
             arrival.callback(None)
 
-    def _within(self, seconds: float | None, complaint: str = "") -> None:
+    def _within(self, seconds: float, complaint: str) -> None:
         """Replace the one deadline of this connection."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-        if seconds is not None:
-            self._timer = self._clock.callLater(seconds, self._late, complaint)
+        if not self._lost:
+            self._deadline.set(seconds, partial(self._late, complaint))
 
     def _late(self, complaint: str) -> None:
         self._fail(UpstreamUnreachable(f"{complaint} ({self._host})"))
