@@ -103,6 +103,10 @@ def server_context(chain: Sequence[x509.Certificate], key: Any) -> SSL.Context:
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_cipher_list(_CIPHERS)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    # No session is taken up again: of one under TLS 1.2 the name that the client asks for is not
+    # told (`get_servername`), so that a differing one would pass unseen.
+    context.set_options(SSL.OP_NO_TICKET)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.use_certificate(chain[0])
     for each in chain[1:]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 import stat
 from datetime import UTC, datetime, timedelta
 
@@ -104,6 +106,42 @@ def test_leaves_do_not_pile_up(authority):
 def _any(authority):
     authority.context_for("x")
     return authority._leaves["x"]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("api.example", "api.example"), ("api.example", "evil.example"), ("b.example", "b.example")],
+)
+def test_no_session_is_taken_up_again(tmp_path, version, host, name):
+    authority = load_or_create(tmp_path, lambda: datetime.now(UTC).timestamp())
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.minimum_version = client.maximum_version = version
+    client.check_hostname = False
+    client.load_verify_locations(cadata=authority.certificate.decode())
+    first, _ = shaken(authority.context_for("api.example"), client, "api.example", None)
+    second, server = shaken(authority.context_for(host), client, name, first.session)
+    assert not second.session_reused
+    assert server.get_servername() == name.encode()
+
+
+def shaken(context, client, name, session):
+    """A client of the standard library, a server with the context: after their handshake."""
+    server = SSL.Connection(context, None)
+    server.set_accept_state()
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    theirs = client.wrap_bio(into, out, server_hostname=name, session=session)
+    for _ in range(3):
+        for step in (theirs.do_handshake, lambda: theirs.read(1)):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                step()
+        if out.pending:
+            server.bio_write(out.read())
+        with contextlib.suppress(SSL.WantReadError):
+            server.do_handshake()
+        with contextlib.suppress(SSL.WantReadError):
+            into.write(server.bio_read(65536))
+    return theirs, server
 
 
 def test_the_ca_can_only_sign_leaves(authority):
