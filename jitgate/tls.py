@@ -8,33 +8,45 @@ else (contexts, certificates, names) is whoever's makes the `OpenSSL.SSL.Connect
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
     IHandshakeListener,
     IProtocol,
     IPushProducer,
-    ITCPTransport,
     ITransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 RECORD = 16 * 1024
-"""Bytes of the largest plain text in one record (RFC 8446, section 5.1)."""
+"""Bytes that go into OpenSSL at once: a record's largest plain text (RFC 8446, section 5.1). It
+keeps for good the memory that it needed once; with larger pieces an idle connection kept twice."""
 
-OUTGOING = 128 * 1024
-"""Bytes that are taken from OpenSSL at once: what a socket is handed in one call."""
+OUTGOING = 192 * 1024
+"""Bytes that are taken from OpenSSL at once: more than a record and what may lie before it."""
+
+ANSWERS = 32
+"""Times that a peer may make OpenSSL answer by itself: a key update or a renegotiation asked for.
+One that asks without end and reads no answer would fill the memory; in earnest it is once in 2^24
+records."""
+
+UNANSWERED = 64 * 1024
+"""Bytes received after which is looked for such an answer, though data came with them."""
+
+_NOBODY = Protocol()
 
 
 @implementer(IPushProducer)
 class _Queue:
     """Hears from a transport whether what it was handed lies there or has gone."""
+
+    __slots__ = ("_pump",)
 
     def __init__(self, pump: TlsPump) -> None:
         self._pump = pump
@@ -54,12 +66,13 @@ class TlsPump(Protocol):
     """A protocol towards its transport, a transport towards ``inner``.
 
     ``inner`` hears `handshakeCompleted` once the handshake is over and ``verify``, which may raise,
-    has agreed with it; nothing that it wrote before leaves earlier. It hears `connectionLost` with
-    `ConnectionDone` only if the peer ended with close_notify: without it what came may be cut short
-    (RFC 8446, section 6.1), and the reason is another.
+    has agreed with it; what it wrote before leaves then, and first. It hears `connectionLost` with
+    `ConnectionDone` only if the peer ended with close_notify or ``inner`` had ended: else what came
+    may be cut short (RFC 8446, section 6.1). After `pauseProducing` the rest of one read may come.
 
     The transport must have sent all that it was handed before: what is written goes past its queue.
-    ``before`` is said in the clear first.
+    ``before`` is said in the clear first. A renegotiation, which ``verify`` would not see, is
+    refused on both sides.
     """
 
     transport: Any
@@ -71,6 +84,7 @@ class TlsPump(Protocol):
         verify: Callable[[SSL.Connection], None] = lambda _: None,
         before: bytes = b"",
     ) -> None:
+        tls.set_options(SSL.OP_NO_RENEGOTIATION)
         self._tls = tls
         self._verify = verify
         self._before = before
@@ -79,10 +93,11 @@ class TlsPump(Protocol):
         self._reason: Failure | None = None
         self._early: list[bytes] = []
         self._producer: IPushProducer | None = None
-        self._queue = _Queue(self)
         self._queued = False
         self._when_sent: list[Callable[[], None]] = []
         self._at_once: Callable[[bytes], int | BaseException] | None = None
+        self._answers = 0
+        self._unanswered = 0
         self.inner = inner
 
     # --- a protocol: from the transport
@@ -90,29 +105,37 @@ class TlsPump(Protocol):
     def makeConnection(self, transport: ITransport) -> None:
         self.transport = transport
         self.connected = 1
-        if ITCPTransport.providedBy(transport):
-            self._at_once = getattr(transport, "writeSomeData", None)
-        if self._at_once is None:
-            self.transport.registerProducer(self._queue, True)
+        # Nothing but a bare socket: what wraps one (TLS again) passes its method on, past itself.
+        if isinstance(transport, Connection) and not transport.TLS:
+            self._at_once = transport.writeSomeData
+        else:
+            self.transport.registerProducer(_Queue(self), True)
         if self._before:
             self._hand_on(self._before)
         self.inner.makeConnection(self)
-        self._shake_hands()
+        if self._reason is None:
+            self._shake_hands()
 
     def dataReceived(self, data: bytes) -> None:
         if self._reason is not None:
             return
-        self._tls.bio_write(data)
+        self._unanswered += len(data)
         if not self._established:
+            self._tls.bio_write(data)
+            data = b""
             self._shake_hands()
-        if self._established:
-            self._deliver()
+        if self._established and self._reason is None:
+            self._deliver(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._reason = self._reason or self._why(reason)
-        self._producer = None
+        reason, self._reason = self._reason or self._why(reason), connectionDone
+        inner, self.inner = self.inner, _NOBODY  # the two hold each other, and OpenSSL's memory
+        producer, self._producer = self._producer, None
+        self._when_sent.clear()
         self.connected = 0
-        self.inner.connectionLost(self._reason)
+        if producer is not None:
+            producer.stopProducing()
+        inner.connectionLost(reason)
 
     def waiting(self) -> None:
         """The transport holds back what it was handed: no more should come."""
@@ -127,8 +150,8 @@ class TlsPump(Protocol):
             self._queued = False
             if self._at_once is not None:
                 self.transport.unregisterProducer()
-                if self._ending:
-                    self.transport.loseWriteConnection()
+            if self._ending:
+                self._end_below()
             sent, self._when_sent = self._when_sent, []
             for call in sent:
                 call()
@@ -138,7 +161,7 @@ class TlsPump(Protocol):
     # --- a transport: from what is inside
 
     def write(self, data: bytes) -> None:
-        if self._ending or self._reason is not None:
+        if self._ending or self._reason is not None or not data:
             return
         if not self._established:
             self._early.append(data)
@@ -147,8 +170,6 @@ class TlsPump(Protocol):
             self._encrypt(data)
         except SSL.Error as error:
             self._fail(error)
-        else:
-            self._send()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         self.write(b"".join(data))
@@ -157,20 +178,18 @@ class TlsPump(Protocol):
         """Say that nothing more will come; what the peer still sends is read and thrown away.
 
         The connection ends when the peer ends as well. How long to wait for that is up to whoever
-        is inside: `hang_up` and `abortConnection` do not wait.
+        is inside: `hang_up` and `abortConnection` do not, nor does this inside the handshake.
         """
         if self._ending or self._reason is not None:
             return
         self._ending = True
         if not self._established:
-            self.transport.loseConnection()
+            self._over(Failure(ConnectionDone()))
             return
         self._say_end()
-        if self._at_once is None:
-            self.transport.loseConnection()
-            return
+        self.transport.resumeProducing()  # the peer's end is to be heard
         if not self._queued:  # else once it is drained
-            self.transport.loseWriteConnection()
+            self._end_below()
 
     def when_sent(self, call: Callable[[], None]) -> None:
         """Call back once all that was written is in the kernel's hands, at once if it is."""
@@ -179,20 +198,27 @@ class TlsPump(Protocol):
         else:
             call()
 
-    def abortConnection(self) -> None:
-        """End at once, without the orderly end that would make a cut message look whole."""
-        self._ending = True
-        self.transport.abortConnection()
-
     def hang_up(self) -> None:
         """Close without waiting for the peer to end; what was handed on is still delivered."""
         self._ending = True
+        self._reason = self._reason or Failure(ConnectionDone())
+        self._unregister()
         if isinstance(self.transport, TlsPump):
             self.transport.hang_up()
         else:
             self.transport.loseConnection()
 
+    def abortConnection(self) -> None:
+        """End at once, without the orderly end that would make a cut message look whole."""
+        self._reason = self._reason or Failure(ConnectionAborted())
+        self.transport.abortConnection()
+
     def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        if not streaming:
+            raise ValueError("Only a producer that pushes can be registered.")
+        if self._reason is not None:
+            producer.stopProducing()
+            return
         self._producer = producer
         if self._queued:
             producer.pauseProducing()
@@ -201,7 +227,8 @@ class TlsPump(Protocol):
         self._producer = None
 
     def pauseProducing(self) -> None:
-        self.transport.pauseProducing()
+        if not self._ending:
+            self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         self.transport.resumeProducing()
@@ -237,61 +264,77 @@ class TlsPump(Protocol):
             self._send()
             self._established = True
             early, self._early = self._early, []
-            if IHandshakeListener.providedBy(self.inner):
+            self.write(b"".join(early))
+            if self._reason is None and IHandshakeListener.providedBy(self.inner):
                 self.inner.handshakeCompleted()
-            for data in early:
-                self.write(data)
 
-    def _deliver(self) -> None:
-        """Hand on, as one piece, all that the peer's records hold; then see to how they end."""
+    def _deliver(self, data: bytes) -> None:
+        """Hand on all that the peer's records hold, in one piece: records may hold a byte each."""
+        pieces, end = self._read(data)
+        if end is None and (not pieces or self._unanswered > UNANSWERED):
+            self._answer()
+        if pieces and not self._ending and self._reason is None:
+            self.inner.dataReceived(b"".join(pieces))
+        if end is None or self._reason is not None:
+            return
+        if isinstance(end, SSL.ZeroReturnError):
+            self._peer_ended()
+        else:
+            self._fail(end)
+
+    def _read(self, data: bytes) -> tuple[list[bytes], SSL.Error | None]:
+        """What can be decrypted now, and what ended it if it has ended."""
         pieces: list[bytes] = []
-        end = self._taken(pieces)
-        if pieces and not self._ending:
-            self.inner.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if end is not None and self._reason is None:
-            end()
-
-    def _taken(self, pieces: list[bytes]) -> Callable[[], None] | None:
-        """Take what can be taken; what must be done after it, if it was the last."""
-        while True:
+        for start in range(0, len(data) or 1, RECORD):
             try:
-                pieces.append(self._tls.recv(RECORD))
+                if data:
+                    self._tls.bio_write(data[start : start + RECORD])
+                while True:
+                    pieces.append(self._tls.recv(RECORD))
             except SSL.WantReadError:
-                return None
-            except SSL.ZeroReturnError:
-                return self._peer_ended
+                continue
             except SSL.Error as error:
-                return partial(self._fail, error)
+                return pieces, error
+        return pieces, None
+
+    def _answer(self) -> None:
+        """Send what OpenSSL has to say by itself, unless it was made to too often."""
+        self._unanswered = 0
+        if self._send():
+            self._answers += 1
+            if self._answers > ANSWERS:
+                self._fail(SSL.Error("The peer asks for new keys without end."))
 
     def _encrypt(self, data: bytes) -> None:
-        """OpenSSL takes a record at a time, and into memory it always can."""
-        taken = self._tls.send(data)
-        if taken < len(data):
-            rest = memoryview(data)
-            while taken < len(data):
-                taken += self._tls.send(rest[taken:])
+        """Send it, record by record: into memory OpenSSL always can write one."""
+        taken, sealed = 0, []
+        while taken < len(data):
+            taken += self._tls.send(data[taken : taken + RECORD])
+            sealed.append(self._tls.bio_read(OUTGOING))
+        self._hand_on(b"".join(sealed))
 
-    def _send(self) -> None:
-        """Hand on what OpenSSL has to say: to the socket at once, as far as it takes it."""
-        full = OUTGOING
-        while full == OUTGOING:
+    def _send(self) -> bool:
+        """Hand on what OpenSSL has to say; False if that is nothing."""
+        said = 0
+        while said % OUTGOING == 0:
             try:
                 data = self._tls.bio_read(OUTGOING)
             except SSL.WantReadError:
-                return
-            full = len(data)
+                break
+            said += len(data)
             self._hand_on(data)
+        return said > 0
 
     def _hand_on(self, data: bytes) -> None:
-        if self._at_once is not None and not self._queued:
-            sent = self._at_once(data)
-            taken = sent if isinstance(sent, int) else 0  # a lost connection shows by itself
-            if taken == len(data):
-                return
-            data = data[taken:]
-            self.transport.registerProducer(self._queue, False)
+        if self._at_once is None or self._queued:
+            self.transport.write(data)
+            return
+        sent = self._at_once(data)
+        taken = sent if isinstance(sent, int) else 0  # a lost connection shows by itself
+        if taken < len(data):
+            self.transport.registerProducer(_Queue(self), False)
+            self.transport.write(data[taken:])
             self.waiting()
-        self.transport.write(data)
 
     # --- how it ends
 
@@ -321,11 +364,26 @@ class TlsPump(Protocol):
     def _fail(self, error: Exception) -> None:
         """Nothing more can be believed; an alert may tell the peer why."""
         self._send()
-        self._over(Failure(error))
+        self._over(Failure(error.with_traceback(None)))  # its frames would hold all of this
 
     def _over(self, reason: Failure) -> None:
-        self._reason, self._ending = reason, True
-        if self._queued:
+        """Close, with what lies there if ``inner`` ended first: else nobody would wait for it."""
+        self._reason = reason
+        if self._queued and not self._ending:
             self.transport.abortConnection()
         else:
+            self._unregister()
             self.transport.loseConnection()
+
+    def _end_below(self) -> None:
+        """Nothing lies there any more: half close a socket; what wraps one ends by itself."""
+        if self._at_once is not None:
+            self.transport.loseWriteConnection()
+        else:
+            self._unregister()
+            self.transport.loseConnection()
+
+    def _unregister(self) -> None:
+        """A transport that has a producer asks it for more instead of ending."""
+        if self._queued or self._at_once is None:
+            self.transport.unregisterProducer()
