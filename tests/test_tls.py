@@ -842,7 +842,7 @@ def test_key_updates_without_end_end_the_connection(world, data):
     inner, pump, raw, records = flooded(world, SSL.TLS1_3_VERSION)
     flood = (
         b"".join([records.key_update(True), *(records.record(23, each) for each in data)])
-        for _ in range(200_000)
+        for _ in range(80_000)
     )
     while inner.reason is None:
         poured(world, raw, inner, b"".join(next(flood) for _ in range(1000)))
