@@ -837,6 +837,17 @@ def test_key_updates_are_answered(world):
     world.end(inner)
 
 
+def test_what_is_written_behind_many_answers_leaves_with_them(world):
+    inner, pump, _, records = flooded(world, SSL.TLS1_3_VERSION)
+    inner.at["data"] = lambda: inner.transport.write(b"answer")
+    asked = b"".join(records.key_update(True) for _ in range(2000))
+    pump.dataReceived(asked + records.record(23, b"x"))
+    assert (inner.data, inner.reason) == (b"x", None)
+    with pytest.raises(SSL.WantReadError):
+        pump.getHandle().bio_read(1)
+    world.end(inner)
+
+
 @pytest.mark.parametrize("data", [[], [b"x"]], ids=["alone", "between data"])
 def test_key_updates_without_end_end_the_connection(world, data):
     inner, pump, raw, records = flooded(world, SSL.TLS1_3_VERSION)
