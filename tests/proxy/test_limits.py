@@ -149,6 +149,7 @@ async def test_a_head_that_trickles_in_is_given_the_time_from_its_first_byte(tmp
     made = await door(tmp_path, head=7.0)
     tunnel = await made.tunnel()
     connection = await inside(made)
+    await until(lambda: connection.transport._established)
     made.later(70)  # it has been idle, which costs its head nothing
     for byte in GET[:6]:
         had = len(connection._reader._rest)
