@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -198,6 +200,23 @@ class Dismissed:
 
     async def stop(self) -> None:
         self._access.dismiss()
+
+
+SWITCH = 0.001
+"""Seconds that the reactor may keep the interpreter while the recorder's thread waits for it. The
+thread needs it several times a commit, so that Python's 5 ms would add up to tens of them."""
+
+COLLECT = 10_000, 50, 100
+"""When garbage is looked for (`gc.set_threshold`). Connections and calls leave none in cycles, and
+a look at everything there is takes a second where thousands of requests are held."""
+
+
+def suit_interpreter(_: object = None) -> None:
+    """Set the interpreter up for serving; for a process of its own, once everything stands."""
+    sys.setswitchinterval(SWITCH)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
 
 
 class GatewayService(Service):

@@ -53,9 +53,12 @@ def serve(service: GatewayService, reactor: Any) -> int:
     """Run a service until the process is told to end; the log goes to standard error."""
     from twisted.logger import globalLogBeginner, textFileLogObserver
 
+    from jitgate.service import suit_interpreter
+
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
     reactor.addSystemEventTrigger("before", "shutdown", _heard)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    service.started.addCallback(suit_interpreter)
     service.startService()
     reactor.run()
     return service.exit_code
