@@ -39,6 +39,10 @@ class UpstreamUnreachable(PeerFault):
     """The target could not be connected to, or ended the exchange early."""
 
 
+class UpstreamGone(UpstreamUnreachable):
+    """A connection had ended before it was used, or ended before a byte of the answer came."""
+
+
 class UpstreamUntrusted(PeerFault):
     """The target's certificate is not valid for its name."""
 

@@ -24,6 +24,9 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+HEADER = 5
+"""Bytes before each record: its type, its version, its length."""
+
 RECORD = 16 * 1024
 """Bytes that go into OpenSSL at once: a record's largest plain text (RFC 8446, section 5.1). It
 keeps for good the memory that it needed once; with larger pieces an idle connection kept twice."""
@@ -99,6 +102,8 @@ class TlsPump(Protocol):
         self._at_once: Callable[[bytes], int | BaseException] | None = None
         self._answers = 0
         self._unanswered = 0
+        self._header = b""
+        self._outstanding = 0
         self.inner = inner
 
     # --- a protocol: from the transport
@@ -121,6 +126,7 @@ class TlsPump(Protocol):
         if self._reason is not None:
             return
         self._unanswered += len(data)
+        self._follow(data)
         if not self._established:
             self._tls.bio_write(data)
             data = b""
@@ -338,6 +344,19 @@ class TlsPump(Protocol):
             self.transport.registerProducer(_Queue(self), False)
             self.transport.write(data[taken:])
             self.waiting()
+
+    def _follow(self, data: bytes) -> None:
+        """Keep in mind how far the last record has come (RFC 8446, section 5.1)."""
+        data, at = self._header + data, self._outstanding
+        while at + HEADER <= len(data):
+            at += HEADER + int.from_bytes(data[at + 3 : at + HEADER])
+        self._header = data[at:] if at < len(data) else b""
+        self._outstanding = max(0, at - len(data))
+
+    @property
+    def mid_record(self) -> bool:
+        """Whether a part of a record has come, of which nobody has heard yet."""
+        return bool(self._header or self._outstanding)
 
     # --- how it ends
 

@@ -178,7 +178,8 @@ class OnHangup:
         self._before = signal.signal(signal.SIGHUP, self._signalled)
 
     async def stop(self) -> None:
-        signal.signal(signal.SIGHUP, self._before)
+        if signal.getsignal(signal.SIGHUP) == self._signalled:  # else it is not heard any more
+            signal.signal(signal.SIGHUP, self._before)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         """Whatever the signal has interrupted comes to its end before anything else is done."""

@@ -66,7 +66,7 @@ def serve(service: GatewayService, reactor: Any) -> int:
 
 def _heard() -> None:
     """The word to stop was heard; more of it changes nothing, since the stop is bounded in time."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -451,6 +451,10 @@ class Settings(Section):
     def _names_stand_once(self) -> Settings:
         _unique("target", [target.name for target in self.targets])
         _unique("host", [host for target in self.targets for host in target.hosts])
+        if any(
+            host.startswith("jitgate.internal:") for each in self.targets for host in each.hosts
+        ):
+            raise ValueError("jitgate.internal is the gateway's own host: no target can have it")
         _unique("issuer", [issuer.issuer for issuer in self.identity.issuers])
         _unique("issuer's name", [issuer.name for issuer in self.identity.issuers])
         _unique("service", self.services)

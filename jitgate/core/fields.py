@@ -63,6 +63,13 @@ def is_json(headers: Headers) -> bool:
     )
 
 
+def is_events(headers: Headers) -> bool:
+    """Whether the one Content-Type says that it is a stream of events (WHATWG HTML, 9.2)."""
+    types = values_of(headers, b"content-type")
+    kind = b"text/event-stream"
+    return len(types) == 1 and types[0].lower().partition(b";")[0].strip() == kind
+
+
 def is_form(headers: Headers) -> bool:
     """Whether the one Content-Type says that the body is a form (WHATWG URL, section 5)."""
     types = values_of(headers, b"content-type")

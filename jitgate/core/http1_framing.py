@@ -49,10 +49,15 @@ _READ_HERE = frozenset(
         b"expect",
         b"host",
         b"http2-settings",
+        b"if-modified-since",
+        b"if-unmodified-since",
+        b"location",
         b"transfer-encoding",
         b"upgrade",
     }
 )
+_SINGLE = (b"content-type", b"if-modified-since", b"if-unmodified-since", b"location")
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NEVER_IN_CONNECTION = frozenset({b"content-length", b"host", b"transfer-encoding"})
 _NEVER_IN_TRAILERS = _READ_HERE | {
     b"authorization",
@@ -248,6 +253,16 @@ class Reader:
         if not _NEVER_IN_CONNECTION.isdisjoint(options):
             raise self._malformed("Connection names a field that is not its own to name.")
         return options
+
+    def _check_single(self) -> None:
+        """Refuse a second value where two readers could take one each (RFC 9110, section 5.3)."""
+        for name in _SINGLE:
+            values = self._values.get(name)
+            if values is not None and len(values) > 1:
+                raise self._malformed(f"{name.decode()} stands at most once.")
+        for value in self._values.get(b"content-type", ()):
+            if b"," in _QUOTED.sub(b"", value):
+                raise self._malformed("content-type names one type.")
 
     # --- bodies
 

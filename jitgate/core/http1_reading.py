@@ -77,8 +77,7 @@ class RequestReader(Reader):
         options = self._options()
         if b"upgrade" in options or b"upgrade" in self._values or b"http2-settings" in self._values:
             raise MalformedRequest("Upgrading to another protocol is not offered.")
-        if len(self._values.get(b"content-type", ())) > 1:
-            raise MalformedRequest("Content-Type stands at most once.")
+        self._check_single()
         length = self._length(self._minor) or 0
         head = RequestHead(
             method=self._method,
@@ -127,7 +126,7 @@ class RequestReader(Reader):
 
 
 def absolute_form(target: str) -> tuple[str, str] | None:
-    """The authority of an https URL and the rest of it as a request would name it elsewhere.
+    """The authority of an https URL and the rest of it, which may be nothing.
 
     None for a target of any other form (RFC 9112, section 3.2).
     """
@@ -135,7 +134,7 @@ def absolute_form(target: str) -> tuple[str, str] | None:
     if matched is None:
         return None
     authority, rest = matched[1].lower(), matched[2]
-    return authority, rest if rest.startswith("/") else f"/{rest}"
+    return authority, rest if not rest or rest.startswith("/") else f"/{rest}"
 
 
 class ResponseReader(Reader):
@@ -180,8 +179,9 @@ class ResponseReader(Reader):
         self._state = self._in_fields
 
     def _headed(self, data: bytes, at: int) -> int:
-        length = self._length(self._minor)
-        self._reusable = self._minor == 1 and b"close" not in self._options()
+        length, options = self._length(self._minor), self._options()
+        self._check_single()
+        self._reusable = self._minor == 1 and b"close" not in options
         if self._status < 200:
             self._interim(length)
         elif self._head_only or self._status in BODILESS:

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from weakref import WeakValueDictionary
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -101,6 +102,7 @@ class Access:
         self._tidying = Deadlines(clock, self._tidied)
         self._holding = Holding(clock)
         self._held: Counter[str] = Counter()
+        self._turns: WeakValueDictionary[str, DeferredLock] = WeakValueDictionary()
         """By subject's key: exchanges that are held, or about to be."""
 
     # --- the agent's side
@@ -194,13 +196,25 @@ class Access:
 
     async def _has_ended(self, key: str) -> bool:
         """Whether it has; and if its agent is said to be away, it is here now."""
-        while True:
-            request = await self._store.request(key)
-            if request is None or request.state is not AccessState.PENDING:
-                return True
-            back = access.attached(request)
-            if back is None or await self._ledger.commit(back) is not None:
-                return False
+        async with self._turn(key):
+            while True:
+                request = await self._store.request(key)
+                if request is None or request.state is not AccessState.PENDING:
+                    return True
+                back = access.attached(request)
+                if back is None or await self._ledger.commit(back) is not None:
+                    return False
+
+    def _turn(self, key: str) -> DeferredLock:
+        """A turn at a request.
+
+        A thousand exchanges that come and go for one would else undo each other's changes again
+        and again. What must not be lost is still the store's to see to.
+        """
+        lock = self._turns.get(key)
+        if lock is None:
+            lock = self._turns[key] = DeferredLock()
+        return lock
 
     async def _outcome(
         self, key: str, ask: Ask, wait: Wait, woken: Woken
@@ -216,7 +230,9 @@ class Access:
             return await self._answered(request, ask)
         if woken is not Woken.TIME:
             return None
-        return await self._recalled(request, wait)
+        async with self._turn(key):
+            request = await self._store.request(key)
+            return None if request is None else await self._recalled(request, wait)
 
     async def _answered(self, request: AccessRequest, ask: Ask) -> Grant | Refusal:
         if request.state is AccessState.APPROVED:

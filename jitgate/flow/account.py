@@ -235,20 +235,24 @@ def shown_request(account: Account) -> Body | None:
 def shown_target(target: str) -> str:
     """A request target, or a URL, without the values of query parameters that sound secret."""
     path, mark, query = target.partition("?")
-    return path + mark + _PARAMETER.sub(_shown_parameter, query)
+    return path + mark + _shown_parameters(query)
 
 
 def shown_form(data: bytes) -> bytes:
     """A form (application/x-www-form-urlencoded) without the values that sound secret."""
-    return _PARAMETER.sub(_shown_parameter, data.decode("utf-8", "replace")).encode()
+    return _shown_parameters(data.decode("utf-8", "replace")).encode()
 
 
-_PARAMETER = re.compile("([^&;=]*)=([^&;]*)")
+_SEPARATOR = re.compile("([&;])")
 
 
-def _shown_parameter(parameter: re.Match[str]) -> str:
-    name = parameter[1]
-    return f"{name}=***" if SENSITIVE.hides(unquote_plus(name)) else parameter[0]
+def _shown_parameters(text: str) -> str:
+    return "".join(_shown_parameter(part) for part in _SEPARATOR.split(text))
+
+
+def _shown_parameter(part: str) -> str:
+    name, mark, _ = part.partition("=")
+    return f"{name}=***" if mark and SENSITIVE.hides(unquote_plus(name)) else part
 
 
 def described(subject: Subject | None) -> dict[str, object] | None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from jitgate.core.fields import is_json, values_of
+from jitgate.core.fields import is_events, is_json, values_of
 from jitgate.core.injection import agent_head, agent_trailers
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.literals import LiteralMasker
@@ -46,7 +46,9 @@ class Release:
         """
         literals = LiteralMasker(self.secrets)
         fields = self._fields(answer)
-        whole = answer.length is not None and answer.length <= WHOLE
+        whole = (
+            answer.length is not None and answer.length <= WHOLE and not is_events(answer.headers)
+        )
         transform = literals if fields is None else Chain([fields, literals])
         pieces = self._pieces(transform)
         held = b"".join([piece async for piece in pieces]) if whole else b""

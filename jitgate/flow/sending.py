@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from jitgate.errors import AgentGone, CutShort, UpstreamUnreachable
+from jitgate.errors import AgentGone, CutShort, UpstreamGone, UpstreamUnreachable
 from jitgate.flow.account import Accounts
 from jitgate.flow.bodies import HeldBody
 from jitgate.flow.call import Call
@@ -43,7 +43,7 @@ class Sender:
         credential = await call.target.credentials.issue(call.operation)
         call.account.credential = credential.facts
         head = call.head(leave.body, credential)
-        fresh = call.operation.changes or leave.grant is not None
+        fresh = call.operation.changes or leave.grant is not None or head.length != 0
         upstream = await call.target.upstream.connect(fresh=fresh)
         return Departure(call, leave, credential, head, upstream)
 
@@ -113,7 +113,7 @@ class Sender:
                 return upstream, await upstream.send(ready.head, ready.leave.body)
             with _ended_if_gone(ready.call.response, upstream):
                 return upstream, await upstream.send(ready.head, ready.leave.body)
-        except UpstreamUnreachable:
+        except UpstreamGone:
             upstream.release()
             if once or upstream.fresh:
                 raise

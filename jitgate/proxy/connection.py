@@ -322,7 +322,8 @@ class AgentConnection(Protocol):
             return head, hosts
         # RFC 9112, section 3.2.2: to be accepted; the host in it is one more that must be the same.
         authority, path = absolute
-        return replace(head, target=path), (_with_port(authority), *hosts)
+        nothing = "*" if head.method == "OPTIONS" else "/"  # RFC 9112, section 3.2.4
+        return replace(head, target=path or nothing), (_with_port(authority), *hosts)
 
     def _hosts(self, request: Request) -> tuple[str, ...]:
         """Every host the agent named: Host, and the handshake's server name if there was one."""

@@ -42,7 +42,8 @@ DIALS = 64
 that is dead costs no more sockets than these try."""
 
 OPEN = 1024
-"""Connections to one host in all: as many as there are exchanges at once, and those kept."""
+"""Connections to one host in all, or as many as there may be exchanges at once: a call that was let
+in finds room."""
 
 
 @implementer(IStreamClientEndpoint)
@@ -75,7 +76,7 @@ class CheckedEndpoint:
         self._dial = dial
         self._via = via
         self._dials = Room(DIALS, self._clock)
-        self._open = Room(OPEN, self._clock)
+        self._open = Room(max(OPEN, limits.exchanges), self._clock)
         self._current: frozenset[str] | None = None
         self._identity = Identity(host)
         self._context = CertificateOptions(trustRoot=trust).getContext()

@@ -28,7 +28,13 @@ from zope.interface import implementer
 from jitgate.core.http1_reading import Data, End, Event, Response, ResponseReader
 from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes, request_bytes
 from jitgate.core.limits import LIMITS, Limits
-from jitgate.errors import JitgateError, UpstreamUnreachable
+from jitgate.errors import (
+    JitgateError,
+    PeerFault,
+    UpstreamGone,
+    UpstreamMalformed,
+    UpstreamUnreachable,
+)
 from jitgate.flow.deadlines import Deadline
 from jitgate.interfaces import IRequest, IUpstream, IUpstreamConnection
 from jitgate.tls import TlsPump
@@ -149,6 +155,7 @@ class UpstreamConnection(Protocol):
         self._fault: JitgateError | None = None
         self._alive = False
         self._lost = False
+        self._heard = False
         self._until = clock.seconds() + LASTS
         self.address = ""
         """Whose address it was dialled at."""
@@ -174,23 +181,29 @@ class UpstreamConnection(Protocol):
         if self._reader is None:
             self.abort()  # nobody asked for anything: these bytes belong to no exchange
             return
-        self._within(self._limits.silence, "The target fell silent.")
-        for event in self._reader.feed(data):
+        self._heard = True
+        if self._sent:
+            self._within(self._limits.silence, "The target fell silent.")
+        events = self._reader.feed(data)
+        if events and isinstance(events[-1], JitgateError):
+            self._fault = self._fault or events[-1]  # whoever takes what was before it has to know
+        for event in events:
             self._take(event)
         if self._waiting > AHEAD:
             self.transport.pauseProducing()
+            self._deadline.clear()  # it is the agent that is waited for
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._alive, self._lost = False, True
         self._deadline.stop()
         self._gone(self)
         if not self.trusted.called:
-            self.trusted.errback(lost(self._host, reason))
-        if self._reader is not None and reason.check(ConnectionDone):
+            self.trusted.errback(self._fault or lost(self._host, reason))
+        if self._reader is not None and self._heard and reason.check(ConnectionDone):
             for event in self._reader.eof():
                 self._take(event)
         if self._end is None:
-            self._fail(lost(self._host, reason))
+            self._fail(self._ended_by(lost(self._host, reason)))
 
     # --- from the transport as a consumer of requests (IPushProducer)
 
@@ -217,9 +230,10 @@ class UpstreamConnection(Protocol):
         """Whether it may be used again: not too old, open, and nothing has come on it unasked.
 
         The socket is asked, not the reactor, which may not yet have got to what is there: an end,
-        or bytes that would be taken for the answer to the next request.
+        or bytes that would be taken for the answer to the next request. So would be a record of
+        which a part has come already.
         """
-        if not self._alive or self._clock.seconds() >= self._until:
+        if not self._alive or self._clock.seconds() >= self._until or self.transport.mid_record:
             return False
         tcp = cast(ISystemHandle, self.transport.transport)
         try:
@@ -237,15 +251,16 @@ class UpstreamConnection(Protocol):
 
     async def send(self, head: RequestHead, body: IRequest) -> ResponseHead:
         if not self._alive:
-            raise UpstreamUnreachable(f"{self._host} closed the connection early.")
+            raise UpstreamGone(f"{self._host} closed the connection early.")
+        self._heard = False
         self._reader = ResponseReader(
             head.method, self._limits.head_bytes, self._limits.head_fields
         )
         self._head = Deferred()
-        self._within(self._limits.silence, "The target did not answer.")
         self.transport.write(request_bytes(head))
         if head.length == 0:
             self._sending = succeed(None)
+            self._await_answer()
         else:
             self._sending = Deferred.fromCoroutine(self._send_body(head, body))
             self._sending.addErrback(self._body_failed)
@@ -253,11 +268,13 @@ class UpstreamConnection(Protocol):
 
     async def read(self) -> bytes:
         while not self._pieces:
-            if self._end is not None:
+            if self._end is not None and not isinstance(self._fault, UpstreamMalformed):
                 return b""
             if self._fault is not None:
                 raise self._fault
             self.transport.resumeProducing()
+            if self._sent:
+                self._within(self._limits.silence, "The target fell silent.")
             self._arrival = Deferred()
             await self._arrival
         piece = self._pieces.popleft()
@@ -308,9 +325,22 @@ class UpstreamConnection(Protocol):
                 return
             self.transport.write(chunk_bytes(piece) if head.length is None else piece)
             if self._room is not None:
+                self._within(self._limits.silence, "The target takes no more of the request.")
                 await self._room
+                self._deadline.clear()  # it is the agent that is waited for
         if head.length is None:
             self.transport.write(last_chunk_bytes())
+        self._await_answer()
+
+    def _await_answer(self) -> None:
+        """All is sent: from now on the target is waited for, unless it has answered already."""
+        if self._end is None and self._fault is None:
+            self._within(self._limits.silence, "The target did not answer.")
+
+    def _ended_by(self, fault: PeerFault) -> PeerFault:
+        """Nothing had come of the answer: another connection may fare better."""
+        gone = type(fault) is UpstreamUnreachable and not self._heard
+        return UpstreamGone(f"{fault}") if gone else fault
 
     def _body_failed(self, failure: Failure) -> None:
         """The agent's request will never be whole: neither will the target's view of it be."""

@@ -23,7 +23,7 @@ from jitgate.core.http1_reading import (
     absolute_form,
 )
 from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes
-from jitgate.errors import HeadTooLarge, UpstreamMalformed
+from jitgate.errors import HeadTooLarge, MalformedRequest, UpstreamMalformed
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -226,7 +226,7 @@ def test_a_fault_is_the_last_thing_said_even_where_it_follows_the_end():
     ("target", "means"),
     [
         ("https://A.example:8443/x?y", ("a.example:8443", "/x?y")),
-        ("HTTPS://a", ("a", "/")),
+        ("HTTPS://a", ("a", "")),
         ("https://a?x", ("a", "/?x")),
         ("https://[::1]:443/", ("[::1]:443", "/")),
         ("http://a/", None),
@@ -274,3 +274,32 @@ def test_it_is_known_when_a_head_has_begun_and_is_not_whole():
     assert not reader.in_head  # line breaks between requests begin none
     reader.feed(b"G")
     assert reader.in_head
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Type: application/json\r\nContent-Type: text/html\r\n",
+        b"Content-Type: application/json, text/html\r\n",
+        b"Content-Type: text/html; charset=utf-8, application/json\r\n",
+        b"Location: /a\r\nlocation: /b\r\n",
+        b"If-Modified-Since: x\r\nIf-Modified-Since: y\r\n",
+        b"Connection: Content-Length\r\n",
+    ],
+)
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_what_two_readers_could_take_for_two_things_is_refused_on_both_sides(fields, version):
+    rest = fields + b"Host: a.example\r\nContent-Length: 0\r\n\r\n"
+    (fault,) = RequestReader().feed(b"GET / HTTP/" + version + b"\r\n" + rest)
+    assert isinstance(fault, MalformedRequest)
+    (fault,) = ResponseReader("GET").feed(b"HTTP/" + version + b" 200 OK\r\n" + rest)
+    assert isinstance(fault, UpstreamMalformed)
+
+
+def test_a_comma_inside_a_quoted_parameter_is_no_second_type():
+    head = b'POST / HTTP/1.1\r\nHost: a.example\r\nContent-Type: a/b; p="x, y/z"\r\n\r\n'
+    assert isinstance(RequestReader().feed(head)[0], Request)
+
+
+def test_an_absolute_form_without_a_path_is_nothing_for_options_to_ask_of_a_path():
+    assert absolute_form("https://a.example") == ("a.example", "")

@@ -453,3 +453,28 @@ def test_the_server_as_a_whole_is_a_target_for_options_alone():
     assert isinstance(canonical_target("*?x", "OPTIONS"), NotCanonical)
     operation = PathCatalog("things").operation("a.example:443", "OPTIONS", "*", "")
     assert operation.url == "https://a.example"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_method",
+        "%5F%6Dethod",
+        "%5fm%65thod",
+        "_meth%6fd",
+        "_METHOD",
+        "_method[]",
+        "+_method",
+        "%20_method",
+        "%00_method",
+        "_method%5B0%5D",
+    ],
+)
+@pytest.mark.parametrize("before", ["", "a=b&", "a;"])
+def test_a_query_that_overrides_the_method_is_refused_in_every_spelling(name, before):
+    assert isinstance(canonical_target(f"/a?{before}{name}=DELETE"), NotCanonical)
+
+
+@pytest.mark.parametrize("query", ["method=x", "the_method=x", "_methods=x", "a=_method", "a_b=c"])
+def test_other_names_with_a_method_in_them_are_no_override(query):
+    assert canonical_target(f"/a?{query}") == CanonicalTarget("/a", query)

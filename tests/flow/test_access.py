@@ -19,7 +19,7 @@ from jitgate.errors import (
     CredentialUnavailable,
     RecorderDown,
     StoreDown,
-    UpstreamUnreachable,
+    UpstreamGone,
     UpstreamUntrusted,
 )
 from jitgate.flow.access import Limits
@@ -121,7 +121,7 @@ async def test_a_safe_call_can_need_people_as_well_and_is_never_sent_twice(metho
     stand = Stand(verdict=review())
     stand.always_kept = True
     told, serving = stand.asked(Asked(method, "/things"))
-    stand.fail["send"] = UpstreamUnreachable("gone")
+    stand.fail["send"] = UpstreamGone("gone")
     await stand.says()
     await serving
     assert told.head.status == 502

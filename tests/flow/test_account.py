@@ -12,7 +12,7 @@ from pytest_twisted import ensureDeferred
 from support.ports import SECRET, Asked, agent
 from zope.interface.verify import verifyObject
 
-from jitgate.flow.account import Account, Witness, Witnessed
+from jitgate.flow.account import Account, Witness, Witnessed, shown_form, shown_target
 from jitgate.interfaces import IRequest
 from jitgate.values import (
     Body,
@@ -136,3 +136,9 @@ def test_an_outcome_says_what_came_of_it_and_why():
 
 def test_an_outcome_keeps_no_empty_bodies():
     assert account().outcome_entry(6.0, "completed", None).bodies == {}
+
+
+def test_a_query_without_values_is_shown_in_no_more_time_than_others():
+    """In a time that grows with its square, this would not end."""
+    assert shown_target("/a?" + "q" * 4_000_000) == "/a?" + "q" * 4_000_000
+    assert shown_form(b"&token=x;q" * 100_000) == b"&token=***;q" * 100_000

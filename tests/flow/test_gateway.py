@@ -18,6 +18,7 @@ from jitgate.errors import (
     IdentityUnavailable,
     JitgateError,
     MalformedRequest,
+    UpstreamGone,
     UpstreamMalformed,
     UpstreamUnreachable,
     UpstreamUntrusted,
@@ -448,11 +449,26 @@ async def test_a_body_too_large_to_be_read_by_a_rule_is_refused(announced):
 @ensureDeferred
 async def test_a_dead_kept_connection_is_tried_again_for_safe_calls_only():
     for method, tries in (("GET", 2), ("POST", 1), ("DELETE", 1)):
-        stand = Stand(fail={"send": UpstreamUnreachable("dead")})
+        stand = Stand(fail={"send": UpstreamGone("dead")})
         stand.always_kept = True
         await stand.serve(Asked(method))
         assert stand.log.count("send") == tries
         assert stand.fresh_asked[0] == (method != "GET")
+
+
+@ensureDeferred
+async def test_a_target_that_is_slow_is_not_asked_twice():
+    stand = Stand(fail={"send": UpstreamUnreachable("The target did not answer.")})
+    stand.always_kept = True
+    await stand.serve(Asked("GET"))
+    assert stand.log.count("send") == 1
+
+
+@ensureDeferred
+async def test_a_call_with_a_body_goes_on_a_fresh_connection_as_it_cannot_be_tried_again():
+    stand = Stand()
+    await stand.serve(Asked("GET", body=b"x"))
+    assert stand.fresh_asked == [True]
 
 
 @ensureDeferred

@@ -11,6 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from jitgate.app.far import trust_in
+from jitgate.core.limits import LIMITS, Limits
 from jitgate.upstreams.endpoint import CheckedEndpoint
 from jitgate.upstreams.https import UpstreamConnection
 from jitgate.upstreams.via import Via
@@ -34,10 +35,18 @@ def way(
     via: Via | None = None,
     resolve: Any = never_resolved,
     loop: Any = reactor,
+    limits: Limits = LIMITS,
 ) -> CheckedEndpoint:
     """A way to a host; None trusts the system's bundle."""
     return CheckedEndpoint(
-        host, port, reactor=loop, resolve=resolve, trust=trust_in(trust), dial=dial, via=via
+        host,
+        port,
+        reactor=loop,
+        resolve=resolve,
+        trust=trust_in(trust),
+        dial=dial,
+        via=via,
+        limits=limits,
     )
 
 

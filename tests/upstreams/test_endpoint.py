@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
+from jitgate.core.limits import Limits
 from jitgate.errors import AddressRefused, UpstreamUnreachable
 from jitgate.upstreams.endpoint import DIALS, OPEN
 from jitgate.upstreams.room import ROOM_WITHIN
@@ -130,7 +131,7 @@ async def test_a_dead_target_is_tried_by_so_many_at_once_and_the_others_do_not_w
 
 @ensureDeferred
 async def test_connections_in_all_are_bounded_and_the_end_of_one_makes_room(net):
-    endpoint = way(None, resolve=Names("8.8.8.8"), loop=net)
+    endpoint = way(None, resolve=Names("8.8.8.8"), loop=net, limits=Limits(exchanges=1))
     wires = []
     for number in range(OPEN):
         endpoint.connect(FACTORY)

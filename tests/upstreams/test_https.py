@@ -23,6 +23,7 @@ from twisted.internet.testing import MemoryReactorClock
 from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import (
     AddressRefused,
+    UpstreamGone,
     UpstreamMalformed,
     UpstreamUnreachable,
     UpstreamUntrusted,
@@ -385,7 +386,59 @@ async def test_bytes_behind_an_answer_are_never_the_next_ones_answer(stage, piec
 
     stage.handler = answer
     for _ in range(3):
-        assert await stage.ask() == (200, b"{}", True)
+        try:
+            told = await stage.ask()
+        except UpstreamMalformed as fault:  # they came together
+            told = f"{fault}"
+        assert told in ((200, b"{}", True), "Bytes follow the end of the response.")
+    await stage.upstream.stop()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 204 No Content\r\n\r\nmore",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nmore",
+    ],
+)
+@ensureDeferred
+async def test_what_came_together_with_more_than_an_answer_is_none(stage, answer):
+    stage.handler = lambda _, peer: peer.sendall(answer) or True
+    with pytest.raises(UpstreamMalformed, match="Bytes follow"):
+        await stage.ask()
+
+
+@pytest.mark.parametrize("end", ["goodbye", "bare", "reset"])
+@ensureDeferred
+async def test_an_end_before_a_byte_of_the_answer_is_known_however_it_comes(stage, end):
+    """Another connection may be tried after it, and after no other."""
+
+    def hang_up(request, peer):
+        if end == "goodbye":
+            peer.unwrap()
+        elif end == "reset":
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        socket.socket(fileno=peer.detach()).close()
+        return False
+
+    stage.handler = hang_up
+    with pytest.raises(UpstreamGone):
+        await stage.ask()
+    stage.handler = lambda _, peer: peer.sendall(b"HTTP/1.1 2") and False
+    with pytest.raises((UpstreamUnreachable, UpstreamMalformed)) as caught:
+        await stage.ask()
+    assert not isinstance(caught.value, UpstreamGone)
+
+
+@ensureDeferred
+async def test_a_target_is_not_called_silent_while_it_is_the_agent_that_is_waited_for(stage):
+    class Dawdling(Asked):
+        async def read(self):
+            stage.clock.advance(LIMITS.silence + 1)
+            return await super().read()
+
+    head = RequestHead("POST", "/things", ((b"Host", b"api.example"),), None)
+    assert (await stage.ask(head, Dawdling("POST", body=b"hello")))[0] == 200
     await stage.upstream.stop()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import threading
@@ -9,6 +10,7 @@ import threading
 import pytest
 from pytest_twisted import ensureDeferred
 from support.counterparts import TestCA
+from support.listening import until
 from support.ways import HOST, exchanged, way
 from support.wire import Origin, answering
 from twisted.internet.defer import Deferred
@@ -111,6 +113,24 @@ async def test_what_came_while_idle_is_seen_without_the_reactor(stage, end):
     assert connection is not kept
     assert connection.fresh
     assert await exchanged(connection) == b"{}"
+    await stage.upstream.stop()
+
+
+def a_part_of_a_record(peer):
+    with socket.socket(fileno=os.dup(peer.fileno())) as tcp:
+        tcp.sendall(b"\x17\x03\x03")
+
+
+@ensureDeferred
+async def test_a_part_of_a_record_that_has_come_is_never_the_next_ones_answer(stage):
+    """OpenSSL keeps it until the rest has come, and the socket does not show it any more."""
+    stage.after(a_part_of_a_record)
+    kept = await stage.kept()
+    stage.go.set()
+    await until(lambda: kept.transport.mid_record)
+    stage.then = lambda peer: None
+    connection = await stage.upstream.connect(fresh=False)
+    assert connection is not kept
     await stage.upstream.stop()
 
 
