@@ -145,17 +145,25 @@ async def durable(entries: Sequence[Deferred[None]]) -> None:
     Whoever is cancelled meanwhile waits all the same: what is being written cannot be unwritten,
     and what follows must be what the record says.
     """
-    fault: RecorderDown | None = None
+    left, failures = len(entries), list[Failure]()
+    waiting: Deferred[None] | None = None
+
+    def settled(result: object) -> None:
+        nonlocal left
+        left -= 1
+        if isinstance(result, Failure):
+            failures.append(result)
+        if not left and waiting is not None:
+            waiting.callback(None)
+
     for entry in entries:
-        while not entry.called:
-            with suppress(CancelledError):
-                await _joined(entry)
-        try:
-            await entry
-        except RecorderDown as down:
-            fault = fault or down
-    if fault is not None:
-        raise fault
+        entry.addBoth(settled)
+    while left:
+        waiting = Deferred()
+        with suppress(CancelledError):
+            await waiting
+    if failures:
+        failures[0].raiseException()
 
 
 def _unnoted(failure: Failure) -> None:
@@ -168,14 +176,8 @@ def _why(error: Exception) -> str:
     return (strerror or type(error).__name__).lower()
 
 
-def _joined(other: Deferred[None]) -> Deferred[None]:
-    """A Deferred of one's own that fires when ``other`` has, which is left as it is."""
+def _joined(worker: Deferred[None]) -> Deferred[None]:
+    """A Deferred of one's own that fires with ``worker``, which others wait for as well."""
     mine: Deferred[None] = Deferred()
-
-    def fired(result: None) -> None:
-        if not mine.called:
-            mine.callback(None)
-        return result
-
-    other.addBoth(fired)
+    worker.addCallback(mine.callback)
     return mine

@@ -51,8 +51,9 @@ LASTS = 300.0
 """Seconds after which a connection is not used again, so that changes in DNS are followed even
 by a host that is called without a pause."""
 
-AHEAD = 64 * 1024
-"""Bytes of a response that are read before the agent has taken those before."""
+AHEAD = 16 * 1024
+"""Bytes of a response that may wait for the agent before no more are read. One read brings up to
+64 KiB, and thousands of agents may be slow."""
 
 
 @implementer(IUpstream)

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from jitgate.errors import RecorderDown
-from jitgate.flow.recorder import CHECKPOINT, PROBE, QUEUE, Recorder
+from jitgate.flow.recorder import CHECKPOINT, PROBE, QUEUE, Recorder, durable
 from jitgate.stores.memory import MemoryRecords
 from jitgate.values import Entry
 
@@ -241,3 +241,29 @@ async def test_a_store_that_cannot_be_opened_is_never_written_to():
     assert isinstance(desk.append("a")[0], RecorderDown)
     await desk.recorder.stop()
     assert desk.calls == ["open"]
+
+
+@pytest.mark.parametrize("lost", [(0,), (1,), (0, 1)])
+@ensureDeferred
+async def test_whoever_waits_for_entries_hears_of_each_that_is_lost(lost):
+    entries = [Deferred(), Deferred()]
+    waiting = Deferred.fromCoroutine(durable(entries))
+    for number, entry in enumerate(entries):
+        assert not waiting.called
+        if number in lost:
+            entry.errback(RecorderDown(f"{number}"))
+        else:
+            entry.callback(None)
+    with pytest.raises(RecorderDown, match=f"{lost[0]}"):
+        await waiting
+
+
+@ensureDeferred
+async def test_whoever_is_cancelled_waits_for_the_entries_all_the_same():
+    entry = Deferred()
+    over = []
+    waiting = Deferred.fromCoroutine(durable([entry])).addCallback(over.append)
+    waiting.cancel()
+    assert over == []
+    entry.callback(None)
+    assert over == [None]

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import socket
 import ssl
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
 )
-from cryptography.x509.oid import NameOID
 from pytest_twisted import ensureDeferred
 from support.counterparts import TestCA
 from support.listening import Door, hung_up, until
 from support.ports import Stand
+from support.self_signed import KEY, pem, self_signed
 from support.wire import ProxyTls
 from twisted.internet.threads import deferToThread
 
@@ -36,31 +32,6 @@ def ca(tmp_path_factory):
 
 def certificate(leaf):
     return PortCertificate.read(leaf.cert.read_bytes(), leaf.key.read_bytes())
-
-
-def self_signed(key, begins=-1, ends=1):
-    """A certificate in PEM, valid between days from now."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway.example")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now + timedelta(days=begins))
-        .not_valid_after(now + timedelta(days=ends))
-    )
-    plain = isinstance(key, ed25519.Ed25519PrivateKey)
-    return made.sign(key, None if plain else hashes.SHA256()).public_bytes(Encoding.PEM)
-
-
-def pem(key, encryption=None):
-    encryption = encryption or NoEncryption()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-
-
-KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 @pytest.mark.parametrize(

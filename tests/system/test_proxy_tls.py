@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 from support.counterparts import TestCA
 from support.gateway import GatewayProcess, settings, target
+from support.self_signed import KEY, pem, self_signed
 from support.tokens import Tokens
 from support.wire import Origin, ProxyTls, Tunnel, answering
 from system.test_reload import until
@@ -206,8 +207,6 @@ def test_without_it_no_plain_port_beyond_the_loopback(tmp_path):
 
 
 def test_one_that_has_expired_is_a_notice(tmp_path):
-    from proxy.test_certificate import KEY, pem, self_signed  # noqa: PLC0415 (makes keys)
-
     desk = Desk(tmp_path)
     with desk.origin:
         configuration = desk.settings
