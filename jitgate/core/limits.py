@@ -38,8 +38,8 @@ class Limits:
     """From a request's first byte to the end of its head: SDKs write a head at once."""
 
     stalled: float = 60.0
-    """That an exchange waits for an agent that sends nothing more, or has not taken what waits for it:
-64 KiB at most, so that one that takes less than 1 KiB a second holds nothing for long."""
+    """That an exchange waits for an agent that sends nothing more, or has not taken what waits for
+    it: 64 KiB at most, so that one that takes less than 1 KiB a second holds nothing for long."""
 
     total: float = 3600.0
     """Of an exchange, but for the time that people take. Event streams and large downloads last;
