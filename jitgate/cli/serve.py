@@ -58,6 +58,8 @@ def serve(service: GatewayService, reactor: Any) -> int:
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
     reactor.addSystemEventTrigger("before", "shutdown", _heard)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    # Before it is taken for a reload, and after: its usual answer would end the process at once.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     service.started.addCallback(suit_interpreter)
     service.startService()
     reactor.run()
@@ -66,7 +68,7 @@ def serve(service: GatewayService, reactor: Any) -> int:
 
 def _heard() -> None:
     """The word to stop was heard; more of it changes nothing, since the stop is bounded in time."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 
 
