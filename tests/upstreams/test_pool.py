@@ -39,7 +39,7 @@ class Stage:
     def handle(self, request, peer):
         answering(b"{}")(request, peer)
         self.then(peer)
-        return True
+        return peer.fileno() >= 0  # else OpenSSL would read from whoever gets its number next
 
     def __enter__(self):
         self.origin.__enter__()
