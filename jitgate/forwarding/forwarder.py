@@ -188,8 +188,8 @@ class AgentProtocol(Protocol):
     def _refuse(self, refused: Refused) -> None:
         """Answer, and read on until the agent hangs up: a cut could take the answer with it."""
         self._receive = _thrown_away
-        if self.closed.called:
-            return
+        if self not in self._registry:
+            return  # it has hung up
         self.transport.write(refused.as_sent())
         self.transport.loseWriteConnection()
         self._within(CLOSING)
