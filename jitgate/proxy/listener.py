@@ -45,7 +45,7 @@ from jitgate.proxy.registry import Connections, Note
 from jitgate.tls import TlsPump
 from jitgate.values import ResponseHead
 
-UNSENT = 128 * 1024
+UNSENT = 16 * 1024
 """Bytes that the kernel takes beyond what is on its way (tcp(7)). Without it an agent that reads
 nothing costs 4 MiB of the kernel's memory; what is on its way is not limited, nor is the speed."""
 

@@ -51,9 +51,12 @@ LASTS = 300.0
 """Seconds after which a connection is not used again, so that changes in DNS are followed even
 by a host that is called without a pause."""
 
+READ = 48 * 1024
+"""Bytes that are read from a target at once: large ones cost less of the processor, and thousands
+of slow agents may have one waiting each."""
+
 AHEAD = 16 * 1024
-"""Bytes of a response that may wait for the agent before no more are read. One read brings up to
-64 KiB, and thousands of agents may be slow."""
+"""Bytes of a response that are read before the agent has taken those before."""
 
 
 @implementer(IUpstream)
@@ -169,6 +172,7 @@ class UpstreamConnection(Protocol):
         # Head and body are two writes: without this the second waits for the first one's
         # acknowledgement, which the target delays (40 ms).
         self.transport.setTcpNoDelay(True)
+        self.transport.transport.bufferSize = READ
         self.address = cast(IPv4Address, self.transport.getPeer()).host
         self._within(self._limits.dial_handshake, "The TLS handshake took too long.")
 
