@@ -32,15 +32,17 @@ class Subject:
     humans: tuple[str, ...] = ()
     session: str | None = None
     """The token's own name for the run (``sid``, else ``jti``)."""
+    agent: str | None = None
+    """The program, where the token tells it from whom it acts for: then ``id`` is theirs."""
 
     @property
     def key(self) -> str:
         """Who it is to an AccessRequest or a Grant.
 
         The same agent acting for other humans is another: those who ask must not be those who
-        approve.
+        approve. So is another agent that acts for the same human.
         """
-        return json.dumps([self.issuer, self.id, sorted(self.humans)])
+        return json.dumps([self.issuer, self.id, sorted(self.humans), self.agent])
 
 
 @dataclass(frozen=True, slots=True)

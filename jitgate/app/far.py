@@ -28,8 +28,11 @@ from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.static import StaticHeader
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.admission import Target
+from jitgate.identity.claims import Trust
+from jitgate.identity.issuers import Issuers
 from jitgate.identity.keys import DiscoveredKeys, KeyFile
-from jitgate.identity.oidc import Issuers, OidcVerifier
+from jitgate.identity.oidc import OidcVerifier
+from jitgate.identity.vendors import VENDORS, discovered_at
 from jitgate.interfaces import ICatalog, ICredentialSource
 from jitgate.stores.state import read_secret
 from jitgate.trust import NamedPolicy
@@ -39,8 +42,9 @@ from jitgate.upstreams.nameservers import Nameservers
 from jitgate.upstreams.resolving import Resolve, SystemResolver
 from jitgate.upstreams.via import Via
 
-KeysFrom = tuple[str, tuple[bytes, ...] | None]
-"""An issuer, and the certificates that it is trusted by; None: the system's."""
+KeysFrom = tuple[str, str, float, tuple[bytes, ...] | None]
+"""An issuer, where it is asked, how long its keys count, and the certificates that it is trusted by
+(None: the system's)."""
 
 
 class Far:
@@ -72,29 +76,24 @@ class Far:
             verifier = self._problems.attempt(issuer.where, self._verifier, issuer)
             if verifier is not None:
                 verifiers[issuer.issuer] = verifier
-        return Issuers(verifiers)
+        return Issuers(verifiers, self._reactor)
 
     def _verifier(self, issuer: schema.Issuer) -> OidcVerifier:
         keys = self._discovered(issuer) if issuer.jwks is None else KeyFile(issuer.jwks)
-        return OidcVerifier(
-            issuer=issuer.issuer,
-            audience=issuer.audience,
-            algorithms=issuer.algorithms,
-            groups_claim=issuer.groups_claim,
-            owner_claim=issuer.owner_claim,
-            owners=issuer.owners,
-            keys=keys,
-            clock=self._reactor,
-        )
+        algorithms = frozenset(issuer.algorithms)
+        return OidcVerifier(trust_of(issuer), algorithms=algorithms, keys=keys, clock=self._reactor)
 
     def _discovered(self, issuer: schema.Issuer) -> DiscoveredKeys:
         """Asked for by a client of its own: the operator's own choice of host, so any address."""
         pems = None if issuer.trust is None else certificates_in(issuer.trust)
-        source = issuer.issuer, pems
+        place = issuer.discovery or discovered_at(VENDORS[issuer.profile], issuer.issuer)
+        source = issuer.issuer, place, issuer.keys_max_age, pems
         keys = self._keys_before.get(source)
         if keys is None:
             client = HTTPClient(Agent(self._reactor, NamedPolicy(_trusting(pems))))
-            keys = DiscoveredKeys(issuer.issuer, client, self._reactor)
+            keys = DiscoveredKeys(
+                issuer.issuer, client, self._reactor, place=place, max_age=issuer.keys_max_age
+            )
         self.keys[source] = keys
         return keys
 
@@ -227,3 +226,21 @@ def _keyed(key: Callable[[], bytes], domain: bytes) -> Callable[[bytes], str]:
 def manner_of(target: schema.Target) -> str:
     """The form of refusals that the target's clients show."""
     return "okta" if target.catalog == "okta" else "problem"
+
+
+def trust_of(issuer: schema.Issuer) -> Trust:
+    """How far the tokens of an issuer are believed."""
+    groups = issuer.groups_claim
+    return Trust(
+        issuer=issuer.issuer,
+        audience=issuer.audience,
+        vendor=VENDORS[issuer.profile],
+        also_for=frozenset(issuer.also_for),
+        groups=(groups,) if isinstance(groups, str) else groups,
+        required={
+            name: value if isinstance(value, tuple) else (value,)
+            for name, value in issuer.required.items()
+        },
+        owner_claim=issuer.owner_claim,
+        owners=issuer.owners,
+    )

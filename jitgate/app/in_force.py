@@ -23,8 +23,8 @@ from jitgate.core.waiting import Patience
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.access import Limits
 from jitgate.flow.admission import Target
+from jitgate.identity.issuers import Issuers
 from jitgate.identity.keys import DiscoveredKeys
-from jitgate.identity.oidc import Issuers
 from jitgate.proxy.certificate import PortCertificate
 from jitgate.stores.state import read_secret
 from jitgate.upstreams.https import HttpsUpstream

@@ -248,19 +248,35 @@ class Listen(Section):
         return self
 
 
+ClaimValue = str | int | bool
+"""What a claim may be required to be."""
+
+ClaimValues = Annotated[tuple[ClaimValue, ...], Field(min_length=1, strict=False)]
+
+ClaimName = Annotated[str, Field(pattern=r"^[^/\x00-\x1f][^\x00-\x1f]*$|^(/[^/\x00-\x1f]*)+$")]
+"""A claim by its name, or by a pointer where it lies deeper."""
+
+ClaimNames = Annotated[tuple[ClaimName, ...], Field(min_length=1, strict=False)]
+
+
 class Issuer(Section):
     """One OpenID provider whose tokens are believed, and how far."""
 
     name: Name
     type: Literal["oidc"]
+    profile: Literal["generic", "okta", "entra-v1", "entra-v2"] = "generic"
     issuer: HttpsUrl
     audience: str = Field(min_length=1)
+    also_for: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), strict=False)
     jwks: FilePath | None = None
+    discovery: HttpsUrl | None = None
+    keys_max_age: Duration = Field(default=12 * 3600.0, ge=900.0, le=7 * 86400.0)
     trust: FilePath | None = None
-    algorithms: tuple[Literal["RS256", "ES256"], ...] = Field(
+    algorithms: tuple[Literal["RS256", "PS256", "ES256", "ES384", "EdDSA"], ...] = Field(
         default=("RS256", "ES256"), min_length=1, strict=False
     )
-    groups_claim: str = "groups"
+    groups_claim: ClaimName | ClaimNames | None = None
+    required: dict[ClaimName, ClaimValue | ClaimValues] = Field(default_factory=dict)
     owner_claim: str | None = None
     owners: dict[str, str] = Field(default_factory=dict)
 

@@ -155,7 +155,9 @@ def person(name: str) -> str:
 
 def is_self(someone: str, subject: Subject) -> bool:
     """Whether a person is the agent itself, its owner, or one of those it acts for."""
-    names = (subject.id, *subject.humans)
+    names = [subject.id, *subject.humans]
+    if subject.agent is not None:
+        names.append(subject.agent)
     own = {person(name) for name in (*names, *(f"{subject.issuer} {name}" for name in names))}
     return person(someone) in own
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -37,7 +37,11 @@ RETRY_AFTER = 5.0
 FRESH_FOR = 900.0
 """Seconds after which keys are fetched anew, so that one the issuer withdrew ends to count."""
 
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+MAX_AGE = 12 * 3600.0
+"""Seconds for which keys count that could not be fetched anew: an outage of the issuer's lasts
+hours, and a key that was withdrawn for being stolen must not count for days."""
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
 
 class KeySource(Protocol):
@@ -75,7 +79,7 @@ class KeySet:
         listed = members if isinstance(members, list) else []
         found = tuple(key for member in listed if (key := _signature_key(member)))
         if not found and members != []:
-            raise ValueError("it holds no key that RS256 or ES256 signatures can be checked with")
+            raise ValueError("it holds no key that a token's signature can be checked with here")
         return cls(found)
 
     def find(self, key_id: str | None, algorithm: str) -> PublicKey | None:
@@ -95,16 +99,21 @@ def _signature_key(member: object) -> SignatureKey | None:
     """The key that a member of the set is, or None if it is not one for us."""
     if not isinstance(member, dict) or not _for_signatures(member):
         return None
-    algorithm: str
     public: PublicKey | None
-    match member.get("kty"):
-        case "RSA":
-            algorithm, public = "RS256", _rsa_key(member)
-        case "EC":
-            algorithm, public = "ES256", _p256_key(member)
+    algorithms: tuple[str, ...]
+    match member.get("kty"), member.get("crv"):
+        case "RSA", _:
+            algorithms, public = ("RS256", "PS256"), _rsa_key(member)
+        case "EC", "P-256":
+            algorithms, public = ("ES256",), _curve_key(member, ec.SECP256R1())
+        case "EC", "P-384":
+            algorithms, public = ("ES384",), _curve_key(member, ec.SECP384R1())
+        case "OKP", "Ed25519":
+            algorithms, public = ("EdDSA",), _ed25519_key(member)
         case _:  # Symmetric keys among them: whoever can check with one can sign with it.
             return None
-    if public is None or member.get("alg", algorithm) != algorithm:
+    algorithm = member.get("alg", algorithms[0])
+    if public is None or algorithm not in algorithms:
         return None
     return SignatureKey(member.get("kid"), algorithm, public)
 
@@ -135,13 +144,23 @@ def _rsa_key(member: Mapping[str, Any]) -> PublicKey | None:
         return None
 
 
-def _p256_key(member: Mapping[str, Any]) -> PublicKey | None:
+def _curve_key(member: Mapping[str, Any], curve: ec.EllipticCurve) -> PublicKey | None:
     """RFC 7518, section 6.2.1. The library refuses a point that is not on the curve."""
     x, y = _number(member.get("x")), _number(member.get("y"))
-    if member.get("crv") != "P-256" or x is None or y is None:
+    if x is None or y is None:
         return None
     try:
-        return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+        return ec.EllipticCurvePublicNumbers(x, y, curve).public_key()
+    except ValueError:
+        return None
+
+
+def _ed25519_key(member: Mapping[str, Any]) -> PublicKey | None:
+    """RFC 8037, section 2."""
+    text = member.get("x")
+    data = base64url_bytes(text) if isinstance(text, str) else None
+    try:
+        return None if data is None else ed25519.Ed25519PublicKey.from_public_bytes(data)
     except ValueError:
         return None
 
@@ -171,42 +190,65 @@ class KeyFile:
 class DiscoveredKeys:
     """The keys that an issuer publishes (OpenID Connect Discovery 1.0), kept and kept fresh.
 
-    Callers who need a fetch share one. A fetch that fails leaves the keys there are in force.
-    Raises `ValueError` for an issuer that is not an https URL.
+    Callers who need a fetch share one. A fetch that fails leaves the keys there are in force until
+    they are ``max_age`` seconds old, and nobody who has a key waits for the next one. The document
+    is looked for below ``place``, the issuer itself if that is None; both must be https URLs, else
+    `ValueError`.
     """
 
     _log = Logger()
 
-    def __init__(self, issuer: str, http: HTTPClient, clock: IReactorTime) -> None:
-        if not _is_https(issuer):
+    def __init__(
+        self,
+        issuer: str,
+        http: HTTPClient,
+        clock: IReactorTime,
+        *,
+        place: str | None = None,
+        max_age: float = MAX_AGE,
+    ) -> None:
+        if not _is_https(issuer) or not _is_https(place or issuer):
             raise ValueError("an issuer whose keys are discovered is an https URL")
         self._issuer = issuer
+        self._place = place or issuer
+        self._max_age = max_age
         self._clock = clock
         self._fetcher = Fetcher(http, clock, "The issuer", IdentityUnavailable, MAX_DOCUMENT)
         self._keys: KeySet | None = None
         self._fetched_at = self._tried_at = float("-inf")
+        self._failing = False
         self._waiting: list[Deferred[None]] = []
 
     async def key(self, key_id: str | None, algorithm: str) -> PublicKey | None:
         """The one key that fits, or None. Raises `IdentityUnavailable` where none can be had."""
-        if self._wants_fetch(key_id, algorithm):
-            await self._fetched()
+        found = self._known(key_id, algorithm)
+        if self._wants_fetch(found):
+            fetched = self._fetched()
+            if found is None or not self._failing:
+                await fetched
+                found = self._known(key_id, algorithm)
         if self._keys is None:
             raise IdentityUnavailable("The issuer's keys cannot be had; see the gateway's log.")
-        return self._keys.find(key_id, algorithm)
+        return found
 
-    def _wants_fetch(self, key_id: str | None, algorithm: str) -> bool:
+    def _known(self, key_id: str | None, algorithm: str) -> PublicKey | None:
+        """The key, if it is there. Keys that are too old are none at all."""
+        if self._keys is not None and self._clock.seconds() >= self._fetched_at + self._max_age:
+            self._log.error("Keys of {issuer} are too old to be believed.", issuer=self._issuer)
+            self._keys = None
+        return None if self._keys is None else self._keys.find(key_id, algorithm)
+
+    def _wants_fetch(self, found: PublicKey | None) -> bool:
         if self._waiting:
-            return self._keys is None or self._keys.find(key_id, algorithm) is None
+            return found is None
         now = self._clock.seconds()
         if self._keys is None:
             return now >= self._tried_at + RETRY_AFTER
         stale = now >= self._fetched_at + FRESH_FOR
-        unknown = self._keys.find(key_id, algorithm) is None
-        return (stale or unknown) and now >= self._tried_at + REFETCH_AFTER
+        return (stale or found is None) and now >= self._tried_at + REFETCH_AFTER
 
-    async def _fetched(self) -> None:
-        """Wait for the fetch that is under way, or for a new one.
+    def _fetched(self) -> Deferred[None]:
+        """Fires after the fetch that is under way, or after a new one.
 
         It runs by itself, so that a caller who gives up ends nobody else's wait.
         """
@@ -215,14 +257,16 @@ class DiscoveredKeys:
         if len(self._waiting) == 1:
             self._tried_at = self._clock.seconds()
             Deferred.fromCoroutine(self._fetch())
-        await waiter
+        return waiter
 
     async def _fetch(self) -> None:
         """Take up what the issuer publishes now; log why it cannot be had. Wakes who waits."""
         try:
             self._keys = await self._published()
             self._fetched_at = self._clock.seconds()
+            self._failing = False
         except IdentityUnavailable as fault:
+            self._failing = True
             self._log.warn("Keys of {issuer}: {fault}", issuer=self._issuer, fault=fault)
         finally:
             waiting, self._waiting = self._waiting, []
@@ -231,7 +275,7 @@ class DiscoveredKeys:
 
     async def _published(self) -> KeySet:
         # Section 4.1: a slash at the issuer's end is taken away before the well-known path.
-        url = self._issuer.removesuffix("/") + "/.well-known/openid-configuration"
+        url = self._place.removesuffix("/") + "/.well-known/openid-configuration"
         about = json_object(await self._document(url)) or {}
         if about.get("issuer") != self._issuer:  # Section 4.3: exactly.
             raise IdentityUnavailable("The issuer's discovery document is not its own.")

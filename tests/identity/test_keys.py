@@ -16,6 +16,7 @@ from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
 from jitgate.fetching import TIMEOUT
 from jitgate.identity.keys import (
     FRESH_FOR,
+    MAX_AGE,
     MAX_DOCUMENT,
     REFETCH_AFTER,
     RETRY_AFTER,
@@ -28,7 +29,10 @@ RSA = SigningKey.rs256("rsa")
 WEAK_RSA = SigningKey.rs256("weak", bits=1024)
 EC = SigningKey.es256("ec")
 OTHER_EC = SigningKey.es256("other")
-P384 = ec.generate_private_key(ec.SECP384R1())
+P521 = ec.generate_private_key(ec.SECP521R1())
+PSS = SigningKey.ps256("pss")
+P384 = SigningKey.es384("p384")
+ED25519 = SigningKey.eddsa("ed")
 SYMMETRIC = {"kty": "oct", "kid": "oct", "k": "c2VjcmV0"}
 
 
@@ -39,10 +43,22 @@ def numbers(key):
 # --- the set
 
 
-@pytest.mark.parametrize("key", [RSA, EC])
+@pytest.mark.parametrize("key", [RSA, EC, PSS, P384, ED25519])
 def test_a_key_is_found_by_its_id_and_algorithm(key):
-    found = KeySet.read(jwk_set(RSA.jwk(), EC.jwk())).find(key.key_id, key.algorithm)
-    assert numbers(found) == numbers(key.private.public_key())
+    keys = KeySet.read(jwk_set(*(each.jwk() for each in (RSA, EC, PSS, P384, ED25519))))
+    found = keys.find(key.key_id, key.algorithm)
+    assert found == key.private.public_key()
+
+
+@pytest.mark.parametrize("key", [P384, ED25519])
+def test_a_key_of_one_algorithm_need_not_name_it(key):
+    keys = KeySet.read(jwk_set(key.jwk(alg=None, use=None)))
+    assert keys.find(key.key_id, key.algorithm) == key.private.public_key()
+
+
+def test_an_rsa_key_counts_for_one_algorithm_alone():
+    assert KeySet.read(jwk_set(PSS.jwk())).find("pss", "RS256") is None
+    assert KeySet.read(jwk_set(PSS.jwk(alg=None))).find("pss", "PS256") is None
 
 
 @pytest.mark.parametrize(
@@ -79,7 +95,6 @@ def test_a_key_need_not_say_what_it_is_for(member):
         RSA.jwk(use="enc"),
         RSA.jwk(use=["sig"]),
         RSA.jwk(alg="RS512"),
-        RSA.jwk(alg="PS256"),
         RSA.jwk(alg="none"),
         RSA.jwk(alg=7),
         RSA.jwk(kty="EC"),
@@ -100,8 +115,13 @@ def test_a_key_need_not_say_what_it_is_for(member):
         EC.jwk(x=OTHER_EC.jwk()["x"]),
         EC.jwk(x="AA"),
         EC.jwk(y=None),
-        ECAlgorithm.to_jwk(P384.public_key(), as_dict=True),
-        {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        ECAlgorithm.to_jwk(P521.public_key(), as_dict=True),
+        P384.jwk(alg="ES256"),
+        P384.jwk(crv="P-256"),
+        ED25519.jwk(alg="Ed448"),
+        ED25519.jwk(crv="X25519"),
+        ED25519.jwk(x="AA"),
+        ED25519.jwk(x=None),
         {},
         {"kty": ["RSA"]},
         [],
@@ -419,3 +439,44 @@ async def test_a_silent_issuer_is_not_waited_for_for_ever(issuer):
 def test_an_issuer_that_is_no_https_url_is_refused(url):
     with pytest.raises(ValueError, match="https"):
         DiscoveredKeys(url, None, Clock())
+
+
+@pytest_twisted.ensureDeferred
+async def test_keys_that_cannot_be_fetched_anew_count_up_to_their_age(issuer):
+    await issuer.discovered.key("ec", "ES256")
+    _break_status(issuer)
+    issuer.clock.advance(MAX_AGE - 1)
+    assert await issuer.discovered.key("ec", "ES256") is not None
+    issuer.clock.advance(1)
+    with pytest.raises(IdentityUnavailable):
+        await issuer.discovered.key("ec", "ES256")
+    issuer.status = 200
+    issuer.clock.advance(RETRY_AFTER)
+    assert await issuer.discovered.key("ec", "ES256") is not None
+
+
+@pytest_twisted.ensureDeferred
+async def test_in_an_outage_nobody_waits_who_has_a_key(issuer):
+    await issuer.discovered.key("ec", "ES256")
+    _break_status(issuer)
+    issuer.clock.advance(FRESH_FOR)
+    await issuer.discovered.key("ec", "ES256")
+    issuer.clock.advance(REFETCH_AFTER)
+    arrived = issuer.hold()
+    known = Deferred.fromCoroutine(issuer.discovered.key("ec", "ES256"))
+    assert known.called
+    await arrived
+    unknown = Deferred.fromCoroutine(issuer.discovered.key("other", "ES256"))
+    assert not unknown.called
+    issuer.go_on()
+    assert await unknown is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_document_may_be_elsewhere_but_names_the_issuer(issuer):
+    issuer.about["issuer"] = "https://idp.example/tenant/"
+    elsewhere = DiscoveredKeys(
+        "https://idp.example/tenant/", issuer.client, issuer.clock, place=f"{issuer.url}/t"
+    )
+    assert await elsewhere.key("ec", "ES256") is not None
+    assert issuer.asked[0] == "/t/.well-known/openid-configuration"
