@@ -125,6 +125,18 @@ class IRule(Interface):
         """
 
 
+class IStatedRule(IRule):
+    """A rule that states beforehand what it answers, and of which operations it may be asked.
+
+    What it states never changes. It need not be asked of any other operation.
+    """
+
+    verdict = Attribute("The only `Verdict` that it answers.")
+
+    def concerns(target: str, action: str, method: str) -> bool:
+        """Whether there is an operation of these three for which it does not answer None."""
+
+
 class IApproverChannel(Interface):
     """A way to the people who answer. It does not say whose answer counts, and decides nothing."""
 

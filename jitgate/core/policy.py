@@ -6,13 +6,15 @@ that need not has already denied.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from jitgate.errors import RuleFault
-from jitgate.interfaces import IRule
+from jitgate.interfaces import IRule, IStatedRule
 from jitgate.values import Decision, Effect, Obligation, Operation, Subject, Verdict
 
 
@@ -39,13 +41,35 @@ NO_RULE = "default"
 """The rule that stands in a decision that no rule made."""
 
 
+CONCERNED = 4096
+"""Operations (target, action, method) for which it is remembered whom to ask; Okta has 731."""
+
+SETTLED = 256
+"""Sets of rules for which it is remembered what they decide together; few agree on anything."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules in force and the obligations that the gateway knows how to fulfil."""
+    """The rules in force and the obligations that the gateway knows how to fulfil.
+
+    What rules state beforehand is made use of: a rule that an operation does not concern is not
+    asked, and what rules decide together by the verdicts that they stated is worked out once.
+    """
 
     rules: Sequence[IRule]
     version: str
     duties: frozenset[str]
+    _stated: Mapping[str, Verdict] = field(init=False, repr=False, compare=False)
+    _concerned: Callable[[str, str, str], Sequence[IRule]] = field(
+        init=False, repr=False, compare=False
+    )
+    _settled: Callable[[tuple[str, ...]], Decision] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_stated", _stated_by(self.rules))
+        concerned = functools.partial(_concerned, tuple(self.rules))
+        object.__setattr__(self, "_concerned", functools.lru_cache(CONCERNED)(concerned))
+        object.__setattr__(self, "_settled", functools.lru_cache(SETTLED)(self._settle))
 
     def decide(
         self, operation: Operation, subject: Subject, now: float, body: bytes | None
@@ -55,9 +79,12 @@ class Policy:
         Raises `RuleFault` if a rule raises, answers nonsense, or obliges the gateway to something
         it does not know; whoever calls denies then.
         """
+        answers = self._answers(operation, subject, now, body)
+        if not [name for name, answer in answers.items() if answer is not self._stated.get(name)]:
+            return self._settled(tuple(answers))
         verdicts: dict[str, Verdict] = {}
         needs_body = False
-        for name, answer in _answers(self.rules, operation, subject, now, body).items():
+        for name, answer in answers.items():
             if isinstance(answer, Verdict) and _is_verdict(answer):
                 verdicts[name] = answer
             elif answer is NEEDS_BODY and body is None:
@@ -69,6 +96,33 @@ class Policy:
             return denied
         if needs_body:
             return NEEDS_BODY
+        return self._opened(verdicts)
+
+    def _answers(
+        self, operation: Operation, subject: Subject, now: float, body: bytes | None
+    ) -> dict[str, object]:
+        """What the rules say that say something, by their names."""
+        answers: dict[str, object] = {}
+        asked = "that states what it concerns"
+        try:
+            for rule in self._concerned(operation.target, operation.action, operation.method):
+                asked = rule.name
+                answer = rule.judge(operation, subject, now, body)
+                if answer is not None:
+                    if answer is not self._stated.get(asked):
+                        hash(answer)  # what can still change is no verdict
+                    answers[asked] = answer
+        except BaseException as error:
+            raise RuleFault(f"Rule {asked} raised {type(error).__name__}.") from error
+        return answers
+
+    def _settle(self, names: tuple[str, ...]) -> Decision:
+        """What these rules decide together, each by the verdict that it stated."""
+        verdicts = {name: self._stated[name] for name in names}
+        return _decision(Effect.DENY, verdicts, self.version) or self._opened(verdicts)
+
+    def _opened(self, verdicts: Mapping[str, Verdict]) -> Decision:
+        """The decision where nothing denies."""
         return self._checked(
             _decision(Effect.REVIEW, verdicts, self.version)
             or _decision(Effect.PERMIT, verdicts, self.version)
@@ -88,22 +142,33 @@ def version_of(rules: Iterable[IRule], parts: Iterable[str] = ()) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _answers(
-    rules: Sequence[IRule], operation: Operation, subject: Subject, now: float, body: bytes | None
-) -> dict[str, object]:
-    """What the rules say that say something, by their names."""
-    answers: dict[str, object] = {}
-    asked = ""
+def _stated_by(rules: Iterable[IRule]) -> Mapping[str, Verdict]:
+    """The sound verdicts that rules state, by their names; of names that stand once."""
+    names = Counter(rule.name for rule in rules)
+    stated = {rule.name: rule.verdict for rule in rules if IStatedRule.providedBy(rule)}
+    return {
+        name: verdict
+        for name, verdict in stated.items()
+        if names[name] == 1 and isinstance(verdict, Verdict) and _is_lasting(verdict)
+    }
+
+
+def _is_lasting(verdict: Verdict) -> bool:
+    """Whether it is a verdict, and one that cannot change any more."""
     try:
-        for rule in rules:
-            asked = rule.name
-            answer = rule.judge(operation, subject, now, body)
-            if answer is not None:
-                hash(answer)  # what can still change is no verdict
-                answers[asked] = answer
-    except BaseException as error:
-        raise RuleFault(f"Rule {asked} raised {type(error).__name__}.") from error
-    return answers
+        hash(verdict)
+    except TypeError:
+        return False
+    return _is_verdict(verdict)
+
+
+def _concerned(rules: Iterable[IRule], target: str, action: str, method: str) -> tuple[IRule, ...]:
+    """The rules that must be asked of such an operation: all but those that state otherwise."""
+    return tuple(
+        rule
+        for rule in rules
+        if not IStatedRule.providedBy(rule) or rule.concerns(target, action, method)
+    )
 
 
 def _is_verdict(answer: Verdict) -> bool:

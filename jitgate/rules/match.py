@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from jitgate.core.globs import globs_matcher
 from jitgate.core.operation import PathTemplate
-from jitgate.interfaces import IRule
+from jitgate.interfaces import IStatedRule
 from jitgate.values import Operation, Subject, Verdict
 
 
@@ -27,14 +27,14 @@ class Criteria:
     paths: tuple[str, ...] | None = None
 
 
-@implementer(IRule)
+@implementer(IStatedRule)
 class MatchRule:
     """Answers its verdict for every operation that meets its criteria."""
 
     def __init__(self, name: str, criteria: Criteria, verdict: Verdict) -> None:
         self.name = name
         self.version = hashlib.sha256(f"{criteria!r} {verdict!r}".encode()).hexdigest()
-        self._verdict = verdict
+        self.verdict = verdict
         self._groups = None if criteria.groups is None else frozenset(criteria.groups)
         self._targets = None if criteria.targets is None else frozenset(criteria.targets)
         self._methods = None if criteria.methods is None else frozenset(criteria.methods)
@@ -47,10 +47,19 @@ class MatchRule:
         self, operation: Operation, subject: Subject, now: float, body: bytes | None
     ) -> Verdict | None:
         applies = (
-            (self._targets is None or operation.target in self._targets)
-            and (self._methods is None or operation.method in self._methods)
+            self._meets(operation.target, operation.action, operation.method)
             and (self._groups is None or not self._groups.isdisjoint(subject.groups))
-            and (self._actions is None or self._actions(operation.action) is not None)
             and (self._paths is None or any(each.matches(operation.path) for each in self._paths))
         )
-        return self._verdict if applies else None
+        return self.verdict if applies else None
+
+    def concerns(self, target: str, action: str, method: str) -> bool:
+        """Whether it may answer; a subclass may always, since its answers are its own."""
+        return type(self) is not MatchRule or self._meets(target, action, method)
+
+    def _meets(self, target: str, action: str, method: str) -> bool:
+        return (
+            (self._targets is None or target in self._targets)
+            and (self._methods is None or method in self._methods)
+            and (self._actions is None or self._actions(action) is not None)
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from pytest_twisted import ensureDeferred
@@ -430,7 +431,7 @@ class ReadsBody:
 @ensureDeferred
 async def test_a_rule_that_reads_the_body_gets_it_and_the_same_bytes_leave(body, status):
     stand = Stand(verdict=None)
-    object.__setattr__(stand.decider._policy, "rules", (ReadsBody(),))
+    stand.decider._policy = replace(stand.decider._policy, rules=(ReadsBody(),))
     told = await stand.serve(Asked("POST", body=body))
     assert told.head.status == status
     assert [data for _, data in stand.sent] == ([body] if status == 200 else [])
@@ -440,7 +441,7 @@ async def test_a_rule_that_reads_the_body_gets_it_and_the_same_bytes_leave(body,
 @ensureDeferred
 async def test_a_body_too_large_to_be_read_by_a_rule_is_refused(announced):
     stand = Stand(verdict=None)
-    object.__setattr__(stand.decider._policy, "rules", (ReadsBody(),))
+    stand.decider._policy = replace(stand.decider._policy, rules=(ReadsBody(),))
     told = await stand.serve(Asked("POST", body=b"ok" * REVIEW_BODY, announced=announced))
     assert told.head.status == 413
     assert stand.sent == []
@@ -490,7 +491,7 @@ def test_obligations_are_told_apart_by_name():
 async def test_a_rule_that_masks_nothing_does_not_unmask_for_one_that_agrees():
     stand = Stand(secrets=frozenset({"name"}))
     rules = (Says("a", permit()), Says("b", permit(mask="none")))
-    object.__setattr__(stand.decider._policy, "rules", rules)
+    stand.decider._policy = replace(stand.decider._policy, rules=rules)
     assert b"Ada" not in (await stand.serve()).data
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import pytest
 from pytest_twisted import ensureDeferred
@@ -150,7 +151,7 @@ class ReadsBody:
 @ensureDeferred
 async def test_an_agent_that_never_ends_its_body_does_not_hold_an_exchange_for_ever(tmp_path):
     stand = Stand()
-    object.__setattr__(stand.gateway._decider._policy, "rules", (ReadsBody(),))
+    stand.gateway._decider._policy = replace(stand.gateway._decider._policy, rules=(ReadsBody(),))
     door = await opened(tmp_path, stand)
     tunnel = await door.tunnel()
     tunnel.send(b"POST /things HTTP/1.1\r\nHost: api.example\r\nContent-Length: 10\r\n\r\nhalf")

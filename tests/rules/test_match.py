@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
-from jitgate.interfaces import IRule
+from jitgate.core.policy import Policy
+from jitgate.errors import RuleFault
+from jitgate.interfaces import IRule, IStatedRule
 from jitgate.rules.match import Criteria, MatchRule
-from jitgate.values import Effect, Operation, Subject, Verdict
+from jitgate.values import Effect, Obligation, Operation, Subject, Verdict
 
 VERDICT = Verdict(Effect.PERMIT, "They may.")
 SUBJECT = Subject("https://idp.example", "bot-7", frozenset({"it-agents", "hr"}), 1000.0)
@@ -27,6 +29,7 @@ def applies(criteria, operation=operation(), subject=SUBJECT):  # noqa: B008 (a 
 
 def test_it_provides_the_port():
     assert verifyObject(IRule, MatchRule("a-rule", Criteria(), VERDICT))
+    assert verifyObject(IStatedRule, MatchRule("a-rule", Criteria(), VERDICT))
 
 
 def test_a_rule_that_tests_nothing_applies_to_everything():
@@ -130,6 +133,104 @@ def test_a_parameter_is_one_segment(path, matches):
 def test_a_template_that_no_call_could_match_stops_the_start(path):
     with pytest.raises(ValueError, match="template|parameter"):
         MatchRule("a-rule", Criteria(paths=(path,)), VERDICT)
+
+
+class Unstated:
+    """Answers as another rule does, and states nothing beforehand."""
+
+    def __init__(self, rule):
+        self.name, self.version, self.judge = rule.name, rule.version, rule.judge
+
+
+class Bodily(MatchRule):
+    """A rule of somebody's own that answers what it likes."""
+
+    def judge(self, operation, subject, now, body):
+        return DENIES
+
+
+DENIES = Verdict(Effect.DENY, "They may not.", (Obligation("mask", "all"),))
+some = st.none() | st.sampled_from([("a",), ("a", "b"), ("*",), ("a*",), ()])
+criteria = st.builds(
+    Criteria,
+    targets=some,
+    actions=some,
+    groups=st.none() | st.sampled_from([("hr",), ("it",)]),
+    methods=st.sampled_from([None, ("GET",), ("POST", "GET")]),
+    paths=st.sampled_from([None, ("/a",), ("/{x}",), ("/b", "/{x}/y")]),
+)
+verdicts = st.builds(
+    Verdict,
+    st.sampled_from(Effect),
+    st.sampled_from(["One.", "Two."]),
+    st.sampled_from([(), (Obligation("mask", "p"),), (Obligation("grant", (2, 3.0)),)]),
+)
+unsound = st.sampled_from(
+    [
+        Verdict(Effect.PERMIT, "x" * 9000),
+        Verdict(Effect.PERMIT, "", (Obligation("mask", []),)),
+        Verdict(Effect.PERMIT, "", (Obligation("wipe", 1),)),
+        "no verdict",
+    ]
+)
+operations = st.builds(
+    operation,
+    action=st.sampled_from(["a", "b", "ab"]),
+    method=st.sampled_from(["GET", "POST", "PUT"]),
+    path=st.sampled_from(["/a", "/b", "/b/y"]),
+    target=st.sampled_from(["a", "b", "c"]),
+)
+
+
+def decided(rules, operation):
+    try:
+        return Policy(rules, "v1", frozenset({"mask", "grant"})).decide(operation, SUBJECT, 0, b"")
+    except RuleFault as fault:
+        return str(fault)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("pqr"), criteria, verdicts | unsound), max_size=6),
+    st.lists(operations, min_size=1, max_size=3),
+)
+def test_what_is_stated_beforehand_changes_no_decision(made, asked):
+    rules = tuple(MatchRule(*each) for each in made)
+    for each in asked:
+        assert decided(rules, each) == decided(tuple(map(Unstated, rules)), each)
+
+
+@given(criteria, operations)
+def test_a_rule_that_an_operation_does_not_concern_answers_nothing(criteria, operation):
+    rule = MatchRule("a-rule", criteria, VERDICT)
+    if not rule.concerns(operation.target, operation.action, operation.method):
+        assert rule.judge(operation, SUBJECT, 0.0, None) is None
+
+
+def test_a_policy_remembers_whom_to_ask_for_this_target_action_and_method():
+    policy = Policy(
+        (
+            MatchRule("reads", Criteria(targets=("okta",), methods=("GET",)), VERDICT),
+            MatchRule("lists", Criteria(targets=("okta",), actions=("list*",)), DENIES),
+        ),
+        "v1",
+        frozenset({"mask"}),
+    )
+    for _ in range(2):
+        for call, effect in [
+            (operation(), Effect.DENY),
+            (operation(action="getUser"), Effect.PERMIT),
+            (operation(action="getUser", method="POST"), Effect.DENY),
+            (operation(action="getUser", target="entra"), Effect.DENY),
+        ]:
+            assert policy.decide(call, SUBJECT, 0.0, None).effect is effect
+
+
+def test_a_rule_of_ones_own_is_asked_whatever_it_inherits():
+    rules = (
+        MatchRule("permits", Criteria(), VERDICT),
+        Bodily("denies", Criteria(targets=("entra",)), VERDICT),
+    )
+    assert decided(rules, operation()).rule == "denies"
 
 
 def test_the_version_tells_everything_apart_that_its_answers_depend_on():
