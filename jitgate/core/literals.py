@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from urllib.parse import quote, quote_plus
 
 
@@ -38,11 +38,12 @@ class LiteralMasker:
 
     def hide_in(self, value: bytes) -> bytes:
         """The value, whole in itself (as a header field's is), with every literal hidden."""
-        if not self._literals:
-            return value
-        spans = list(self._occurrences(value))
-        self.count += len(spans)
-        return _starred(value, spans)
+        for literal in self._literals:
+            if literal in value:
+                spans = self._occurrences(value)
+                self.count += len(spans)
+                return _starred(value, spans)
+        return value
 
     def _release(self, data: bytes, end: int) -> bytes:
         """Let ``data`` go up to ``end`` and hold the rest.
@@ -58,20 +59,28 @@ class LiteralMasker:
         self._covered = max((stop - end for _, stop in spans if stop > end), default=0)
         return _starred(data, spans)[:end]
 
-    def _occurrences(self, data: bytes) -> Iterator[tuple[int, int]]:
+    def _occurrences(self, data: bytes) -> list[tuple[int, int]]:
+        spans = []
         for literal in self._literals:
             start = data.find(literal)
             while start >= 0:
-                yield start, start + len(literal)
+                spans.append((start, start + len(literal)))
                 start = data.find(literal, start + 1)
+        return spans
 
     def _first_open(self, data: bytes) -> int:
         """Where the longest tail that could begin a literal starts; the length if none could."""
-        return min((_open_at(literal, data) for literal in self._literals), default=len(data))
+        return min([_open_at(literal, data) for literal in self._literals], default=len(data))
+
+
+_WRITTEN_AS_IT_IS = re.compile(rb"[A-Za-z0-9._~-]+")
+"""What no encoder writes in another way (RFC 3986, section 2.3): tokens are made of it."""
 
 
 def spellings(literal: bytes) -> tuple[bytes, ...]:
     """A literal as it stands, and as encoders of JSON and of URLs write it."""
+    if _WRITTEN_AS_IT_IS.fullmatch(literal):
+        return (literal,)
     text = literal.decode("latin-1")
     json_forms = [json.dumps(text)[1:-1]]
     json_forms.append(json_forms[0].replace("/", "\\/"))

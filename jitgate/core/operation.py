@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 from zope.interface import implementer
@@ -64,6 +65,11 @@ _REFUSED_IN_QUERY = (
     (re.compile(r"[^\x00-\x7f]"), "The query holds a byte that is not ASCII."),
     (re.compile(r"[\x00-\x20\x7f]"), "The query holds a space or a control character."),
 )
+_PLAIN = re.compile(
+    r"(/|(?:/(?!\.{1,2}(?:[/?]|\Z))[A-Za-z0-9\-._~!$&'()*+,=:@]++)+/?)(?:\?([!\"$&-~]*+))?"
+)
+"""What is canonical as it stands, but for the names in its query: the path, and the query."""
+
 _SEPARATOR = re.compile("[&;]")
 _BLANK = "\x00\t\n\v\f\r "
 _C1_CONTROL = re.compile(r"[\x80-\x9f]")
@@ -85,6 +91,16 @@ def canonical_target(
     """
     if target == "*" and method == "OPTIONS":
         return CanonicalTarget("*", "")
+    plain = _PLAIN.fullmatch(target)
+    if plain is not None:
+        path, query = plain[1], plain[2] or ""
+        reason = _reason_in_names(query)
+        return CanonicalTarget(path, query) if reason is None else NotCanonical(reason)
+    return _carefully(target, merging=merging)
+
+
+def _carefully(target: str, *, merging: bool) -> CanonicalTarget | NotCanonical:
+    """The one spelling of a target that is not plain, or the first reason against it."""
     # Before anything is decoded: in "%%32F" decoding would make a valid escape of an invalid one.
     if _INVALID_ESCAPE.search(target):
         return NotCanonical("The target holds an invalid percent escape.")
@@ -170,11 +186,15 @@ class PathTemplate:
 
     def matches(self, path: str) -> bool:
         """Whether a canonical path is of this template."""
+        if not self.names:
+            return path == self.text
         parts = path.split("/")
-        return len(parts) == len(self.segments) and all(
-            part == segment if segment is not None else part != ""
-            for part, segment in zip(parts, self.segments, strict=True)
-        )
+        if len(parts) != len(self.segments):
+            return False
+        for part, segment in zip(parts, self.segments, strict=True):
+            if part != segment if segment is not None else not part:
+                return False
+        return True
 
 
 # --- finding the row that a call is of
@@ -191,12 +211,15 @@ class CatalogRow:
     secrets: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class OperationMatch:
+class OperationMatch(NamedTuple):
     """The row that a call is of, and the percent-decoded values of the template's parameters."""
 
     row: CatalogRow
     resource: Mapping[str, str]
+
+
+_End = tuple[CatalogRow, tuple[str, ...]]
+"""A row, and the names of its template's parameters."""
 
 
 class _Node:
@@ -207,7 +230,7 @@ class _Node:
     def __init__(self) -> None:
         self.fixed: dict[str, _Node] = {}
         self.parameter: _Node | None = None
-        self.end: tuple[CatalogRow, tuple[str, ...]] | None = None
+        self.end: _End | None = None
 
 
 class OperationTrie:
@@ -239,11 +262,10 @@ class OperationTrie:
         root = self._roots.get(method)
         if root is None:
             return None
-        values: list[str] = []
-        node = _find(root, path.split("/"), 0, values)
-        if node is None or node.end is None:
+        found = _find(root, path.split("/"))
+        if found is None:
             return None
-        row, names = node.end
+        (row, names), values = found
         if "%" in path:
             values = [
                 unquote_to_bytes(value).decode("utf-8") if "%" in value else value
@@ -261,26 +283,33 @@ def _step(node: _Node, segment: str | None) -> _Node:
     return node.parameter
 
 
-def _find(node: _Node, segments: list[str], at: int, values: list[str]) -> _Node | None:
-    """The node that the segments lead to, with the parameters' raw values left in ``values``.
+def _find(node: _Node, segments: list[str]) -> tuple[_End, list[str]] | None:
+    """What the segments lead to, and the parameters' raw values on the way.
 
     No node is visited twice, so backtracking costs at most the nodes that there are.
     """
-    if at == len(segments):
-        return node if node.end is not None else None
-    segment = segments[at]
-    fixed = node.fixed.get(segment)
-    if fixed is not None:
-        found = _find(fixed, segments, at + 1, values)
-        if found is not None:
-            return found
-    if node.parameter is None or not segment:
-        return None
-    values.append(segment)
-    found = _find(node.parameter, segments, at + 1, values)
-    if found is None:
-        values.pop()
-    return found
+    untried: list[tuple[_Node, int, list[str]]] = []
+    at, values = 0, list[str]()
+    while True:
+        while at < len(segments):
+            segment = segments[at]
+            at += 1
+            fixed, parameter = node.fixed.get(segment), node.parameter if segment else None
+            if fixed is not None:
+                if parameter is not None:
+                    untried.append((parameter, at, [*values, segment]))
+                node = fixed
+            elif parameter is not None:
+                values.append(segment)
+                node = parameter
+            else:
+                break
+        else:
+            if node.end is not None:
+                return node.end, values
+        if not untried:
+            return None
+        node, at, values = untried.pop()
 
 
 # --- catalogs
@@ -311,9 +340,11 @@ class Catalog:
             found = self._trie.lookup("GET", path)
         if found is None:
             return None
-        return replace(self._of(found, authority, method, path), query=query)
+        return self._of(found, authority, method, path, query)
 
-    def _of(self, found: OperationMatch, authority: str, method: str, path: str) -> Operation:
+    def _of(
+        self, found: OperationMatch, authority: str, method: str, path: str, query: str = ""
+    ) -> Operation:
         return Operation(
             target=self._target,
             action=found.row.action,
@@ -321,6 +352,7 @@ class Catalog:
             method=method,
             authority=authority,
             path=path,
+            query=query,
             scopes=found.row.scopes,
             secrets=found.row.secrets,
         )

@@ -68,6 +68,7 @@ _SENSITIVE = re.compile(
     re.IGNORECASE,
 ).search
 
+_MARKED: Final = MaskingProfile(CATALOG, ())
 SENSITIVE: Final = SensitiveFields()
 
 
@@ -80,8 +81,8 @@ def maskers_for(
     """
     named = decision.obliged("mask") or (CATALOG,)
     asked = [_profile(name, decision, profiles) for name in named if name != UNMASKED]
-    maskers = dict.fromkeys(masker for profile in asked for masker in profile.maskers)
-    if operation.secrets and any(profile.catalog for profile in asked):
+    maskers = dict.fromkeys([masker for profile in asked for masker in profile.maskers])
+    if operation.secrets and [profile for profile in asked if profile.catalog]:
         return (MarkedFields(operation.secrets), *maskers)
     return tuple(maskers)
 
@@ -90,7 +91,7 @@ def _profile(
     name: object, decision: Decision, profiles: Mapping[str, MaskingProfile]
 ) -> MaskingProfile:
     if name == CATALOG:
-        return MaskingProfile(CATALOG, ())
+        return _MARKED
     profile = profiles.get(name) if isinstance(name, str) else None
     if profile is None:
         raise RuleFault(f"Rule {decision.rule} names a masking profile that does not exist.")

@@ -1,13 +1,16 @@
 """LiteralMasker against a naive search of the whole content, cut in every way."""
 
+import json
+import string
 from collections import Counter
 from itertools import pairwise
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitgate.core.literals import LiteralMasker
+from jitgate.core.literals import LiteralMasker, spellings
 
 letters = st.sampled_from([b"a", b"b", b"*", b"\x00"])
 literal_lists = st.lists(st.lists(letters, min_size=1, max_size=6).map(b"".join), max_size=4)
@@ -131,3 +134,9 @@ def test_a_literal_is_hidden_as_encoders_of_json_and_urls_write_it(spelled):
     masker = LiteralMasker([b"c3Zj+/Pz4=="])
     out = masker.feed(b'{"a":"' + spelled + b'"}') + masker.finish()
     assert out == b'{"a":"' + b"*" * len(spelled) + b'"}'
+
+
+@given(st.text(string.ascii_letters + string.digits + "._~-", min_size=1))
+def test_a_token_is_written_in_one_way_only(token):
+    assert quote(token, safe="") == quote_plus(token) == json.dumps(token)[1:-1] == token
+    assert spellings(token.encode()) == (token.encode(),)

@@ -151,6 +151,18 @@ def test_the_spelling_of_a_spelling_is_itself(target):
         assert canonical_target(spelled) == once
 
 
+@given(_TARGETS, st.booleans())
+@example("/../a?b", False)
+@example("/./?b", False)
+@example("/..", False)
+@example("/a?b#", False)
+@example("/a?_method=b", False)
+def test_what_is_plain_is_spelled_as_what_is_looked_at_piece_by_piece(rest, merging):
+    """An escape of a letter is the letter, but nothing with an escape in it is plain."""
+    plain = canonical_target("/x" + rest, merging=merging)
+    assert canonical_target("/%78" + rest, merging=merging) == plain
+
+
 @given(_TARGETS)
 def test_a_spelling_decodes_to_the_same_path_and_nowhere_else(target):
     outcome = canonical_target(target)
