@@ -8,11 +8,45 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Header fields in order, names as they were written; compare names in lower case."""
+
+
+class Fields(tuple[tuple[bytes, bytes], ...]):  # noqa: SLOT001 (a tuple has no room for slots)
+    """Header fields that know their names, which are looked at again and again.
+
+    Equal to the same fields that do not; made once, where they are read.
+    """
+
+    names: tuple[bytes, ...]
+    """In lower case, in order."""
+    _last: Mapping[bytes, tuple[bytes, bytes]]
+    """By each name the last field of it."""
+
+    def __new__(cls, fields: Iterable[tuple[bytes, bytes]]) -> Self:
+        self = super().__new__(cls, fields)
+        self.names = tuple([name.lower() for name, _ in self])
+        self._last = dict(zip(self.names, self, strict=True))
+        return self
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a name stands more than once."""
+        return len(self._last) < len(self)
+
+    def values_of(self, name: bytes) -> list[bytes]:
+        """The values of every field of that name; ``name`` is in lower case."""
+        last = self._last.get(name)
+        if last is None:
+            return []
+        if not self.repeats:
+            return [last[1]]
+        return [value for each, (_, value) in zip(self.names, self, strict=True) if each == name]
+
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Methods that are understood. TRACE would echo the credential (RFC 9110, section 9.3.8)."""
@@ -131,7 +165,7 @@ class Decision:
 
     def obliged(self, name: str) -> tuple[object, ...]:
         """The values of every obligation of that name."""
-        return tuple(duty.value for duty in self.obligations if duty.name == name)
+        return tuple([duty.value for duty in self.obligations if duty.name == name])
 
 
 class Denial(enum.Enum):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from jitgate.values import Headers
+from collections.abc import Sequence
 
-_HOP_BY_HOP = frozenset(
+from jitgate.values import Fields, Headers
+
+HOP_BY_HOP = frozenset(
     {
         b"connection",
         b"keep-alive",
@@ -17,38 +19,63 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+"""Fields that concern one hop only, whatever Connection says."""
+
+
+def _spellings(name: bytes) -> list[bytes]:
+    """A name with "-" or "_" at each of its places: CGI reads both as the same."""
+    first, *rest = name.split(b"-")
+    found = [first]
+    for part in rest:
+        found = [before + dash + part for before in found for dash in (b"-", b"_")]
+    return found
 
 
 _OVERRIDING = frozenset(
-    {
+    spelling
+    for name in (
         b"x-http-method",
         b"x-http-method-override",
         b"x-method-override",
         b"x-original-url",
         b"x-rewrite-url",
-    }
+    )
+    for spelling in _spellings(name)
 )
 """Fields by which some servers take a call for another one than its first line says."""
 
 
+def names_of(fields: Headers) -> Sequence[bytes]:
+    """The names of the fields in order, in lower case."""
+    return fields.names if isinstance(fields, Fields) else [name.lower() for name, _ in fields]
+
+
 def overriding(fields: Headers) -> bool:
-    """Whether a field asks for another method or path; CGI reads "_" and "-" as the same."""
-    return any(name.lower().replace(b"_", b"-") in _OVERRIDING for name, _ in fields)
+    """Whether a field asks for another method or path."""
+    return not _OVERRIDING.isdisjoint(names_of(fields))
 
 
 def values_of(fields: Headers, name: bytes) -> list[bytes]:
     """The values of every field of that name; ``name`` is in lower case."""
+    if isinstance(fields, Fields):
+        return fields.values_of(name)
     return [value for key, value in fields if key.lower() == name]
 
 
-def end_to_end(fields: Headers) -> Headers:
-    """The fields without those that concern one hop only (RFC 9110, section 7.6.1)."""
-    drop = _HOP_BY_HOP | {
-        name.strip().lower()
-        for value in values_of(fields, b"connection")
-        for name in value.split(b",")
-    }
-    return tuple((name, value) for name, value in fields if name.lower() not in drop)
+def named_in_connection(fields: Headers) -> frozenset[bytes]:
+    """The names of fields that Connection says are for one hop only, in lower case."""
+    values = values_of(fields, b"connection")
+    return frozenset([name.strip().lower() for value in values for name in value.split(b",")])
+
+
+def end_to_end(fields: Headers, dropped: frozenset[bytes] = frozenset()) -> Headers:
+    """The fields without those that concern one hop only (RFC 9110, section 7.6.1).
+
+    Nor those whose names are ``dropped``.
+    """
+    drop = HOP_BY_HOP.union(dropped, named_in_connection(fields))
+    named = zip(names_of(fields), fields, strict=True)
+    return tuple([pair for name, pair in named if name not in drop])
 
 
 def is_json(headers: Headers) -> bool:

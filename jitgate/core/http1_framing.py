@@ -13,7 +13,7 @@ from typing import Final
 
 from jitgate.core.http1_events import Data, Event
 from jitgate.errors import PeerFault
-from jitgate.values import Headers
+from jitgate.values import Fields, Headers
 
 HEAD_BYTES = 64 * 1024
 """Bytes of a head, or of the trailers. Tokens travel in heads: Entra's reach 16 KiB."""
@@ -27,10 +27,12 @@ CHUNK_LINE_BYTES = 1024
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 """Control characters, a bare CR or LF among them, that stand in no line (RFC 9112, 2.2)."""
 
-_CONTROLS = bytes([*range(9), *range(10, 32), 127])
-"""The same, as what `bytes.translate` takes out: the quick look at a head that came whole."""
-
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PLAIN_FIELD = re.compile(
+    rb"(?m)^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)(?<![ \t])\r\n"
+)
+"""A whole line that is a field, with no white space behind its value."""
+
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 """No leading zero, which some read as octal, and no more digits than 64 bits hold."""
 _CHUNK_LINE = re.compile(
@@ -41,36 +43,34 @@ _CHUNK_LINE = re.compile(
 _PLAIN_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
 _LARGEST_CHUNK = 10**18
 
-_READ_HERE = frozenset(
+_SINGLE = (b"content-type", b"if-modified-since", b"if-unmodified-since", b"location")
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NEVER_IN_CONNECTION = frozenset({b"content-length", b"host", b"transfer-encoding"})
+_NEVER_IN_TRAILERS = frozenset(
     {
+        b"authorization",
         b"connection",
+        b"content-encoding",
         b"content-length",
+        b"content-range",
         b"content-type",
+        b"cookie",
         b"expect",
         b"host",
         b"http2-settings",
         b"if-modified-since",
         b"if-unmodified-since",
+        b"keep-alive",
         b"location",
+        b"max-forwards",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
         b"transfer-encoding",
         b"upgrade",
     }
 )
-_SINGLE = (b"content-type", b"if-modified-since", b"if-unmodified-since", b"location")
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_NEVER_IN_CONNECTION = frozenset({b"content-length", b"host", b"transfer-encoding"})
-_NEVER_IN_TRAILERS = _READ_HERE | {
-    b"authorization",
-    b"content-encoding",
-    b"content-range",
-    b"cookie",
-    b"keep-alive",
-    b"max-forwards",
-    b"proxy-authorization",
-    b"proxy-connection",
-    b"te",
-    b"trailer",
-}
 """What frames, routes, authenticates or describes the content stands before it (9110, 6.5.1)."""
 
 CHUNKED: Final = -1
@@ -81,11 +81,15 @@ class Reader:
     """What both readers share: lines, fields, bodies, each within bounds.
 
     ``_state`` reads what comes next: it is given the bytes at hand and where to begin, and returns
-    where it got to; the same place if it needs more.
+    where it got to; the same place if it needs more. A head that is there whole and plainly right
+    is read at once (`_at_once`); any other line by line, which says what is wrong with it. Both
+    ways take the same for the same.
     """
 
     _malformed: type[PeerFault]
     _too_large: type[PeerFault]
+    _head: Fields
+    """Those of the head, once it is whole."""
 
     def __init__(self, head_bytes: int = HEAD_BYTES, head_fields: int = HEAD_FIELDS) -> None:
         self._head_bytes = head_bytes
@@ -109,7 +113,6 @@ class Reader:
         """Expect fields: of a head, or of the trailers."""
         self._room = self._head_bytes
         self._fields: list[tuple[bytes, bytes]] = []
-        self._values: dict[bytes, list[bytes]] = {}
 
     def _read(self, data: bytes) -> list[Event]:
         """The events that these bytes complete, a fault last."""
@@ -159,7 +162,10 @@ class Reader:
         return self._too_large(f"The head is longer than {self._head_bytes} bytes.")
 
     def _start(self, data: bytes, at: int) -> int:
-        """The first line of a message."""
+        """The first line of a message, or its whole head at once."""
+        headed = self._at_once(data, at)
+        if headed != at:
+            return headed
         end = self._line_end(data, at, self._room)
         if end < 0:
             return at
@@ -167,12 +173,38 @@ class Reader:
         self._start_line(data[at:end])
         return end + 2
 
+    def _at_once(self, data: bytes, at: int) -> int:
+        """Take a head if all of it is there and nothing at all is wrong with it, or nothing."""
+        end = data.find(b"\r\n\r\n", at)
+        if end < 0 or end + 4 - at > self._room:
+            return at
+        line, _, block = data[at : end + 2].partition(b"\r\n")
+        if not self._is_start(line) or not self._are_fields(block):
+            return at
+        self._seen = 0
+        return self._headed(data, end + 4)
+
+    def _is_start(self, line: bytes) -> bool:
+        """Take the line if a message begins with it."""
+        raise NotImplementedError
+
+    def _are_fields(self, block: bytes) -> bool:
+        """Take the fields if these lines are plain ones, each of them, and not too many.
+
+        Every match begins behind a line feed and ends with the next, so that as many matches as
+        line feeds leave nothing out.
+        """
+        fields = _PLAIN_FIELD.findall(block)
+        if len(fields) != block.count(b"\n") or len(fields) > self._head_fields:
+            return False
+        self._fields = fields
+        return True
+
     def _start_line(self, line: bytes) -> None:
         raise NotImplementedError
 
     def _in_fields(self, data: bytes, at: int) -> int:
         """Fields, up to the empty line that ends them."""
-        at = self._at_once(data, at)
         while (end := self._line_end(data, at, self._room)) >= 0:
             self._room -= end + 2 - at
             if end == at:
@@ -181,42 +213,13 @@ class Reader:
             at = end + 2
         return at
 
-    def _at_once(self, data: bytes, at: int) -> int:
-        """Take all fields if they are there and nothing at all is wrong with them, or none."""
-        end = data.find(b"\r\n\r\n", at)
-        if end < 0 or end + 4 - at > self._room or data.startswith(b"\r\n", at):
-            return at
-        block = data[at:end]
-        lines = block.split(b"\r\n")
-        parts = [line.partition(b":") for line in lines]
-        names = [name for name, colon, _ in parts if colon and name]
-        if (
-            len(names) != len(lines)
-            or len(self._fields) + len(lines) > self._head_fields
-            or len(block.translate(None, _CONTROLS)) != len(block) - 2 * (len(lines) - 1)
-            or not _TOKEN.fullmatch(b"".join(names))
-        ):
-            return at
-        self._seen = 0
-        self._room -= end + 2 - at
-        for name, _, value in parts:
-            self._take_field(name, value)
-        return end + 2
-
     def _field(self, line: bytes) -> None:
         name, colon, value = line.partition(b":")
         if not colon or not _TOKEN.fullmatch(name):
             raise self._malformed("A line of the head is no field (RFC 9112, section 5).")
         if len(self._fields) >= self._head_fields:
             raise self._too_large(f"The head has more than {self._head_fields} fields.")
-        self._take_field(name, value)
-
-    def _take_field(self, name: bytes, value: bytes) -> None:
-        value = value.strip(b" \t")
-        self._fields.append((name, value))
-        key = name.lower()
-        if key in _READ_HERE:
-            self._values.setdefault(key, []).append(value)
+        self._fields.append((name, value.strip(b" \t")))
 
     def _headed(self, data: bytes, at: int) -> int:
         """The head is whole; the rest of the message begins at ``at``."""
@@ -226,19 +229,15 @@ class Reader:
 
     def _length(self, minor: int) -> int | None:
         """The body's length by its fields: one number, `CHUNKED`, or None if they say nothing."""
-        codings = self._values.get(b"transfer-encoding")
-        lengths = self._values.get(b"content-length")
-        if codings is not None:
-            if (
-                lengths is not None
-                or minor == 0
-                or [each.lower() for each in codings] != [b"chunked"]
-            ):
+        codings = self._head.values_of(b"transfer-encoding")
+        lengths = self._head.values_of(b"content-length")
+        if codings:
+            if lengths or minor == 0 or [each.lower() for each in codings] != [b"chunked"]:
                 raise self._malformed(
                     "The only Transfer-Encoding is chunked, once, on HTTP/1.1, with no length."
                 )
             return CHUNKED
-        if lengths is None:
+        if not lengths:
             return None
         if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
             raise self._malformed("Content-Length is one decimal number.")
@@ -246,22 +245,22 @@ class Reader:
 
     def _options(self) -> frozenset[bytes]:
         """What Connection says. It must not take away what says where a message ends or goes."""
-        values = self._values.get(b"connection")
-        if values is None:
+        values = self._head.values_of(b"connection")
+        if not values:
             return frozenset()
-        options = frozenset(each.strip(b" \t").lower() for each in b",".join(values).split(b","))
+        options = frozenset([each.strip(b" \t").lower() for each in b",".join(values).split(b",")])
         if not _NEVER_IN_CONNECTION.isdisjoint(options):
             raise self._malformed("Connection names a field that is not its own to name.")
         return options
 
     def _check_single(self) -> None:
         """Refuse a second value where two readers could take one each (RFC 9110, section 5.3)."""
-        for name in _SINGLE:
-            values = self._values.get(name)
-            if values is not None and len(values) > 1:
-                raise self._malformed(f"{name.decode()} stands at most once.")
-        for value in self._values.get(b"content-type", ()):
-            if b"," in _QUOTED.sub(b"", value):
+        if self._head.repeats:
+            for name in _SINGLE:
+                if len(self._head.values_of(name)) > 1:
+                    raise self._malformed(f"{name.decode()} stands at most once.")
+        for value in self._head.values_of(b"content-type"):
+            if b"," in value and b"," in _QUOTED.sub(b"", value):
                 raise self._malformed("content-type names one type.")
 
     # --- bodies

@@ -8,12 +8,13 @@ the bytes were cut. No input or output happens here.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from jitgate.core.http1_events import Data, End, Event, Request, Response, Tunnel
 from jitgate.core.http1_framing import CHUNKED, HEAD_BYTES, HEAD_FIELDS, Reader
 from jitgate.core.http1_writing import BODILESS
 from jitgate.errors import HeadTooLarge, MalformedRequest, UpstreamMalformed
-from jitgate.values import METHODS, Headers, RequestHead, ResponseHead
+from jitgate.values import METHODS, Fields, Headers, RequestHead, ResponseHead
 
 __all__ = [
     "HEAD_BYTES",
@@ -34,6 +35,10 @@ __all__ = [
 INTERIM = 32
 """Interim (1xx) responses before the response itself; one or two are usual."""
 
+REMEMBERED = 16 * 1024
+"""Bytes of fields that a connection remembers while it waits; those of SDKs are about 1 KiB."""
+
+_UPGRADING = frozenset({b"http2-settings", b"upgrade"})
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/1\.([01])")
 _ABSOLUTE = re.compile(
     r"(?i:https)://((?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)((?:[/?].*)?)"
@@ -42,11 +47,28 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
+class _Said(NamedTuple):
+    """What the fields of a request say, which its first line does not change but for the minor."""
+
+    fields: Headers
+    length: int
+    """Of the body, or `CHUNKED`."""
+    expects_continue: bool
+    host: bytes | None
+    keep_alive: bool
+
+
 class RequestReader(Reader):
-    """Reads the requests of one connection, one after the other."""
+    """Reads the requests of one connection, one after the other.
+
+    Clients repeat their fields to the letter: what they said the last time is remembered.
+    """
 
     _malformed = MalformedRequest
     _too_large = HeadTooLarge
+    _last: tuple[int, bytes] | None = None
+    """The minor and the lines of fields that ``_said`` is about."""
+    _said: _Said | None = None
 
     @property
     def in_head(self) -> bool:
@@ -61,38 +83,57 @@ class RequestReader(Reader):
         """
         return [] if self._over else self._read(data)
 
+    def _is_start(self, line: bytes) -> bool:
+        matched = _REQUEST_LINE.fullmatch(line)
+        if matched is None:
+            return False
+        method, target, minor = matched.groups()
+        self._method, self._target, self._minor = method.decode(), target.decode(), int(minor)
+        return self._method in METHODS or self._method == "CONNECT"
+
+    def _are_fields(self, block: bytes) -> bool:
+        these = self._minor, block
+        if these != self._last:
+            self._said = self._last = None
+            if not super()._are_fields(block):
+                return False
+            self._last = these if len(block) <= REMEMBERED else None
+        return True
+
     def _start_line(self, line: bytes) -> None:
         if not line:
             return  # some clients end a body with a CRLF too many (RFC 9112, section 2.2)
-        matched = _REQUEST_LINE.fullmatch(line)
-        if matched is None:
+        if not self._is_start(line):
+            if _REQUEST_LINE.fullmatch(line):
+                raise MalformedRequest(f"The method {self._method[:32]} is not offered.")
             raise MalformedRequest("This does not begin like a request of HTTP/1.1 or HTTP/1.0.")
-        self._method, self._target = matched[1].decode(), matched[2].decode()
-        self._minor = int(matched[3])
-        if self._method not in METHODS and self._method != "CONNECT":
-            raise MalformedRequest(f"The method {self._method[:32]} is not offered.")
+        self._said = self._last = None
         self._state = self._in_fields
 
     def _headed(self, data: bytes, at: int) -> int:
-        options = self._options()
-        if b"upgrade" in options or b"upgrade" in self._values or b"http2-settings" in self._values:
-            raise MalformedRequest("Upgrading to another protocol is not offered.")
-        self._check_single()
-        length = self._length(self._minor) or 0
-        head = RequestHead(
-            method=self._method,
-            target=self._target,
-            headers=tuple(self._fields),
-            length=None if length == CHUNKED else length,
-            expects_continue=self._expects_continue() and length != 0,
-        )
-        self._keep_alive = self._minor == 1 and b"close" not in options
-        request = Request(head, self._host(), self._keep_alive, self._minor)
+        if self._said is None:
+            self._said = self._saying()
+        fields, length, expects_continue, host, self._keep_alive = self._said
+        known = None if length == CHUNKED else length
+        head = RequestHead(self._method, self._target, fields, known, expects_continue)
+        request = Request(head, host, self._keep_alive, self._minor)
         if self._method == "CONNECT":
             return self._tunnel(request, data[at:], length)
         self._emit(request)
         self._body(length)
         return at
+
+    def _saying(self) -> _Said:
+        """What the fields say, where it is what a request may say."""
+        self._head = Fields(self._fields)
+        options = self._options()
+        if b"upgrade" in options or not _UPGRADING.isdisjoint(self._head.names):
+            raise MalformedRequest("Upgrading to another protocol is not offered.")
+        self._check_single()
+        length = self._length(self._minor) or 0
+        expects_continue = self._expects_continue() and length != 0
+        keep_alive = self._minor == 1 and b"close" not in options
+        return _Said(self._head, length, expects_continue, self._host(), keep_alive)
 
     def _tunnel(self, request: Request, rest: bytes, length: int) -> int:
         """Nothing tells a body of CONNECT from what goes into the tunnel, so it has none."""
@@ -109,15 +150,15 @@ class RequestReader(Reader):
 
     def _expects_continue(self) -> bool:
         """Whether leave to go on is waited for; HTTP/1.0 does not know of it (9110, 10.1.1)."""
-        expectations = self._values.get(b"expect")
-        if expectations is None:
+        expectations = self._head.values_of(b"expect")
+        if not expectations:
             return False
         if [each.lower() for each in expectations] != [b"100-continue"]:
             raise MalformedRequest("The only expectation is 100-continue, once.")
         return self._minor == 1
 
     def _host(self) -> bytes | None:
-        hosts = self._values.get(b"host", [])
+        hosts = self._head.values_of(b"host")
         if not hosts and self._minor == 0:
             return None
         if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
@@ -171,14 +212,19 @@ class ResponseReader(Reader):
         self._over = True
         return UpstreamMalformed("Bytes follow the end of the response.")
 
-    def _start_line(self, line: bytes) -> None:
+    def _is_start(self, line: bytes) -> bool:
         matched = _STATUS_LINE.fullmatch(line)
-        if matched is None:
+        if matched is not None:
+            self._minor, self._status = int(matched[1]), int(matched[2])
+        return matched is not None
+
+    def _start_line(self, line: bytes) -> None:
+        if not self._is_start(line):
             raise UpstreamMalformed("The status line is none of HTTP/1.1.")
-        self._minor, self._status = int(matched[1]), int(matched[2])
         self._state = self._in_fields
 
     def _headed(self, data: bytes, at: int) -> int:
+        self._head = Fields(self._fields)
         length, options = self._length(self._minor), self._options()
         self._check_single()
         self._reusable = self._minor == 1 and b"close" not in options
@@ -196,21 +242,21 @@ class ResponseReader(Reader):
             raise UpstreamMalformed("The target switched protocols unasked.")
         if length or self._minor == 0 or self._interims > INTERIM:
             raise UpstreamMalformed("An interim response has a body, or there are too many.")
-        self._emit(Response(ResponseHead(self._status, tuple(self._fields), 0), interim=True))
+        self._emit(Response(ResponseHead(self._status, self._head, 0), interim=True))
         self._begin()
 
     def _bodiless(self, length: int | None) -> None:
         """What the length of such a response says is about another one, but for 204 (6.1, 8.6)."""
         if self._status == 204 and length:
             raise UpstreamMalformed("A response without content announces some.")
-        self._emit(Response(ResponseHead(self._status, tuple(self._fields), 0)))
+        self._emit(Response(ResponseHead(self._status, self._head, 0)))
         self._end(())
 
     def _with_body(self, length: int | None) -> None:
         if self._status == 205 and length is not None and length > 0:
             raise UpstreamMalformed("A response without content announces some.")
         known = None if length == CHUNKED else length
-        self._emit(Response(ResponseHead(self._status, tuple(self._fields), known)))
+        self._emit(Response(ResponseHead(self._status, self._head, known)))
         if length is None:
             self._reusable, self._state = False, self._until_close
         else:

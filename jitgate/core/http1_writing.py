@@ -16,6 +16,9 @@ _CONTROLS = bytes([*range(9), *range(10, 32), 127])
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
 def request_bytes(head: RequestHead) -> bytes:
     """The head as bytes; Content-Length or Transfer-Encoding follow from ``head.length`` alone."""
     lines = [f"{head.method} {head.target} HTTP/1.1".encode("ascii")]
@@ -29,7 +32,7 @@ def response_bytes(head: ResponseHead, *, chunked: bool, keep_alive: bool) -> by
 
     The length in an answer to HEAD is that of what GET brings, where that is known.
     """
-    lines = [b"HTTP/1.1 %d %s" % (head.status, _phrase(head.status))]
+    lines = [b"HTTP/1.1 %d %s" % (head.status, _PHRASES.get(head.status, b""))]
     framing = _framing(head.length)
     if head.status in BODILESS or (head.length is None and not chunked):
         framing = ()
@@ -49,8 +52,8 @@ def last_chunk_bytes(trailers: Headers = ()) -> bytes:
 
 
 def _head_bytes(lines: list[bytes], fields: Headers, framing: Headers) -> bytes:
-    kept = (pair for pair in fields if pair[0].lower() not in _FRAMING)
-    lines.extend(b"%b: %b" % pair for pair in (*kept, *framing))
+    lines.extend([b": ".join(pair) for pair in fields if pair[0].lower() not in _FRAMING])
+    lines.extend([b": ".join(pair) for pair in framing])
     head = b"\r\n".join(lines)
     if len(head.translate(None, _CONTROLS)) != len(head) - 2 * (len(lines) - 1):
         raise OurFault("A head that would be read as another one was not written.")
@@ -61,10 +64,3 @@ def _framing(length: int | None) -> Headers:
     if length is None:
         return ((b"Transfer-Encoding", b"chunked"),)
     return ((b"Content-Length", b"%d" % length),)
-
-
-def _phrase(status: int) -> bytes:
-    try:
-        return HTTPStatus(status).phrase.encode()
-    except ValueError:
-        return b""

@@ -7,10 +7,11 @@ credential the agent sent among it, is dropped by not being named (invariant 5).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Final
 
-from jitgate.core.fields import end_to_end
+from jitgate.core.fields import HOP_BY_HOP, end_to_end, named_in_connection, names_of
 from jitgate.values import Credential, Headers, Operation, RequestHead, ResponseHead
 
 COUNTING = frozenset(
@@ -52,9 +53,14 @@ _CUTTING = frozenset({b"if-none-match", b"range", b"if-range"})
 _CONDITION = frozenset({b"if-none-match"})
 _WHAT_THE_BODY_IS = frozenset({b"content-encoding", b"content-range"})
 _NOT_FOR_AGENTS = frozenset({b"set-cookie", b"set-cookie2", b"alt-svc", b"content-length"})
-_OF_THE_WHOLE_BODY = frozenset(
-    {b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"}
-)
+_NOT_OF_REWRITTEN = _NOT_FOR_AGENTS | {
+    b"accept-ranges",
+    b"content-digest",
+    b"content-md5",
+    b"digest",
+    b"etag",
+    b"repr-digest",
+}
 
 
 def misread(asked: Headers, declared: frozenset[bytes]) -> bool:
@@ -62,7 +68,7 @@ def misread(asked: Headers, declared: frozenset[bytes]) -> bool:
 
     A part of a resource (Content-Range) would be taken for the whole of it.
     """
-    return any(name.lower() in _WHAT_THE_BODY_IS - declared for name, _ in asked)
+    return not (_WHAT_THE_BODY_IS - declared).isdisjoint(names_of(asked))
 
 
 def upstream_head(
@@ -80,12 +86,10 @@ def upstream_head(
     asks that of a safe method only; of any other it is a condition for carrying it out, and stays.
     """
     added = (*GATEWAY_ADDS, *credential.headers)
-    forward = (COUNTING | INERT | declared) - NEVER - {name.lower() for name, _ in added}
-    if masked:
-        forward -= _CUTTING - (_CONDITION if operation.changes else frozenset())
-    kept = tuple(
-        (name, value) for name, value in end_to_end(asked.headers) if name.lower() in forward
-    )
+    forward = _forwarded(declared, tuple(names_of(added)), masked, operation.changes)
+    forward = forward.difference(named_in_connection(asked.headers))
+    named = zip(names_of(asked.headers), asked.headers, strict=True)
+    kept = [pair for name, pair in named if name in forward]
     host = operation.authority.removesuffix(":443").encode("ascii")
     query = f"?{operation.query}" if operation.query else ""
     return RequestHead(
@@ -96,6 +100,17 @@ def upstream_head(
     )
 
 
+@functools.lru_cache(maxsize=256)
+def _forwarded(
+    declared: frozenset[bytes], added: tuple[bytes, ...], masked: bool, changes: bool
+) -> frozenset[bytes]:
+    """The names of what passes through; ``added`` are those that the gateway writes itself."""
+    forward = (COUNTING | INERT | declared) - NEVER - HOP_BY_HOP - set(added)
+    if masked:
+        forward -= _CUTTING - (_CONDITION if changes else frozenset())
+    return forward
+
+
 def agent_head(
     answer: ResponseHead, *, length: int | None, rewritten: bool, hide: Callable[[bytes], bytes]
 ) -> ResponseHead:
@@ -104,20 +119,12 @@ def agent_head(
     ``rewritten`` says that the body may differ from the target's: fields about it would be wrong,
     or would let a masked value be guessed.
     """
-    drop = _NOT_FOR_AGENTS | (_OF_THE_WHOLE_BODY if rewritten else frozenset())
-    fields = tuple(
-        (hide(name), hide(value))
-        for name, value in end_to_end(answer.headers)
-        if name.lower() not in drop
-    )
-    return ResponseHead(answer.status, fields, length)
+    drop = _NOT_OF_REWRITTEN if rewritten else _NOT_FOR_AGENTS
+    fields = [(hide(name), hide(value)) for name, value in end_to_end(answer.headers, drop)]
+    return ResponseHead(answer.status, tuple(fields), length)
 
 
 def agent_trailers(trailers: Headers, hide: Callable[[bytes], bytes]) -> Headers:
     """The trailers that the agent gets: none that frames, routes or vouches for the body."""
-    drop = _NOT_FOR_AGENTS | _OF_THE_WHOLE_BODY
-    return tuple(
-        (hide(name), hide(value))
-        for name, value in end_to_end(trailers)
-        if name.lower() not in drop
-    )
+    fields = end_to_end(trailers, _NOT_OF_REWRITTEN)
+    return tuple([(hide(name), hide(value)) for name, value in fields])

@@ -215,6 +215,26 @@ def test_how_large_a_head_may_be_can_be_said(size):
     assert read(RequestReader(size - 1), *bytewise(fits)) == ["! 431"]
 
 
+def test_the_same_fields_say_something_else_in_another_version():
+    fields = b" HTTP/1.%d\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx"
+    reader = RequestReader()
+    first, *_ = reader.feed(b"PUT /1" + fields % 1)
+    second, *_ = reader.feed(b"PUT /2" + fields % 1)
+    third, *_ = reader.feed(b"PUT /3" + fields % 0)
+    said = [(each.keep_alive, each.head.expects_continue) for each in (first, second, third)]
+    assert said == [(True, True), (True, True), (False, False)]
+    assert [each.head.target for each in (first, second, third)] == ["/1", "/2", "/3"]
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_fields_that_change_from_request_to_request_are_those_that_came(size):
+    reader = RequestReader(2 * size)
+    message = b"GET / HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n"
+    for letter in (b"a", b"a", b"b", b"a"):
+        request, _ = reader.feed(message % (letter * size))
+        assert request.head.headers == ((b"Host", b"a"), (b"X", letter * size))
+
+
 def test_a_fault_is_the_last_thing_said_even_where_it_follows_the_end():
     reader = ResponseReader("GET")
     reader.feed(HEAD + b"Content-Length: 0\r\n\r\n")
