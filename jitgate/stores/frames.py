@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from hashlib import sha256
-from typing import Any
 
 from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 
@@ -56,29 +55,25 @@ class BodyRef:
             raise FrameInvalid("the body's reference has a field of a wrong type")
         return ref
 
-    @property
-    def content(self) -> dict[str, Any]:
-        """The reference as it stands in its entry."""
-        return asdict(self)
-
 
 _FIELDS = {field.name for field in fields(BodyRef)}
 
 
-def pack(body: Body, compressor: ZstdCompressor, file: str, offset: int) -> tuple[bytes, BodyRef]:
-    """The frame of ``body``, and the reference to it at ``offset`` of ``file``."""
+def pack(
+    body: Body, compressor: ZstdCompressor, file: str, offset: int
+) -> tuple[bytes, dict[str, object]]:
+    """The frame of ``body``, and as it stands in the entry the reference to it in ``file``."""
     frame = compressor.compress(body.data)
-    ref = BodyRef(
-        file=file,
-        offset=offset,
-        length=len(frame),
-        sha256=sha256(frame).hexdigest(),
-        plain_length=len(body.data),
-        plain_sha256=sha256(body.data).hexdigest(),
-        of=body.length,
-        complete=body.complete,
-    )
-    return frame, ref
+    return frame, {
+        "file": file,
+        "offset": offset,
+        "length": len(frame),
+        "sha256": sha256(frame).hexdigest(),
+        "plain_length": len(body.data),
+        "plain_sha256": sha256(body.data).hexdigest(),
+        "of": body.length,
+        "complete": body.complete,
+    }
 
 
 def unpack(frame: bytes, ref: BodyRef) -> Iterator[bytes]:

@@ -6,6 +6,8 @@ import errno
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
+from math import modf
 from typing import Any
 
 import orjson
@@ -31,7 +33,15 @@ class LineInvalid(JitgateError):
 
 def timestamp(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339 in UTC; all have one width, so text order is time's."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    fraction, whole = modf(seconds)
+    carry, micros = divmod(round(fraction * 1_000_000), 1_000_000)
+    return f"{_to_the_second(int(whole) + carry)}.{micros:06}Z"
+
+
+@lru_cache(maxsize=2)
+def _to_the_second(seconds: int) -> str:
+    """A batch's entries are of the same second, or of two: what is alike is written once."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]
 
 
 def moment(text: str) -> datetime:
@@ -41,7 +51,7 @@ def moment(text: str) -> datetime:
 
 def write_line(seq: int, time: str, entry: Entry, bodies: Mapping[str, object]) -> bytes:
     """The line, LF included. Raises `OSError` (EINVAL) for an entry that no line can hold."""
-    if not RESERVED.isdisjoint(entry.fields):
+    if not entry.fields.keys().isdisjoint(RESERVED):
         raise OSError(errno.EINVAL, f"an entry {entry.type} has a field of a reserved name")
     content = {"seq": seq, "time": time, "type": entry.type, **entry.fields}
     if bodies:

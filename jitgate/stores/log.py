@@ -142,8 +142,7 @@ class Log:
             last = max(last, timestamp(entry.time))
             refs = {}
             for name, body in entry.bodies.items():
-                frame, ref = pack(body, self._compressor, file, offset)
-                refs[name] = ref.content
+                frame, refs[name] = pack(body, self._compressor, file, offset)
                 frames.append(frame)
                 offset += len(frame)
             lines.append(write_line(seq, last, entry, refs))

@@ -81,13 +81,15 @@ class Segment:
         self._folder = folder
         self._disk = disk
         self._bodies: int | None = None
-        self._lines: int | None = place(disk, folder / lines_name(first), opening)
+        self._path = folder / lines_name(first)
+        self._lines: int | None = place(disk, self._path, opening)
+        self._identity = _identity(os.fstat(self._lines))
 
     def write(self, lines: bytes, frames: bytes) -> None:
         """Append both, durably, the bodies first; raises `OSError`, and then neither counts."""
         if self._lines is None:
             raise OSError(errno.EBADF, "the segment is finished")
-        self._check_in_place(self._lines)
+        self._check_in_place()
         if frames:
             write_all(self._disk, self._bodies_file(), frames)
             if self.bodies_size == 0:
@@ -96,11 +98,9 @@ class Segment:
         self.size += len(lines)
         self.bodies_size += len(frames)
 
-    def _check_in_place(self, lines: int) -> None:
+    def _check_in_place(self) -> None:
         """Writing to a file that was removed or moved away succeeds, and keeps nothing."""
-        there = (self._folder / lines_name(self.first)).stat()
-        ours = os.fstat(lines)
-        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+        if _identity(self._path.stat()) != self._identity:
             raise OSError(errno.ENOENT, "the segment's file was taken away")
 
     def finish(self) -> None:
@@ -135,6 +135,10 @@ def sweep(folder: Path) -> None:
 
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 def _drop(descriptor: int, path: Path) -> None:

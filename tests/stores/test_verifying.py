@@ -421,5 +421,5 @@ def test_bytes_between_two_bodies_are_found_though_nothing_is_signed_yet(site):
     frame, ref = pack(body, ZstdCompressor(), "000000000000.bodies", 3)
     (site.folder / "logs/run-1/000000000000.bodies").write_bytes(b"gap" + frame)
     time = "2027-01-01T00:00:00.000000Z"
-    append_line(site, FIRST, seq=1, time=time, type="x", bodies={"response": ref.content})
+    append_line(site, FIRST, seq=1, time=time, type="x", bodies={"response": ref})
     assert whats(site) == ["its body 'response': it begins at 3, the one before it ends at 0"]
