@@ -37,15 +37,20 @@ RECORD_BODY = 1024 * 1024
 
 
 class Witness:
-    """Counts and digests the bytes that pass, and keeps the first ``limit`` of them."""
+    """Counts and digests the bytes that pass, and keeps the first ``limit`` of them.
 
-    def __init__(self, digest: hmac.HMAC, limit: int) -> None:
-        self._digest = digest
+    The digest goes on from ``start``, which stays as it is.
+    """
+
+    def __init__(self, start: hmac.HMAC, limit: int) -> None:
+        self._digest = start
         self._limit = limit
         self._kept = bytearray()
         self.bytes = 0
 
     def saw(self, data: bytes) -> None:
+        if not self.bytes:
+            self._digest = self._digest.copy()  # only now: most requests have no body
         self.bytes += len(data)
         self._digest.update(data)
         room = self._limit - len(self._kept)
@@ -117,23 +122,18 @@ class Account:
 
     def decision_entry(self, now: float, refusal: Refusal | None) -> Entry:
         """Who asked what, and what policy said; a refusal before policy is a denial as well."""
+        said, why = self.decision, "" if refusal is None else refusal.detail
         fields: dict[str, object] = {
             "exchange": self.id,
             "session": self.session,
             "subject": described(self.subject),
             "operation": described_operation(self.operation),
             "request": {"method": self.head.method, "target": shown_target(self.head.target)},
+            "effect": Effect.DENY.value if said is None else said.effect.value,
+            "rule": None if said is None else said.rule,
+            "reason": why if said is None else said.reason,
+            "policy": None if said is None else said.policy,
         }
-        if self.decision is not None:
-            fields |= {
-                "effect": self.decision.effect.value,
-                "rule": self.decision.rule,
-                "reason": self.decision.reason,
-                "policy": self.decision.policy,
-            }
-        else:
-            why = "" if refusal is None else refusal.detail
-            fields |= {"effect": Effect.DENY.value, "rule": None, "reason": why, "policy": None}
         return Entry("decision", now, fields)
 
     def outcome_entry(self, now: float, outcome: str, refusal: Refusal | None) -> Entry:
@@ -157,7 +157,12 @@ class Account:
         if self.upstream_status is not None:
             fields["upstream"] = {"status": self.upstream_status}
         if self.answer is not None:
-            fields["response"] = {"headers": [_text(pair) for pair in self.answer.headers]}
+            fields["response"] = {
+                "headers": [
+                    [name.decode("latin-1"), value.decode("latin-1")]
+                    for name, value in self.answer.headers
+                ]
+            }
         bodies = {"request": self.request_body, "response": self.released.body}
         kept = {name: body for name, body in bodies.items() if body is not None and body.length}
         return Entry("outcome", now, fields, kept)
@@ -193,7 +198,7 @@ class Accounts:
 
     def witness(self) -> Witness:
         """Its digest is keyed: a plain one of a body with a secret would help to guess it."""
-        return Witness(self._digest.copy(), RECORD_BODY)
+        return Witness(self._digest, RECORD_BODY)
 
     def decided(self, account: Account, refusal: Refusal | None = None) -> Deferred[None]:
         """Record the decision; fires when it is durable."""
@@ -216,8 +221,10 @@ class Accounts:
 
 def shown_request(account: Account) -> Body | None:
     """The request's body for the record: only where it can be masked, its digest always."""
+    if not account.sent.bytes:
+        return None
     body = account.sent.body
-    if not body.length or not body.complete:
+    if not body.complete:
         return None
     if is_form(account.head.headers):
         shown = shown_form(body.data)
@@ -235,7 +242,7 @@ def shown_request(account: Account) -> Body | None:
 def shown_target(target: str) -> str:
     """A request target, or a URL, without the values of query parameters that sound secret."""
     path, mark, query = target.partition("?")
-    return path + mark + _shown_parameters(query)
+    return f"{path}?{_shown_parameters(query)}" if mark else target
 
 
 def shown_form(data: bytes) -> bytes:
@@ -278,7 +285,3 @@ def described_operation(operation: Operation | None) -> dict[str, object] | None
         "method": operation.method,
         "url": shown_target(operation.url),
     }
-
-
-def _text(pair: tuple[bytes, bytes]) -> list[str]:
-    return [part.decode("latin-1") for part in pair]

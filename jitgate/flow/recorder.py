@@ -8,9 +8,8 @@ refused at once, and twice a second it is tried whether the store can write agai
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -142,28 +141,32 @@ class Recorder:
 async def durable(entries: Sequence[Deferred[None]]) -> None:
     """Wait until all the entries are. Raises `RecorderDown` if one is not, once all are settled.
 
-    Whoever is cancelled meanwhile waits all the same: what is being written cannot be unwritten,
-    and what follows must be what the record says.
+    The last is awaited first: it is durable last, so that the others cost no wait.
     """
-    left, failures = len(entries), list[Failure]()
-    waiting: Deferred[None] | None = None
-
-    def settled(result: object) -> None:
-        nonlocal left
-        left -= 1
-        if isinstance(result, Failure):
-            failures.append(result)
-        if not left and waiting is not None:
-            waiting.callback(None)
-
-    for entry in entries:
-        entry.addBoth(settled)
-    while left:
-        waiting = Deferred()
-        with suppress(CancelledError):
-            await waiting
+    failures = list[Exception]()
+    for entry in reversed(entries):
+        try:
+            await (entry if entry.called else _Unhurried.after(entry))
+        except Exception as failure:  # noqa: BLE001 (it is raised once all are settled)
+            failures.append(failure)
     if failures:
-        failures[0].raiseException()
+        raise failures[-1]
+
+
+class _Unhurried(Deferred[None]):
+    """Whoever is cancelled waits for it all the same.
+
+    What is being written cannot be unwritten, and what follows must be what the record says.
+    """
+
+    @classmethod
+    def after(cls, entry: Deferred[None]) -> Deferred[None]:
+        waiting = cls()
+        entry.addCallbacks(waiting.callback, waiting.errback)
+        return waiting
+
+    def cancel(self) -> None:
+        """Nothing is given up."""
 
 
 def _unnoted(failure: Failure) -> None:
