@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -18,7 +17,7 @@ from jitgate.core.profiles import SENSITIVE
 from jitgate.errors import MaskingFault, RecorderDown
 from jitgate.flow.admission import Tunnel
 from jitgate.flow.bodies import HeldBody
-from jitgate.flow.recorder import Recorder, durable
+from jitgate.flow.recorder import Kept, Recorder, durable
 from jitgate.interfaces import IMasker, IRequest
 from jitgate.values import (
     Body,
@@ -104,7 +103,7 @@ class Account:
     masks: Mapping[str, int] = field(default_factory=dict)
     answer: ResponseHead | None = None
     request_body: Body | None = None
-    recorded: Deferred[None] | None = None
+    recorded: Kept | None = None
     """Fires when the decision is durable; None while there is none to record."""
     held: HeldBody | None = None
     """The body, where it is held."""
@@ -163,9 +162,12 @@ class Account:
                     for name, value in self.answer.headers
                 ]
             }
-        bodies = {"request": self.request_body, "response": self.released.body}
-        kept = {name: body for name, body in bodies.items() if body is not None and body.length}
-        return Entry("outcome", now, fields, kept)
+        bodies: dict[str, Body] = {}
+        if self.request_body is not None and self.request_body.length:
+            bodies["request"] = self.request_body
+        if self.released.bytes:
+            bodies["response"] = self.released.body
+        return Entry("outcome", now, fields, bodies)
 
 
 class Accounts:
@@ -200,7 +202,7 @@ class Accounts:
         """Its digest is keyed: a plain one of a body with a secret would help to guess it."""
         return Witness(self._digest, RECORD_BODY)
 
-    def decided(self, account: Account, refusal: Refusal | None = None) -> Deferred[None]:
+    def decided(self, account: Account, refusal: Refusal | None = None) -> Kept:
         """Record the decision; fires when it is durable."""
         entry = account.decision_entry(self._clock.seconds(), refusal)
         account.recorded = self._recorder.append(entry)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -30,7 +30,19 @@ QUEUE = 10_000
 InThread = Callable[..., Awaitable[object]]
 """Calls a blocking function elsewhere: `twisted.internet.threads.deferToThread`."""
 
-_Waiting = list[tuple[Entry, Deferred[None]]]
+
+class Kept(Deferred[None]):
+    """Fires when an entry is durable, fails with `RecorderDown` if it is not."""
+
+    firm = False
+    """Whether who waits for it waits on when cancelled."""
+
+    def cancel(self) -> None:
+        if not self.firm:
+            super().cancel()
+
+
+_Waiting = list[tuple[Entry, Kept]]
 
 
 class Recorder:
@@ -71,14 +83,14 @@ class Recorder:
         if was_closed is None and self._failed is None:
             await self._in_thread(self._store.close)
 
-    def append(self, entry: Entry) -> Deferred[None]:
-        """Queue the entry; fires when it is durable, fails with `RecorderDown` if it is not."""
-        down = self.down
+    def append(self, entry: Entry) -> Kept:
+        """Queue the entry; it is refused at once while nothing can be recorded."""
+        kept, down = Kept(), self.down
         if down is None and len(self._queue) >= QUEUE:
             down = "The recorder cannot keep up."
         if down is not None:
-            return fail(RecorderDown(down))
-        kept: Deferred[None] = Deferred()
+            kept.errback(RecorderDown(down))
+            return kept
         self._queue.append((entry, kept))
         self._wake()
         return kept
@@ -138,35 +150,21 @@ class Recorder:
             kept.callback(None)
 
 
-async def durable(entries: Sequence[Deferred[None]]) -> None:
+async def durable(entries: Sequence[Kept]) -> None:
     """Wait until all the entries are. Raises `RecorderDown` if one is not, once all are settled.
 
-    The last is awaited first: it is durable last, so that the others cost no wait.
+    Whoever is cancelled meanwhile waits all the same: what is being written cannot be unwritten,
+    and what follows must be what the record says.
     """
     failures = list[Exception]()
-    for entry in reversed(entries):
+    for entry in reversed(entries):  # the last is durable last: the others then cost no wait
+        entry.firm = True
         try:
-            await (entry if entry.called else _Unhurried.after(entry))
+            await entry
         except Exception as failure:  # noqa: BLE001 (it is raised once all are settled)
             failures.append(failure)
     if failures:
         raise failures[-1]
-
-
-class _Unhurried(Deferred[None]):
-    """Whoever is cancelled waits for it all the same.
-
-    What is being written cannot be unwritten, and what follows must be what the record says.
-    """
-
-    @classmethod
-    def after(cls, entry: Deferred[None]) -> Deferred[None]:
-        waiting = cls()
-        entry.addCallbacks(waiting.callback, waiting.errback)
-        return waiting
-
-    def cancel(self) -> None:
-        """Nothing is given up."""
 
 
 def _unnoted(failure: Failure) -> None:

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from jitgate.errors import RecorderDown
-from jitgate.flow.recorder import CHECKPOINT, PROBE, QUEUE, Recorder, durable
+from jitgate.flow.recorder import CHECKPOINT, PROBE, QUEUE, Kept, Recorder, durable
 from jitgate.stores.memory import MemoryRecords
 from jitgate.values import Entry
 
@@ -246,7 +246,7 @@ async def test_a_store_that_cannot_be_opened_is_never_written_to():
 @pytest.mark.parametrize("lost", [(0,), (1,), (0, 1)])
 @ensureDeferred
 async def test_whoever_waits_for_entries_hears_of_each_that_is_lost(lost):
-    entries = [Deferred(), Deferred()]
+    entries = [Kept(), Kept()]
     waiting = Deferred.fromCoroutine(durable(entries))
     for number, entry in enumerate(entries):
         assert not waiting.called
@@ -260,7 +260,7 @@ async def test_whoever_waits_for_entries_hears_of_each_that_is_lost(lost):
 
 @ensureDeferred
 async def test_whoever_is_cancelled_waits_for_the_entries_all_the_same():
-    entry = Deferred()
+    entry = Kept()
     over = []
     waiting = Deferred.fromCoroutine(durable([entry])).addCallback(over.append)
     waiting.cancel()
