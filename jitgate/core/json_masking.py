@@ -12,10 +12,14 @@ from functools import partial
 from typing import ClassVar
 
 from jitgate.core import json_grammar as grammar
+from jitgate.core.json_glance import Hidden
 from jitgate.core.masking import Maskers
 from jitgate.core.passage import Passage
 from jitgate.errors import MaskingFault
 from jitgate.interfaces import IMasker
+
+MISSES = 8
+"""Containers that are looked at in vain for each piece that comes: each is then read once more."""
 
 Step = Callable[["JsonMasker", int], int]
 
@@ -48,6 +52,7 @@ class JsonMasker:
         self._hidden_at: int | None = None
         self._replacement = ""
         self._viewed = self._maskers.look_at_values
+        self._misses = 0
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -58,6 +63,7 @@ class JsonMasker:
         """Take the next bytes; return what has been understood. Raises `MaskingFault`."""
         if self._over:
             raise MaskingFault("nothing is taken after the end of a JSON text, or after a fault")
+        self._misses = 0
         self._over = True  # and it stays so if anything below raises
         self._passage.take(chunk, final=self._final)
         passed = self._passage.rest(self._run())
@@ -93,14 +99,41 @@ class JsonMasker:
     # --- containers
 
     def _object(self, at: int) -> int:
+        if end := self._glanced_at(at):
+            return end
         self._open(at, self._NEXT_MEMBER)
         self._place = self._FIRST_NAME
         return at + 1
 
     def _array(self, at: int) -> int:
+        if end := self._glanced_at(at):
+            return end
         self._open(at, self._NEXT_ELEMENT)
         self._place = self._FIRST_ELEMENT
         return self._elements(at + 1)
+
+    def _glanced_at(self, at: int) -> int:
+        """Pass over a container that can be read in one go, without what it hides; 0 if not."""
+        if self._viewed or self._hidden_at is not None or self._misses >= MISSES:
+            return 0
+        deepest = grammar.DEEPEST - len(self._outer)
+        read = self._maskers.glance.container(self._passage.text, at, deepest)
+        if read is None:
+            self._misses += 1
+            return 0
+        end, hidden = read
+        for value in hidden:
+            self._conceal(value)
+        return self._value_ended(end)
+
+    def _conceal(self, value: Hidden) -> None:
+        first = self._passage.text[value.begin]
+        if self._openly and first in "tf":
+            return
+        if first != "n":
+            self._maskers.count(value.hider)
+        self._passage.hide(value.begin)
+        self._passage.show(value.end, grammar.concealed(first, openly=self._openly))
 
     def _open(self, at: int, after: grammar.Place) -> None:
         if len(self._outer) == grammar.DEEPEST:

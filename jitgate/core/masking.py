@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
+from jitgate.core.json_glance import Glance
 from jitgate.errors import MaskingFault
 from jitgate.interfaces import IMasker
 
 REMEMBERED_FIELDS = 1024
-"""Field names whose answers are kept for one text; a response rarely has more than a hundred."""
+"""Field names whose answers are kept; a response rarely has more than a hundred. Past it all are
+forgotten, so that memory is bounded."""
 
 REMEMBERED_LENGTH = 256
 """Characters of the longest field name that is kept, so that the names kept stay under 1 MiB."""
+
+REMEMBERED_SETS = 64
+"""Sets of maskers for which answers are kept: profiles, with what catalogs mark."""
 
 
 class Transformer(Protocol):
@@ -58,15 +64,18 @@ class Maskers:
     """
 
     def __init__(self, maskers: Sequence[IMasker]) -> None:
-        self._maskers = tuple(maskers)
-        self._lookers = tuple(masker for masker in maskers if masker.looks_at_values)
-        self._hiders: dict[str, str | None] = {}
+        self._asked = _asked(tuple(maskers))
         self._counts: Counter[str] = Counter()
 
     @property
     def look_at_values(self) -> bool:
         """Whether any of them has to be shown the values."""
-        return bool(self._lookers)
+        return bool(self._asked.lookers)
+
+    @property
+    def glance(self) -> Glance:
+        """What reads whole values by what they hide."""
+        return self._asked.glance
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -79,18 +88,7 @@ class Maskers:
 
     def hider(self, field: str) -> str | None:
         """The name of the first masker that hides fields of this name, None if none does."""
-        if field in self._hiders:
-            return self._hiders[field]
-        hider = self._first_hider(field)
-        if len(field) <= REMEMBERED_LENGTH and len(self._hiders) < REMEMBERED_FIELDS:
-            self._hiders[field] = hider
-        return hider
-
-    def _first_hider(self, field: str) -> str | None:
-        for masker in self._maskers:
-            if _hides(masker, field):
-                return str(masker.name)
-        return None
+        return self._asked.hiders[field]
 
     def shown(self, field: str, value: str, fit: Callable[[str], str]) -> str | None:
         """What to show in place of ``value``, None if every masker leaves it as it is.
@@ -99,12 +97,40 @@ class Maskers:
         parts of one value both do. ``fit`` turns an answer into one that the value's type allows.
         """
         shown = None
-        for masker in self._lookers:
+        for masker in self._asked.lookers:
             answer = _masked(masker, field, value)
             if answer is not None:
                 shown = value = fit(answer)
                 self.count(masker.name)
         return shown
+
+
+class _Hiders(dict[str, str | None]):
+    """Who hides a field, by its name: asked once, and remembered."""
+
+    def __init__(self, maskers: tuple[IMasker, ...]) -> None:
+        super().__init__()
+        self._maskers = maskers
+
+    def __missing__(self, field: str) -> str | None:
+        hider = next((str(each.name) for each in self._maskers if _hides(each, field)), None)
+        if len(field) <= REMEMBERED_LENGTH:
+            if len(self) >= REMEMBERED_FIELDS:
+                self.clear()
+            self[field] = hider
+        return hider
+
+
+class _Asked:
+    """What is the same for every text that these maskers look at."""
+
+    def __init__(self, maskers: tuple[IMasker, ...]) -> None:
+        self.lookers = tuple(masker for masker in maskers if masker.looks_at_values)
+        self.hiders = _Hiders(maskers)
+        self.glance = Glance(self.hiders)
+
+
+_asked = lru_cache(maxsize=REMEMBERED_SETS)(_Asked)
 
 
 def _hides(masker: IMasker, field: str) -> bool:

@@ -13,6 +13,8 @@ from zope.interface import implementer
 
 from jitgate.core import json_grammar
 from jitgate.core.json_masking import JsonMasker
+from jitgate.core.masking import Maskers
+from jitgate.core.profiles import MarkedFields
 from jitgate.errors import MaskingFault
 from jitgate.interfaces import IMasker
 from jitgate.maskers.names import NameMasker
@@ -351,6 +353,102 @@ def test_what_goes_on_before_a_fault_is_a_beginning_of_the_masked_text():
 
     check()
     assert cuts_in_secrets["all"] > 50
+
+
+# --- in one go, and step by step
+
+
+def told(chunks, openly):
+    """What goes on and who hid how much, or the fault."""
+    masker = JsonMasker(GLANCED, openly=openly)
+    try:
+        out = b"".join([masker.feed(chunk) for chunk in chunks] + [masker.finish()])
+    except MaskingFault as fault:
+        return str(fault), None
+    return out, masker.counts
+
+
+GLANCED = [SECRETS, MarkedFields(frozenset({"loud", "a", "€", "", ",", 'a"'}))]
+PITFALLS = [
+    rb'{"x":"\"password\":1","y":["password"],"password" :"HuSh"}',
+    rb'{"x":"\\","password":"HuSh","client\u005fsecret":"HuSh"}',
+    rb'{"x":"\"a" ,"a"\t:"HuSh","\u0061":"HuSh","y":"a"}',
+    rb'{"x\"a":1,"x":"\"a","\u0061":"HuSh"}',
+    rb'{"a\\":"\"a\":","\"a":1,"a":"\\","":{"a":"a"}}',
+    rb'{"b":"c",":":1,"\u002c":"HuSh"}',
+    rb'{"b":"", "":"HuSh","a\"":"HuSh","b":"a"}',
+    b'{"a":{"password":1,"a":2},"b":[{"a":1},{"a":[{"a":null}]}],"a":null}',
+    b'{"a":1,"a":2,"b":{"a":true},"b":{"a":false}}',
+    b'{"a":NaN}',
+    b'{"b":[Infinity]}',
+    b'[{"b":-Infinity}]',
+    b'{"b":' + b"1" * 4097 + b"}",
+    b'{"b":0.' + b"1" * 4096 + b"}",
+    b'{"' + b"n" * 65537 + b'":1}',
+    b"[" * 101 + b"]" * 101,
+    b'[{"b":' * 50 + b"1" + b"}]" * 50,
+    b'[{"b":' * 51 + b"1" + b"}]" * 51,
+    b"[" * 5000,
+]
+
+
+def agree(text, openly):
+    """Read it in one go, and step by step; how the first went."""
+    whole = told([text], openly)
+    assert whole == told([text[i : i + 1] for i in range(len(text))], openly)
+    stripped = text.decode("latin-1").lstrip(" \t\r\n")
+    read = Maskers(GLANCED).glance.container(stripped, 0, json_grammar.DEEPEST)
+    return "faults" if whole[1] is None else "steps" if read is None else f"glance, {bool(read[1])}"
+
+
+@pytest.mark.parametrize("openly", [False, True])
+@pytest.mark.parametrize("text", PITFALLS, ids=range(len(PITFALLS)))
+def test_a_pitfall_of_reading_in_one_go_is_read_as_step_by_step(text, openly):
+    agree(text, openly)
+
+
+@pytest.mark.parametrize("text", [*ACCEPTED.values(), *REFUSED.values()], ids=[*ACCEPTED, *REFUSED])
+@pytest.mark.parametrize("frame", ["[{}]", '{{"a":{}}}', '{{"b":{}, "a":1}}'])
+def test_what_the_grammar_says_holds_in_one_go_as_well(frame, text):
+    agree(frame.format(text).encode("latin-1"), openly=False)
+
+
+def test_what_is_read_in_one_go_is_told_as_what_is_read_step_by_step():
+    ways = Counter()
+    marks = [b'"', b"\\", b"\\u0061", b'\\"a":1', b"NaN", b"a", b"}", b",", b"\x00", b"\xff", b"1"]
+
+    @settings(thorough, max_examples=1000)
+    @given(
+        objects_with_secrets(mixed_value).map(str.encode),
+        st.integers(0, 10**6),
+        st.one_of(st.just(b""), st.just(b""), st.sampled_from(marks)),
+        st.integers(0, 3),
+        st.booleans(),
+    )
+    def check(text, place, mark, spelling, openly):
+        place %= len(text) + 1
+        for escaped in ESCAPED_SECRETS if spelling else ():
+            text = text.replace(escaped.encode(), b'"password"')
+        ways[agree(text[:place] + mark + text[place:], openly)] += 1
+
+    check()
+    assert min(ways[way] for way in ("faults", "steps", "glance, True")) > 50
+
+
+@thorough
+@given(clean_texts, st.booleans())
+def test_what_holds_nothing_hidden_is_told_alike_as_well(text, openly):
+    agree(text, openly)
+
+
+@pytest.mark.parametrize("size", [1, 100, 1000, 48 * 1024])
+def test_long_lists_are_told_alike_however_they_are_cut(size):
+    row = rb'{"id":"%d","n":[1,{"x":"\"y"}],"secret":{"a":[1]},"note":"\u00e9 \"a\":"}'
+    text = b'{"x":{},"value":[' + b", \n".join(row % i for i in range(1500)) + b'],"z":"a"}'
+    assert told([text[i : i + size] for i in range(0, len(text), size)], openly=False) == (
+        re.sub(rb'("secret":)[^}]*}', rb"\1{}", text),
+        {"names": 1500},
+    )
 
 
 # --- the grammar

@@ -47,7 +47,24 @@ def test_more_fields_than_are_remembered_are_asked_about_again_and_answered_righ
     for _ in range(2):
         for field in fields:
             assert (maskers.hider(field) is not None) is field.startswith("f7")
-    assert len(maskers._hiders) == REMEMBERED_FIELDS
+            assert len(maskers._asked.hiders) <= REMEMBERED_FIELDS
+
+
+def test_what_a_masker_said_is_remembered_for_the_next_text_and_for_these_maskers_alone():
+    one, other = Scripted("one", hides=True), Scripted("other")
+    assert [Maskers(each).hider("a") for each in ([one], [one], [other], [other, one])] == [
+        "one",
+        "one",
+        None,
+        "one",
+    ]
+    assert (one.asked, other.asked) == (["a", "a"], ["a", "a"])
+
+
+def test_what_one_text_hid_is_not_counted_for_the_next():
+    masker = Scripted("one", hides=True)
+    Maskers([masker]).count("one")
+    assert Maskers([masker]).counts == {}
 
 
 @pytest.mark.parametrize("answer", [RuntimeError("oops"), None, 1, "yes", ""])

@@ -1,0 +1,116 @@
+"""Reads JSON values that are at hand whole in one go: most of most texts.
+
+Python's own scanner (written in C) reads each; what it takes, `jitgate.core.json_masking` takes as
+well, and would mask alike. What is not read so, it reads step by step: a value that is not whole,
+or is no JSON, or is large, and one in which a name that is hidden is written with escapes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from jitgate.core import json_grammar as grammar
+from jitgate.errors import MaskingFault
+
+LONGEST = grammar.LONGEST_NAME
+"""Characters of a value that is read so: no name in it can be longer than it may."""
+
+_PLAIN_NAME = re.compile(r'[^"\\\x00-\x1f ,:\]}][^"\\\x00-\x1f]*+')
+"""Written without escapes, and beginning with what nothing but the beginning of a string has
+before it: behind a string's end stands white space, or one of ``,:]}``."""
+
+_COLON = re.compile(r"[ \t\n\r]*+:[ \t\n\r]*+")
+_ANY = json.JSONDecoder()
+
+
+class Hidden(NamedTuple):
+    """Where a value of a hidden field begins and ends, and the name of the masker that hides it."""
+
+    begin: int
+    end: int
+    hider: str
+
+
+class Glance:
+    """Reads values for one set of maskers; ``hiders`` says who hides a field, None if nobody.
+
+    One thread's, for it notes the names that it meets as it reads.
+    """
+
+    def __init__(self, hiders: Mapping[str, str | None]) -> None:
+        self._hiders = hiders
+        self._met: list[str] = []
+        self._decoder = json.JSONDecoder(
+            object_pairs_hook=self._note,
+            parse_int=_number,
+            parse_float=_number,
+            parse_constant=_refused,
+        )
+
+    def container(self, text: str, at: int, most: int) -> tuple[int, list[Hidden]] | None:
+        """Where the object or array that begins here ends, and what is hidden in it, in order.
+
+        None if it has to be read step by step: surely where it holds more than ``most`` containers,
+        for they could be within each other.
+        """
+        self._met.clear()
+        try:
+            _, end = self._decoder.raw_decode(text, at)
+        except (ValueError, RecursionError, MaskingFault):
+            return None
+        if end - at > LONGEST or text.count("{", at, end) + text.count("[", at, end) > most:
+            return None
+        hidden = self._hidden(text, at, end) if self._met else []
+        return None if hidden is None else (end, hidden)
+
+    def _note(self, members: list[tuple[str, object]]) -> None:
+        """Note the hidden names of one object: of each member, so repeated ones count."""
+        for name, _ in members:
+            if self._hiders[name] is not None:
+                self._met.append(name)
+
+    def _hidden(self, text: str, at: int, end: int) -> list[Hidden] | None:
+        """The values of the names that were met, but for what is inside of one of them.
+
+        None if not every one of the names is found as it was met: some are written with escapes.
+        """
+        names = set(self._met)
+        if not all(map(_PLAIN_NAME.fullmatch, names)):
+            return None
+        found = [
+            Hidden(begin, _ANY.raw_decode(text, begin)[1], str(self._hiders[name]))
+            for name in names
+            for begin in _values(text, f'"{name}"', at, end)
+        ]
+        if len(found) != len(self._met):
+            return None
+        return list(_outermost(sorted(found)))
+
+
+def _values(text: str, name: str, at: int, end: int) -> Iterator[int]:
+    r"""Where the values of the members of that name begin. A quote behind a ``\`` begins none."""
+    while (at := text.find(name, at, end)) >= 0:
+        colon = _COLON.match(text, at + len(name))
+        if colon is not None and text[at - 1] != "\\":
+            yield colon.end()
+        at += 1
+
+
+def _outermost(values: list[Hidden]) -> Iterator[Hidden]:
+    end = 0
+    for value in values:
+        if value.begin >= end:
+            yield value
+            end = value.end
+
+
+def _number(token: str) -> None:
+    if len(token) > grammar.LONGEST_BARE:
+        raise ValueError("too long a number")
+
+
+def _refused(token: str) -> None:
+    raise ValueError(f"{token} is no JSON")
