@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from types import coroutine
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import CutShort
+from jitgate.flow.deadlines import Deadline
 from jitgate.values import Denial, Pending, Refusal, Subject
 
 AGAIN = 2.0
@@ -28,18 +30,24 @@ _T = TypeVar("_T")
 
 
 class Span:
-    """The room and the time that one exchange takes. Made and ended by `Load.exchange`."""
+    """The room and the time that one exchange takes while it is entered. Made by `Load`."""
 
     def __init__(self, load: Load, clock: IReactorTime, seconds: float) -> None:
         self._load = load
         self._clock = clock
         self._seconds = seconds
-        self._ends_at = clock.seconds() + seconds
-        self._timer: IDelayedCall = clock.callLater(seconds, self._late)
         self._waited: Deferred[Any] | None = None
         self._why: str | None = None
+        self.ends_at = clock.seconds() + seconds
         self.carried = False
         """Whether it counts among the exchanges that are carried."""
+
+    def __enter__(self) -> Self:
+        self._load.begin(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._load.end(self)
 
     def carry(self) -> Refusal | None:
         """Count it, once, or say that there is no room."""
@@ -50,49 +58,43 @@ class Span:
         if self._why is not None:
             raise CutShort(self._why)
 
-    async def within(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do a part of the exchange that may be cut short. Raises `CutShort` when it is."""
-        try:
-            self.check()
-        except CutShort:
-            work.close()
-            raise
-        try:
-            return await self._watched(work)
-        except CancelledError:
-            if self._why is None:
-                raise  # it was cancelled from outside
-            raise CutShort(self._why) from None
-
     @coroutine
-    def _watched(self, work: Coroutine[Any, Any, _T]) -> Generator[Any, Any, _T]:
-        """Do it, and know what it waits for: a Deferred of its own for it would cost more."""
+    def within(self, work: Coroutine[Any, Any, _T]) -> Generator[Any, Any, _T]:
+        """Do a part of the exchange that may be cut short. Raises `CutShort` when it is.
+
+        It steps through the part to know what that waits for: a Deferred of its own for it would
+        cost more.
+        """
         step: Callable[[Any], Any] = work.send
         value: Any = None
+        if self._why is not None:
+            work.close()
+            raise CutShort(self._why)
         while True:
             try:
                 waited = self._waited = step(value)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
+            except CancelledError:
+                if self._why is None:
+                    raise  # it was cancelled from outside
+                raise CutShort(self._why) from None
             try:
                 step, value = work.send, (yield waited)
             except BaseException as error:  # noqa: BLE001 (it is the work's to deal with)
                 step, value = work.throw, error
-            finally:
-                self._waited = None
+            self._waited = None
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Take neither room nor time meanwhile: it waits for people."""
-        left = self._ends_at - self._clock.seconds()
-        self.end()
+        left = self.ends_at - self._clock.seconds()
         self._load.put_aside(self)
         try:
             yield
         finally:
+            self.ends_at = self._clock.seconds() + left
             self._load.take_up(self)
-            self._ends_at = self._clock.seconds() + left
-            self._timer = self._clock.callLater(max(0.0, left), self._late)
 
     def cut(self, why: str) -> None:
         """Give it no more time; the first reason counts."""
@@ -101,12 +103,8 @@ class Span:
             if self._waited is not None:
                 self._waited.cancel()
 
-    def end(self) -> None:
-        """It needs no more time."""
-        if self._timer.active():
-            self._timer.cancel()
-
-    def _late(self) -> None:
+    def late(self) -> None:
+        """It has taken all the time that it may."""
         self.cut(f"The exchange took longer than the {self._seconds:g} s that it may.")
 
 
@@ -121,6 +119,9 @@ class Load:
         self._all_tunnels = 0
         self._carried = 0
         self._spans: set[Span] = set()
+        self._timed: dict[Span, None] = {}
+        """Those whose time runs, in the order in which it ends: each has as much as any other."""
+        self._deadline = Deadline(clock)
         self._resting: list[Deferred[None]] = []
 
     # --- tunnels
@@ -144,21 +145,25 @@ class Load:
 
     # --- exchanges
 
-    @contextmanager
-    def exchange(self) -> Iterator[Span]:
+    def exchange(self) -> Span:
         """One exchange, from its beginning to its end."""
-        span = Span(self, self._clock, self._limits.total)
+        return Span(self, self._clock, self._limits.total)
+
+    def begin(self, span: Span) -> None:
+        """It is at hand from now on."""
         self._spans.add(span)
-        try:
-            yield span
-        finally:
-            span.end()
-            self.put_aside(span)
-            self._spans.discard(span)
-            if not self._spans:
-                resting, self._resting = self._resting, []
-                for each in resting:
-                    each.callback(None)
+        self._timed[span] = None
+        if len(self._timed) == 1:
+            self._watch()
+
+    def end(self, span: Span) -> None:
+        """It is at hand no longer."""
+        self.put_aside(span)
+        self._spans.discard(span)
+        if not self._spans:
+            resting, self._resting = self._resting, []
+            for each in resting:
+                each.callback(None)
 
     def carry(self, span: Span) -> Refusal | None:
         """Count an exchange, once however often it asks, or say that there is no room for it."""
@@ -171,12 +176,31 @@ class Load:
         return None
 
     def put_aside(self, span: Span) -> None:
-        """It takes no room meanwhile."""
+        """It takes neither room nor time meanwhile."""
         self._carried -= span.carried
+        self._timed.pop(span, None)
+        if not self._timed:
+            self._deadline.clear()
 
     def take_up(self, span: Span) -> None:
         """It goes on, whether there is room or not: it was let in."""
         self._carried += span.carried
+        timed = sorted([*self._timed, span], key=attrgetter("ends_at"))
+        self._timed = dict.fromkeys(timed)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Look again when the first of them has taken all its time."""
+        if self._timed:
+            first = next(iter(self._timed))
+            self._deadline.set(max(0.0, first.ends_at - self._clock.seconds()), self._look)
+
+    def _look(self) -> None:
+        now = self._clock.seconds()
+        for span in [each for each in self._timed if each.ends_at <= now]:
+            self._timed.pop(span, None)
+            span.late()
+        self._watch()
 
     def cut(self, why: str) -> None:
         """Cut short every exchange at hand."""

@@ -7,7 +7,7 @@ there is no body (invariant 4).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -15,7 +15,7 @@ from jitgate.core.fields import is_events, is_json, values_of
 from jitgate.core.injection import agent_head, agent_trailers
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.literals import LiteralMasker
-from jitgate.core.masking import Chain
+from jitgate.core.masking import Chain, Transformer
 from jitgate.errors import AgentGone, MaskingFault
 from jitgate.flow.account import Account
 from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
@@ -50,8 +50,7 @@ class Release:
             answer.length is not None and answer.length <= WHOLE and not is_events(answer.headers)
         )
         transform = literals if fields is None else Chain([fields, literals])
-        pieces = self._pieces(transform)
-        held = b"".join([piece async for piece in pieces]) if whole else b""
+        held = await self._gathered(transform) if whole else b""
         length = len(held) if whole else None if fields is not None else answer.length
         if self.account.head.method == "HEAD":
             length = None if self.maskers else _announced(answer)
@@ -61,8 +60,10 @@ class Release:
         self.account.answer = head
         if not whole:
             await self.response.start(head)
-            held = await self._stream(pieces, length)
-        trailers = agent_trailers(self.upstream.trailers(), literals.hide_in)
+            held = await self._streamed(transform, length)
+        trailers = self.upstream.trailers()
+        if trailers:
+            trailers = agent_trailers(trailers, literals.hide_in)
         counts = {} if fields is None else dict(fields.counts)
         self.account.masks = counts | ({"credential": literals.count} if literals.count else {})
         if self.response.gone:
@@ -88,25 +89,35 @@ class Release:
             raise MaskingFault("The response may hold secrets, but is not JSON.")
         return JsonMasker(self.maskers)
 
-    async def _pieces(self, transform: Chain | LiteralMasker) -> AsyncIterator[bytes]:
-        """The body as the agent may see it, each piece witnessed."""
+    async def _gathered(self, transform: Transformer) -> bytes:
+        """The whole body as the agent may see it."""
+        pieces = []
         while data := await self.upstream.read():
-            if piece := transform.feed(data):
-                self.account.released.saw(piece)
-                yield piece
-        if piece := transform.finish():
-            self.account.released.saw(piece)
-            yield piece
+            pieces.append(self._witnessed(transform.feed(data)))
+        pieces.append(self._witnessed(transform.finish()))
+        return b"".join(pieces)
 
-    async def _stream(self, pieces: AsyncIterator[bytes], length: int | None) -> bytes:
-        """Release the pieces as they come, but for the one that completes an announced length."""
+    async def _streamed(self, transform: Transformer, length: int | None) -> bytes:
+        """Release the body as it comes; what completes an announced length is returned."""
         held = b""
-        async for piece in pieces:
-            if length is not None and self.account.released.bytes >= length:
-                held += piece
-            else:
-                await self.response.write(piece)
-        return held
+        while data := await self.upstream.read():
+            held += await self._passed_on(transform.feed(data), length)
+        return held + await self._passed_on(transform.finish(), length)
+
+    async def _passed_on(self, piece: bytes, length: int | None) -> bytes:
+        """Release a piece; or return it, where it completes an announced length."""
+        self._witnessed(piece)
+        if length is not None and self.account.released.bytes >= length:
+            return piece
+        if piece:
+            await self.response.write(piece)
+        return b""
+
+    def _witnessed(self, piece: bytes) -> bytes:
+        """A piece of the body as the agent may see it, on the account."""
+        if piece:
+            self.account.released.saw(piece)
+        return piece
 
 
 def _announced(answer: ResponseHead) -> int | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -97,7 +95,7 @@ class Sender:
             settled = partial(self._accounts.settled, account, "completed", None)
             secrets, maskers = ready.credential.secrets, account.maskers
             way_out = Release(account, response, upstream, maskers, secrets, settled)
-            with _ended_if_gone(response, upstream):
+            with _EndedIfGone(response, upstream):
                 await span.within(way_out.run(answer))
         finally:
             upstream.release()
@@ -111,7 +109,7 @@ class Sender:
         try:
             if once:  # what may have changed something is worth an answer, if only for the record
                 return upstream, await upstream.send(ready.head, ready.leave.body)
-            with _ended_if_gone(ready.call.response, upstream):
+            with _EndedIfGone(ready.call.response, upstream):
                 return upstream, await upstream.send(ready.head, ready.leave.body)
         except UpstreamGone:
             upstream.release()
@@ -122,22 +120,26 @@ class Sender:
             raise
         upstream = await ready.call.target.upstream.connect(fresh=True)
         try:
-            with _ended_if_gone(ready.call.response, upstream):
+            with _EndedIfGone(ready.call.response, upstream):
                 return upstream, await upstream.send(ready.head, ready.leave.body)
         except BaseException:
             upstream.release()
             raise
 
 
-@contextmanager
-def _ended_if_gone(response: IResponse, upstream: IUpstreamConnection) -> Iterator[None]:
-    """End the exchange with the target as soon as the agent hangs up: nobody waits for it."""
-    response.on_gone(upstream.abort)
-    try:
-        yield
-    except UpstreamUnreachable as fault:
-        if response.gone:
+class _EndedIfGone:
+    """Ends the exchange with the target as soon as the agent hangs up: nobody waits for it."""
+
+    __slots__ = ("_response", "_upstream")
+
+    def __init__(self, response: IResponse, upstream: IUpstreamConnection) -> None:
+        self._response = response
+        self._upstream = upstream
+
+    def __enter__(self) -> None:
+        self._response.on_gone(self._upstream.abort)
+
+    def __exit__(self, _: object, fault: BaseException | None, __: object) -> None:
+        self._response.on_gone(None)
+        if isinstance(fault, UpstreamUnreachable) and self._response.gone:
             raise AgentGone("The agent hung up before it had the answer.") from fault
-        raise
-    finally:
-        response.on_gone(None)

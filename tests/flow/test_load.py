@@ -129,11 +129,58 @@ def test_the_time_that_people_take_is_not_counted():
 
 
 def test_what_is_done_in_time_leaves_nothing_behind():
-    clock, made = load()
-    with made.exchange() as span:
-        done = Deferred.fromCoroutine(span.within(waiting(_fired("it"))))
-        assert done.result == "it"
+    """But one look of the clock for however many, which is the last."""
+    clock, made = load(total=100.0)
+    for _ in range(3):
+        with made.exchange() as span:
+            done = Deferred.fromCoroutine(span.within(waiting(_fired("it"))))
+            assert done.result == "it"
+    assert len(clock.getDelayedCalls()) == 1
+    clock.advance(100)
     assert clock.getDelayedCalls() == []
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["begin", "end", "aside", "back", "wait"]), st.integers())),
+    st.floats(0.01, 1e6),
+)
+def test_each_is_cut_short_when_it_has_taken_its_time_and_not_before(steps, total):
+    """Against what is left of each, lowered by hand."""
+    clock, made = load(total=total)
+    runs, waits = {}, {}  # what is left of each
+    for step, number in steps:
+        running, waiting_ = list(runs), list(waits)
+        if step == "begin":
+            runs[made.exchange().__enter__()] = total
+        elif step == "wait":
+            passed = total * (number % 7) / 8
+            clock.advance(passed)
+            runs = {span: left - passed for span, left in runs.items()}
+        elif step == "aside" and running:
+            span = running[number % len(running)]
+            aside = span.aside()
+            aside.__enter__()
+            waits[span] = (runs.pop(span), aside)
+        elif step == "back" and waiting_:
+            span = waiting_[number % len(waiting_)]
+            runs[span], aside = waits.pop(span)
+            aside.__exit__(None, None, None)
+        elif step == "end" and running:
+            span = running[number % len(running)]
+            span.__exit__(None, None, None)
+            del runs[span]
+        for span, left in runs.items():
+            if abs(left) > total * 1e-6:
+                assert is_cut(span) is (left < 0)
+    assert len(clock.getDelayedCalls()) <= 1
+
+
+def is_cut(span):
+    try:
+        span.check()
+    except CutShort:
+        return True
+    return False
 
 
 def _fired(value):
