@@ -52,7 +52,7 @@ class Chain:
         """Finish them in order, each with what those before it still had."""
         rest = b""
         for transformer in self._transformers:
-            rest = transformer.feed(rest) + transformer.finish()
+            rest = (transformer.feed(rest) if rest else b"") + transformer.finish()
         return rest
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from jitgate.core.literals import LiteralMasker, spellings
 
+ALPHANUMERIC = {*string.ascii_letters, *string.digits}
 letters = st.sampled_from([b"a", b"b", b"*", b"\x00"])
 literal_lists = st.lists(st.lists(letters, min_size=1, max_size=6).map(b"".join), max_size=4)
 
@@ -107,6 +108,19 @@ def test_a_field_value_is_masked_by_itself_and_leaves_the_stream_alone():
     assert masker.hide_in(b"ret; secret=secret") == b"ret; ******=******"
     assert masker.feed(b"ret") == b"******"
     assert masker.count == 3
+
+
+@given(st.text("-._~" + string.ascii_letters + string.digits, min_size=1))
+def test_what_every_encoder_leaves_as_it_is_has_one_spelling(text):
+    assert {json.dumps(text)[1:-1], quote(text, safe=""), quote(text), quote_plus(text)} == {text}
+    assert spellings(text.encode()) == (text.encode(),)
+
+
+@pytest.mark.parametrize("other", sorted(set(map(chr, range(256))) - set("-._~") - ALPHANUMERIC))
+def test_what_an_encoder_writes_otherwise_has_more_spellings(other):
+    literal = f"a{other}b".encode("latin-1")
+    assert len(spellings(literal)) > 1
+    assert quote(literal, safe="").encode() in spellings(literal)
 
 
 def test_an_empty_literal_is_refused():
