@@ -7,6 +7,7 @@ else (contexts, certificates, names) is whoever's makes the `OpenSSL.SSL.Connect
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -98,8 +99,9 @@ class TlsPump(Protocol):
         self._early: list[bytes] = []
         self._producer: IPushProducer | None = None
         self._queued = False
+        self._paused = False
         self._when_sent: list[Callable[[], None]] = []
-        self._at_once: Callable[[bytes], int | BaseException] | None = None
+        self._socket: socket.socket | None = None
         self._answers = 0
         self._unanswered = 0
         self._header = b""
@@ -113,7 +115,7 @@ class TlsPump(Protocol):
         self.connected = 1
         # Nothing but a bare socket: what wraps one (TLS again) passes its method on, past itself.
         if isinstance(transport, Connection) and not transport.TLS:
-            self._at_once = transport.writeSomeData
+            self._socket = transport.getHandle()
         else:
             self.transport.registerProducer(_Queue(self), True)
         if self._before:
@@ -126,13 +128,13 @@ class TlsPump(Protocol):
         if self._reason is not None:
             return
         self._unanswered += len(data)
-        self._follow(data)
+        records = self._follow(data)
         if not self._established:
             self._tls.bio_write(data)
-            data = b""
+            data, records = b"", None
             self._shake_hands()
         if self._established and self._reason is None:
-            self._deliver(data)
+            self._deliver(data, records)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         reason, self._reason = self._reason or self._why(reason), connectionDone
@@ -155,7 +157,7 @@ class TlsPump(Protocol):
         """The transport has sent what it was handed."""
         if self._queued:
             self._queued = False
-            if self._at_once is not None:
+            if self._socket is not None:
                 self.transport.unregisterProducer()
             if self._ending:
                 self._end_below()
@@ -194,7 +196,7 @@ class TlsPump(Protocol):
             self._over(Failure(ConnectionDone()))
             return
         self._say_end()
-        self.transport.resumeProducing()  # the peer's end is to be heard
+        self.resumeProducing()  # the peer's end is to be heard
         if not self._queued:  # else once it is drained
             self._end_below()
 
@@ -235,10 +237,13 @@ class TlsPump(Protocol):
 
     def pauseProducing(self) -> None:
         if not self._ending:
+            self._paused = True
             self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        self.transport.resumeProducing()
+        if self._paused:
+            self._paused = False
+            self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
         self.loseConnection()
@@ -275,9 +280,9 @@ class TlsPump(Protocol):
             if self._reason is None and IHandshakeListener.providedBy(self.inner):
                 self.inner.handshakeCompleted()
 
-    def _deliver(self, data: bytes) -> None:
+    def _deliver(self, data: bytes, records: int | None) -> None:
         """Hand on all that the peer's records hold, in one piece: records may hold a byte each."""
-        pieces, end = self._read(data)
+        pieces, end = self._read(data, records)
         if end is None and (not pieces or self._unanswered > UNANSWERED):
             self._answer()
         if pieces and not self._ending and self._reason is None:
@@ -289,14 +294,18 @@ class TlsPump(Protocol):
         else:
             self._fail(end)
 
-    def _read(self, data: bytes) -> tuple[list[bytes], SSL.Error | None]:
-        """What can be decrypted now, and what ended it if it has ended."""
+    def _read(self, data: bytes, records: int | None) -> tuple[list[bytes], SSL.Error | None]:
+        """What can be decrypted now, and what ended it if it has ended.
+
+        OpenSSL gives a record's text at once. If each of ``records`` has given its own there is no
+        more, and to ask for it once more would cost as much as to read it.
+        """
         pieces: list[bytes] = []
         for start in range(0, len(data) or 1, RECORD):
             try:
                 if data:
                     self._tls.bio_write(data[start : start + RECORD])
-                while True:
+                while len(pieces) != records:
                     pieces.append(self._tls.recv(RECORD))
             except SSL.WantReadError:
                 continue
@@ -335,23 +344,31 @@ class TlsPump(Protocol):
         return said > 0
 
     def _hand_on(self, data: bytes) -> None:
-        if self._at_once is None or self._queued:
+        if self._socket is None or self._queued:
             self.transport.write(data)
             return
-        sent = self._at_once(data)
-        taken = sent if isinstance(sent, int) else 0  # a lost connection shows by itself
+        try:
+            taken = self._socket.send(data)
+        except OSError:
+            taken = 0  # it is full; or the connection is lost, which shows by itself
         if taken < len(data):
             self.transport.registerProducer(_Queue(self), False)
             self.transport.write(data[taken:])
             self.waiting()
 
-    def _follow(self, data: bytes) -> None:
-        """Keep in mind how far the last record has come (RFC 8446, section 5.1)."""
+    def _follow(self, data: bytes) -> int | None:
+        """Keep in mind how far the last record has come (RFC 8446, section 5.1).
+
+        How many records have become whole, or None if a part of one has come behind them.
+        """
         data, at = self._header + data, self._outstanding
+        records = 1 if at else 0
         while at + HEADER <= len(data):
-            at += HEADER + int.from_bytes(data[at + 3 : at + HEADER])
+            at += HEADER + (data[at + 3] << 8) + data[at + 4]
+            records += 1
         self._header = data[at:] if at < len(data) else b""
         self._outstanding = max(0, at - len(data))
+        return records if at == len(data) else None
 
     @property
     def mid_record(self) -> bool:
@@ -399,7 +416,7 @@ class TlsPump(Protocol):
 
     def _end_below(self) -> None:
         """Nothing lies there any more: half close a socket; what wraps one ends by itself."""
-        if self._at_once is not None:
+        if self._socket is not None:
             self.transport.loseWriteConnection()
         else:
             self._unregister()
@@ -407,5 +424,5 @@ class TlsPump(Protocol):
 
     def _unregister(self) -> None:
         """A transport that has a producer asks it for more instead of ending."""
-        if self._queued or self._at_once is None:
+        if self._queued or self._socket is None:
             self.transport.unregisterProducer()
