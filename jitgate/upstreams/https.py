@@ -9,11 +9,10 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import cast
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IHandshakeListener,
@@ -70,6 +69,7 @@ class HttpsUpstream:
         self._limits = limits
         self._clock = clock
         self._idle: deque[UpstreamConnection] = deque()
+        self._resting: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
         self._retired = False
 
@@ -102,7 +102,7 @@ class HttpsUpstream:
 
     def _made(self) -> UpstreamConnection:
         connection = UpstreamConnection(
-            self._endpoint.host, self._clock, self._limits, self._keep, self._open.discard
+            self._endpoint.host, self._clock, self._limits, self._rest, self._ended
         )
         self._open.add(connection)
         return connection
@@ -117,15 +117,35 @@ class HttpsUpstream:
             kept.abort()
         return None
 
-    def _keep(self, connection: UpstreamConnection) -> bool:
-        """Take a connection back, for which the oldest makes room; False if none is wanted."""
+    def _rest(self, connection: UpstreamConnection) -> None:
+        """Take a connection back, a turn of the reactor after the answer.
+
+        What is behind the answer shows by then: it would be taken for the next request's.
+        """
+        if not self._resting:
+            self._clock.callLater(0, self._rested)
+        self._resting.append(connection)
+
+    def _rested(self) -> None:
+        resting, self._resting = self._resting, []
+        for connection in resting:
+            if connection.usable:
+                self._keep(connection)
+
+    def _keep(self, connection: UpstreamConnection) -> None:
+        """Keep it for another exchange, for which the oldest makes room, unless none is wanted."""
         if self._retired or self._endpoint.waited_for:
-            return False  # whoever waits needs its place more than the next its handshake
-        self._idle = deque(each for each in self._idle if each.usable)
+            connection.abort()  # whoever waits needs its place more than the next its handshake
+            return
         self._idle.append(connection)
+        connection.keep()
         if len(self._idle) > KEPT:
             self._idle.popleft().abort()
-        return True
+
+    def _ended(self, connection: UpstreamConnection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
 
 
 @implementer(IUpstreamConnection, IHandshakeListener, IPushProducer)
@@ -139,24 +159,27 @@ class UpstreamConnection(Protocol):
         host: str,
         clock: IReactorTime,
         limits: Limits,
-        keep: Callable[[UpstreamConnection], bool],
+        rest: Callable[[UpstreamConnection], None],
         gone: Callable[[UpstreamConnection], None],
     ) -> None:
         self._host = host
         self._clock = clock
         self._limits = limits
-        self._keep = keep
+        self._rest = rest
         self._gone = gone
         self._deadline = Deadline(clock)
         self._reader: ResponseReader | None = None
         self._head: Deferred[ResponseHead] | None = None
+        self._answer: ResponseHead | None = None
         self._sending: Deferred[None] | None = None
+        self._whole = False
         self._room: Deferred[None] | None = None
         self._arrival: Deferred[None] | None = None
         self._pieces: deque[bytes] = deque()
         self._waiting = 0
         self._end: End | None = None
         self._fault: JitgateError | None = None
+        self._complaint = ""
         self._alive = False
         self._lost = False
         self._heard = False
@@ -189,11 +212,9 @@ class UpstreamConnection(Protocol):
         self._heard = True
         if self._sent:
             self._within(self._limits.silence, "The target fell silent.")
-        events = self._reader.feed(data)
-        if events and isinstance(events[-1], JitgateError):
-            self._fault = self._fault or events[-1]  # whoever takes what was before it has to know
-        for event in events:
+        for event in self._reader.feed(data):
             self._take(event)
+        self._wake()
         if self._waiting > AHEAD:
             self.transport.pauseProducing()
             self._deadline.clear()  # it is the agent that is waited for
@@ -207,6 +228,7 @@ class UpstreamConnection(Protocol):
         if self._reader is not None and self._heard and reason.check(ConnectionDone):
             for event in self._reader.eof():
                 self._take(event)
+            self._wake()
         if self._end is None:
             self._fail(self._ended_by(lost(self._host, reason)))
 
@@ -249,6 +271,10 @@ class UpstreamConnection(Protocol):
             return False
         return False
 
+    def keep(self) -> None:
+        """Wait in the pool for another exchange, but not for long."""
+        self._deadline.set(KEPT_FOR, self.abort)
+
     def take(self) -> None:
         """Leave the pool for another exchange."""
         self.fresh = False
@@ -261,10 +287,10 @@ class UpstreamConnection(Protocol):
         self._reader = ResponseReader(
             head.method, self._limits.head_bytes, self._limits.head_fields
         )
-        self._head = Deferred()
+        self._head, self._answer = Deferred(), None
+        self._sending, self._whole = None, False
         self.transport.write(request_bytes(head))
         if head.length == 0:
-            self._sending = succeed(None)
             self._await_answer()
         else:
             self._sending = Deferred.fromCoroutine(self._send_body(head, body))
@@ -295,7 +321,7 @@ class UpstreamConnection(Protocol):
         whole = end is not None and end.reusable and not self._pieces
         if whole and self._alive and self._sent:
             self.transport.resumeProducing()
-            self._clock.callLater(0, self._offer)
+            self._rest(self)
             return
         if self._sending is not None:
             self._sending.cancel()
@@ -309,19 +335,9 @@ class UpstreamConnection(Protocol):
 
     # --- inside
 
-    def _offer(self) -> None:
-        """Go to the pool, a turn of the reactor after the answer: what is behind it shows by then.
-
-        Such bytes would be taken for the answer to the next request.
-        """
-        if self._alive and self._keep(self):
-            self._deadline.set(KEPT_FOR, self.abort)
-        else:
-            self.abort()
-
     @property
     def _sent(self) -> bool:
-        return self._sending is not None and self._sending.called and self._fault is None
+        return self._whole and self._fault is None
 
     async def _send_body(self, head: RequestHead, body: IRequest) -> None:
         """Pass the body on as it comes, no faster than the target takes it."""
@@ -339,6 +355,7 @@ class UpstreamConnection(Protocol):
 
     def _await_answer(self) -> None:
         """All is sent: from now on the target is waited for, unless it has answered already."""
+        self._whole = True
         if self._end is None and self._fault is None:
             self._within(self._limits.silence, "The target did not answer.")
 
@@ -354,17 +371,15 @@ class UpstreamConnection(Protocol):
         self.abort()
 
     def _take(self, event: Event) -> None:
-        if isinstance(event, Response):
-            if not event.interim and self._head is not None and not self._head.called:
-                self._head.callback(event.head)
-        elif isinstance(event, Data):
+        if isinstance(event, Data):
             self._pieces.append(event.data)
             self._waiting += len(event.data)
-            self._arrived()
+        elif isinstance(event, Response):
+            if not event.interim:
+                self._answer = event.head
         elif isinstance(event, End):
             self._end = event
             self._deadline.clear()
-            self._arrived()
         elif isinstance(event, JitgateError):
             self._fail(event)
             self.abort()
@@ -373,22 +388,28 @@ class UpstreamConnection(Protocol):
         """Tell whoever waits for this exchange; the first fault is the reason."""
         self._fault = self._fault or fault
         self.resumeProducing()
-        if self._head is not None and not self._head.called:
-            self._head.errback(self._fault)
-        self._arrived()
+        self._wake()
 
-    def _arrived(self) -> None:
-        arrival, self._arrival = self._arrival, None
-        if arrival is not None:
+    def _wake(self) -> None:
+        """Tell whoever waits what has come, when all of it is in place: to wait again is dear."""
+        if self._head is not None and not self._head.called:
+            if self._answer is not None:
+                self._head.callback(self._answer)
+            elif self._fault is not None:
+                self._head.errback(self._fault)
+        arrival = self._arrival
+        if arrival is not None and (self._pieces or self._end or self._fault):
+            self._arrival = None
             arrival.callback(None)
 
     def _within(self, seconds: float, complaint: str) -> None:
         """Replace the one deadline of this connection."""
         if not self._lost:
-            self._deadline.set(seconds, partial(self._late, complaint))
+            self._complaint = complaint
+            self._deadline.set(seconds, self._late)
 
-    def _late(self, complaint: str) -> None:
-        self._fail(UpstreamUnreachable(f"{complaint} ({self._host})"))
+    def _late(self) -> None:
+        self._fail(UpstreamUnreachable(f"{self._complaint} ({self._host})"))
         self.abort()
 
 
