@@ -13,24 +13,13 @@ from dataclasses import replace
 from typing import NoReturn
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IHandshakeListener,
-    IPushProducer,
-    IReactorTime,
-)
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jitgate.core.http1_reading import (
-    Data,
-    End,
-    Event,
-    Request,
-    RequestReader,
-    absolute_form,
-)
+from jitgate.core.http1_reading import Data, End, Event, Request, RequestReader, absolute_form
 from jitgate.core.limits import Limits
 from jitgate.errors import AgentGone, MalformedRequest, PeerFault
 from jitgate.flow.admission import Tunnel
@@ -88,6 +77,7 @@ class AgentConnection(Protocol):
         self._ending = False
         self._out = False
         self._linger = limits.closing
+        self._hosts_before: tuple[bytes | None, tuple[str, ...]] | None = None
         self.closed: Deferred[None] = Deferred()
 
     # --- from the transport
@@ -181,14 +171,11 @@ class AgentConnection(Protocol):
         if self._pumping:
             return
         self._pumping = True
-        while self._events and self._ready_for(self._events[0]):
+        # An exchange whose request is whole still waits for its response.
+        while self._events and (self._request is None or not self._request.ended):
             self._take(self._events.popleft())
         self._pumping = False
         self._pace()
-
-    def _ready_for(self, event: Event) -> bool:
-        """False while an exchange whose request is whole still waits for its response."""
-        return self._request is None or not self._request.ended
 
     def _take(self, event: Event) -> None:
         if self._discarded is not None:
@@ -266,6 +253,8 @@ class AgentConnection(Protocol):
 
     def _pace(self) -> None:
         """Read no further ahead than `AHEAD`."""
+        if not self._events and (self._request is None or not self._request.waiting):
+            return
         ahead = sum(len(event.data) for event in self._events if isinstance(event, Data))
         waiting = 0 if self._request is None else self._request.waiting
         if ahead + waiting <= AHEAD and len(self._events) <= EVENTS_AHEAD:
@@ -326,9 +315,17 @@ class AgentConnection(Protocol):
         return replace(head, target=path or nothing), (_with_port(authority), *hosts)
 
     def _hosts(self, request: Request) -> tuple[str, ...]:
-        """Every host the agent named: Host, and the handshake's server name if there was one."""
+        """Every host the agent named: Host, and the handshake's server name if there was one.
+
+        On one tunnel the handshake's stays what it is, and Host is mostly that of the one before.
+        """
+        if self._hosts_before is None or self._hosts_before[0] != request.host:
+            self._hosts_before = request.host, self._all_named(request.host)
+        return self._hosts_before[1]
+
+    def _all_named(self, host: bytes | None) -> tuple[str, ...]:
         port = self._tunnel.authority.rpartition(":")[2]
-        named = [] if request.host is None else [_with_port(request.host.decode("ascii"))]
+        named = [] if host is None else [_with_port(host.decode("ascii"))]
         sni = self.transport.getHandle().get_servername()
         if sni:
             named.append(f"{sni.decode('ascii', 'replace').lower()}:{port}")

@@ -210,10 +210,10 @@ class UpstreamConnection(Protocol):
             self.abort()  # nobody asked for anything: these bytes belong to no exchange
             return
         self._heard = True
-        if self._sent:
-            self._within(self._limits.silence, "The target fell silent.")
         for event in self._reader.feed(data):
             self._take(event)
+        if self._sent and self._end is None:
+            self._within(self._limits.silence, "The target fell silent.")
         self._wake()
         if self._waiting > AHEAD:
             self.transport.pauseProducing()
