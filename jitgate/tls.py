@@ -397,7 +397,8 @@ class TlsPump(Protocol):
 
     def _peer_ended(self) -> None:
         """The peer has said that it ends, and takes no more (RFC 5246, section 7.2.1)."""
-        self._say_end()
+        if not self._ending:  # else it has been said
+            self._say_end()
         self._over(Failure(ConnectionDone()))
 
     def _fail(self, error: Exception) -> None:

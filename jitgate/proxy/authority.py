@@ -43,7 +43,7 @@ _HTTP_1_1 = b"http/1.1"
 @dataclass(frozen=True, slots=True)
 class _Leaf:
     context: SSL.Context
-    renew_at: datetime
+    renew_at: float
 
 
 class CertificateAuthority:
@@ -70,13 +70,14 @@ class CertificateAuthority:
 
         Whoever calls has seen that a target names the host: a leaf for any other must not exist.
         """
-        now = datetime.fromtimestamp(self._now(), UTC)
+        now = self._now()
         leaf = self._leaves.get(host)
         if leaf is None or leaf.renew_at <= now:
             if len(self._leaves) >= LEAVES:
                 self._leaves.clear()
-            chain = self._minted(host, now), self._certificate
-            leaf = _Leaf(server_context(chain, self._leaf_key), now + LEAF_LIFE / 2)
+            chain = self._minted(host, datetime.fromtimestamp(now, UTC)), self._certificate
+            context = server_context(chain, self._leaf_key)
+            leaf = _Leaf(context, now + LEAF_LIFE.total_seconds() / 2)
             self._leaves[host] = leaf
         return leaf.context
 
