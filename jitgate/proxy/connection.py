@@ -57,13 +57,18 @@ class AgentConnection(Protocol):
     transport: TlsPump
 
     def __init__(
-        self, gateway: Gateway, tunnel: Tunnel, clock: IReactorTime, limits: Limits
+        self,
+        gateway: Gateway,
+        tunnel: Tunnel,
+        clock: IReactorTime,
+        limits: Limits,
+        deadline: Deadline,
     ) -> None:
         self._gateway = gateway
         self._tunnel = tunnel
         self._clock = clock
         self._limits = limits
-        self._deadline = Deadline(clock)
+        self._deadline = deadline
         self._reader = RequestReader(limits.head_bytes, limits.head_fields)
         self._events: deque[Event] = deque()
         self._pumping = False

@@ -18,7 +18,6 @@ from OpenSSL import SSL
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IListeningPort,
     IReactorTime,
     IStreamServerEndpoint,
@@ -35,6 +34,7 @@ from jitgate.core.http1_writing import response_bytes
 from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import MalformedRequest, PeerFault, StateUnusable
 from jitgate.flow import admission as flow
+from jitgate.flow.deadlines import Deadline
 from jitgate.flow.gateway import Gateway
 from jitgate.flow.load import STOPPING
 from jitgate.interfaces import IProtocolListener
@@ -172,7 +172,7 @@ class ConnectProtocol(Protocol):
         self._registry = registry
         self._limits = limits
         self._reader = RequestReader(limits.head_bytes, limits.head_fields)
-        self._timer: IDelayedCall | None = None
+        self._deadline = Deadline(clock)
         self._early: bytearray | None = None
         self._tunnel: flow.Tunnel | None = None
         self._tls: TlsPump | None = None
@@ -186,7 +186,7 @@ class ConnectProtocol(Protocol):
         self.transport.setTcpNoDelay(True)
         tcp = _socket_of(self.transport)
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-        self._timer = self._clock.callLater(self._limits.connect, self.abort)
+        self._deadline.set(self._limits.connect, self.abort)
 
     def dataReceived(self, data: bytes) -> None:
         if self._early is not None:
@@ -216,7 +216,7 @@ class ConnectProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._registry.discard(self)
-        self._cancel_timer()
+        self._deadline.stop()
         if self._tls is not None:
             self._tls.connectionLost(reason)
         if self._tunnel is not None:
@@ -239,7 +239,7 @@ class ConnectProtocol(Protocol):
     # --- the answer
 
     def _admitted(self, result: flow.Tunnel | flow.TurnedAway, knock: flow.Knock) -> None:
-        self._cancel_timer()
+        self._deadline.clear()
         if isinstance(result, flow.TurnedAway):
             if not self.closed.called:
                 self._refuse(result)
@@ -252,7 +252,9 @@ class ConnectProtocol(Protocol):
             self._registry.proved(self)
         early, self._early = bytes(self._early or b""), None
         host = knock.authority.rpartition(":")[0]
-        self._inside = AgentConnection(self._gateway, result, self._clock, self._limits)
+        self._inside = AgentConnection(
+            self._gateway, result, self._clock, self._limits, self._deadline
+        )
         # One host's leaf, whatever name the client asks for: `Gateway` sees to the name.
         tls = SSL.Connection(self._authority.context_for(host), None)
         tls.set_accept_state()
@@ -267,20 +269,14 @@ class ConnectProtocol(Protocol):
 
     def _answer(self, head: ResponseHead, body: bytes, *, bodiless: bool = False) -> None:
         """Write the whole answer, and close."""
-        self._cancel_timer()
         written = response_bytes(head, chunked=False, keep_alive=False)
         self.transport.write(written if bodiless else written + body)
         self.transport.loseConnection()
-        self._timer = self._clock.callLater(self._limits.closing, self.abort)
+        self._deadline.set(self._limits.closing, self.abort)
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("A CONNECT failed outside the gateway's story", failure)
         self.abort()
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
 
 
 def _socket_of(transport: Any) -> socket.socket:
