@@ -76,8 +76,8 @@ class TlsPump(Protocol):
     may be cut short (RFC 8446, section 6.1). After `pauseProducing` the rest of one read may come.
 
     The transport must have sent all that it was handed before: what is written goes past its queue.
-    ``before`` is said in the clear first. A renegotiation, which ``verify`` would not see, is
-    refused on both sides.
+    ``before`` is said in the clear first. With ``serves`` this is the server's side. A
+    renegotiation, which ``verify`` would not see, is refused on both sides.
     """
 
     transport: Any
@@ -88,11 +88,18 @@ class TlsPump(Protocol):
         inner: IProtocol,
         verify: Callable[[SSL.Connection], None] = lambda _: None,
         before: bytes = b"",
+        *,
+        serves: bool = False,
     ) -> None:
         tls.set_options(SSL.OP_NO_RENEGOTIATION)
+        if serves:
+            tls.set_accept_state()
+        else:
+            tls.set_connect_state()
         self._tls = tls
         self._verify = verify
         self._before = before
+        self._serves = serves
         self._established = False
         self._ending = False
         self._reason: Failure | None = None
@@ -121,7 +128,7 @@ class TlsPump(Protocol):
         if self._before:
             self._hand_on(self._before)
         self.inner.makeConnection(self)
-        if self._reason is None:
+        if self._reason is None and not self._serves:
             self._shake_hands()
 
     def dataReceived(self, data: bytes) -> None:
@@ -273,12 +280,22 @@ class TlsPump(Protocol):
         except Exception as error:  # noqa: BLE001 (whatever ``verify`` raises: nothing may pass)
             self._fail(error)
         else:
-            self._send()
+            if not self._only_tickets_left:
+                self._send()
             self._established = True
             early, self._early = self._early, []
             self.write(b"".join(early))
             if self._reason is None and IHandshakeListener.providedBy(self.inner):
                 self.inner.handshakeCompleted()
+
+    @property
+    def _only_tickets_left(self) -> bool:
+        """Whether nothing that OpenSSL has to say after the handshake is needed by the peer.
+
+        Under TLS 1.3 a server has said its part before (RFC 8446, section 4.6.1). Its tickets leave
+        with what is written next: by themselves they would cost as much as the answer.
+        """
+        return self._serves and self._tls.get_protocol_version() >= SSL.TLS1_3_VERSION
 
     def _deliver(self, data: bytes, records: int | None) -> None:
         """Hand on all that the peer's records hold, in one piece: records may hold a byte each."""

@@ -74,7 +74,7 @@ class World:
     def connection(self, serves, version=None, context=None):
         made = SSL.Connection(context or self.context(serves, version), None)
         if serves:
-            made.set_accept_state()
+            made.set_accept_state()  # for those that are spoken by hand; a pump does so itself
         else:
             made.set_connect_state()
             made.set_tlsext_host_name(HOST.encode())
@@ -96,7 +96,7 @@ class World:
         agent, site = agent or Inner(), site or Inner()
         ends = tcp_pair()
         for end, inner, serves in zip(ends, (agent, site), (False, True), strict=True):
-            pump = TlsPump(self.connection(serves, version), inner, **how)
+            pump = TlsPump(self.connection(serves, version), inner, serves=serves, **how)
             on_socket(self.turns, end, pump, reads, writes)
         return agent, site
 
@@ -116,7 +116,7 @@ class World:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * room)
         peer = Peer(raw, self.theirs(not serves, version), server=not serves)
-        pump = TlsPump(tls or self.connection(serves, version), inner, **how)
+        pump = TlsPump(tls or self.connection(serves, version), inner, serves=serves, **how)
         on_socket(self.turns, ours, pump, reads)
         return inner, peer
 
@@ -700,12 +700,27 @@ def test_what_was_written_early_leaves_first(world, serves):
     world.end(inner)
 
 
+def test_a_servers_tickets_leave_with_what_it_writes_first(world):
+    inner, peer = world.met(SSL.TLS1_3_VERSION)
+    world.turns.rest()
+    with pytest.raises(BlockingIOError):
+        peer.raw.recv(1, socket.MSG_PEEK)
+    inner.transport.write(b"first")
+    world.with_peer(peer, lambda: peer.data == b"first")
+    assert peer.tls.session.has_ticket
+    world.end(inner)
+
+
 def test_what_is_said_in_the_clear_comes_first_and_once(world):
     hello = first_flight(world, SSL.TLS1_3_VERSION)
     ours, raw = world.ends()
     raw.send(hello)
     inner = Inner()
-    on_socket(world.turns, ours, TlsPump(world.connection(True), inner, before=b"welcome\r\n"))
+    on_socket(
+        world.turns,
+        ours,
+        TlsPump(world.connection(True), inner, before=b"welcome\r\n", serves=True),
+    )
     world.turns.until(lambda: len(answer := raw.recv(9, socket.MSG_PEEK)) == 9 and answer)
     assert raw.recv(9) == b"welcome\r\n"
     world.turns.rest()
@@ -719,7 +734,7 @@ def test_a_renegotiation_is_refused(world, version, serves):
     mine, theirs = world.connection(serves, version), world.connection(not serves, version)
     inner = Inner()
     ours, raw = world.ends()
-    on_socket(world.turns, ours, TlsPump(mine, inner))
+    on_socket(world.turns, ours, TlsPump(mine, inner, serves=serves))
     by_hand = ByHand(world.turns, raw, theirs)
     by_hand.until(lambda: "shaken" in inner.heard)
     if version == SSL.TLS1_2_VERSION:
@@ -783,7 +798,7 @@ def flooded(world, version):
     ours, raw = world.ends()
     for end in (ours, raw):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    pump = on_socket(world.turns, ours, TlsPump(world.connection(True), inner))
+    pump = on_socket(world.turns, ours, TlsPump(world.connection(True), inner, serves=True))
     ByHand(world.turns, raw, engine).until(lambda: "shaken" in inner.heard)
     secret = [
         bytes.fromhex(each[2].decode()) for each in secrets if each[0] == b"CLIENT_TRAFFIC_SECRET_0"
@@ -875,7 +890,9 @@ def test_empty_records_without_end_end_the_connection(world, version):
 def test_inside_tls_nothing_goes_past_it(world):
     ours, raw = world.ends()
     inner = Inner()
-    inside = Factory.forProtocol(lambda: TlsPump(world.connection(True), inner, before=b"welcome"))
+    inside = Factory.forProtocol(
+        lambda: TlsPump(world.connection(True), inner, before=b"welcome", serves=True)
+    )
     inside.noisy = False
     outside = TLSMemoryBIOFactory(Fixed(world.context(True)), False, inside, clock=world.turns)
     outside.noisy = False

@@ -75,6 +75,4 @@ class PortTls:
 
     def connection(self) -> SSL.Connection:
         """The server's side of a new connection."""
-        made = SSL.Connection(self._certificate.context, None)
-        made.set_accept_state()
-        return made
+        return SSL.Connection(self._certificate.context, None)

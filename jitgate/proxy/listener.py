@@ -123,7 +123,7 @@ class HttpProxyListener:
     def _connected(self) -> Protocol:
         """For one connection; the CONNECT's deadline runs from before the port's own handshake."""
         connection = self._connect()
-        return connection if self._tls is None else TlsPump(self._tls(), connection)
+        return connection if self._tls is None else TlsPump(self._tls(), connection, serves=True)
 
     async def stop(self) -> None:
         if self._port is not None:
@@ -257,8 +257,7 @@ class ConnectProtocol(Protocol):
         )
         # One host's leaf, whatever name the client asks for: `Gateway` sees to the name.
         tls = SSL.Connection(self._authority.context_for(host), None)
-        tls.set_accept_state()
-        self._tls = TlsPump(tls, self._inside, before=_ESTABLISHED)
+        self._tls = TlsPump(tls, self._inside, before=_ESTABLISHED, serves=True)
         self._tls.makeConnection(self.transport)
         self.dataReceived = self._tls.dataReceived  # type: ignore[method-assign]
         if early:

@@ -114,7 +114,6 @@ class CheckedEndpoint:
     def _pump(self, inner: IProtocol) -> TlsPump:
         """TLS with a peer whose certificate must be trusted, and for this host."""
         tls = SSL.Connection(self._context, None)
-        tls.set_connect_state()
         if not self._identity.is_address:
             tls.set_tlsext_host_name(self.host.encode("ascii"))
         return TlsPump(tls, inner, self._identity.verify)

@@ -45,10 +45,9 @@ class Served:
 
     def pump(self):
         engine = SSL.Connection(self.context, None)
-        engine.set_accept_state()
         self.inner = Inner()
         self.inner.at["data"] = lambda: self.act(self.inner)
-        return TlsPump(engine, self.inner)
+        return TlsPump(engine, self.inner, serves=True)
 
     async def listen(self):
         factory = Factory.forProtocol(self.pump)
@@ -182,7 +181,6 @@ async def dialled(ca, number):
     context.load_verify_locations(str(ca.pem))
     context.set_verify(SSL.VERIFY_PEER, lambda *seen: seen[-1])
     engine = SSL.Connection(context, None)
-    engine.set_connect_state()
     inner = Inner()
     factory = Factory.forProtocol(lambda: TlsPump(engine, inner))
     factory.noisy = False
