@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from jitgate.errors import RecorderDown
@@ -267,3 +267,13 @@ async def test_whoever_is_cancelled_waits_for_the_entries_all_the_same():
     assert over == []
     entry.callback(None)
     assert over == [None]
+
+
+def test_whoever_waits_for_an_entry_without_durable_may_give_up():
+    """A grant that is revoked in flight ends its exchange, whatever is being written."""
+    entry = Kept()
+    over = []
+    entry.addErrback(over.append)
+    entry.cancel()
+    assert over[0].check(CancelledError)
+    entry.callback(None)  # it is written all the same, and nobody minds
