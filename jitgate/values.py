@@ -24,6 +24,8 @@ class Fields(tuple[tuple[bytes, bytes], ...]):  # noqa: SLOT001 (a tuple has no 
 
     names: tuple[bytes, ...]
     """In lower case, in order."""
+    repeats: bool
+    """Whether a name stands more than once."""
     _last: Mapping[bytes, tuple[bytes, bytes]]
     """By each name the last field of it."""
 
@@ -31,12 +33,8 @@ class Fields(tuple[tuple[bytes, bytes], ...]):  # noqa: SLOT001 (a tuple has no 
         self = super().__new__(cls, fields)
         self.names = tuple([name.lower() for name, _ in self])
         self._last = dict(zip(self.names, self, strict=True))
+        self.repeats = len(self._last) < len(self)
         return self
-
-    @property
-    def repeats(self) -> bool:
-        """Whether a name stands more than once."""
-        return len(self._last) < len(self)
 
     def values_of(self, name: bytes) -> list[bytes]:
         """The values of every field of that name; ``name`` is in lower case."""

@@ -65,6 +65,8 @@ def values_of(fields: Headers, name: bytes) -> list[bytes]:
 def named_in_connection(fields: Headers) -> frozenset[bytes]:
     """The names of fields that Connection says are for one hop only, in lower case."""
     values = values_of(fields, b"connection")
+    if not values:
+        return frozenset()
     return frozenset([name.strip().lower() for value in values for name in value.split(b",")])
 
 

@@ -53,7 +53,7 @@ def last_chunk_bytes(trailers: Headers = ()) -> bytes:
 
 def _head_bytes(lines: list[bytes], fields: Headers, framing: Headers) -> bytes:
     lines.extend([b": ".join(pair) for pair in fields if pair[0].lower() not in _FRAMING])
-    lines.extend([b": ".join(pair) for pair in framing])
+    lines.extend(map(b": ".join, framing))
     head = b"\r\n".join(lines)
     if len(head.translate(None, _CONTROLS)) != len(head) - 2 * (len(lines) - 1):
         raise OurFault("A head that would be read as another one was not written.")

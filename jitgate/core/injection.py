@@ -86,8 +86,11 @@ def upstream_head(
     asks that of a safe method only; of any other it is a condition for carrying it out, and stays.
     """
     added = (*GATEWAY_ADDS, *credential.headers)
-    forward = _forwarded(declared, tuple(names_of(added)), masked, operation.changes)
-    forward = forward.difference(named_in_connection(asked.headers))
+    ours = tuple([name.lower() for name, _ in added])
+    forward = _forwarded(declared, ours, masked, operation.changes)
+    one_hop = named_in_connection(asked.headers)
+    if not forward.isdisjoint(one_hop):
+        forward -= one_hop
     named = zip(names_of(asked.headers), asked.headers, strict=True)
     kept = [pair for name, pair in named if name in forward]
     host = operation.authority.removesuffix(":443").encode("ascii")
@@ -126,5 +129,7 @@ def agent_head(
 
 def agent_trailers(trailers: Headers, hide: Callable[[bytes], bytes]) -> Headers:
     """The trailers that the agent gets: none that frames, routes or vouches for the body."""
+    if not trailers:
+        return ()
     fields = end_to_end(trailers, _NOT_OF_REWRITTEN)
     return tuple([(hide(name), hide(value)) for name, value in fields])

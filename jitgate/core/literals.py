@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from urllib.parse import quote, quote_plus
 
@@ -21,6 +22,7 @@ class LiteralMasker:
         if not all(literals):
             raise ValueError("A literal to hide must have at least one byte.")
         self._literals = tuple(dict.fromkeys(form for each in literals for form in spellings(each)))
+        self._shortest = min(map(len, self._literals), default=sys.maxsize)
         self._tail = b""
         self._covered = 0
         self.count = 0
@@ -34,10 +36,12 @@ class LiteralMasker:
 
     def finish(self) -> bytes:
         """Return the tail that was held back: nothing follows that could complete a literal."""
-        return self._release(self._tail, len(self._tail))
+        return self._release(self._tail, len(self._tail)) if self._tail else b""
 
     def hide_in(self, value: bytes) -> bytes:
         """The value, whole in itself (as a header field's is), with every literal hidden."""
+        if len(value) < self._shortest:
+            return value
         for literal in self._literals:
             if literal in value:
                 spans = self._occurrences(value)

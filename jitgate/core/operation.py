@@ -289,9 +289,9 @@ def _find(node: _Node, segments: list[str]) -> tuple[_End, list[str]] | None:
     No node is visited twice, so backtracking costs at most the nodes that there are.
     """
     untried: list[tuple[_Node, int, list[str]]] = []
-    at, values = 0, list[str]()
+    at, values, end = 0, list[str](), len(segments)
     while True:
-        while at < len(segments):
+        while at < end:
             segment = segments[at]
             at += 1
             fixed, parameter = node.fixed.get(segment), node.parameter if segment else None
@@ -345,16 +345,17 @@ class Catalog:
     def _of(
         self, found: OperationMatch, authority: str, method: str, path: str, query: str = ""
     ) -> Operation:
+        row = found.row
         return Operation(
             target=self._target,
-            action=found.row.action,
+            action=row.action,
             resource=found.resource,
             method=method,
             authority=authority,
             path=path,
             query=query,
-            scopes=found.row.scopes,
-            secrets=found.row.secrets,
+            scopes=row.scopes,
+            secrets=row.secrets,
         )
 
 
