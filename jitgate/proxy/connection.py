@@ -234,8 +234,8 @@ class AgentConnection(Protocol):
             self._within(self._limits.closing, self.end)
         elif not self.keeps or not request.ended:
             self.end()
-        else:
-            self._within(self._idle, self.end)
+        else:  # a tunnel that lies idle is closed before its token ends
+            self._within(min(self._limits.idle, max(0.0, self._left - EXPIRING)), self.end)
         self.transport.resumeProducing()
         self._pump()
         self._time_head()
@@ -302,11 +302,6 @@ class AgentConnection(Protocol):
         """Seconds until the tunnel's token ends; without end for one that is refused anyway."""
         subject = self._tunnel.subject
         return math.inf if subject is None else subject.expires_at - self._clock.seconds()
-
-    @property
-    def _idle(self) -> float:
-        """A tunnel that lies idle is closed before its token ends."""
-        return min(self._limits.idle, max(0.0, self._left - EXPIRING))
 
     def _named(self, request: Request) -> tuple[RequestHead, tuple[str, ...]]:
         """The head with its target as a path, and every host that the agent named."""

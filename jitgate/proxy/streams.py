@@ -131,6 +131,7 @@ class AgentResponse:
         self._fault: PeerFault | None = None
         self._room: Deferred[None] | None = None
         self._on_gone: Callable[[], None] | None = None
+        self._listening = False
 
     @property
     def gone(self) -> bool:
@@ -138,8 +139,10 @@ class AgentResponse:
 
     def on_gone(self, call: Callable[[], None] | None, *, first: bool = False) -> None:
         self._on_gone = call
-        self._connection.listen(first)
-        if call is not None and self.gone:
+        if first or self._listening:
+            self._listening = first
+            self._connection.listen(first)
+        if call is not None and self._fault is not None:
             call()
 
     def render(self, refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:

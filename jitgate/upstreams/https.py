@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from twisted.internet.address import IPv4Address
@@ -210,8 +210,7 @@ class UpstreamConnection(Protocol):
             self.abort()  # nobody asked for anything: these bytes belong to no exchange
             return
         self._heard = True
-        for event in self._reader.feed(data):
-            self._take(event)
+        self._take(self._reader.feed(data))
         if self._sent and self._end is None:
             self._within(self._limits.silence, "The target fell silent.")
         self._wake()
@@ -226,8 +225,7 @@ class UpstreamConnection(Protocol):
         if not self.trusted.called:
             self.trusted.errback(self._fault or lost(self._host, reason))
         if self._reader is not None and self._heard and reason.check(ConnectionDone):
-            for event in self._reader.eof():
-                self._take(event)
+            self._take(self._reader.eof())
             self._wake()
         if self._end is None:
             self._fail(self._ended_by(lost(self._host, reason)))
@@ -370,19 +368,20 @@ class UpstreamConnection(Protocol):
         self._fail(error if isinstance(error, JitgateError) else _broken(failure))
         self.abort()
 
-    def _take(self, event: Event) -> None:
-        if isinstance(event, Data):
-            self._pieces.append(event.data)
-            self._waiting += len(event.data)
-        elif isinstance(event, Response):
-            if not event.interim:
-                self._answer = event.head
-        elif isinstance(event, End):
-            self._end = event
-            self._deadline.clear()
-        elif isinstance(event, JitgateError):
-            self._fail(event)
-            self.abort()
+    def _take(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, Data):
+                self._pieces.append(event.data)
+                self._waiting += len(event.data)
+            elif isinstance(event, Response):
+                if not event.interim:
+                    self._answer = event.head
+            elif isinstance(event, End):
+                self._end = event
+                self._deadline.clear()
+            elif isinstance(event, JitgateError):
+                self._fail(event)
+                self.abort()
 
     def _fail(self, fault: JitgateError) -> None:
         """Tell whoever waits for this exchange; the first fault is the reason."""
