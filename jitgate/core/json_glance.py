@@ -15,8 +15,12 @@ from typing import NamedTuple
 from jitgate.core import json_grammar as grammar
 from jitgate.errors import MaskingFault
 
-LONGEST = grammar.LONGEST_NAME
-"""Characters of a value that is read so: no name in it can be longer than it may."""
+LONGEST = 8 * 1024
+"""Characters of a value that is read so; most that are listed are shorter. It is far less than a
+name may have, and bounds what is read in vain where a value is not whole."""
+
+MOST_NAMES = 16
+"""Hidden names in a value that is read so: each is looked for in all of it."""
 
 _PLAIN_NAME = re.compile(r'[^"\\\x00-\x1f ,:\]}][^"\\\x00-\x1f]*+')
 """Written without escapes, and beginning with what nothing but the beginning of a string has
@@ -56,15 +60,16 @@ class Glance:
         None if it has to be read step by step: surely where it holds more than ``most`` containers,
         for they could be within each other.
         """
+        text = text[at : at + LONGEST]
         self._met.clear()
         try:
-            _, end = self._decoder.raw_decode(text, at)
+            _, size = self._decoder.raw_decode(text)
         except (ValueError, RecursionError, MaskingFault):
             return None
-        if end - at > LONGEST or text.count("{", at, end) + text.count("[", at, end) > most:
+        if size > 2 * most and _containers(text[:size]) > most:
             return None
-        hidden = self._hidden(text, at, end) if self._met else []
-        return None if hidden is None else (end, hidden)
+        hidden = self._hidden(text[:size], at) if self._met else []
+        return None if hidden is None else (at + size, hidden)
 
     def _note(self, members: list[tuple[str, object]]) -> None:
         """Note the hidden names of one object: of each member, so repeated ones count."""
@@ -72,39 +77,37 @@ class Glance:
             if self._hiders[name] is not None:
                 self._met.append(name)
 
-    def _hidden(self, text: str, at: int, end: int) -> list[Hidden] | None:
+    def _hidden(self, text: str, at: int) -> list[Hidden] | None:
         """The values of the names that were met, but for what is inside of one of them.
 
         None if not every one of the names is found as it was met: some are written with escapes.
         """
         names = set(self._met)
-        if not all(map(_PLAIN_NAME.fullmatch, names)):
+        if len(names) > MOST_NAMES or not all(map(_PLAIN_NAME.fullmatch, names)):
             return None
-        found = [
-            Hidden(begin, _ANY.raw_decode(text, begin)[1], str(self._hiders[name]))
-            for name in names
-            for begin in _values(text, f'"{name}"', at, end)
-        ]
+        found = [(begin, name) for name in names for begin in _values(text, f'"{name}"')]
         if len(found) != len(self._met):
             return None
-        return list(_outermost(sorted(found)))
+        hidden, end = list[Hidden](), 0
+        for begin, name in sorted(found):
+            if begin >= end:
+                _, end = _ANY.raw_decode(text, begin)
+                hidden.append(Hidden(at + begin, at + end, str(self._hiders[name])))
+        return hidden
 
 
-def _values(text: str, name: str, at: int, end: int) -> Iterator[int]:
-    r"""Where the values of the members of that name begin. A quote behind a ``\`` begins none."""
-    while (at := text.find(name, at, end)) >= 0:
+def _containers(text: str) -> int:
+    """How many there are, or more: what stands in strings counts as well."""
+    return text.count("{") + text.count("[")
+
+
+def _values(text: str, name: str) -> Iterator[int]:
+    r"""Where the values of the members of that name begin. A quote behind a ``\` begins none."""
+    at = -1
+    while (at := text.find(name, at + 1)) >= 0:
         colon = _COLON.match(text, at + len(name))
         if colon is not None and text[at - 1] != "\\":
             yield colon.end()
-        at += 1
-
-
-def _outermost(values: list[Hidden]) -> Iterator[Hidden]:
-    end = 0
-    for value in values:
-        if value.begin >= end:
-            yield value
-            end = value.end
 
 
 def _number(token: str) -> None:
