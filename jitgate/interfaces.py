@@ -45,10 +45,23 @@ class IProtocolListener(Interface):
 class IIdentityVerifier(Interface):
     """Turns a token into a Subject. It says who the agent is, never what it may do."""
 
-    async def verify(token: str) -> Subject | Refusal:
+    async def verify(token: str, *, again: bool = False) -> Subject | Refusal:
         """The Subject that ``token`` proves, or the refusal that says why it proves none.
 
-        Raises `IdentityUnavailable` where the issuer's keys cannot be had.
+        A token that counts once is used up by this. ``again``: it was proved before for the very
+        tunnel that asks; all else is checked anew. Raises `IdentityUnavailable` where the issuer's
+        keys cannot be had, `StoreDown` where nobody can tell whether it was used.
+        """
+
+
+class IOnce(Interface):
+    """Remembers what counts once. It does not say what is good otherwise."""
+
+    async def take(kind: str, key: str, until: float) -> bool:
+        """True for the first who takes the key of that kind; durable when this returns.
+
+        What was taken is dropped after ``until``, in seconds since 1970, and not before: the caller
+        refuses it by then for its age. Raises `StoreDown` where it cannot tell.
         """
 
 

@@ -57,7 +57,7 @@ class Database:
     def mark(self, run: str, revision: int) -> None:
         """Note who writes from now on, and where."""
         change = "UPDATE mark SET run = ?, revision = max(revision, ?), place = ?, machine = ?"
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(change, (run, revision, self._places[self._file], self._machine))
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class Database:
     def commit(self, changes: Sequence[Sequence[Row]]) -> list[int | None]:
         """Judge each change by itself, in order; those that can be made are durable together."""
         fates: list[int | None] = []
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             (before,) = connection.execute("SELECT revision FROM mark").fetchone()
             revision = before
             for rows in changes:
@@ -83,7 +83,7 @@ class Database:
 
     def forget(self, before: float) -> None:
         """Drop what ended and is from before then; uses stay as long as their grant is live."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 """
                 DELETE FROM kept WHERE live = 0 AND at < ? AND NOT EXISTS (
@@ -138,7 +138,7 @@ class Database:
     # --- what everything stands on
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         """What is done in it is durable when it ends, or nothing of it is."""
         with _faults("written"):
             connection = self._usable()

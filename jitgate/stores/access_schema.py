@@ -1,4 +1,7 @@
-"""The tables that access requests, grants and uses are kept in, and how their file is opened."""
+"""The tables of the state database, and how its file is opened.
+
+Access requests, grants and uses are kept in it, and what was taken once.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +60,17 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT
         """,
         "INSERT INTO mark VALUES (1, NULL, 0, NULL, NULL)",
+    ),
+    (
+        """
+        CREATE TABLE taken (
+            kind TEXT NOT NULL,
+            key TEXT NOT NULL,
+            until REAL NOT NULL,
+            PRIMARY KEY (kind, key)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX taken_until ON taken (until)",
     ),
 )
 """Each brings a file of the version before it to its own, the first an empty one. Never changed.

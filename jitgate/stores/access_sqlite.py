@@ -38,6 +38,11 @@ class SqliteAccess:
         self._writer: Deferred[None] | None = None
         self._closed: str | None = "The access store has not been opened."
 
+    @property
+    def database(self) -> Database:
+        """What it is kept in, which is open while it is; for what is kept beside."""
+        return self._database
+
     async def open(self) -> Mark:
         mark = cast(Mark, await self._in_thread(self._database.open))
         self._closed = None
