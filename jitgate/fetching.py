@@ -44,6 +44,8 @@ class Fetcher:
     """What is raised, with a sentence, where there is no whole answer."""
     limit: int
     """Bytes of an answer's body that are read, after any content coding."""
+    accept: str = "application/json"
+    """The kinds of content that are asked for."""
 
     async def get(self, url: str) -> Fetched:
         """The answer to a GET, whatever its status."""
@@ -67,7 +69,7 @@ class Fetcher:
         response = await self.http.request(
             method,
             url,
-            headers=Headers({"Accept": ["application/json"]}),
+            headers=Headers({"Accept": [self.accept]}),
             data=form,
             allow_redirects=False,
             unbuffered=True,
@@ -88,7 +90,7 @@ class _BoundedBody(Protocol):
     """Collects a body up to ``limit`` bytes; one that is longer, or unwanted, ends its connection.
 
     Where nothing but the connection's end tells the body's end, that end is taken for it: what is
-    fetched is JSON, in which a missing end is found.
+    fetched is JSON or XML, in which a missing end is found.
     """
 
     def __init__(self, limit: int) -> None:

@@ -294,7 +294,7 @@ class Gateway:
             return Refusal(Denial.TOKEN_REFUSED, "No token was proved.", advice=FIX_TOKEN)
         subject: Subject | Refusal = tunnel.subject
         if tunnel.proved_by is not self._identity:  # who is believed has changed since
-            subject = await self._identity.verify(tunnel.token)
+            subject = await self._identity.verify(tunnel.token, again=True)
         if isinstance(subject, Refusal):
             return subject
         return self._decider.expired(subject) or span.carry() or subject

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from jitgate.identity.saml_verifier import named_issuer
 from jitgate.identity.unverified import read_token, token_refused
 from jitgate.interfaces import IIdentityVerifier
 from jitgate.values import Refusal, Subject
@@ -25,18 +27,28 @@ MAX_REMEMBERED = 1024
 class Issuers:
     """Hands a token to the verifier of the issuer that it names; any other issuer is unknown.
 
+    ``verifiers`` are those of JWTs, by ``iss``, ``providers`` those of assertions, by entityID.
+
     The name is not believed: the verifier compares it again, in what was signed. A token that was
     proved is remembered by its digest. Of one that was not, the log says why.
     """
 
     _log = Logger()
 
-    def __init__(self, verifiers: Mapping[str, IIdentityVerifier], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        verifiers: Mapping[str, IIdentityVerifier],
+        clock: IReactorTime,
+        providers: Mapping[str, IIdentityVerifier] = MappingProxyType({}),
+    ) -> None:
         self._verifiers = dict(verifiers)
+        self._providers = dict(providers)
         self._clock = clock
         self._remembered: dict[bytes, tuple[Subject, float]] = {}
 
-    async def verify(self, token: str) -> Subject | Refusal:
+    async def verify(self, token: str, *, again: bool = False) -> Subject | Refusal:
+        if self._providers and "." not in token:  # a JWT has two dots
+            return await self._asserted(token, again=again)
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         subject, until = self._remembered.get(digest, (None, 0.0))
         if subject is not None and self._clock.seconds() < until:
@@ -46,6 +58,17 @@ class Issuers:
             self._remember(digest, outcome)
         return outcome
 
+    async def _asserted(self, token: str, *, again: bool) -> Subject | Refusal:
+        """The same of an assertion, which is never remembered: each counts once."""
+        issuer = named_issuer(token)
+        if isinstance(issuer, Refusal):
+            return self._refused("nobody known", issuer)
+        provider = self._providers.get(issuer)
+        if provider is None:
+            return self._refused("nobody known", _unknown())
+        outcome = await provider.verify(token, again=again)
+        return self._refused(issuer, outcome) if isinstance(outcome, Refusal) else outcome
+
     async def _asked(self, token: str) -> Subject | Refusal:
         unverified = read_token(token)
         if isinstance(unverified, Refusal):
@@ -53,8 +76,7 @@ class Issuers:
         issuer = unverified.claims.get("iss")
         verifier = self._verifiers.get(issuer) if isinstance(issuer, str) else None
         if verifier is None:
-            unknown = token_refused("no issuer that is known here made it")
-            return self._refused("nobody known", unknown)
+            return self._refused("nobody known", _unknown())
         outcome = await verifier.verify(token)
         return self._refused(issuer, outcome) if isinstance(outcome, Refusal) else outcome
 
@@ -69,3 +91,7 @@ class Issuers:
         self._remembered[digest] = (subject, until)
         if len(self._remembered) > MAX_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
+
+
+def _unknown() -> Refusal:
+    return token_refused("no issuer that is known here made it")

@@ -50,7 +50,7 @@ class OidcVerifier:
         self._keys = keys
         self._clock = clock
 
-    async def verify(self, token: str) -> Subject | Refusal:
+    async def verify(self, token: str, *, again: bool = False) -> Subject | Refusal:
         read = read_token(token)
         if isinstance(read, Refusal):
             return read

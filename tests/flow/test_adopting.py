@@ -43,7 +43,7 @@ class Proofs:
         self.proof = proof
         self.tokens = []
 
-    async def verify(self, token):
+    async def verify(self, token, *, again=False):
         self.tokens.append(token)
         if isinstance(self.proof, Exception):
             raise self.proof

@@ -53,9 +53,9 @@ ANSWER_SECONDS = 10
 # --- the Node side: packages and processes
 
 
-def npm_packages() -> Path:
+def npm_packages(source: Path = NPM_FOLDER) -> Path:
     """The folder that holds `node_modules`, installed once per lock file, outside the checkout."""
-    lock_file = NPM_FOLDER / "package-lock.json"
+    lock_file = source / "package-lock.json"
     digest = hashlib.sha256(lock_file.read_bytes()).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jitgate-tests"
     cache.mkdir(parents=True, exist_ok=True)
@@ -63,15 +63,15 @@ def npm_packages() -> Path:
     with (cache / "npm.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not installed.is_dir():
-            _install(cache).rename(installed)
+            _install(source, cache).rename(installed)
     return installed
 
 
-def _install(cache: Path) -> Path:
+def _install(source: Path, cache: Path) -> Path:
     """A fresh folder with the packages, which the caller renames: half an install never shows."""
     folder = Path(tempfile.mkdtemp(prefix="npm-new-", dir=cache))
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(NPM_FOLDER / name, folder)
+        shutil.copy(source / name, folder)
     done = subprocess.run(
         [NODE, NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
         cwd=folder,
@@ -104,11 +104,11 @@ def _running(program: str, options: Mapping[str, object], folder: Path) -> Itera
         _stop(process)
 
 
-def place_programs(folder: Path) -> None:
+def place_programs(folder: Path, source: Path = NPM_FOLDER) -> None:
     """Copy the programs next to the packages: Node resolves an import from a file's real path."""
-    for source in NPM_FOLDER.glob("*.mjs"):
-        shutil.copy(source, folder)
-    (folder / "node_modules").symlink_to(npm_packages() / "node_modules")
+    for program in source.glob("*.mjs"):
+        shutil.copy(program, folder)
+    (folder / "node_modules").symlink_to(npm_packages(source) / "node_modules")
 
 
 def _await_ready(

@@ -319,7 +319,7 @@ class _Port:
 
 @implementer(IIdentityVerifier)
 class _Identity(_Port):
-    async def verify(self, token: str) -> Subject | Refusal:
+    async def verify(self, token: str, *, again: bool = False) -> Subject | Refusal:
         self.stand.reach("identity")
         return self.stand.subject
 
