@@ -37,7 +37,7 @@ from jitgate.flow.ledger import Ledger
 from jitgate.flow.load import Load
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.sending import Sender
-from jitgate.interfaces import IAccessStore, IApproverChannel
+from jitgate.interfaces import IAccessStore, IApproverChannel, IOnce
 from jitgate.proxy.authority import CertificateAuthority, load_or_create
 from jitgate.proxy.certificate import PortTls
 from jitgate.proxy.internal import AUTHORITY, internal_target
@@ -55,6 +55,7 @@ from jitgate.service import (
 )
 from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.stores.evidence import RecordedEvidence
+from jitgate.stores.once_sqlite import SqliteOnce
 from jitgate.stores.recordings import RecordFiles
 from jitgate.stores.state import StateFolder
 from jitgate.upstreams.https import HttpsUpstream
@@ -125,6 +126,8 @@ def _with_own(targets: Mapping[str, Target], pages: Pages) -> Mapping[str, Targe
 class _Assembly:
     """One run of putting together. What is wrong is said before any state is made."""
 
+    _once: IOnce
+
     def __init__(
         self, configuration: Configuration, reactor: IReactorCore, problems: Sequence[str]
     ) -> None:
@@ -137,10 +140,15 @@ class _Assembly:
     def _made(
         self, configuration: Configuration, problems: Sequence[str], before: InForce | None = None
     ) -> InForce:
-        def site_key() -> bytes:
-            return self._site_key  # it is there once anything is served
-
-        return made(configuration, self._reactor, problems, site_key=site_key, before=before)
+        # What the state holds is there once anything is served.
+        return made(
+            configuration,
+            self._reactor,
+            problems,
+            site_key=lambda: self._site_key,
+            once=lambda: self._once,
+            before=before,
+        )
 
     def service(self, *, hangup: bool) -> GatewayService:
         first = self._made(self._configuration, self._problems)
@@ -231,6 +239,8 @@ class _Assembly:
         worker = Worker(self._reactor, "state")
         store = SqliteAccess(state.database, in_thread=worker, machine=_machine())
         verifyObject(IAccessStore, store)
+        self._once = SqliteOnce(store.database, in_thread=worker, clock=self._reactor)
+        verifyObject(IOnce, self._once)
         return Ledger(store, recorder, self._reactor), worker
 
     def _reloading(

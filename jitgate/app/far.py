@@ -1,13 +1,12 @@
-"""Makes who may come, and the far APIs that they may go to."""
+"""Makes the far APIs that agents may go to."""
 
 from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, cast
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -28,74 +27,31 @@ from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.static import StaticHeader
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.admission import Target
-from jitgate.identity.claims import Trust
-from jitgate.identity.issuers import Issuers
-from jitgate.identity.keys import DiscoveredKeys, KeyFile
-from jitgate.identity.oidc import OidcVerifier
-from jitgate.identity.vendors import VENDORS, discovered_at
 from jitgate.interfaces import ICatalog, ICredentialSource
 from jitgate.stores.state import read_secret
-from jitgate.trust import NamedPolicy
 from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints
 from jitgate.upstreams.https import HttpsUpstream
 from jitgate.upstreams.nameservers import Nameservers
 from jitgate.upstreams.resolving import Resolve, SystemResolver
 from jitgate.upstreams.via import Via
 
-KeysFrom = tuple[str, str, float, tuple[bytes, ...] | None]
-"""An issuer, where it is asked, how long its keys count, and the certificates that it is trusted by
-(None: the system's)."""
-
 
 class Far:
-    """Makes issuers and targets; what is wrong with them goes to ``problems``."""
+    """Makes targets; what is wrong with them goes to ``problems``."""
 
     def __init__(
         self,
         settings: schema.Settings,
         reactor: IReactorCore,
         problems: Problems,
-        keys: Mapping[KeysFrom, DiscoveredKeys] = MappingProxyType({}),
     ) -> None:
         self._settings = settings
         self._limits = settings.limits.bounds
         self._reactor: Any = reactor
         self._problems = problems
         self._resolve = self._resolver()
-        self._keys_before = keys
-        self.keys: dict[KeysFrom, DiscoveredKeys] = {}
-        """The keys that issuers publish. Those that are known already are not asked for anew: an
-        issuer that is down keeps nobody from reloading."""
         self.upstreams: list[HttpsUpstream] = []
         """The ways to the targets that were made last, to be ended."""
-
-    def identity(self) -> Issuers:
-        """Whose tokens are believed."""
-        verifiers = {}
-        for issuer in self._settings.identity.issuers:
-            verifier = self._problems.attempt(issuer.where, self._verifier, issuer)
-            if verifier is not None:
-                verifiers[issuer.issuer] = verifier
-        return Issuers(verifiers, self._reactor)
-
-    def _verifier(self, issuer: schema.Issuer) -> OidcVerifier:
-        keys = self._discovered(issuer) if issuer.jwks is None else KeyFile(issuer.jwks)
-        algorithms = frozenset(issuer.algorithms)
-        return OidcVerifier(trust_of(issuer), algorithms=algorithms, keys=keys, clock=self._reactor)
-
-    def _discovered(self, issuer: schema.Issuer) -> DiscoveredKeys:
-        """Asked for by a client of its own: the operator's own choice of host, so any address."""
-        pems = None if issuer.trust is None else certificates_in(issuer.trust)
-        place = issuer.discovery or discovered_at(VENDORS[issuer.profile], issuer.issuer)
-        source = issuer.issuer, place, issuer.keys_max_age, pems
-        keys = self._keys_before.get(source)
-        if keys is None:
-            client = HTTPClient(Agent(self._reactor, NamedPolicy(_trusting(pems))))
-            keys = DiscoveredKeys(
-                issuer.issuer, client, self._reactor, place=place, max_age=issuer.keys_max_age
-            )
-        self.keys[source] = keys
-        return keys
 
     def targets(self, site_key: Callable[[], bytes]) -> dict[str, Target]:
         """By ``host:port``."""
@@ -192,7 +148,7 @@ def catalog_of(target: schema.Target) -> ICatalog:
 
 def trust_in(file: Path | None) -> IOpenSSLTrustRoot:
     """The system's bundle, or the certificates of a PEM file. Raises `ConfigurationInvalid`."""
-    return _trusting(None if file is None else certificates_in(file))
+    return trusting(None if file is None else certificates_in(file))
 
 
 def certificates_in(file: Path) -> tuple[bytes, ...]:
@@ -204,7 +160,8 @@ def certificates_in(file: Path) -> tuple[bytes, ...]:
     return tuple(each.public_bytes(Encoding.PEM) for each in certificates)
 
 
-def _trusting(pems: Sequence[bytes] | None) -> IOpenSSLTrustRoot:
+def trusting(pems: Sequence[bytes] | None) -> IOpenSSLTrustRoot:
+    """Who is trusted: certificates (PEM) as authorities, or the system's bundle."""
     if pems is None:
         return cast(IOpenSSLTrustRoot, ssl.platformTrust())
     roots = [ssl.Certificate.loadPEM(pem) for pem in pems]
@@ -226,21 +183,3 @@ def _keyed(key: Callable[[], bytes], domain: bytes) -> Callable[[bytes], str]:
 def manner_of(target: schema.Target) -> str:
     """The form of refusals that the target's clients show."""
     return "okta" if target.catalog == "okta" else "problem"
-
-
-def trust_of(issuer: schema.Issuer) -> Trust:
-    """How far the tokens of an issuer are believed."""
-    groups = issuer.groups_claim
-    return Trust(
-        issuer=issuer.issuer,
-        audience=issuer.audience,
-        vendor=VENDORS[issuer.profile],
-        also_for=frozenset(issuer.also_for),
-        groups=(groups,) if isinstance(groups, str) else groups,
-        required={
-            name: value if isinstance(value, tuple) else (value,)
-            for name, value in issuer.required.items()
-        },
-        owner_claim=issuer.owner_claim,
-        owners=issuer.owners,
-    )

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from twisted.internet.interfaces import IReactorCore
 
 from jitgate import plugins
-from jitgate.app.far import Far, KeysFrom
+from jitgate.app.far import Far
+from jitgate.app.identities import Identities, KeysFrom, Published
 from jitgate.app.notices import notices, patience_of
 from jitgate.app.problems import Problems
 from jitgate.app.rules import Decided, decided
@@ -24,8 +26,9 @@ from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.access import Limits
 from jitgate.flow.admission import Target
 from jitgate.identity.issuers import Issuers
-from jitgate.identity.keys import DiscoveredKeys
+from jitgate.interfaces import IOnce
 from jitgate.proxy.certificate import PortCertificate
+from jitgate.stores.once_memory import MemoryOnce
 from jitgate.stores.state import read_secret
 from jitgate.upstreams.https import HttpsUpstream
 
@@ -40,7 +43,7 @@ class InForce:
     targets: Mapping[str, Target]
     ways: Sequence[HttpsUpstream]
     identity: Issuers
-    keys: Mapping[KeysFrom, DiscoveredKeys]
+    keys: Mapping[KeysFrom, Published]
     certificate: PortCertificate | None
     notices: Sequence[str]
 
@@ -76,6 +79,7 @@ def made(
     problems: Sequence[str] = (),
     *,
     site_key: Callable[[], bytes] = bytes,
+    once: Callable[[], IOnce] | None = None,
     before: InForce | None = None,
 ) -> InForce:
     """What the configuration makes; ``problems`` are those that reading it has found already.
@@ -90,15 +94,23 @@ def made(
     settings = configuration.settings
     attempts = [found.attempt(p.where, plugins.load, p.file, p.options) for p in settings.plugins]
     loaded = [plugin for plugin in attempts if plugin is not None]
-    far = Far(settings, reactor, found, {} if before is None else before.keys)
-    targets, identity = far.targets(site_key), far.identity()
+    far = Far(settings, reactor, found)
+    clock: Any = reactor
+    identities = Identities(
+        settings.identity,
+        clock,
+        found,
+        before={} if before is None else before.keys,
+        once=once or (lambda: MemoryOnce(clock)),
+    )
+    targets, identity = far.targets(site_key), identities.made()
     rules = decided(configuration, loaded, found)
     tls, certificate = settings.listen.proxy_tls, None
     if tls is not None:
         certificate = found.attempt(tls.where, _certificate, tls)
     found.raise_any()
     said = notices(configuration)
-    doubt = None if certificate is None else certificate.doubt(reactor.seconds())  # type: ignore[attr-defined]
+    doubt = None if certificate is None else certificate.doubt(clock.seconds())
     if tls is not None and doubt is not None:
         said.append(f"{tls.where}: {tls.cert} {doubt}.")
     return InForce(
@@ -108,7 +120,7 @@ def made(
         targets=targets,
         ways=far.upstreams,
         identity=identity,
-        keys=far.keys,
+        keys=identities.keys,
         certificate=certificate,
         notices=said,
     )

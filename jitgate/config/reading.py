@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from jitgate.config.schema import Section
+from jitgate.config.kinds import Section
 
 Loc = tuple[str | int, ...]
 Model = TypeVar("Model")

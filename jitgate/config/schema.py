@@ -2,221 +2,35 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
+from jitgate.config.identity_schema import Identity
+from jitgate.config.kinds import (
+    Address,
+    Authority,
+    Duration,
+    FilePath,
+    ForwardedName,
+    HeaderName,
+    HttpsUrl,
+    Name,
+    Person,
+    Proxy,
+    SecretFile,
+    Section,
+    Server,
+    Size,
+    Uid,
+    is_loopback,
+)
 from jitgate.core import limits
 from jitgate.core.injection import COUNTING
 from jitgate.core.limits import LIMITS
 from jitgate.upstreams.address import is_public, literal
-
-_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)\Z")
-_SIZE = re.compile(r"([0-9]{1,9})(KiB|MiB|GiB)\Z")
-_SIZES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_AUTHORITY = re.compile(
-    r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?\Z"
-)
-_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)|(localhost)):([0-9]{1,5})\Z")
-_NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
-_NOT_TO_DECLARE = frozenset(
-    {
-        "accept-encoding",
-        "authorization",
-        "connection",
-        "content-length",
-        "cookie",
-        "expect",
-        "host",
-        "te",
-        "transfer-encoding",
-        "upgrade",
-        "x-http-method",
-        "x-http-method-override",
-        "x-method-override",
-        "x-original-url",
-        "x-rewrite-url",
-    }
-)
-"""Fields that the gateway writes, that carry credentials, or that change which call it is."""
-
-_FIELD_NAME = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
-
-
-# --- the kinds of values
-
-
-def _duration(value: object) -> float:
-    matched = _DURATION.match(value) if isinstance(value, str) else None
-    if matched is None:
-        raise ValueError("a duration with its unit was expected, such as 500ms, 55s, 2m, 1h")
-    return int(matched[1]) * _UNITS[matched[2]]
-
-
-def _size(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    matched = _SIZE.match(value) if isinstance(value, str) else None
-    if matched is None:
-        raise ValueError("a size was expected: a number of bytes, or such as 64KiB, 2MiB, 1GiB")
-    return int(matched[1]) * _SIZES[matched[2]]
-
-
-def _path(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str) or not value:
-        raise ValueError("a path was expected")
-    base: Path = (info.context or {}).get("base", Path())
-    try:
-        return (base / value).resolve()
-    except (OSError, RuntimeError):
-        raise ValueError("this path leads nowhere: a link in it points to itself") from None
-
-
-def _secret_file(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str) or not value.startswith("file:"):
-        raise ValueError("file:PATH was expected: secrets do not stand in the configuration")
-    return _path(value.removeprefix("file:"), info)
-
-
-def _address(value: object) -> tuple[str, int]:
-    matched = _ADDRESS.match(value) if isinstance(value, str) else None
-    host = next(filter(None, matched.groups()), "") if matched else ""
-    if matched is None or int(matched[4]) > 65535 or not (matched[3] or _is_address(host)):
-        raise ValueError("ADDRESS:PORT was expected, such as 127.0.0.1:8080 or [::1]:8080")
-    return host, int(matched[4])
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or ipaddress.ip_address(host).is_loopback
-
-
-def _authority(value: str) -> str:
-    matched = _AUTHORITY.match(value.lower())
-    if matched is None or int(matched[1] or 443) > 65535:
-        raise ValueError("a host or host:port was expected, such as acme.okta.com")
-    host = value.lower()
-    authority = host if ":" in host.rpartition("]")[2] else f"{host}:443"
-    literal(authority.rpartition(":")[0])  # raises where an address is not spelled as usual
-    return authority
-
-
-def _server(value: object) -> tuple[str, int]:
-    """Where a name server is; its port may be left out."""
-    if not isinstance(value, str):
-        raise ValueError("an address was expected, such as 10.0.0.53 or [::1]:5353")  # noqa: TRY004
-    bare = ":" not in value.rpartition("]")[2]
-    return _address(f"{value}:53" if bare else value)
-
-
-def _proxy(value: object) -> tuple[str, int]:
-    """Host and port of a proxy; an IPv6 address without its brackets."""
-    matched = _AUTHORITY.match(value.lower()) if isinstance(value, str) else None
-    if matched is None or matched[1] is None or int(matched[1]) > 65535:
-        raise ValueError("HOST:PORT was expected, such as proxy.internal:3128")
-    host, _, port = str(value).lower().rpartition(":")
-    literal(host)  # raises where an address is not spelled as usual
-    return host.strip("[]"), int(port)
-
-
-def _https(value: str) -> str:
-    if not re.match(r"https://[a-zA-Z0-9.\[\]:-]+(/[!-~]*)?\Z", value):
-        raise ValueError("an https:// address was expected")
-    return value
-
-
-def _header(value: str) -> str:
-    if not _FIELD_NAME.match(value):
-        raise ValueError("the name of a header field was expected")
-    return value
-
-
-def _forwarded(value: str) -> str:
-    if value.lower() in _NOT_TO_DECLARE or value.lower().startswith("proxy-"):
-        raise ValueError(f"the field {value} is never forwarded")
-    return value
-
-
-def _person(value: object) -> str:
-    """An e-mail address, or an issuer and an id there; `jitgate.core.access.person` compares."""
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    if isinstance(value, dict) and set(value) == {"issuer", "id"}:
-        return f"{value['issuer']} {value['id']}"
-    raise ValueError("an e-mail address was expected, or {issuer: ..., id: ...}")
-
-
-def _uid(value: object) -> int:
-    """A user's number; as text too, because JSON knows no other keys."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
-        raise ValueError("a uid was expected: a number such as 1001")
-    return value
-
-
-Uid = Annotated[int, BeforeValidator(_uid)]
-Person = Annotated[str, BeforeValidator(_person)]
-Duration = Annotated[float, BeforeValidator(_duration)]
-Size = Annotated[int, BeforeValidator(_size)]
-FilePath = Annotated[Path, BeforeValidator(_path)]
-SecretFile = Annotated[Path, BeforeValidator(_secret_file)]
-Address = Annotated[tuple[str, int], BeforeValidator(_address)]
-Server = Annotated[tuple[str, int], BeforeValidator(_server)]
-Proxy = Annotated[tuple[str, int], BeforeValidator(_proxy)]
-Authority = Annotated[str, AfterValidator(_authority)]
-HttpsUrl = Annotated[str, AfterValidator(_https)]
-HeaderName = Annotated[str, AfterValidator(_header)]
-ForwardedName = Annotated[HeaderName, AfterValidator(_forwarded)]
-Name = Annotated[str, Field(pattern=_NAME)]
-
-
-class Section(BaseModel):
-    """A mapping of which every key is known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-    _where: str = PrivateAttr("")
-
-    @property
-    def where(self) -> str:
-        """``FILE:LINE`` of its first key."""
-        return self._where
-
-    def located(self, where: str) -> None:
-        """Remember where it stands; called once, by whoever read it."""
-        self._where = where
-
-    @field_validator("*", mode="after")
-    @classmethod
-    def _something_is_written(cls, value: Any) -> Any:
-        """A key without a value is unfinished: taken for "none", a rule would match too much."""
-        if value is None:
-            raise ValueError("a value was expected; leave the key out if there is none")
-        return value
-
 
 # --- jitgate.yaml
 
@@ -240,51 +54,12 @@ class Listen(Section):
     def _plain_is_for_loopback(self) -> Listen:
         proxy = () if self.proxy_tls is not None else (("proxy", self.proxy, ", set proxy_tls"),)
         for name, (host, _), way in (*proxy, ("admin", self.admin, "")):
-            if not self.insecure and not _is_loopback(host):
+            if not self.insecure and not is_loopback(host):
                 raise ValueError(
                     f"listen.{name} is plain and {host} is no loopback address: tokens could be "
                     f"read on the way. Listen on loopback{way}, or set insecure: true knowingly"
                 )
         return self
-
-
-ClaimValue = str | int | bool
-"""What a claim may be required to be."""
-
-ClaimValues = Annotated[tuple[ClaimValue, ...], Field(min_length=1, strict=False)]
-
-ClaimName = Annotated[str, Field(pattern=r"^[^/\x00-\x1f][^\x00-\x1f]*$|^(/[^/\x00-\x1f]*)+$")]
-"""A claim by its name, or by a pointer where it lies deeper."""
-
-ClaimNames = Annotated[tuple[ClaimName, ...], Field(min_length=1, strict=False)]
-
-
-class Issuer(Section):
-    """One OpenID provider whose tokens are believed, and how far."""
-
-    name: Name
-    type: Literal["oidc"]
-    profile: Literal["generic", "okta", "entra-v1", "entra-v2"] = "generic"
-    issuer: HttpsUrl
-    audience: str = Field(min_length=1)
-    also_for: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), strict=False)
-    jwks: FilePath | None = None
-    discovery: HttpsUrl | None = None
-    keys_max_age: Duration = Field(default=12 * 3600.0, ge=900.0, le=7 * 86400.0)
-    trust: FilePath | None = None
-    algorithms: tuple[Literal["RS256", "PS256", "ES256", "ES384", "EdDSA"], ...] = Field(
-        default=("RS256", "ES256"), min_length=1, strict=False
-    )
-    groups_claim: ClaimName | ClaimNames | None = None
-    required: dict[ClaimName, ClaimValue | ClaimValues] = Field(default_factory=dict)
-    owner_claim: str | None = None
-    owners: dict[str, str] = Field(default_factory=dict)
-
-
-class Identity(Section):
-    """Whose tokens are believed."""
-
-    issuers: tuple[Issuer, ...] = Field(min_length=1, strict=False)
 
 
 class OktaCredential(Section):

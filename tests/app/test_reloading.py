@@ -9,6 +9,7 @@ from pytest_twisted import ensureDeferred
 from support.access import at_once
 from support.counterparts import TestCA
 from support.gateway import settings, target
+from support.saml import IdpKey
 from support.tokens import Tokens
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
@@ -200,6 +201,36 @@ async def test_keys_that_are_published_are_kept_and_those_of_another_issuer_are_
     assert list(first.keys.values()) == list(second.keys.values())
     assert list(third.keys.values()) != list(second.keys.values())
     assert not fourth.keys
+    await site.recorder.stop()
+
+
+@ensureDeferred
+async def test_metadata_is_kept_unless_another_certificate_is_pinned(site):
+    await site.recorder.start()
+    await site.reloading.start()
+    pinned = [site.folder / f"{name}.pem" for name in ("first", "second")]
+    for file in pinned:
+        file.write_text(IdpKey.elliptic().certificate)
+    provider = {
+        "name": "people",
+        "type": "saml",
+        "issuer": "urn:idp",
+        "metadata": "https://127.0.0.1:1/metadata",
+        "certificates": [str(pinned[0])],
+        "audience": "urn:jitgate",
+        "recipient": "https://jitgate.internal/token",
+    }
+    site.settings["identity"]["issuers"].append(provider)
+    for _ in range(2):
+        site.write()
+        assert (await site.reload()).replaced
+    provider["certificates"] = [str(pinned[1])]
+    site.write()
+    assert (await site.reload()).replaced
+    first, second, third = site.adopted
+    assert len(first.keys) == 1
+    assert list(first.keys.values()) == list(second.keys.values())
+    assert list(third.keys.values()) != list(second.keys.values())
     await site.recorder.stop()
 
 

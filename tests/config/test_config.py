@@ -126,7 +126,7 @@ def test_every_error_of_a_file_is_told_at_once_each_with_its_line(site):
     text = SETTINGS
     for old, new in (
         ("127.0.0.1:8080", "0.0.0.0"),
-        ("type: oidc", "type: saml"),
+        ("type: oidc", "type: ldap"),
         ("catalog: okta", "catalog: oktaa"),
         ("policy: [", "polices: ["),
         ("masking: [", "masking: x #"),
@@ -135,7 +135,7 @@ def test_every_error_of_a_file_is_told_at_once_each_with_its_line(site):
     problems = site.problems(settings=text)
     assert [each.split(": ", 2)[:2] for each in problems] == [
         ["jitgate.yaml:3", "listen.proxy"],
-        ["jitgate.yaml:9", "identity.issuers.0.type"],
+        ["jitgate.yaml:8", "identity.issuers.0"],
         ["jitgate.yaml:17", "targets.0.catalog"],
         ["jitgate.yaml:1", "policy"],
         ["jitgate.yaml:21", "masking"],
@@ -143,6 +143,48 @@ def test_every_error_of_a_file_is_told_at_once_each_with_its_line(site):
     ]
     assert problems[-1].endswith("unknown key; did you mean 'policy'?")
     assert problems[3].endswith("this is missing")
+
+
+SAML = """\
+    - name: people
+      type: saml
+      issuer: https://idp.example/saml
+      metadata: idp.xml
+      audience: urn:jitgate
+      recipient: https://jitgate.internal/token
+      groups_attribute: groups
+targets:"""
+
+
+def test_a_saml_provider_is_an_issuer_too(site):
+    made = site.load(settings=changed("targets:", SAML)).settings.identity.issuers[1]
+    assert made.metadata == site.folder.resolve() / "idp.xml"
+    assert made.algorithms == ("rsa-sha256", "ecdsa-sha256")
+    at_url = SAML.replace("idp.xml", "https://idp.example/x\n      certificates: [idp.pem]")
+    made = site.load(settings=changed("targets:", at_url)).settings.identity.issuers[1]
+    assert made.metadata == "https://idp.example/x"
+    assert made.certificates == (site.folder.resolve() / "idp.pem",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("idp.xml", "https://idp.example/x", "needs certificates"),
+        ("idp.xml", "http://idp.example/x", "a path or an https:// address"),
+        ("idp.xml", "https://", "an https:// address"),
+        ("idp.xml", "idp.xml\n      certificates: [idp.pem]", "go with metadata at a URL"),
+        ("      recipient: https://jitgate.internal/token\n", "", "recipient: this is missing"),
+        ("groups_attribute", "groups_claim", "unknown key; did you mean 'groups_"),
+        ("audience: urn:jitgate", "audience: x\n      algorithms: [rsa-sha1]", "algorithms.0"),
+        ("audience: urn:jitgate", "audience: x\n      name_ids: [transient]", "name_ids.0"),
+        ("issuer: https://idp.example/saml", "issuer: https://idp.example", "more than once"),
+        ("name: people", "name: agents", "more than once"),
+    ],
+)
+def test_what_is_wrong_with_a_saml_provider_is_told(site, old, new, why):
+    problems = site.problems(settings=changed("targets:", changed(old, new, SAML)))
+    assert len(problems) == 1
+    assert why in problems[0]
 
 
 def test_errors_of_all_policy_and_masking_files_are_told_together(site):

@@ -115,6 +115,7 @@ class Tunnel:
         sni: str | None = "api.example",
         name: str = "run",
         over: ProxyTls | None = None,
+        bearer: bool = False,
     ) -> None:
         self.raw = socket.create_connection(proxy, PATIENCE)
         self.raw.settimeout(PATIENCE)
@@ -123,7 +124,8 @@ class Tunnel:
         lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
         if token is not None:
             basic = base64.b64encode(f"{name}:{token}".encode()).decode()
-            lines.append(f"Proxy-Authorization: Basic {basic}")
+            how = f"Bearer {token}" if bearer else f"Basic {basic}"
+            lines.append(f"Proxy-Authorization: {how}")
         self.raw.sendall("\r\n".join([*lines, "", ""]).encode())
         self.answer = self._head()
         self.tls: Any = None
