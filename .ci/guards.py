@@ -45,6 +45,8 @@ IMPORTED = (
     "twisted.web.server",
     "treq",
     "jwt",
+    "lxml.etree",
+    "signxml.verifier",
     "anyio._backends._asyncio",
     "pydantic.main",
     "pydantic.type_adapter",

@@ -282,7 +282,7 @@ def _groups(attributes: Mapping[str, list[etree._Element]], trust: SamlTrust) ->
             "it leaves out the groups, of which there are too many (overage): let the issuer send "
             "only those that are assigned to the application"
         )
-    return frozenset(map(text, attributes.get(trust.groups, ())))
+    return frozenset(name(value) for value in attributes.get(trust.groups, ()) if text(value))
 
 
 def _addresses(attributes: Mapping[str, list[etree._Element]], trust: SamlTrust) -> Iterator[str]:

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 
 from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
 from jitgate.fetching import Fetcher
-from jitgate.identity.keys import FRESH_FOR, MAX_AGE, MIN_RSA_BITS, RETRY_AFTER
+from jitgate.identity.keys import FRESH_FOR, MAX_AGE, MIN_RSA_BITS, REFETCH_AFTER, RETRY_AFTER
 from jitgate.identity.saml_xml import (
     METADATA,
     PROTOCOL,
@@ -192,6 +192,7 @@ class FetchedMetadata:
         self._fetcher = Fetcher(http, clock, name, IdentityUnavailable, MAX_METADATA, _XML)
         self._known: Provider | None = None
         self._fetched_at = self._tried_at = float("-inf")
+        self._failing = False
         self._waiting: list[Deferred[None]] = []
 
     async def provider(self) -> Provider:
@@ -199,15 +200,21 @@ class FetchedMetadata:
         now = self._clock.seconds()
         if now >= self._fetched_at + self._max_age:
             self._known = None
-        if self._waiting or now >= max(self._fetched_at + FRESH_FOR, self._tried_at + RETRY_AFTER):
+        if self._wants_fetch(now):
             fetched = self._fetch_shared()
-            if self._known is None:
+            if self._known is None or not self._failing:
                 await fetched
         if self._known is None:
             raise IdentityUnavailable(
                 "The identity provider's metadata cannot be had; see the gateway's log."
             )
         return self._known
+
+    def _wants_fetch(self, now: float) -> bool:
+        if self._known is None:
+            return bool(self._waiting) or now >= self._tried_at + RETRY_AFTER
+        stale = now >= self._fetched_at + FRESH_FOR
+        return stale and (bool(self._waiting) or now >= self._tried_at + REFETCH_AFTER)
 
     def _fetch_shared(self) -> Deferred[None]:
         """Fires after the fetch that is under way, or after a new one, which runs by itself."""
@@ -222,7 +229,9 @@ class FetchedMetadata:
         try:
             self._known = await self._published()
             self._fetched_at = self._clock.seconds()
+            self._failing = False
         except IdentityUnavailable as fault:
+            self._failing = True
             self._log.warn("Metadata of {issuer}: {fault}", issuer=self._issuer, fault=fault)
         finally:
             waiting, self._waiting = self._waiting, []

@@ -25,10 +25,10 @@ from jitgate.identity.saml_xml import (
     PROTOCOL,
     SIGNATURE,
     Objection,
+    called,
     children,
     ds,
     identifiers,
-    local,
     name,
     parser,
     saml,
@@ -81,12 +81,11 @@ class SignedAssertion:
 
 def only_assertion(root: etree._Element) -> UnverifiedAssertion:
     """The document's one assertion: its root, or what a response holds. Raises `Objection`."""
-    names = [local(element) for element in root.iter()]
-    if "EncryptedAssertion" in names or "EncryptedData" in names:
+    if called(root, "EncryptedAssertion") or called(root, "EncryptedData"):
         raise Objection("it is encrypted, which is not taken: let the issuer send it in plain")
-    if names.count("Assertion") != 1:
+    if len(called(root, "Assertion")) != 1:
         raise Objection("it does not hold exactly one assertion")
-    seen = list(identifiers(root))
+    seen = identifiers(root)
     if len(set(seen)) != len(seen):
         raise Objection("an ID stands twice in it")
     assertion = root if root.tag == saml("Assertion") else _answered(root)
@@ -177,7 +176,7 @@ def _signed(
 def _only_signature(assertion: etree._Element) -> etree._Element:
     """The assertion's own signature, in its place; there is no other in it."""
     inside = children(assertion)
-    found = [element for element in assertion.iter() if local(element) == "Signature"]
+    found = called(assertion, "Signature")
     if not found:
         raise Objection("it is not signed itself")
     if len(found) > 1 or len(inside) < 2 or inside[1] is not found[0]:

@@ -1,5 +1,8 @@
 """What every provider of the port for what counts once promises, in memory and in SQLite."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 import pytest_twisted
 from pytest_twisted import ensureDeferred
@@ -135,6 +138,21 @@ async def test_where_nobody_can_tell_nothing_is_taken(kept):
         await kept.once.take("saml", "a", NOW + 60)
     kept.mends()
     assert await kept.once.take("saml", "b", NOW + 60)
+
+
+@ensureDeferred
+async def test_a_database_from_before_there_was_such_a_table_gets_one(tmp_path, clock):
+    kept = Sqlite(tmp_path, clock)
+    try:
+        await kept.open()
+        await kept.store.close()
+        with closing(sqlite3.connect(kept.file)) as connection:
+            connection.executescript("DROP TABLE taken; PRAGMA user_version = 1")
+        kept.made()
+        await kept.open()
+        assert await kept.once.take("saml", "a", NOW + 60)
+    finally:
+        await kept.end()
 
 
 @ensureDeferred

@@ -26,7 +26,7 @@ from support.saml import (
 
 from jitgate.identity.claims import LEEWAY, MAX_LIFE
 from jitgate.identity.saml import ELSEWHERE, EMAIL, PERSISTENT, TRANSIENT
-from jitgate.identity.saml_xml import SIGNATURE
+from jitgate.identity.saml_xml import SIGNATURE, saml
 
 
 def signed_by_signxml(idp, key, algorithm):
@@ -42,7 +42,14 @@ def signed_by_signxml(idp, key, algorithm):
 
 def signed_as_okta_does(idp, prefixes):
     """With prefixes that canonicalization keeps, which neither xml-crypto nor signxml writes."""
-    root = etree.fromstring(unsigned(idp.assertion()))
+    root = etree.fromstring(idp.assertion())
+    sign_as_okta_does(root, idp, prefixes)
+    return etree.tostring(root)
+
+
+def sign_as_okta_does(root, idp, prefixes):
+    """Put such a signature in the place of the one that there is."""
+    root.remove(root[1])
     form = {"method": "c14n", "exclusive": True, "inclusive_ns_prefixes": prefixes}
     digest = base64.b64encode(hashlib.sha256(etree.tostring(root, **form)).digest()).decode()
     kept = f'<ec:InclusiveNamespaces xmlns:ec="{EXCLUSIVE}" PrefixList="{" ".join(prefixes)}"/>'
@@ -60,7 +67,6 @@ def signed_as_okta_does(idp, prefixes):
     signature.append(info)
     etree.SubElement(signature, f"{{{SIGNATURE}}}SignatureValue").text = value
     root.insert(1, signature)
-    return etree.tostring(root)
 
 
 def stamp(seconds):
@@ -106,6 +112,7 @@ def test_an_address_is_a_human_and_so_are_those_of_the_attribute_and_the_owner(i
 
 
 def test_no_group_is_none(idp):
+    assert subject(idp.assertion(attributes={"groups": ["", "a"]}), idp).groups == {"a"}
     assert subject(idp.assertion(attributes={"other": "x"}), idp).groups == frozenset()
     assert subject(idp.assertion(), idp, groups=None).groups == frozenset()
 
@@ -164,6 +171,18 @@ def test_it_is_used_once_whether_it_asks_for_that_or_not(idp):
 def test_a_prefix_may_be_kept_as_okta_does(idp):
     assert subject(signed_as_okta_does(idp, ["xs"]), idp).id == "bot-7"
     assert "canonical" in reason(signed_as_okta_does(idp, list("abcdefghi")), idp)
+
+
+def test_a_prefix_that_is_kept_may_be_declared_around_the_assertion(idp):
+    """Whoever takes the assertion out must take the declaration along, or the digest is another."""
+    xs = ' xmlns:xs="http://www.w3.org/2001/XMLSchema"'
+    response = etree.fromstring(
+        idp.response().replace(xs, "").replace("<samlp:Response", f"<samlp:Response{xs}")
+    )
+    sign_as_okta_does(response.find(saml("Assertion")), idp, ["xs"])
+    assert subject(etree.tostring(response), idp).groups == {"it-agents"}
+    elsewhere = etree.tostring(response).replace(b"2001/XMLSchema", b"2001/Other", 1)
+    assert "signature is not" in reason(elsewhere, idp)
 
 
 @pytest.mark.parametrize("form", [PERSISTENT, EMAIL])
@@ -307,6 +326,7 @@ SIGNED_AND_REFUSED = {
     "a name of others": ("<saml:NameID", '<saml:NameID NameQualifier="x"', "somebody else's"),
     "a name of ours": ("<saml:NameID", '<saml:NameID SPProvidedID="x"', "SPProvidedID"),
     "text between": ("</saml:Subject>", "</saml:Subject>x", "text between"),
+    "a group with white space": (">it-agents<", "> it-agents<", "AttributeValue names nobody"),
     "a group with more in it": (">it-agents<", "><saml:b/>it-agents<", "more than text"),
     "an attribute with other things": (
         "</saml:AttributeValue>",

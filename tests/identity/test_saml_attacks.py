@@ -6,6 +6,7 @@ XSW1 to XSW8 are those of "On Breaking SAML: Be Whoever You Want to Be" (USENIX 
 from __future__ import annotations
 
 import re
+import socket
 import time
 from copy import deepcopy
 
@@ -418,6 +419,30 @@ def test_a_certificate_in_the_document_is_not_looked_at(idp, forger):
     assert subject(named, idp).id == "bot-7"
 
 
+def test_nothing_that_a_document_names_is_asked_for(idp):
+    """Not even where it could be: each would be tried before its document is refused."""
+    sound = idp.assertion()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+        schema = "http://www.w3.org/2001/XMLSchema-instance"
+        for document in (
+            f'<!DOCTYPE a SYSTEM "{url}">{sound}',
+            f'<!DOCTYPE a [<!ENTITY x SYSTEM "{url}">]>{sound.replace("bot-7", "&x;")}',
+            f'<!DOCTYPE a [<!ENTITY % x SYSTEM "{url}">%x;]>{sound}',
+            f'<?xml-stylesheet href="{url}"?>{sound}',
+            re.sub('URI="#[^"]*"', f'URI="{url}"', sound),
+            sound.replace("<X509Data>", f'<RetrievalMethod URI="{url}"/><X509Data>'),
+            sound.replace(
+                "<Signature ", f'<Signature xmlns:s="{schema}" s:schemaLocation="a {url}" '
+            ),
+            f'<x:include xmlns:x="http://www.w3.org/2001/XInclude" href="{url}"/>',
+        ):
+            proved(document, idp)
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+
+
 # --- no change is taken
 
 
@@ -490,9 +515,9 @@ def test_hostile_documents_are_refused_quickly(idp):
     for document in hostile():
         best = float("inf")
         for _ in range(5):
-            begin = time.perf_counter()
+            begin = time.process_time()
             assert isinstance(proved(document, idp), str)
-            best = min(best, time.perf_counter() - begin)
+            best = min(best, time.process_time() - begin)
         assert best < 0.005, document[:40]
 
 
@@ -502,7 +527,7 @@ def test_a_sound_signature_with_a_hostile_body_is_refused_quickly(idp):
     document = idp.assertion().encode().replace(b"</saml:Attribute>", values + b"</saml:Attribute>")
     best = float("inf")
     for _ in range(5):
-        begin = time.perf_counter()
+        begin = time.process_time()
         assert "signature is not" in proved(document, idp)
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, time.process_time() - begin)
     assert best < 0.02

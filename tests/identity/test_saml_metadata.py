@@ -12,13 +12,13 @@ from support.saml import ISSUER, IdpKey
 from treq.client import HTTPClient
 from twisted.internet import reactor, ssl
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.web.client import Agent
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
-from jitgate.identity.keys import FRESH_FOR, MAX_AGE, RETRY_AFTER
+from jitgate.identity.keys import FRESH_FOR, MAX_AGE, REFETCH_AFTER, RETRY_AFTER
 from jitgate.identity.saml_metadata import (
     MAX_CERTIFICATES,
     MAX_METADATA,
@@ -199,18 +199,10 @@ async def test_what_is_no_longer_published_counts_no_longer(served, idp, forger)
     metadata = fetched(idp.key.x509, forger.x509)
     assert len((await metadata.provider()).certificates) == 2
     page.text = idp.metadata()
-    clock.advance(FRESH_FOR)
-    await metadata.provider()
-    await settled(metadata)
+    clock.advance(FRESH_FOR - 1)
+    assert len((await metadata.provider()).certificates) == 2
+    clock.advance(1)
     assert (await metadata.provider()).certificates == (idp.key.x509,)
-
-
-async def settled(metadata):
-    """Wait for a fetch that nobody waits for."""
-    while metadata._waiting:
-        done = Deferred()
-        reactor.callLater(0.01, done.callback, None)
-        await done
 
 
 @ensureDeferred
@@ -220,11 +212,31 @@ async def test_an_outage_is_ridden_out_up_to_an_age(served, idp):
     await metadata.provider()
     page.status = 503
     clock.advance(FRESH_FOR)
-    assert (await metadata.provider()).certificates == (idp.key.x509,)
-    await settled(metadata)
+    for _ in range(3):
+        assert (await metadata.provider()).certificates == (idp.key.x509,)
+    assert page.asked == 2
     clock.advance(MAX_AGE - FRESH_FOR)
     with pytest.raises(IdentityUnavailable):
         await metadata.provider()
+    page.status = 200
+    clock.advance(RETRY_AFTER)
+    assert (await metadata.provider()).certificates == (idp.key.x509,)
+
+
+@ensureDeferred
+async def test_while_it_is_down_nobody_who_knows_it_waits(served, idp):
+    page, fetched, clock = served
+    metadata = fetched(idp.key.x509)
+    await metadata.provider()
+    page.status = 503
+    clock.advance(FRESH_FOR)
+    await metadata.provider()
+    clock.advance(REFETCH_AFTER)
+    with pytest.raises(StopIteration):
+        metadata.provider().send(None)
+    while page.asked < 3:
+        await deferLater(reactor, 0.01)
+    await metadata.provider()
 
 
 @ensureDeferred
