@@ -274,6 +274,14 @@ def test_another_name_inside_the_tunnel_is_421(scene, how):
     assert scene.origin.received == []
 
 
+def test_each_request_on_a_tunnel_is_held_to_the_host_that_it_names_itself(scene):
+    with scene.tunnel() as tunnel:
+        for host, status in (("api.example", 200), ("other.example", 421), ("api.example", 200)):
+            tunnel.send(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert tunnel.reply().status == status
+    assert len(scene.origin.received) == 2
+
+
 def unchecked(scene, sni):
     """A tunnel whose client asks for another name and takes the CONNECT host's leaf."""
     tunnel = Tunnel.__new__(Tunnel)
