@@ -13,12 +13,12 @@ from zope.interface.verify import verifyObject
 
 from jitgate.app.far import certificates_in, trusting
 from jitgate.app.problems import Problems
+from jitgate.config.believing import saml_trust_of, trust_of
 from jitgate.config.identity_schema import Identity, OidcIssuer, SamlIssuer
-from jitgate.identity.claims import Trust
+from jitgate.identity.discovery import DiscoveredKeys
 from jitgate.identity.issuers import Issuers
-from jitgate.identity.keys import DiscoveredKeys, KeyFile
+from jitgate.identity.keys import KeyFile
 from jitgate.identity.oidc import OidcVerifier
-from jitgate.identity.saml import SamlTrust
 from jitgate.identity.saml_metadata import FetchedMetadata, MetadataFile
 from jitgate.identity.saml_verifier import SamlVerifier
 from jitgate.identity.vendors import VENDORS, discovered_at
@@ -133,39 +133,3 @@ class Identities:
 
 def _trusted(file: Path | None) -> tuple[bytes, ...] | None:
     return None if file is None else certificates_in(file)
-
-
-def trust_of(issuer: OidcIssuer) -> Trust:
-    """How far the tokens of an issuer are believed."""
-    groups = issuer.groups_claim
-    return Trust(
-        issuer=issuer.issuer,
-        audience=issuer.audience,
-        vendor=VENDORS[issuer.profile],
-        also_for=frozenset(issuer.also_for),
-        groups=(groups,) if isinstance(groups, str) else groups,
-        required={
-            name: value if isinstance(value, tuple) else (value,)
-            for name, value in issuer.required.items()
-        },
-        owner_claim=issuer.owner_claim,
-        owners=issuer.owners,
-    )
-
-
-def saml_trust_of(issuer: SamlIssuer) -> SamlTrust:
-    """How far the assertions of an identity provider are believed."""
-    return SamlTrust(
-        issuer=issuer.issuer,
-        audience=issuer.audience,
-        recipient=issuer.recipient,
-        algorithms=frozenset(issuer.algorithms),
-        name_ids=frozenset(issuer.name_ids),
-        groups=issuer.groups_attribute,
-        email=issuer.email_attribute,
-        required={
-            name: value if isinstance(value, tuple) else (value,)
-            for name, value in issuer.required.items()
-        },
-        owners=issuer.owners,
-    )

@@ -14,16 +14,15 @@ from twisted.web.server import NOT_DONE_YET
 
 from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
 from jitgate.fetching import TIMEOUT
-from jitgate.identity.keys import (
+from jitgate.identity.discovery import (
     FRESH_FOR,
     MAX_AGE,
     MAX_DOCUMENT,
     REFETCH_AFTER,
     RETRY_AFTER,
     DiscoveredKeys,
-    KeyFile,
-    KeySet,
 )
+from jitgate.identity.keys import KeyFile, KeySet
 
 RSA = SigningKey.rs256("rsa")
 WEAK_RSA = SigningKey.rs256("weak", bits=1024)

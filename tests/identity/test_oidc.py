@@ -18,8 +18,9 @@ from zope.interface.verify import verifyObject
 
 from jitgate.errors import IdentityUnavailable
 from jitgate.identity.claims import LEEWAY, MAX_ACTORS, MAX_LIFE, Trust, VerifiedClaims
+from jitgate.identity.discovery import DiscoveredKeys
 from jitgate.identity.issuers import MAX_REMEMBERED, REMEMBERED_FOR, Issuers
-from jitgate.identity.keys import DiscoveredKeys, KeySet
+from jitgate.identity.keys import KeySet
 from jitgate.identity.oidc import OidcVerifier, verify_signature
 from jitgate.identity.unverified import UnverifiedToken, read_token
 from jitgate.identity.vendors import VENDORS
