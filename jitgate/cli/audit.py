@@ -6,18 +6,10 @@ What they need is imported when one of them is called, so that every other comma
 from __future__ import annotations
 
 import argparse
-import importlib
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jitgate.errors import ConfigurationInvalid, JitgateError
-
-NOT_TOLD = 2
-"""The exit code where there is no answer."""
-
-Handler = Callable[[argparse.Namespace], int]
+from jitgate.cli.telling import told
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -37,7 +29,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     verify.add_argument("--config", metavar="FILE", type=Path, help="has the key, and the PATH")
     verify.add_argument("--allow-unwitnessed", action="store_true", help="exit 0 all the same")
     verify.add_argument("--json", action="store_true", help="answer for a program")
-    verify.set_defaults(handler=_told("jitgate.cli.verification", "verify"))
+    verify.set_defaults(handler=told("jitgate.cli.verification", "verify"))
 
 
 def _takes_recording(parser: argparse.ArgumentParser, name: str) -> None:
@@ -45,24 +37,4 @@ def _takes_recording(parser: argparse.ArgumentParser, name: str) -> None:
     where.add_argument("--config", metavar="FILE", type=Path, help="the gateway's configuration")
     where.add_argument("--recordings", metavar="DIR", type=Path, help="a recording's folder")
     parser.add_argument("--json", action="store_true", help="answer for a program")
-    parser.set_defaults(handler=_told("jitgate.cli.records", name))
-
-
-def _told(module: str, name: str) -> Handler:
-    """The handler of that name; what keeps it from an answer is told in a sentence."""
-
-    def run(arguments: argparse.Namespace) -> int:
-        handler: Handler = getattr(importlib.import_module(module), name)
-        try:
-            return handler(arguments)
-        except ConfigurationInvalid as error:
-            print(*error.problems, sep="\n", file=sys.stderr)
-        except JitgateError as error:
-            print(error, file=sys.stderr)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            print(f"{error.filename}: {error.strerror}.", file=sys.stderr)
-        return NOT_TOLD
-
-    return run
+    parser.set_defaults(handler=told("jitgate.cli.records", name))

@@ -156,10 +156,11 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._keys = KeySet.read(path.read_bytes())
+            self.keys = KeySet.read(path.read_bytes())
+            """All that there are."""
         except (OSError, ValueError) as error:
             raise ConfigurationInvalid([f"The key set {path} cannot be used: {error}."]) from error
 
     async def key(self, key_id: str | None, algorithm: str) -> PublicKey | None:
         """The one key that fits, or None."""
-        return self._keys.find(key_id, algorithm)
+        return self.keys.find(key_id, algorithm)

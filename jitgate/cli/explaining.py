@@ -1,0 +1,196 @@
+"""What the gateway would make of a token, found out by the verifiers that it uses itself."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from jitgate.cli.columns import width
+from jitgate.cli.configured import configuration
+from jitgate.cli.token_words import Explained, Outcome, as_json, in_words
+from jitgate.config import schema
+from jitgate.config.believing import trust_of
+from jitgate.config.reading import near
+from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
+from jitgate.identity.issuers import Issuers
+from jitgate.identity.keys import KeyFile, KeySource, PublicKey
+from jitgate.identity.oidc import OidcVerifier
+from jitgate.identity.unverified import read_token
+from jitgate.identity.vendors import VENDORS, discovered_at
+from jitgate.interfaces import IIdentityVerifier
+from jitgate.values import Refusal, Subject
+
+READ_AT_MOST = 1024 * 1024
+"""Bytes of standard input: more than any verifier takes, so that what is too long is told so."""
+
+FILE = "etc/jitgate.yaml"
+"""The configuration where none is named."""
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Explain the token on standard input."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever it says, it is shown
+    file = arguments.config or Path(os.environ.get("JITGATE_CONFIG", FILE))
+    settings = _restricted(configuration(file).settings, arguments.issuer)
+    token = _token()
+    outcome = _fetching(settings, token) if arguments.fetch else _offline(settings, token)
+    explained = _explained(settings.identity.issuers, token, outcome)
+    if arguments.json:
+        print(json.dumps(as_json(explained), indent=2))
+    else:
+        for line in in_words(explained, width()):
+            print(line)
+    if isinstance(outcome, IdentityUnavailable):
+        return 2
+    return 0 if isinstance(outcome, Subject) else 1
+
+
+def _token() -> str:
+    """What stands on standard input, but for space around it, as a token file is read."""
+    if sys.stdin.isatty():
+        print("Paste the token, then press Return and Ctrl-D.", file=sys.stderr)
+    token = sys.stdin.buffer.read(READ_AT_MOST).strip()
+    if not token:
+        raise ConfigurationInvalid(["There is no token on standard input."])
+    return token.decode("utf-8", "surrogateescape")
+
+
+def _restricted(settings: schema.Settings, name: str | None) -> schema.Settings:
+    """The settings, as if that issuer alone were configured. Raises `ConfigurationInvalid`."""
+    if name is None:
+        return settings
+    named = {issuer.name: issuer for issuer in settings.identity.issuers}
+    if name not in named:
+        meant = near(name, named) or "."
+        raise ConfigurationInvalid([f"No issuer is configured by the name {name!r}{meant}"])
+    alone = settings.identity.model_copy(update={"issuers": (named[name],)})
+    return settings.model_copy(update={"identity": alone})
+
+
+def _explained(issuers: Sequence[schema.Issuer], token: str, outcome: Outcome) -> Explained:
+    said = read_token(token)
+    if isinstance(said, Refusal):
+        return Explained(outcome, issuers, time.time())
+    named = [each for each in issuers if each.issuer == said.claims.get("iss")]
+    meant = named[0] if named else None
+    parts = {"header": said.header, "claims": said.claims}
+    return Explained(outcome, issuers, time.time(), meant, _key_ids(meant), parts)
+
+
+def _key_ids(issuer: schema.Issuer | None) -> list[str] | None:
+    """The keys of an issuer whose keys are in a file: the id of each, and what it counts for."""
+    if issuer is None or issuer.jwks is None:
+        return None
+    return [f"{key.key_id} ({key.algorithm})" for key in KeyFile(issuer.jwks).keys.keys]
+
+
+# --- with what is at hand
+
+
+class NotAtHand:
+    """Keys that the issuer publishes, which is not asked for them."""
+
+    def __init__(self, issuer: schema.Issuer) -> None:
+        self._issuer = issuer
+
+    async def key(self, key_id: str | None, algorithm: str) -> PublicKey | None:
+        """Raises `IdentityUnavailable`, always."""
+        issuer = self._issuer
+        place = issuer.discovery or discovered_at(VENDORS[issuer.profile], issuer.issuer)
+        raise IdentityUnavailable(
+            f"The keys of {issuer.name} are fetched from {place}, and nothing is fetched here. "
+            "Let them be fetched with --fetch, or save its key set in a file and name it (jwks) "
+            "in the issuer's entry."
+        )
+
+
+def _offline(settings: schema.Settings, token: str) -> Outcome:
+    """What is made of it with the keys that are in files. Raises `ConfigurationInvalid`."""
+    clock = Clock()
+    clock.advance(time.time())
+    verifiers = {each.issuer: _verifier(each, clock) for each in settings.identity.issuers}
+    outcomes: list[Outcome] = []
+    Deferred.fromCoroutine(_asked(Issuers(verifiers, clock), token)).addCallback(outcomes.append)
+    return outcomes[0]
+
+
+def _verifier(issuer: schema.Issuer, clock: Clock) -> IIdentityVerifier:
+    """What verifies the tokens of an issuer, by its type."""
+    keys: KeySource = NotAtHand(issuer) if issuer.jwks is None else KeyFile(issuer.jwks)
+    algorithms = frozenset(issuer.algorithms)
+    return OidcVerifier(trust_of(issuer), algorithms=algorithms, keys=keys, clock=clock)
+
+
+async def _asked(issuers: Issuers, token: str) -> Outcome:
+    try:
+        return await issuers.verify(token)
+    except IdentityUnavailable as fault:
+        return fault
+
+
+# --- with what the issuer publishes
+
+
+def _fetching(settings: schema.Settings, token: str) -> Outcome:
+    """What the gateway's own parts make of it, which ask the issuer for its keys.
+
+    Raises `ConfigurationInvalid`.
+    """
+    from twisted.internet import reactor as installed
+
+    from jitgate.app.far import Far
+    from jitgate.app.problems import Problems
+
+    reactor: Any = installed
+    problems = Problems()
+    issuers = Far(settings, reactor, problems).identity()
+    problems.raise_any()
+    outcomes: list[Any] = []
+    log = _Log()
+    globalLogPublisher.addObserver(log)
+
+    async def play() -> None:
+        outcomes.append(await _asked(issuers, token))
+
+    reactor.callWhenRunning(lambda: _until(play(), outcomes, reactor))
+    reactor.run()
+    globalLogPublisher.removeObserver(log)
+    outcome: Outcome | Failure = outcomes[0]
+    if isinstance(outcome, Failure):
+        outcome.raiseException()
+    if isinstance(outcome, IdentityUnavailable):
+        return IdentityUnavailable(" ".join([*log.warnings, "So it cannot be verified."]))
+    return outcome
+
+
+@implementer(ILogObserver)
+class _Log:
+    """What the fetching of keys tells the gateway's log: why it failed."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def __call__(self, event: Any) -> None:
+        if str(event.get("log_namespace", "")).startswith("jitgate.identity.discovery"):
+            self.warnings.append(formatEvent(event))
+
+
+def _until(story: Coroutine[Any, Any, None], outcomes: list[Any], reactor: Any) -> None:
+    """Let the reactor run until the story has ended, in whatever way."""
+    playing = Deferred.fromCoroutine(story)
+    playing.addErrback(outcomes.append)
+    playing.addBoth(lambda _: reactor.stop())
