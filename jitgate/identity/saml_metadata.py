@@ -24,7 +24,8 @@ from twisted.logger import Logger
 
 from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
 from jitgate.fetching import Fetcher
-from jitgate.identity.discovery import FRESH_FOR, MAX_AGE, MIN_RSA_BITS, REFETCH_AFTER, RETRY_AFTER
+from jitgate.identity.discovery import FRESH_FOR, MAX_AGE, REFETCH_AFTER, RETRY_AFTER
+from jitgate.identity.keys import MIN_RSA_BITS
 from jitgate.identity.saml_xml import (
     METADATA,
     PROTOCOL,

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,10 +20,20 @@ from jitgate.values import Denial, Refusal
 MAX_TOKEN = 16 * 1024
 """Bytes of a token. Those of large providers, hundreds of groups included, stay below 8 KiB."""
 
+MAX_CONTAINERS = 1024
+"""Objects and lists in a token's claims. Keycloak's name two for each application with roles; each
+takes time to read, and whoever reads a token does not know yet who made it."""
+
 ALGORITHMS = frozenset({"RS256", "PS256", "ES256", "ES384", "EdDSA"})
 """What tokens may be signed with (RFC 7518, section 3.1; RFC 8037); an issuer's list is a part.
 
 Every one of them has a public key; whoever checks an HMAC could make one as well."""
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""The escape of half a surrogate pair, or what looks like one."""
+
+_LARGE = re.compile(r"[eE][+-]?[0-9]{3}|[0-9]{200}")
+"""What a number must hold to be beyond what a float can be (1.8e308)."""
 
 _FORBIDDEN = ("crit", "jwk", "jku", "x5u", "x5c", "b64")
 """Header parameters that would change how the token is read or bring a key of its own along."""
@@ -71,11 +82,21 @@ def read_token(text: str) -> UnverifiedToken | Refusal:
     decoded = [base64url_bytes(segment) for segment in segments]
     if None in decoded:
         return token_refused("a segment is not canonical base64url")
-    header, claims = (json_object(part or b"") for part in decoded[:2])
+    header, claims = (_part(data or b"") for data in decoded[:2])
     if header is None or claims is None:
-        return token_refused("header or claims are not one unambiguous JSON object")
+        return token_refused(
+            "header or claims are not one unambiguous JSON object "
+            f"of at most {MAX_CONTAINERS} objects and lists"
+        )
     reason = _reason_in_header(header)
     return token_refused(reason) if reason else UnverifiedToken(text, header, claims)
+
+
+def _part(data: bytes) -> dict[str, Any] | None:
+    """A part of a token, if it is a JSON object of a sane size; what is in texts counts as well."""
+    if data.count(b"{") + data.count(b"[") > MAX_CONTAINERS:
+        return None
+    return json_object(data)
 
 
 def _reason_in_header(header: Mapping[str, Any]) -> str | None:
@@ -111,13 +132,15 @@ def json_object(data: bytes) -> dict[str, Any] | None:
     are refused at any depth.
     """
     try:
+        text = data.decode("utf-8")
         value = json.loads(
-            data.decode("utf-8"),
+            text,
             object_pairs_hook=_members,
             parse_constant=_no_constant,
-            parse_float=_finite,
+            parse_float=_finite if _LARGE.search(text) else None,
         )
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # Fails on half a surrogate pair.
+        if _SURROGATE.search(text):  # In UTF-8 itself there are none.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # Fails on half a pair.
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

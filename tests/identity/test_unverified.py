@@ -2,12 +2,14 @@
 
 import base64
 import json
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jitgate.identity.unverified import (
+    MAX_CONTAINERS,
     MAX_TOKEN,
     UnverifiedToken,
     base64url_bytes,
@@ -169,6 +171,49 @@ def test_json_is_read_as_it_stands():
         "a": "é😀",
         "b": [1, 1.5, {}],
     }
+
+
+@pytest.mark.parametrize(
+    "number", ["1e309", "-1E+309", "1e0309", "0.1e999999", "9" * 320 + ".5", "1" + "0" * 309 + "e0"]
+)
+def test_a_number_beyond_all_is_no_json_of_ours(number):
+    assert json_object(f'{{"a":{number}}}'.encode()) is None
+
+
+@pytest.mark.parametrize(
+    "number", ["1e308", "1.5e99", "1e-999", "0." + "1" * 250, "9" * 199 + "e99"]
+)
+def test_a_number_that_a_float_can_be_is_taken(number):
+    assert json_object(f'{{"a":{number}}}'.encode()) == {"a": float(number)}
+
+
+NUMBERS = st.from_regex(
+    r"-?(0|[1-9][0-9]{0,330})(\.[0-9]{1,5})?([eE][+-]?[0-9]{1,4})?", fullmatch=True
+)
+
+
+@given(NUMBERS)
+def test_no_number_is_taken_for_an_infinite_one(number):
+    value = json_object(f'{{"a":{number}}}'.encode())
+    finite = number.lstrip("-").isdigit() or math.isfinite(float(number))
+    assert (value is not None) == finite
+
+
+@given(st.text(alphabet='du8cD\\"ef0a', max_size=12))
+def test_half_a_surrogate_pair_is_found_however_it_is_written(text):
+    data = f'{{"a":"{text}"}}'.encode()
+    value = json_object(data)
+    try:
+        json.dumps(json.loads(data, strict=True), ensure_ascii=False).encode()
+    except ValueError:
+        assert value is None
+
+
+def test_a_token_holds_so_many_objects_and_lists_and_no_more():
+    for number, taken in ((MAX_CONTAINERS - 2, True), (MAX_CONTAINERS - 1, False)):
+        claims = json.dumps({"a": [{}] * number}).encode()
+        assert isinstance(read_token(token(claims=claims)), UnverifiedToken) is taken
+    assert "1024 objects and lists" in reason(token(claims=claims))
 
 
 def test_a_token_may_be_of_the_greatest_size_and_no_greater():
