@@ -36,6 +36,37 @@ EDITS: dict[str, Callable[[list[str]], str]] = {
 """Other spellings of a sound token, by the word in ``edit``."""
 
 
+ROOM = 11_500
+"""Bytes of a claim that makes a token as long as it may be."""
+
+
+def _many(piece: str, around: str = "[]") -> str:
+    """As many pieces, with a number each if they want one, as fit into a list."""
+    first = piece.format(0x1000)
+    listed = (piece.format(0x1000 + number) for number in range(ROOM // (len(first) + 1)))
+    return f"{around[0]}{','.join(listed)}{around[1]}"
+
+
+HEAVY: dict[str, str] = {
+    "lists in lists": "[" * 900 + "]" * 900,
+    "objects in objects": '{"a":' * 900 + "1" + "}" * 900,
+    "lists without end": "[" * ROOM,
+    "objects, as many as there may be": "[" + "{}," * 1_000 + "1]",
+    "objects, each with a member": "[" + '{"":1},' * 1_000 + "1]",
+    "more objects than there may be": _many("{{}}"),
+    "numbers": _many("1"),
+    "numbers with exponents": _many("1.5e-300"),
+    "long numbers": _many("9" * 4_299),
+    "a number with a long fraction": "1." + "9" * ROOM,
+    "members": _many('"{:x}":1', "{}"),
+    "texts": _many('"{:x}"'),
+    "a text": '"' + "a" * ROOM + '"',
+    "a text of escapes": '"' + r"\u00e9" * (ROOM // 6) + '"',
+    "a text with half a pair at its end": '"' + "a" * (ROOM - 8) + r'\ud800"',
+}
+"""Claims that take long to read, as JSON; nothing else is wrong with most of them."""
+
+
 @dataclass(frozen=True)
 class Forge:
     """Makes them, as if of one issuer that signs with ``key`` (ES256, under the id ``k1``)."""
@@ -52,6 +83,15 @@ class Forge:
         signature = self._signature(vector.get("sign", "ours"), over.encode())
         edit = EDITS[vector["edit"]] if "edit" in vector else ".".join
         return edit([*over.split("."), base64url(signature)])
+
+    def heavy(self) -> dict[str, str]:
+        """Tokens that take long to read, by name: signed by the issuer, and expired at the end."""
+        start = self._filled('"iss":"@ISS@","aud":"jitgate","sub":"bot-7","exp":@PAST@')
+        header = b'{"alg":"ES256","kid":"k1"}'
+        return {
+            name: self.key.signed(header, f'{{{start},"x":{claim}}}'.encode())
+            for name, claim in HEAVY.items()
+        }
 
     def _filled(self, claims: str) -> str:
         places = {"ISS": self.issuer, "NOW": self.now, "EXP": self.now + 600, "PAST": self.now - 1}

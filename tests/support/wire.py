@@ -115,7 +115,7 @@ class Tunnel:
         sni: str | None = "api.example",
         name: str = "run",
         over: ProxyTls | None = None,
-        bearer: bool = False,
+        scheme: str = "Basic",
     ) -> None:
         self.raw = socket.create_connection(proxy, PATIENCE)
         self.raw.settimeout(PATIENCE)
@@ -124,8 +124,8 @@ class Tunnel:
         lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
         if token is not None:
             basic = base64.b64encode(f"{name}:{token}".encode()).decode()
-            how = f"Bearer {token}" if bearer else f"Basic {basic}"
-            lines.append(f"Proxy-Authorization: {how}")
+            value = basic if scheme == "Basic" else token
+            lines.append(f"Proxy-Authorization: {scheme} {value}")
         self.raw.sendall("\r\n".join([*lines, "", ""]).encode())
         self.answer = self._head()
         self.tls: Any = None

@@ -109,7 +109,7 @@ def test_an_assertion_opens_one_tunnel_and_is_kept_out_of_everything_else(desk, 
             assert (status, "presented before" in why) == (401, True)
             assert desk.asked(alone(response))[0] == 401
             assert tunnel.ask("GET", "/").status == 200
-        assert desk.asked(idp.assertion(), bearer=True)[0] == 200
+        assert desk.asked(idp.assertion(), scheme="Bearer")[0] == 200
         first = gateway.entries("tunnel")[0]
         assert first["subject"]["issuer"] == ISSUER
         assert first["subject"]["id"] == "bot-7"
@@ -171,7 +171,7 @@ def test_hundreds_of_groups_fit_into_the_head_of_a_connect(desk, idp):
     assert len(response) > 28_000
     with desk.serving():
         assert desk.asked(response)[0] == 200
-        assert desk.asked(idp.response(attributes={"groups": groups}), bearer=True)[0] == 200
+        assert desk.asked(idp.response(attributes={"groups": groups}), scheme="Bearer")[0] == 200
 
 
 def test_metadata_comes_from_a_url_too_and_only_what_is_pinned_counts(desk, idp, tmp_path):
