@@ -16,7 +16,7 @@ from jitgate.app.problems import Problems
 from jitgate.config.believing import saml_trust_of, trust_of
 from jitgate.config.identity_schema import Identity, OidcIssuer, SamlIssuer
 from jitgate.identity.discovery import DiscoveredKeys
-from jitgate.identity.issuers import Issuers
+from jitgate.identity.issuers import Issuers, TokenVerifier
 from jitgate.identity.keys import KeyFile
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.identity.saml_metadata import FetchedMetadata, MetadataFile
@@ -59,7 +59,7 @@ class Identities:
 
     def made(self) -> Issuers:
         """Whose tokens are believed."""
-        verifiers: dict[str, IIdentityVerifier] = {}
+        verifiers: dict[str, TokenVerifier] = {}
         providers: dict[str, IIdentityVerifier] = {}
         for issuer in self._identity.issuers:
             if isinstance(issuer, OidcIssuer):

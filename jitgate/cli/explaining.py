@@ -25,12 +25,11 @@ from jitgate.config import schema
 from jitgate.config.believing import trust_of
 from jitgate.config.reading import near
 from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
-from jitgate.identity.issuers import Issuers
+from jitgate.identity.issuers import Issuers, TokenVerifier
 from jitgate.identity.keys import KeyFile, KeySource, PublicKey
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.identity.unverified import read_token
 from jitgate.identity.vendors import VENDORS, discovered_at
-from jitgate.interfaces import IIdentityVerifier
 from jitgate.values import Refusal, Subject
 
 READ_AT_MOST = 1024 * 1024
@@ -128,7 +127,7 @@ def _offline(settings: schema.Settings, token: str) -> Outcome:
     return outcomes[0]
 
 
-def _verifier(issuer: schema.Issuer, clock: Clock) -> IIdentityVerifier:
+def _verifier(issuer: schema.Issuer, clock: Clock) -> TokenVerifier:
     """What verifies the tokens of an issuer, by its type."""
     keys: KeySource = NotAtHand(issuer) if issuer.jwks is None else KeyFile(issuer.jwks)
     algorithms = frozenset(issuer.algorithms)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from jitgate.identity.saml_verifier import named_issuer
-from jitgate.identity.unverified import read_token, token_refused
+from jitgate.identity.unverified import UnverifiedToken, read_token, token_refused
 from jitgate.interfaces import IIdentityVerifier
 from jitgate.values import Refusal, Subject
 
@@ -21,6 +22,13 @@ This is also how long a token outlives the withdrawal of the key that signed it.
 
 MAX_REMEMBERED = 1024
 """Tokens remembered at a time, about 1 KiB each."""
+
+
+class TokenVerifier(Protocol):
+    """Verifies the tokens of one issuer."""
+
+    async def verify_read(self, read: UnverifiedToken) -> Subject | Refusal:
+        """As `IIdentityVerifier.verify`, of a token that has been read."""
 
 
 @implementer(IIdentityVerifier)
@@ -37,7 +45,7 @@ class Issuers:
 
     def __init__(
         self,
-        verifiers: Mapping[str, IIdentityVerifier],
+        verifiers: Mapping[str, TokenVerifier],
         clock: IReactorTime,
         providers: Mapping[str, IIdentityVerifier] = MappingProxyType({}),
     ) -> None:
@@ -77,7 +85,7 @@ class Issuers:
         verifier = self._verifiers.get(issuer) if isinstance(issuer, str) else None
         if verifier is None:
             return self._refused("nobody known", _unknown())
-        outcome = await verifier.verify(token)
+        outcome = await verifier.verify_read(unverified)
         return self._refused(issuer, outcome) if isinstance(outcome, Refusal) else outcome
 
     def _refused(self, issuer: object, refusal: Refusal) -> Refusal:

@@ -1,7 +1,7 @@
 """Subjects out of the tokens of OpenID Connect issuers: JWTs (RFC 7519), checked as RFC 8725 asks.
 
 A token is read (`jitgate.identity.unverified`), its signature is checked with a key of the
-issuer, and only what was signed is read again, as `VerifiedClaims`, and becomes a Subject.
+issuer, and only what was signed counts as `VerifiedClaims`, and becomes a Subject.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from jitgate.identity.keys import KeySource, PublicKey
 from jitgate.identity.unverified import (
     ALGORITHMS,
     UnverifiedToken,
-    json_object,
     read_token,
     token_refused,
 )
@@ -24,13 +23,15 @@ from jitgate.values import Refusal, Subject
 
 
 def verify_signature(token: UnverifiedToken, key: PublicKey) -> VerifiedClaims | None:
-    """What was signed, read from the bytes that the library checked; None if the key disagrees."""
+    """What was signed; None if the key disagrees, or the library checked other bytes than we read.
+
+    The claims are not read a second time: they were read from these very bytes.
+    """
     try:
         signed = jwt.PyJWS().decode(token.text, key, algorithms=[token.algorithm])
     except jwt.PyJWTError:
         return None
-    claims = json_object(signed)
-    return None if claims is None else VerifiedClaims(claims)
+    return VerifiedClaims(token.claims) if signed == token.payload else None
 
 
 @implementer(IIdentityVerifier)
@@ -52,8 +53,10 @@ class OidcVerifier:
 
     async def verify(self, token: str, *, again: bool = False) -> Subject | Refusal:
         read = read_token(token)
-        if isinstance(read, Refusal):
-            return read
+        return read if isinstance(read, Refusal) else await self.verify_read(read)
+
+    async def verify_read(self, read: UnverifiedToken) -> Subject | Refusal:
+        """As `verify`, of a token that has been read: reading is most of what a long one takes."""
         if read.type not in self._trust.vendor.types:
             return token_refused("its header's typ is not that of an access token of its issuer")
         if read.algorithm not in self._algorithms:

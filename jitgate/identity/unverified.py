@@ -46,6 +46,8 @@ class UnverifiedToken:
     text: str = field(repr=False)
     header: Mapping[str, Any] = field(repr=False)
     claims: Mapping[str, Any] = field(repr=False)
+    payload: bytes = field(repr=False)
+    """What the claims were read from."""
 
     @property
     def key_id(self) -> str | None:
@@ -82,14 +84,15 @@ def read_token(text: str) -> UnverifiedToken | Refusal:
     decoded = [base64url_bytes(segment) for segment in segments]
     if None in decoded:
         return token_refused("a segment is not canonical base64url")
-    header, claims = (_part(data or b"") for data in decoded[:2])
+    payload = decoded[1] or b""
+    header, claims = _part(decoded[0] or b""), _part(payload)
     if header is None or claims is None:
         return token_refused(
             "header or claims are not one unambiguous JSON object "
             f"of at most {MAX_CONTAINERS} objects and lists"
         )
     reason = _reason_in_header(header)
-    return token_refused(reason) if reason else UnverifiedToken(text, header, claims)
+    return token_refused(reason) if reason else UnverifiedToken(text, header, claims, payload)
 
 
 def _part(data: bytes) -> dict[str, Any] | None:

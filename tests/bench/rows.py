@@ -10,6 +10,7 @@ from typing import Protocol
 
 from .figures import US, Goal, Row, rows
 from .held import Held
+from .hostile import Hostile
 from .overload import Overload
 from .proxies import PEERS, Proxy, direct, jitgate
 from .record import lacking
@@ -218,4 +219,5 @@ ROWS: tuple[Measured, ...] = (
     Idle(),
     Held(),
     Overload(),
+    Hostile(),
 )

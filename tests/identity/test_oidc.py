@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+from dataclasses import replace
 
 import jwt
 import pytest
@@ -173,6 +174,12 @@ def test_what_is_verified_is_of_another_type_than_what_came():
     assert isinstance(token, UnverifiedToken)
     assert verify_signature(token, EC.private.public_key()) == VerifiedClaims(CLAIMS)
     assert verify_signature(token, FORGER.private.public_key()) is None
+
+
+def test_claims_that_were_read_from_other_bytes_than_were_signed_are_not_taken():
+    token = read_token(EC.sign(CLAIMS))
+    other = replace(token, claims=CLAIMS | {"sub": "admin"}, payload=b'{"sub":"admin"}')
+    assert verify_signature(other, EC.private.public_key()) is None
 
 
 # --- the claims
