@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import io
 import json
 import os
@@ -22,14 +23,18 @@ from jitgate.cli.columns import width
 from jitgate.cli.configured import configuration
 from jitgate.cli.token_words import Explained, Outcome, as_json, in_words
 from jitgate.config import schema
-from jitgate.config.believing import trust_of
+from jitgate.config.believing import saml_trust_of, trust_of
+from jitgate.config.identity_schema import Issuer, OidcIssuer, SamlIssuer
 from jitgate.config.reading import near
 from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
 from jitgate.identity.issuers import Issuers, TokenVerifier
 from jitgate.identity.keys import KeyFile, KeySource, PublicKey
 from jitgate.identity.oidc import OidcVerifier
+from jitgate.identity.saml_metadata import MetadataFile, Provider, ProviderSource
+from jitgate.identity.saml_verifier import SamlVerifier, named_issuer
 from jitgate.identity.unverified import read_token
 from jitgate.identity.vendors import VENDORS, discovered_at
+from jitgate.stores.once_memory import MemoryOnce
 from jitgate.values import Refusal, Subject
 
 READ_AT_MOST = 1024 * 1024
@@ -46,6 +51,10 @@ def check(arguments: argparse.Namespace) -> int:
     file = arguments.config or Path(os.environ.get("JITGATE_CONFIG", FILE))
     settings = _restricted(configuration(file).settings, arguments.issuer)
     token = _token()
+    if token.startswith("<"):  # an assertion as it is, and not as it is presented
+        token = base64.urlsafe_b64encode(token.encode()).rstrip(b"=").decode()
+    elif arguments.saml and "." in token:
+        raise ConfigurationInvalid(["This is no assertion: it has dots, as JWTs have."])
     outcome = _fetching(settings, token) if arguments.fetch else _offline(settings, token)
     explained = _explained(settings.identity.issuers, token, outcome)
     if arguments.json:
@@ -80,7 +89,9 @@ def _restricted(settings: schema.Settings, name: str | None) -> schema.Settings:
     return settings.model_copy(update={"identity": alone})
 
 
-def _explained(issuers: Sequence[schema.Issuer], token: str, outcome: Outcome) -> Explained:
+def _explained(issuers: Sequence[Issuer], token: str, outcome: Outcome) -> Explained:
+    if "." not in token:
+        return _asserted(issuers, token, outcome)
     said = read_token(token)
     if isinstance(said, Refusal):
         return Explained(outcome, issuers, time.time())
@@ -90,9 +101,17 @@ def _explained(issuers: Sequence[schema.Issuer], token: str, outcome: Outcome) -
     return Explained(outcome, issuers, time.time(), meant, _key_ids(meant), parts)
 
 
-def _key_ids(issuer: schema.Issuer | None) -> list[str] | None:
+def _asserted(issuers: Sequence[Issuer], token: str, outcome: Outcome) -> Explained:
+    """Of an assertion only its issuer is told: all else is what the verifier makes of it."""
+    named = named_issuer(token)
+    meant = [each for each in issuers if isinstance(each, SamlIssuer) and each.issuer == named]
+    said = {"assertion": {"issuer": named}} if isinstance(named, str) else None
+    return Explained(outcome, issuers, time.time(), meant[0] if meant else None, None, said)
+
+
+def _key_ids(issuer: Issuer | None) -> list[str] | None:
     """The keys of an issuer whose keys are in a file: the id of each, and what it counts for."""
-    if issuer is None or issuer.jwks is None:
+    if not isinstance(issuer, OidcIssuer) or issuer.jwks is None:
         return None
     return [f"{key.key_id} ({key.algorithm})" for key in KeyFile(issuer.jwks).keys.keys]
 
@@ -103,35 +122,54 @@ def _key_ids(issuer: schema.Issuer | None) -> list[str] | None:
 class NotAtHand:
     """Keys that the issuer publishes, which is not asked for them."""
 
-    def __init__(self, issuer: schema.Issuer) -> None:
-        self._issuer = issuer
+    def __init__(self, name: str, place: str, key: str) -> None:
+        self._why = (
+            f"The keys of {name} are fetched from {place}, and nothing is fetched here. Let them "
+            f"be fetched with --fetch, or save what is there in a file and name it ({key}) in the "
+            "issuer's entry."
+        )
 
     async def key(self, key_id: str | None, algorithm: str) -> PublicKey | None:
         """Raises `IdentityUnavailable`, always."""
-        issuer = self._issuer
-        place = issuer.discovery or discovered_at(VENDORS[issuer.profile], issuer.issuer)
-        raise IdentityUnavailable(
-            f"The keys of {issuer.name} are fetched from {place}, and nothing is fetched here. "
-            "Let them be fetched with --fetch, or save its key set in a file and name it (jwks) "
-            "in the issuer's entry."
-        )
+        raise IdentityUnavailable(self._why)
+
+    async def provider(self) -> Provider:
+        """Raises `IdentityUnavailable`, always."""
+        raise IdentityUnavailable(self._why)
 
 
 def _offline(settings: schema.Settings, token: str) -> Outcome:
     """What is made of it with the keys that are in files. Raises `ConfigurationInvalid`."""
     clock = Clock()
     clock.advance(time.time())
-    verifiers = {each.issuer: _verifier(each, clock) for each in settings.identity.issuers}
+    issuers = settings.identity.issuers
+    verifiers = {
+        each.issuer: _oidc(each, clock) for each in issuers if isinstance(each, OidcIssuer)
+    }
+    providers = {
+        each.issuer: _saml(each, clock) for each in issuers if isinstance(each, SamlIssuer)
+    }
+    believed = Issuers(verifiers, clock, providers)
     outcomes: list[Outcome] = []
-    Deferred.fromCoroutine(_asked(Issuers(verifiers, clock), token)).addCallback(outcomes.append)
+    Deferred.fromCoroutine(_asked(believed, token)).addCallback(outcomes.append)
     return outcomes[0]
 
 
-def _verifier(issuer: schema.Issuer, clock: Clock) -> TokenVerifier:
-    """What verifies the tokens of an issuer, by its type."""
-    keys: KeySource = NotAtHand(issuer) if issuer.jwks is None else KeyFile(issuer.jwks)
+def _oidc(issuer: OidcIssuer, clock: Clock) -> TokenVerifier:
+    place = issuer.discovery or discovered_at(VENDORS[issuer.profile], issuer.issuer)
+    keys: KeySource = NotAtHand(issuer.name, place, "jwks")
+    if issuer.jwks is not None:
+        keys = KeyFile(issuer.jwks)
     algorithms = frozenset(issuer.algorithms)
     return OidcVerifier(trust_of(issuer), algorithms=algorithms, keys=keys, clock=clock)
+
+
+def _saml(issuer: SamlIssuer, clock: Clock) -> SamlVerifier:
+    source: ProviderSource = NotAtHand(issuer.name, f"{issuer.metadata}", "metadata")
+    if isinstance(issuer.metadata, Path):
+        source = MetadataFile(issuer.metadata, issuer.issuer)
+    trust = saml_trust_of(issuer)
+    return SamlVerifier(trust, source=source, once=lambda: MemoryOnce(clock), clock=clock)
 
 
 async def _asked(issuers: Issuers, token: str) -> Outcome:
@@ -151,12 +189,14 @@ def _fetching(settings: schema.Settings, token: str) -> Outcome:
     """
     from twisted.internet import reactor as installed
 
-    from jitgate.app.far import Far
+    from jitgate.app.identities import Identities
     from jitgate.app.problems import Problems
 
     reactor: Any = installed
     problems = Problems()
-    issuers = Far(settings, reactor, problems).identity()
+    once = MemoryOnce(reactor)
+    identities = Identities(settings.identity, reactor, problems, before={}, once=lambda: once)
+    issuers = identities.made()
     problems.raise_any()
     outcomes: list[Any] = []
     log = _Log()
@@ -176,6 +216,9 @@ def _fetching(settings: schema.Settings, token: str) -> Outcome:
     return outcome
 
 
+_FETCHING = ("jitgate.identity.discovery", "jitgate.identity.saml_metadata")
+
+
 @implementer(ILogObserver)
 class _Log:
     """What the fetching of keys tells the gateway's log: why it failed."""
@@ -184,7 +227,7 @@ class _Log:
         self.warnings: list[str] = []
 
     def __call__(self, event: Any) -> None:
-        if str(event.get("log_namespace", "")).startswith("jitgate.identity.discovery"):
+        if str(event.get("log_namespace", "")).startswith(_FETCHING):
             self.warnings.append(formatEvent(event))
 
 

@@ -31,6 +31,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         help="the gateway's configuration (default: as JITGATE_CONFIG says, or etc/jitgate.yaml)",
     )
     check.add_argument("--issuer", metavar="NAME", help="as if this one alone were configured")
+    check.add_argument(
+        "--saml", action="store_true", help="a SAML assertion is expected, as XML or in base64url"
+    )
     check.add_argument("--fetch", action="store_true", help="ask the issuer for its keys")
     check.add_argument("--json", action="store_true", help="answer for a program")
     check.set_defaults(handler=told("jitgate.cli.explaining", "check"))

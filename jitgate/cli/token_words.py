@@ -16,7 +16,7 @@ from typing import Any
 from jitgate.cli.columns import labelled, wrapped
 from jitgate.cli.moments import span
 from jitgate.cli.visible import visible
-from jitgate.config import schema
+from jitgate.config.identity_schema import Issuer, OidcIssuer
 from jitgate.errors import IdentityUnavailable
 from jitgate.identity.vendors import VENDORS
 from jitgate.values import Refusal, Subject
@@ -46,10 +46,10 @@ class Explained:
     """A token, what is made of it, and what there is to say about it."""
 
     outcome: Outcome
-    issuers: Sequence[schema.Issuer]
+    issuers: Sequence[Issuer]
     """Whom it could be of."""
     now: float
-    meant: schema.Issuer | None = None
+    meant: Issuer | None = None
     """Whom it names, if that is one of them."""
     key_ids: Sequence[str] | None = None
     """The keys that the one has, where they are at hand."""
@@ -97,13 +97,21 @@ def _subject(subject: Subject, now: float) -> dict[str, Any]:
     }
 
 
-def _wanted(issuer: schema.Issuer) -> dict[str, Any]:
-    """What a token must say for the issuer's entry to fit it."""
+def _wanted(issuer: Issuer) -> dict[str, Any]:
+    """What a token, or an assertion, must say for the issuer's entry to fit it."""
+    if not isinstance(issuer, OidcIssuer):
+        return {
+            "issuer": [issuer.issuer],
+            "audience": [issuer.audience],
+            "recipient": [issuer.recipient],
+            "alg": list(issuer.algorithms),
+            "name_ids": list(issuer.name_ids),
+            "attributes": issuer.required,
+        }
     vendor = VENDORS[issuer.profile]
     return {
-        "iss": issuer.issuer,
-        "aud": [issuer.audience],
-        "also_for": list(issuer.also_for),
+        "iss": [issuer.issuer],
+        "aud": [issuer.audience, *issuer.also_for],
         "typ": sorted(vendor.types),
         "alg": list(issuer.algorithms),
         "claims": {**vendor.fixed, **issuer.required},
@@ -179,21 +187,26 @@ def _where(explained: Explained, columns: int) -> Iterator[str]:
         yield ""
         yield f"It names the issuer {meant.name}, whose tokens must say:"
         yield ""
-        for label, value in (
-            ("iss", wanted["iss"]),
-            ("aud", _listed([*wanted["aud"], *wanted["also_for"]])),
-            ("alg", _listed(wanted["alg"])),
-            ("typ", _listed([name or "(none)" for name in wanted["typ"]])),
-            *([] if explained.key_ids is None else [("kid", _listed(explained.key_ids))]),
-            *((f"{name} ", _listed(values)) for name, values in wanted["claims"].items()),
-        ):
-            yield from labelled(label, visible(value), columns)
+        for label, value in _wanted_lines(wanted, explained.key_ids):
+            yield from labelled(f"{label} ", visible(value), columns)
     elif explained.said is not None:
         yield ""
         yield "The issuers that are configured:"
         yield ""
         for issuer in explained.issuers:
             yield from labelled(f"{issuer.name} ", visible(issuer.issuer), columns)
+
+
+def _wanted_lines(
+    wanted: Mapping[str, Any], key_ids: Sequence[str] | None
+) -> Iterator[tuple[str, str]]:
+    for label, values in wanted.items():
+        if isinstance(values, Mapping):
+            yield from ((name, _listed(value)) for name, value in values.items())
+        elif values:
+            yield label, _listed([value or "(none)" for value in values])
+    if key_ids is not None:
+        yield "kid", _listed(key_ids)
 
 
 def _listed(values: object) -> str:
