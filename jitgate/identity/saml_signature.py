@@ -141,9 +141,9 @@ def verify_signature(
     fit = [each for each in certificates if isinstance(each.public_key(), kind)]
     for certificate in fit:
         signed = _signed(etree.tostring(alone), certificate, method, now)
-        if signed is not None and signed.tag == saml("Assertion"):
-            if signed.get("ID") != assertion.id:
-                break
+        if signed is None:
+            continue
+        if (signed.tag, signed.get("ID")) == (saml("Assertion"), assertion.id):
             return SignedAssertion(assertion.id, signed)
     raise Objection("its signature is not the issuer's")
 
