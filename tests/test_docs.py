@@ -27,6 +27,13 @@ def test_every_guard_that_is_tried_stands_among_the_invariants():
     assert [test for test in sorted(tests) if test not in INVARIANTS] == []
 
 
+def test_every_guard_stands_once_in_its_file():
+    with (ROOT / ".ci" / "guards.toml").open("rb") as file:
+        guards = tomllib.load(file)["guard"]
+    lost = [each for each in guards if (ROOT / each["file"]).read_text().count(each["text"]) != 1]
+    assert [each["invariant"] for each in lost] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
