@@ -36,6 +36,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 Algorithm = Literal["RS256", "ES256"]
+IssuerAlgorithm = Literal["RS256", "ES256", "PS256", "EdDSA"]
 
 LOOPBACK = "127.0.0.1"
 NPM_FOLDER = Path(__file__).parents[1] / "real" / "npm"
@@ -488,11 +489,15 @@ class Issuer:
         agents: Sequence[Agent],
         *,
         ca: TestCA | None = None,
-        algorithm: Algorithm = "RS256",
+        algorithm: IssuerAlgorithm = "RS256",
         audience: str = "jitgate",
         ttl: int = 300,
+        pretended: Mapping[str, str] | None = None,
     ) -> Iterator[Issuer]:
-        """Run an issuer for these agents; its tokens are for `audience` and last `ttl` seconds."""
+        """Run an issuer for these agents; its tokens are for `audience` and last `ttl` seconds.
+
+        `pretended`: the `issuer` that it says it is, and the `kid` of its first key.
+        """
         own = _own_folder(folder, "issuer")
         authority = ca or TestCA.create(own)
         leaf = authority.leaf(LOOPBACK)
@@ -506,6 +511,7 @@ class Issuer:
             "alg": algorithm,
             "ttl": ttl,
             "audience": audience,
+            **(pretended or {}),
         }
         with _running("issuer.mjs", options, own) as at:
             by_id = {agent.client_id: agent for agent in agents}
@@ -533,6 +539,11 @@ class Issuer:
             raise RuntimeError(f"the issuer gave {client_id} no token: {answer}")
         return str(answer["access_token"])
 
-    def rotate(self) -> str:
+    def rotate(self, algorithm: IssuerAlgorithm | None = None) -> str:
         """Sign with a new key from now on, and publish it before the old ones; its kid."""
-        return str(_control(self.control, "POST", "/control/rotate")["kid"])
+        to = "" if algorithm is None else f"/{algorithm}"
+        return str(_control(self.control, "POST", f"/control/rotate{to}")["kid"])
+
+    def withdraw(self) -> None:
+        """Publish the key alone that it signs with."""
+        _control(self.control, "POST", "/control/withdraw")

@@ -4,12 +4,15 @@ import { Provider } from 'oidc-provider';
 
 const KEY_SHAPE = {
   RS256: ['rsa', { modulusLength: 2048 }],
+  PS256: ['rsa', { modulusLength: 2048 }],
   ES256: ['ec', { namedCurve: 'P-256' }],
+  EdDSA: ['ed25519', {}],
 };
+export const ALGORITHMS = Object.keys(KEY_SHAPE);
 
-export function signingKey(alg) {
+export function signingKey(alg, kid = randomUUID()) {
   const { privateKey } = generateKeyPairSync(...KEY_SHAPE[alg]);
-  return { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), use: 'sig', alg };
+  return { ...privateKey.export({ format: 'jwk' }), kid, use: 'sig', alg };
 }
 
 // `keys` are private JWKs and the first one signs; `resource` is what the tokens are good for:
