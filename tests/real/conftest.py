@@ -60,13 +60,19 @@ class Estate:
 
 @contextmanager
 def estate_in(
-    folder: Path, algorithm: str, asked: Mapping[str, object] | None = None
+    folder: Path,
+    algorithm: str,
+    asked: Mapping[str, object] | None = None,
+    ttl: int = 1800,
 ) -> Iterator[Estate]:
-    """Everything, running, with keys for one signature algorithm; ``asked``: how people are."""
+    """Everything, running, with keys for one signature algorithm; ``asked``: how people are.
+
+    Agents' tokens live for ``ttl`` seconds.
+    """
     agents = [Agent("it-agent", ("it-agents",)), Agent("stranger", ("marketing",))]
     with (
         Org.start(folder, algorithm=algorithm) as org,
-        Issuer.start(folder, agents, algorithm=algorithm, ttl=1800) as issuer,
+        Issuer.start(folder, agents, algorithm=algorithm, ttl=ttl) as issuer,
         GatewayProcess(folder, _settings(folder, org, issuer) | (asked or people())) as gateway,
     ):
         yield Estate(org, issuer, gateway, folder)
