@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from jitgate.config import load
-from jitgate.config.believing import trust_of
-
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 INVARIANTS = (ROOT / "docs" / "invariants.md").read_text()
@@ -42,36 +39,3 @@ def test_every_link_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
         if not target.startswith("https://"):
             assert (page.parent / target).exists(), target
-
-
-ENTRIES = [
-    pytest.param(block, id=f"{page.stem}-{number}")
-    for page in sorted((ROOT / "docs" / "identity").glob("*.md"))
-    for number, block in enumerate(
-        re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    )
-]
-AROUND = """
-state: ./var
-targets:
-  - {name: api, hosts: [api.example], catalog: none, credential: {type: none}}
-policy: [./policy.yaml]
-"""
-
-
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_every_issuer_that_is_documented_can_be_configured(entry, tmp_path):
-    (tmp_path / "policy.yaml").write_text("[]")
-    file = tmp_path / "jitgate.yaml"
-    file.write_text(entry + AROUND)
-    (issuer,) = load(file).settings.identity.issuers
-    trust = trust_of(issuer)
-    assert trust.issuer == issuer.issuer
-    assert trust.required, "whoever else gets tokens there would be let in"
-
-
-def test_every_page_about_an_issuer_shows_an_entry():
-    shown = {entry.id.rpartition("-")[0] for entry in ENTRIES}
-    pages = {page.stem for page in (ROOT / "docs" / "identity").glob("*.md")}
-    assert shown == pages == {"okta", "entra", "github-actions", "kubernetes", "others"}
-    assert len(ENTRIES) == 9
