@@ -72,6 +72,8 @@ def _check(claims: Claims, trust: Trust, now: float) -> None:
     _check_audience(claims.get("aud"), trust)
     if not is_name(claims.get("sub")):
         raise _Objection("it has no sub")
+    if not isinstance(claims.get("jti", ""), str):  # RFC 7519, section 4.1.7
+        raise _Objection("its jti is not a string")
     _check_time(claims, now)
     _check_values(claims, trust)
 

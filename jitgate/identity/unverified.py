@@ -107,8 +107,9 @@ def _reason_in_header(header: Mapping[str, Any]) -> str | None:
         return f"its header holds one of {', '.join(_FORBIDDEN)}"
     if not isinstance(header.get("alg"), str):
         return "its header names no algorithm"
-    if not isinstance(header.get("kid", ""), str):
-        return "its header's kid is not a string"
+    for name in ("kid", "cty", "x5t", "x5t#S256"):  # RFC 7515, section 4.1
+        if not isinstance(header.get(name, ""), str):
+            return f"its header's {name} is not a string"
     if "typ" in header and (not isinstance(header["typ"], str) or not header["typ"]):
         return "its header's typ is no word"
     return None

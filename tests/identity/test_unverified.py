@@ -82,9 +82,10 @@ def test_a_header_without_an_algorithm_is_refused(header):
     assert "algorithm" in reason(token(header))
 
 
-@pytest.mark.parametrize("key_id", [None, 1, ["k1"], {"k": 1}])
-def test_a_key_id_that_is_not_a_string_is_refused(key_id):
-    assert "kid" in reason(token({**HEADER, "kid": key_id}))
+@pytest.mark.parametrize("name", ["kid", "cty", "x5t", "x5t#S256"])
+@pytest.mark.parametrize("value", [None, 1, ["k1"], {"k": 1}])
+def test_a_parameter_that_must_be_a_string_and_is_none_is_refused(name, value):
+    assert f"{name} is not a string" in reason(token({**HEADER, name: value}))
 
 
 @pytest.mark.parametrize(
