@@ -27,12 +27,13 @@ from jitgate.config.believing import saml_trust_of, trust_of
 from jitgate.config.identity_schema import Issuer, OidcIssuer, SamlIssuer
 from jitgate.config.reading import near
 from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
+from jitgate.identity.claims import objection
 from jitgate.identity.issuers import Issuers, TokenVerifier
 from jitgate.identity.keys import KeyFile, KeySource, PublicKey
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.identity.saml_metadata import MetadataFile, Provider, ProviderSource
 from jitgate.identity.saml_verifier import SamlVerifier, named_issuer
-from jitgate.identity.unverified import read_token
+from jitgate.identity.unverified import read_token, token_refused
 from jitgate.identity.vendors import VENDORS, discovered_at
 from jitgate.stores.once_memory import MemoryOnce
 from jitgate.values import Refusal, Subject
@@ -152,7 +153,22 @@ def _offline(settings: schema.Settings, token: str) -> Outcome:
     believed = Issuers(verifiers, clock, providers)
     outcomes: list[Outcome] = []
     Deferred.fromCoroutine(_asked(believed, token)).addCallback(outcomes.append)
-    return outcomes[0]
+    outcome = outcomes[0]
+    if isinstance(outcome, IdentityUnavailable) and "." in token:
+        return _beyond_keys(issuers, token, clock.seconds()) or outcome
+    return outcome
+
+
+def _beyond_keys(issuers: Sequence[Issuer], token: str, now: float) -> Refusal | None:
+    """The refusal of a token that no key could mend, None if it depends on who signed it."""
+    read = read_token(token)
+    if isinstance(read, Refusal):
+        return read
+    for issuer in issuers:
+        if isinstance(issuer, OidcIssuer) and issuer.issuer == read.claims.get("iss"):
+            why = objection(read.claims, trust_of(issuer), now)
+            return None if why is None else token_refused(f"whoever signed it, {why}")
+    return None
 
 
 def _oidc(issuer: OidcIssuer, clock: Clock) -> TokenVerifier:

@@ -58,11 +58,21 @@ def subject_of(claims: VerifiedClaims, trust: Trust, now: float) -> Subject | st
     the ``act`` chain (RFC 8693, section 4.1), and every name and verified address of all of them.
     Its own id is not repeated there.
     """
+    return _judged(claims.claims, trust, now)
+
+
+def objection(claims: Claims, trust: Trust, now: float) -> str | None:
+    """Why claims prove nothing, whoever signed them; None: that depends on who did."""
+    judged = _judged(claims, trust, now)
+    return judged if isinstance(judged, str) else None
+
+
+def _judged(claims: Claims, trust: Trust, now: float) -> Subject | str:
     try:
-        _check(claims.claims, trust, now)
-        return _subject(claims.claims, trust)
-    except _Objection as objection:
-        return str(objection)
+        _check(claims, trust, now)
+        return _subject(claims, trust)
+    except _Objection as why:
+        return str(why)
 
 
 def _check(claims: Claims, trust: Trust, now: float) -> None:

@@ -252,6 +252,16 @@ def test_what_no_key_can_mend_is_refused_without_any(desk):
     assert "typ" in told["reason"]
 
 
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [({"exp": 1}, "it has expired"), ({"aud": "other"}, "it is meant for another audience")],
+)
+def test_what_is_wrong_with_its_claims_is_told_without_a_key(desk, claims, why):
+    told = desk.explained(desk.token(iss=ELSEWHERE, **claims))
+    assert (told["outcome"], told["verified"]) == ("refused", False)
+    assert told["reason"] == f"The agent's token is refused: whoever signed it, {why}."
+
+
 def test_another_name_than_those_configured_is_no_answer(desk):
     code, out, err = desk.check(desk.token(), "--issuer", "agent")
     assert (code, out) == (2, "")
