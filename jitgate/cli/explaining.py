@@ -69,11 +69,11 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def _token() -> str:
-    """What stands on standard input, but for space around it, as a token file is read."""
+    """What stands on standard input, but for the end of its last line."""
     if sys.stdin.isatty():
         print("Paste the token, then press Return and Ctrl-D.", file=sys.stderr)
-    token = sys.stdin.buffer.read(READ_AT_MOST).strip()
-    if not token:
+    token = sys.stdin.buffer.read(READ_AT_MOST).rstrip(b"\r\n")
+    if not token.strip():
         raise ConfigurationInvalid(["There is no token on standard input."])
     return token.decode("utf-8", "surrogateescape")
 

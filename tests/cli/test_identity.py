@@ -134,8 +134,15 @@ def test_a_program_is_told_the_same(desk):
     assert told["token"]["claims"]["groups"] == "ops"
 
 
-def test_space_around_the_token_does_not_count(desk):
-    assert desk.check(f"\n {desk.token()}\r\n")[0] == 0
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_the_end_of_a_line_is_no_part_of_the_token(desk, end):
+    assert desk.check(desk.token() + end)[0] == 0
+
+
+@pytest.mark.parametrize(("before", "after"), [(" ", ""), ("\n", ""), ("", " \n"), ("", "\t")])
+def test_other_space_is_told_as_the_gateway_would(desk, before, after):
+    told = desk.explained(f"{before}{desk.token()}{after}")
+    assert "canonical base64url" in told["reason"]
 
 
 # --- refused
