@@ -7,16 +7,18 @@ escapes one is a fault all the same, and faults deny.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from zope.interface import Attribute, Interface
 
 from jitgate.values import (
     AccessRequest,
+    Binding,
     Credential,
     Entry,
     Grant,
     Headers,
+    Made,
     Mark,
     Operation,
     Refusal,
@@ -63,6 +65,22 @@ class IOnce(Interface):
         What was taken is dropped after ``until``, in seconds since 1970, and not before: the caller
         refuses it by then for its age. Raises `StoreDown` where it cannot tell.
         """
+
+    async def kept(kind: str) -> Sequence[str]:
+        """Every key of that kind that was taken and not dropped. Raises `StoreDown`."""
+
+
+class ITokenSource(Interface):
+    """Makes tokens of the gateway's own. It decides nothing."""
+
+    def mint(subject: Subject, *, life: float, binding: Binding) -> Made:
+        """A token that proves the subject, for ``life`` seconds at most, bound to that.
+
+        It never outlives the token that the subject was proved by.
+        """
+
+    def jwks() -> Mapping[str, object]:
+        """The public keys that such tokens are checked with, as a JWK Set (RFC 7517)."""
 
 
 class IRequest(Interface):
@@ -120,6 +138,9 @@ class ICatalog(Interface):
 
     def operation(authority: str, method: str, path: str, query: str) -> Operation | None:
         """The operation that this canonical call is, or None if it is none that is known."""
+
+    def named(authority: str, action: str, resource: Mapping[str, str]) -> Operation | None:
+        """The operation of that name on that resource, without a query; None if there is none."""
 
 
 class IRule(Interface):

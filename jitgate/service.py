@@ -24,6 +24,7 @@ from jitgate.flow.access import Access
 from jitgate.flow.deciding import Decider
 from jitgate.flow.ledger import Ledger
 from jitgate.flow.recorder import InThread
+from jitgate.flow.revoking import Revocations
 from jitgate.interfaces import IEvidence
 from jitgate.values import Entry, Mark
 
@@ -153,6 +154,7 @@ class TakenUp:
         ledger: Ledger,
         access: Access,
         decider: Decider,
+        revocations: Revocations,
         evidence: IEvidence,
         *,
         run: str,
@@ -161,6 +163,7 @@ class TakenUp:
         self._ledger = ledger
         self._access = access
         self._decider = decider
+        self._revocations = revocations
         self._evidence = evidence
         self._run = run
         self._in_thread = in_thread
@@ -168,6 +171,7 @@ class TakenUp:
     async def start(self) -> None:
         store = self._ledger.store
         mark = await store.open()
+        await self._revocations.recover()
         found = recovery(mark, await self._shown(mark))
         if found.distrust is not None:
             await store.mark(DOUBTED, found.revision)

@@ -54,6 +54,22 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
+class Binding:
+    """What a token of the gateway's own is bound to, beside its subject."""
+
+    id: str
+    """The token's own (``jti``)."""
+    target: str | None = None
+    """None: it is for whatever its subject may do."""
+    action: str = ""
+    resource: Mapping[str, str] = field(default_factory=dict)
+    once: bool = False
+    """Whether it carries one call alone."""
+    grant: str | None = None
+    """The grant that people gave for it, ahead of the call."""
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """An agent's identity as its token proved it; the humans are those it acts for."""
 
@@ -66,6 +82,10 @@ class Subject:
     """The token's own name for the run (``sid``, else ``jti``)."""
     agent: str | None = None
     """The program, where the token tells it from whom it acts for: then ``id`` is theirs."""
+    issued_at: float = 0.0
+    """When the token was made; 0 where it does not say."""
+    binding: Binding | None = None
+    """Where it was proved by a token of the gateway's own."""
 
     @property
     def key(self) -> str:
@@ -171,6 +191,7 @@ class Denial(enum.Enum):
 
     TOKEN_MISSING = "token-missing"
     TOKEN_REFUSED = "token-refused"
+    TOKEN_OUT_OF_SCOPE = "token-out-of-scope"
     IDENTITY_UNAVAILABLE = "identity-unavailable"
     TARGET_UNKNOWN = "target-unknown"
     HOST_MISMATCH = "host-mismatch"
@@ -229,6 +250,14 @@ class Refusal:
     ``slow-down``, ``accepted``; ``busy``: slow down in the target's own form, if it has one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A token that the gateway has made."""
+
+    token: str = field(repr=False)
+    expires_at: float
+
+
 # --- asking humans
 
 
@@ -247,11 +276,13 @@ class Terms:
     quorums: tuple[Quorum, ...]
     uses: int = 1
     life: float = 300.0
+    ahead: bool = False
+    """Whether it is asked for ahead of the call, for a token that names the grant."""
 
     @property
     def is_scope(self) -> bool:
         """Whether an approval is for a scope (subject, target, action, resource), not one call."""
-        return self.uses > 1
+        return self.uses > 1 or self.ahead
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
-from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
+from twisted.internet.interfaces import IReactorCore, IReactorTime, IStreamServerEndpoint
 from twisted.logger import Logger
 from zope.interface.verify import verifyObject
 
@@ -36,7 +36,10 @@ from jitgate.flow.grants import Grants
 from jitgate.flow.ledger import Ledger
 from jitgate.flow.load import Load
 from jitgate.flow.recorder import Recorder
+from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
+from jitgate.flow.tokens import TokenExchange
+from jitgate.identity.own_tokens import OwnTokens
 from jitgate.interfaces import IAccessStore, IApproverChannel, IOnce
 from jitgate.proxy.authority import CertificateAuthority, load_or_create
 from jitgate.proxy.certificate import PortTls
@@ -102,6 +105,8 @@ class _Story:
     bodies: HeldBodies
     decider: Decider
     pages: Pages
+    tokens: TokenExchange
+    revocations: Revocations
     ways: WeakSet[HttpsUpstream]
     """The connections to the targets; those of before too, while something goes on there."""
 
@@ -112,6 +117,7 @@ class _Story:
         self.access.adopt(new.people, new.patience, new.limits)
         self.bodies.adopt(approvals.review_body, approvals.review_bodies)
         self.pages.adopt(new.targets, new.patience)
+        self.tokens.adopt(new.targets, new.identity)
         self.gateway.adopt(_with_own(new.targets, self.pages), new.identity)
         for way in list(self.ways):
             way.retire()
@@ -136,6 +142,8 @@ class _Assembly:
         self._reactor: Any = reactor
         self._problems = problems
         self._site_key = b""
+        self._site = ""
+        self._own = OwnTokens(lambda: self._site, cast(IReactorTime, reactor))
 
     def _made(
         self, configuration: Configuration, problems: Sequence[str], before: InForce | None = None
@@ -147,6 +155,7 @@ class _Assembly:
             problems,
             site_key=lambda: self._site_key,
             once=lambda: self._once,
+            own=self._own,
             before=before,
         )
 
@@ -163,16 +172,23 @@ class _Assembly:
         story = self._story(first, recorder, ledger, channels, authority.certificate)
         adopters: list[Adopt] = [story.adopt, partial(_share, state)]
         reloading = self._reloading(first, story, adopters, recorder)
-        socket = self._control(first, story.access, recorder, reloading.reload)
+        socket = self._control(first, story, recorder, reloading.reload)
         adopters.append(lambda new: socket.adopt(new.powers))
         if "control" in self._settings.services:
             channels.append(socket)
         evidence = RecordedEvidence(self._configuration.recording.directory)
         taken_up = TakenUp(
-            ledger, story.access, story.decider, evidence, run=writer, in_thread=worker
+            ledger,
+            story.access,
+            story.decider,
+            story.revocations,
+            evidence,
+            run=writer,
+            in_thread=worker,
         )
         recording = [keeping, Threaded(taken_up, worker)]
         proxy = self._proxy(first, story, authority, adopters, recorder)
+        story.revocations.ends += [story.gateway.cut, proxy.end_of]
         parts, listening = self._ordered(story, recorder, recording, socket, proxy)
         every = [*parts, reloading]
         if hangup:
@@ -211,6 +227,18 @@ class _Assembly:
             clock=clock,
             site_key=site_key,
         )
+        revocations = Revocations(self._once, access, recorder, clock)
+        tokens = TokenExchange(
+            targets=in_force.targets,
+            identity=in_force.identity,
+            decide=decider.foreseen,
+            scope_print=decider.scope_print,
+            access=access,
+            source=self._own,
+            revocations=revocations,
+            clock=clock,
+            new_id=_new_id,
+        )
         pages = Pages(
             access,
             grants,
@@ -218,21 +246,24 @@ class _Assembly:
             decide=decider.foreseen,
             ca=ca,
             patience=in_force.patience,
+            tokens=tokens,
             clock=clock,
         )
         gateway = Gateway(
             targets=_with_own(in_force.targets, pages),
             identity=in_force.identity,
             decider=decider,
-            sender=Sender(grants, decider, accounts),
+            sender=Sender(grants, decider, accounts, self._once),
             accounts=accounts,
             bodies=bodies,
             load=Load(clock, self._settings.limits.bounds),
+            revocations=revocations,
             recorder=recorder,
             clock=clock,
             new_id=partial(_new_id, "x"),
         )
-        return _Story(gateway, access, bodies, decider, pages, WeakSet(in_force.ways))
+        ways = WeakSet(in_force.ways)
+        return _Story(gateway, access, bodies, decider, pages, tokens, revocations, ways)
 
     def _ledger(self, state: StateFolder, recorder: Recorder) -> tuple[Ledger, Worker]:
         """What keeps access requests and grants over restarts, and the thread that it works in."""
@@ -256,16 +287,17 @@ class _Assembly:
         )
 
     def _control(
-        self, in_force: InForce, access: Access, recorder: Recorder, reload: Reload
+        self, in_force: InForce, story: _Story, recorder: Recorder, reload: Reload
     ) -> ControlSocket:
         return ControlSocket(
             self._configuration.control_socket,
-            access,
+            story.access,
             in_force.powers,
             recorder=recorder,
             clock=self._reactor,
             reactor=self._reactor,
             reload=reload,
+            revoke=story.revocations.revoke_subject,
         )
 
     def _proxy(
@@ -324,6 +356,7 @@ class _Assembly:
     def _recorder(self, state: StateFolder, writer: str) -> tuple[Recorder, Part]:
         state.signs(self._configuration.recording.directory)
         name, key = state.signing_key()
+        self._site = name
         store = RecordFiles(
             self._configuration.recording.directory,
             site=name,

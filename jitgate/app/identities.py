@@ -15,6 +15,7 @@ from jitgate.app.far import certificates_in, trusting
 from jitgate.app.problems import Problems
 from jitgate.config.believing import saml_trust_of, trust_of
 from jitgate.config.identity_schema import Identity, OidcIssuer, SamlIssuer
+from jitgate.core.binding import ISSUER
 from jitgate.identity.discovery import DiscoveredKeys
 from jitgate.identity.issuers import Issuers, TokenVerifier
 from jitgate.identity.keys import KeyFile
@@ -48,12 +49,14 @@ class Identities:
         *,
         before: Mapping[KeysFrom, Published],
         once: Callable[[], IOnce],
+        own: TokenVerifier | None = None,
     ) -> None:
         self._identity = identity
         self._reactor = reactor
         self._problems = problems
         self._before = before
         self._once = once
+        self._own = own
         self.keys: dict[KeysFrom, Published] = {}
         """The keys that issuers publish, as far as they are fetched."""
 
@@ -70,6 +73,10 @@ class Identities:
                 provider = self._problems.attempt(issuer.where, self._saml, issuer)
                 if provider is not None:
                     providers[issuer.issuer] = provider
+        if ISSUER in verifiers or ISSUER in providers:
+            self._problems.add(f"{self._identity.where}: {ISSUER} is the gateway itself")
+        if self._own is not None:
+            verifiers[ISSUER] = self._own
         return Issuers(verifiers, self._reactor, providers)
 
     # --- OpenID Connect

@@ -25,7 +25,7 @@ from jitgate.core.waiting import Patience
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.access import Limits
 from jitgate.flow.admission import Target
-from jitgate.identity.issuers import Issuers
+from jitgate.identity.issuers import Issuers, TokenVerifier
 from jitgate.interfaces import IOnce
 from jitgate.proxy.certificate import PortCertificate
 from jitgate.stores.once_memory import MemoryOnce
@@ -80,6 +80,7 @@ def made(
     *,
     site_key: Callable[[], bytes] = bytes,
     once: Callable[[], IOnce] | None = None,
+    own: TokenVerifier | None = None,
     before: InForce | None = None,
 ) -> InForce:
     """What the configuration makes; ``problems`` are those that reading it has found already.
@@ -102,6 +103,7 @@ def made(
         found,
         before={} if before is None else before.keys,
         once=once or (lambda: MemoryOnce(clock)),
+        own=own,
     )
     targets, identity = far.targets(site_key), identities.made()
     rules = decided(configuration, loaded, found)

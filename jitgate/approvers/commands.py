@@ -19,8 +19,8 @@ from jitgate.core.access import NotCounted
 from jitgate.flow.access import Access
 from jitgate.values import AccessRequest, Grant, Reloaded
 
-ID_CHARS = 100
-"""The longest id that is read; ids have about twenty."""
+ID_CHARS = 1000
+"""The longest id that is read; ours have about twenty characters, those of subjects can be URLs."""
 
 REASON_CHARS = 500
 """The longest reason: a paragraph, as long as the reason of a rule may be."""
@@ -45,7 +45,7 @@ _READING = frozenset({"requests", "request", "follow", "grants"})
 
 MAY: Final[Mapping[Power, frozenset[str]]] = {
     Power.APPROVER: _READING | {"approve", "deny", "revoke"},
-    Power.OPERATOR: _READING | {"revoke", "reload"},
+    Power.OPERATOR: _READING | {"revoke", "reload", "revoke-subject"},
     Power.AUDITOR: _READING,
 }
 """What each may ask for. An operator may take away, and cannot give; an approver cannot reload."""
@@ -59,6 +59,7 @@ _TAKES: Final[Mapping[str, frozenset[str]]] = {
     "deny": frozenset({"id", "reason"}),
     "revoke": frozenset({"id", "reason"}),
     "reload": frozenset(),
+    "revoke-subject": frozenset({"id", "reason"}),
 }
 """Every command, and what it takes beside its name."""
 
@@ -165,14 +166,19 @@ Reload = Callable[[Mapping[str, object]], Coroutine[Any, Any, Reloaded]]
 """Reads the configuration again for somebody, as the record is to name them."""
 
 
+Revoke = Callable[[str, str, str], Coroutine[Any, Any, str]]
+"""Believes a subject no more: who it is, who says so, and for which reason. Returns why."""
+
+
 class Commands:
     """Does what is asked by those who may; ``channel`` is what records call this way to answer.
 
     Each raises what `Access` raises where it cannot tell.
     """
 
-    def __init__(self, access: Access, channel: str, reload: Reload) -> None:
+    def __init__(self, access: Access, channel: str, reload: Reload, revoke: Revoke) -> None:
         self._access = access
+        self._revoke_all = revoke
         self._channel = channel
         self._read_again = reload
         self._does = {
@@ -183,6 +189,7 @@ class Commands:
             "grants": self._grants,
             "revoke": self._revoke,
             "reload": self._reload,
+            "revoke-subject": self._revoke_subject,
         }
 
     async def carry_out(self, command: Command, caller: Caller) -> Iterable[Line] | Refused:
@@ -231,6 +238,10 @@ class Commands:
         if isinstance(after, NotCounted):
             return Refused(after.reason, key)
         return [_grant_line(after)]
+
+    async def _revoke_subject(self, command: Command, caller: Caller) -> Iterable[Line]:
+        why = await self._revoke_all(command.id or "", f"{caller.person}", command.reason)
+        return [{"ok": True, "revoked": {"id": command.id, "why": why}}]
 
     async def _reload(self, command: Command, caller: Caller) -> Iterable[Line]:
         """What came of it, and before that a line for each problem or notice."""

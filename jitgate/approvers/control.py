@@ -40,6 +40,7 @@ from jitgate.approvers.commands import (
     Powers,
     Refused,
     Reload,
+    Revoke,
     objection,
     read_command,
     request_line,
@@ -95,11 +96,12 @@ class ControlSocket:
         clock: IReactorTime,
         reactor: Any,
         reload: Reload,
+        revoke: Revoke,
     ) -> None:
         self.access = access
         self.powers = powers
         self.clock = clock
-        self.commands = Commands(access, self.name, reload)
+        self.commands = Commands(access, self.name, reload, revoke)
         self.attempts = Attempts(recorder, clock)
         self.open: set[Connection] = set()
         self._path = path

@@ -71,6 +71,20 @@ def revoke(arguments: argparse.Namespace) -> int:
     return _say(_revoked(line["grant"]))
 
 
+def revoke_subject(arguments: argparse.Namespace) -> int:
+    """Believe a subject no more."""
+    line = Gateway(arguments).one("revoke-subject", arguments.id, arguments.reason)
+    if arguments.json:
+        return _print_json(line["revoked"])
+    return _say([visible(line["revoked"]["why"]), _REVOKED])
+
+
+_REVOKED = (
+    "Its tunnels, requests and grants have ended, and no token counts that was made until now. "
+    "To keep it out, disable it at its identity provider: a new token is believed."
+)
+
+
 def reload(arguments: argparse.Namespace) -> int:
     """Have the gateway read its configuration again."""
     lines = [*Gateway(arguments, socket_in_any_state).told("reload")]

@@ -36,6 +36,12 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     revoke = _added(commands, "revoke", "take back what an approval has given")
     revoke.add_argument("id", metavar="ID", help="a grant")
     _takes_reason(revoke)
+    subjects = commands.add_parser("subjects", help="whom the gateway believes no more")
+    within = subjects.add_subparsers(metavar="COMMAND", required=True)
+    end = _added(within, "revoke", "end all that an agent has: tunnels, requests, grants, tokens")
+    end.add_argument("id", metavar="ID", help="the agent's id (sub), or the program's (client id)")
+    _takes_reason(end)
+    end.set_defaults(handler=_told("revoke_subject"))
     _added(commands, "reload", "check the whole configuration again, and serve by it if it is good")
 
 

@@ -141,8 +141,12 @@ def given(request: Content) -> str:
     life = span(request["life"])
     if not request["scope"]:
         return f"for this call alone, once, within {life} of it"
+    what = "A SCOPE, NOT THIS CALL ALONE"
+    if request["ahead"]:
+        what = "A SCOPE, AHEAD OF ANY CALL, FOR A TOKEN OF THE AGENT'S"
+    calls = "1 call" if request["uses"] == 1 else f"up to {request['uses']} calls"
     return (
-        f"A SCOPE, NOT THIS CALL ALONE: up to {request['uses']} calls within {life} of it, with "
+        f"{what}: {calls} within {life} of it, with "
         f"any query, fields and body, of {named(request['action'])} on "
         f"{named(request['target'])}, {resource_words(request) or 'any resource'}"
     )
@@ -159,6 +163,8 @@ def _presence(request: Content, now: float) -> str:
     if request["presence"] == "attached":
         return "the agent waits for the answer"
     away = "the agent is away; nothing goes out before it sends the call again"
+    if request["ahead"]:
+        away = "the agent asks ahead of its call, and comes back for the answer"
     if request["away_until"] is None:
         return away
     return f"{away}; withdrawn {ahead(request['away_until'], now)} unless it does"

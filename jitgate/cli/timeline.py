@@ -106,6 +106,8 @@ def _opened(kept: Kept) -> Iterator[str]:
     asked = f"{_show(operation.get('action'))} on {_show(operation.get('target'))}"
     yield f"{asked} waits for approval by {_asked(kept)}  {_about(kept)}"
     gives = "for this call, once" if uses == 1 else f"for a scope, {_show(uses)} times"
+    if kept.content.get("ahead") is True:
+        gives = f"for a scope, {_show(uses)} times, ahead of the call"
     yield f"an approval is {gives}, within {_span(kept)}; it is waited for until {_until(kept)}"
 
 

@@ -257,14 +257,28 @@ def granted(request: AccessRequest, id: str, now: float) -> Grant:  # noqa: A002
 
 
 def covers(grant: Grant, ask: Ask, now: float) -> bool:
-    """Whether the grant is good for this call, now, under the terms that policy asks for now."""
-    if grant.left < 1 or now >= grant.expires_at or grant.ask.terms != ask.terms:
+    """Whether the grant is good for this call, now, under the terms that policy asks for now.
+
+    One that was given ahead is good for calls that come with a token that names it, and for
+    another such token.
+    """
+    given = grant.ask.terms
+    if grant.left < 1 or now >= grant.expires_at or not same_terms(given, ask.terms):
         return False
     if grant.ask.subject.key != ask.subject.key:
         return False
-    if ask.terms.is_scope:
-        return scope(grant.ask.operation) == scope(ask.operation)
-    return grant.ask.fingerprint == ask.fingerprint
+    if not given.is_scope:
+        return grant.ask.fingerprint == ask.fingerprint
+    binding = ask.subject.binding
+    named = binding is not None and binding.grant == grant.id
+    if given.ahead and not ask.terms.ahead and not named:
+        return False
+    return scope(grant.ask.operation) == scope(ask.operation)
+
+
+def same_terms(given: Terms, asked: Terms | None) -> bool:
+    """Whether policy asks for the same, be it ahead of the call or with it."""
+    return asked is not None and replace(given, ahead=False) == replace(asked, ahead=False)
 
 
 def scope(operation: Operation) -> tuple[str, str, str, dict[str, str]]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import unquote_plus, unquote_to_bytes
+from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
 from zope.interface import implementer
 
@@ -154,6 +154,9 @@ def _reason_in_names(query: str) -> str | None:
 
 # --- templates of paths
 
+_IN_SEGMENTS = "!$&'()*+,=:@~"
+"""What stands in a segment as it is (pchar of RFC 3986, section 3.3), but for ";"."""
+
 _PARAMETER = re.compile(r"\{([A-Za-z0-9_.$-]+)\}")
 
 
@@ -183,6 +186,14 @@ class PathTemplate:
         segments = tuple(None if parameter else part for part, parameter in parts)
         object.__setattr__(self, "segments", segments)
         object.__setattr__(self, "names", names)
+
+    def filled(self, resource: Mapping[str, str]) -> str:
+        """The path with these parameters, percent-encoded. Raises `KeyError` if one is missing."""
+        values = iter(self.names)
+        return "/".join(
+            segment if segment is not None else quote(resource[next(values)], safe=_IN_SEGMENTS)
+            for segment in self.segments
+        )
 
     def matches(self, path: str) -> bool:
         """Whether a canonical path is of this template."""
@@ -342,6 +353,13 @@ class Catalog:
             return None
         return self._of(found, authority, method, path, query)
 
+    def named(self, authority: str, action: str, resource: Mapping[str, str]) -> Operation | None:
+        for row in self._trie.rows:
+            if row.action == action and set(PathTemplate(row.template).names) == set(resource):
+                path = PathTemplate(row.template).filled(resource)
+                return _as_named(self, (authority, row.method, path), action, resource)
+        return None
+
     def _of(
         self, found: OperationMatch, authority: str, method: str, path: str, query: str = ""
     ) -> Operation:
@@ -383,3 +401,20 @@ class PathCatalog:
             path=path,
             query=query,
         )
+
+    def named(self, authority: str, action: str, resource: Mapping[str, str]) -> Operation | None:
+        path = resource.get("path", "") if action in METHODS else ""
+        return _as_named(self, (authority, action, path), action, resource)
+
+
+def _as_named(
+    catalog: ICatalog, call: tuple[str, str, str], action: str, resource: Mapping[str, str]
+) -> Operation | None:
+    """The operation that a call is, if it is the one that was named and has one spelling alone."""
+    authority, method, path = call
+    if canonical_target(path, method) != CanonicalTarget(path, ""):
+        return None
+    found = catalog.operation(authority, method, path, "")
+    if found is None or (found.action, dict(found.resource)) != (action, dict(resource)):
+        return None
+    return found

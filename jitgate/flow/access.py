@@ -146,6 +146,22 @@ class Access:
             if not self._held[key]:
                 del self._held[key]
 
+    async def ahead(self, ask: Ask, wait: Wait) -> Grant | Refusal:
+        """A grant that is asked for before there is a call, or why there is none yet.
+
+        Nothing is held: the agent is told to come back. Raises as `leave` does.
+        """
+        while True:
+            grant = await self._grants.covering(ask)
+            if grant is not None:
+                return grant
+            request = await self._joined(ask, wait)
+            if isinstance(request, Refusal):
+                return request
+            refusal = await self._recalled(request, wait)
+            if refusal is not None:
+                return refusal
+
     async def _stayed(
         self, key: str, ask: Ask, wait: Wait, response: IResponse
     ) -> Grant | Refusal | None:
@@ -386,6 +402,15 @@ class Access:
             return None
         return await self.end(key, access.WITHDRAW, "The agent cancelled it.")
 
+    async def revoke_all(self, whose: Callable[[Subject], bool], why: str) -> None:
+        """End every request of some subjects, and revoke every grant of theirs."""
+        for request in await self._store.requests():
+            if whose(request.ask.subject):
+                await self.end(request.id, access.WITHDRAW, why)
+        for grant in await self._grants.listed():
+            if whose(grant.ask.subject):
+                await self._grants.revoke(grant.id, why)
+
     # --- what ends a request
 
     async def end(self, key: str, event: str, why: str) -> AccessRequest | None:
@@ -409,7 +434,7 @@ class Access:
             if isinstance(decision, NeedsBody):
                 continue  # it is decided when the call is there
             terms = access.terms_of(decision) if decision.effect is Effect.REVIEW else None
-            if terms != request.ask.terms:
+            if not access.same_terms(request.ask.terms, terms):
                 await self.end(request.id, access.SUPERSEDE, "Policy has changed.")
 
     def dismiss(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from jitgate.core.fields import is_form, is_json
 from jitgate.core.json_masking import JsonMasker
-from jitgate.core.profiles import SENSITIVE
+from jitgate.core.profiles import SENSITIVE, MarkedFields
 from jitgate.errors import MaskingFault, RecorderDown
 from jitgate.flow.admission import Tunnel
 from jitgate.flow.bodies import HeldBody
@@ -165,8 +165,8 @@ class Account:
         bodies: dict[str, Body] = {}
         if self.request_body is not None and self.request_body.length:
             bodies["request"] = self.request_body
-        if self.released.bytes:
-            bodies["response"] = self.released.body
+        if self.released.bytes and (response := shown_response(self)) is not None:
+            bodies["response"] = response
         return Entry("outcome", now, fields, bodies)
 
 
@@ -233,9 +233,29 @@ def shown_request(account: Account) -> Body | None:
         return Body(shown, len(shown), complete=True)
     if not is_json(account.head.headers):
         return None
-    masker = JsonMasker([SENSITIVE, *account.maskers], openly=True)
+    return _masked(body.data, [SENSITIVE, *account.maskers])
+
+
+def shown_response(account: Account) -> Body | None:
+    """The response's body for the record: as released, but for what the catalog marks as secret.
+
+    An agent may be let see such a value; in the record it would outlive it, and be seen by others.
+    """
+    body, operation = account.released.body, account.operation
+    if operation is None or not operation.secrets or account.answer is None:
+        return body
+    if any(isinstance(masker, MarkedFields) for masker in account.maskers):
+        return body
+    if not body.complete or not is_json(account.answer.headers):
+        return None
+    return _masked(body.data, [MarkedFields(operation.secrets)])
+
+
+def _masked(data: bytes, maskers: Sequence[IMasker]) -> Body | None:
+    """JSON without what the maskers hide; None where it cannot be looked at."""
+    masker = JsonMasker(maskers, openly=True)
     try:
-        shown = masker.feed(body.data) + masker.finish()
+        shown = masker.feed(data) + masker.finish()
     except MaskingFault:
         return None
     return Body(shown, len(shown), complete=True)
@@ -273,6 +293,8 @@ def described(subject: Subject | None) -> dict[str, object] | None:
         "id": subject.id,
         "groups": sorted(subject.groups),
         "humans": list(subject.humans),
+        **({} if subject.agent is None else {"agent": subject.agent}),
+        **({} if subject.binding is None else {"token": subject.binding.id}),
     }
 
 

@@ -28,8 +28,8 @@ class Target:
     """Whether its SDK sends a call again by itself when it is told to slow down."""
     merges: bool = False
     """Whether its SDKs write empty segments into paths, where its API takes them for none."""
-    personal: Callable[[Subject], IUpstream] | None = None
-    """The way to it for one subject, where it shows each subject something else."""
+    personal: Callable[[Subject, str], IUpstream] | None = None
+    """The way to it for one subject in its session, where it shows each something else."""
 
 
 @dataclass(frozen=True, slots=True)

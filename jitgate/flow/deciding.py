@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from twisted.internet.interfaces import IReactorTime
 
-from jitgate.core.access import terms_of
+from jitgate.core.access import same_terms, scope, terms_of
 from jitgate.core.fingerprint import counting_fields, fingerprint
 from jitgate.core.injection import NOTHING_ISSUED
 from jitgate.core.policy import NeedsBody, Policy
@@ -148,7 +149,7 @@ class Decider:
         if refusal is not None:
             return refusal
         decision = self._complete(call, held)
-        if not isinstance(given, Grant) or terms_of(decision) != ask.terms:
+        if not isinstance(given, Grant) or not same_terms(ask.terms, terms_of(decision)):
             return None
         await self._noted(call, decision)
         call.account.grant = given.id
@@ -189,6 +190,11 @@ class Decider:
         if decision != account.decision:
             account.decision = decision
             await self._accounts.decided(account)
+
+    def scope_print(self, operation: Operation) -> str:
+        """Stands for what a token is asked for, ahead of any call; keyed as a fingerprint is."""
+        plain = json.dumps(scope(operation), sort_keys=True).encode()
+        return hmac.digest(self._site_key, b"jitgate scope\0" + plain, "sha256").hex()
 
     def fingerprint(self, call: Call, head: RequestHead, held: HeldBody) -> str:
         """Of a head and a body as they leave; keyed, so that nobody can guess a body by it."""

@@ -13,6 +13,7 @@ from typing import cast
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from jitgate.core.binding import within
 from jitgate.core.fields import overriding
 from jitgate.core.injection import misread
 from jitgate.core.operation import NotCanonical, canonical_target
@@ -43,6 +44,7 @@ from jitgate.flow.call import Call
 from jitgate.flow.deciding import FIX_TOKEN, Decider
 from jitgate.flow.load import Load, Span
 from jitgate.flow.recorder import Recorder
+from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
 from jitgate.interfaces import IIdentityVerifier, IRequest, IResponse
 from jitgate.values import (
@@ -95,6 +97,12 @@ _PASSING = frozenset(
 )
 """What may be otherwise in a while, though nothing of the call was wrong."""
 
+_OUT_OF_SCOPE = Refusal(
+    Denial.TOKEN_OUT_OF_SCOPE,
+    "The token was made for one operation, and this call is another.",
+    advice="Bring the identity provider's token, or one that is made for this operation.",
+)
+
 _OUTCOMES: Mapping[Denial, str] = {Denial.APPROVAL_PENDING: "pending"}
 """What an exchange has come to whose refusal is not the end of it."""
 
@@ -114,6 +122,7 @@ class Gateway:
         accounts: Accounts,
         bodies: HeldBodies,
         load: Load,
+        revocations: Revocations,
         recorder: Recorder,
         clock: IReactorTime,
         new_id: Callable[[], str],
@@ -125,6 +134,7 @@ class Gateway:
         self._accounts = accounts
         self._bodies = bodies
         self._load = load
+        self._revocations = revocations
         self._recorder = recorder
         self._clock = clock
         self._new_id = new_id
@@ -220,9 +230,12 @@ class Gateway:
             finally:
                 self._bodies.drop(account.held)
 
-    def cut(self, why: str) -> None:
-        """Give the exchanges at hand no more time: each is refused, or truncated."""
-        self._load.cut(why)
+    def cut(self, why: str, whose: Callable[[Subject], bool] | None = None) -> None:
+        """Give the exchanges at hand, or those of some subjects, no more time.
+
+        Each is refused, or truncated.
+        """
+        self._load.cut(why, whose)
 
     async def rest(self) -> None:
         """Wait until no exchange is at hand."""
@@ -271,9 +284,13 @@ class Gateway:
             detail = f"No target is configured for {tunnel.authority} any more."
             return Refusal(Denial.TARGET_UNKNOWN, detail)
         if target.personal is not None:
-            target = replace(target, upstream=target.personal(subject))
+            target = replace(target, upstream=target.personal(subject, tunnel.session))
         operation = self._named(target, tunnel.authority, request.head)
-        return operation if isinstance(operation, Refusal) else (subject, target, operation)
+        if isinstance(operation, Refusal):
+            return operation
+        if not within(subject.binding, operation):
+            return _OUT_OF_SCOPE
+        return subject, target, operation
 
     async def _turned_away(
         self, span: Span, tunnel: Tunnel, request: IRequest
@@ -297,7 +314,9 @@ class Gateway:
             subject = await self._identity.verify(tunnel.token, again=True)
         if isinstance(subject, Refusal):
             return subject
-        return self._decider.expired(subject) or span.carry() or subject
+        span.subject = subject
+        refusal = self._decider.expired(subject) or self._revocations.objection(subject)
+        return refusal or span.carry() or subject
 
     def _named(self, target: Target, authority: str, head: RequestHead) -> Operation | Refusal:
         """The operation that the call is."""

@@ -82,6 +82,7 @@ def opened(request: AccessRequest) -> Told:
         "quorums": [asdict(quorum) for quorum in ask.terms.quorums],
         "uses": ask.terms.uses,
         "life": ask.terms.life,
+        "ahead": ask.terms.ahead,
         "expires_at": request.expires_at,
     }
 

@@ -39,6 +39,8 @@ class Span:
         self._waited: Deferred[Any] | None = None
         self._why: str | None = None
         self.ends_at = clock.seconds() + seconds
+        self.subject: Subject | None = None
+        """Whose exchange it is, once that is known."""
         self.carried = False
         """Whether it counts among the exchanges that are carried."""
 
@@ -202,10 +204,11 @@ class Load:
             span.late()
         self._watch()
 
-    def cut(self, why: str) -> None:
-        """Cut short every exchange at hand."""
+    def cut(self, why: str, whose: Callable[[Subject], bool] | None = None) -> None:
+        """Cut short every exchange at hand, or those of some subjects."""
         for span in list(self._spans):
-            span.cut(why)
+            if whose is None or (span.subject is not None and whose(span.subject)):
+                span.cut(why)
 
     async def rest(self) -> None:
         """Wait until no exchange is at hand."""

@@ -13,8 +13,8 @@ from jitgate.flow.call import Call
 from jitgate.flow.deciding import Decider, Leave
 from jitgate.flow.grants import Grants
 from jitgate.flow.release import Release
-from jitgate.interfaces import IResponse, IUpstreamConnection
-from jitgate.values import Ask, Credential, Grant, Refusal, RequestHead, ResponseHead, Use
+from jitgate.interfaces import IOnce, IResponse, IUpstreamConnection
+from jitgate.values import Ask, Credential, Denial, Grant, Refusal, RequestHead, ResponseHead, Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,18 @@ class Departure:
     upstream: IUpstreamConnection
 
 
+_USED = Refusal(
+    Denial.TOKEN_REFUSED,
+    "The agent's token is refused: it was for one call, and has carried one.",
+    advice="Ask for another token, then repeat the call if it was not carried out.",
+)
+
+
 class Sender:
     """Sends what is ready."""
 
-    def __init__(self, grants: Grants, decider: Decider, accounts: Accounts) -> None:
+    def __init__(self, grants: Grants, decider: Decider, accounts: Accounts, once: IOnce) -> None:
+        self._once = once
         self._grants = grants
         self._decider = decider
         self._accounts = accounts
@@ -47,22 +55,33 @@ class Sender:
 
     async def sent(self, ready: Departure) -> Refusal | None:
         """Send it, and release the response; returns once the agent has all of it."""
-        grant, ask = ready.leave.grant, ready.leave.ask
-        if grant is None or ask is None:
-            return await self._carried(ready)
         try:
-            use = await self._spent(ready, grant, ask)
+            use = await self._taken(ready)
         except BaseException:
             ready.upstream.release()
             raise
         if isinstance(use, Refusal):
             ready.upstream.release()
             return use
+        if use is None:
+            return await self._carried(ready)
         try:
             return await self._grants.under(use, self._unless_gone(ready))
         finally:
             answered = ready.call.account.upstream_status is not None
             await self._grants.settle(use, ready.call.session, answered=answered)
+
+    async def _taken(self, ready: Departure) -> Use | Refusal | None:
+        """Take what can be used once: a token that is for one call, and a use of the grant."""
+        subject = ready.call.subject
+        if subject.binding is not None and subject.binding.once:
+            key, until = subject.binding.id, subject.expires_at
+            if not await self._once.take("token", key, until):
+                return _USED
+        grant, ask = ready.leave.grant, ready.leave.ask
+        if grant is None or ask is None:
+            return None
+        return await self._spent(ready, grant, ask)
 
     async def _spent(self, ready: Departure, grant: Grant, ask: Ask) -> Use | Refusal:
         """Spend the grant now: the next thing that happens is the first byte (invariant 3)."""

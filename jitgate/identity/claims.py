@@ -154,6 +154,7 @@ def _subject(claims: Claims, trust: Trust) -> Subject:
         humans=tuple(name for name in dict.fromkeys(names) if name != claims["sub"]),
         session=next((claims[each] for each in ("sid", "jti") if is_name(claims.get(each))), None),
         agent=_agent(claims, trust.vendor),
+        issued_at=float(claims.get("iat", 0)),
     )
 
 

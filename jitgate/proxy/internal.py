@@ -7,12 +7,13 @@ what is its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from zope.interface import implementer
 
 from jitgate.core.operation import Catalog, PathCatalog
+from jitgate.core.profiles import UNMASKED
 from jitgate.errors import UpstreamUnreachable
 from jitgate.flow.admission import Target
 from jitgate.interfaces import (
@@ -23,10 +24,11 @@ from jitgate.interfaces import (
     IUpstream,
     IUpstreamConnection,
 )
-from jitgate.proxy.pages import CALLS, Pages, too_large
+from jitgate.proxy.pages import CALLS, Asked, Pages, too_large
 from jitgate.values import (
     Effect,
     Headers,
+    Obligation,
     Operation,
     RequestHead,
     ResponseHead,
@@ -40,7 +42,15 @@ AUTHORITY = f"{NAME}:443"
 BODY = 16 * 1024
 """Bytes that a request may carry: the note of an agent that cancels, which the record keeps."""
 
-_PERMITTED = Verdict(Effect.PERMIT, "Every agent may read what the gateway tells it of itself.")
+TOKENS_BODY = 96 * 1024
+"""The same where a token is brought: a SAML assertion of 64 KiB, in base64 and in a form."""
+
+_PERMITTED = Verdict(
+    Effect.PERMIT,
+    "Every agent may read what the gateway tells it of itself.",
+    (Obligation("mask", UNMASKED),),
+)
+"""It gets the tokens that it asks for; in the record they are masked all the same."""
 
 
 @implementer(ICatalog)
@@ -60,6 +70,9 @@ class InternalCatalog:
         call = authority, method, path, query
         return self._pages.operation(*call) or self._others.operation(*call)
 
+    def named(self, authority: str, action: str, resource: Mapping[str, str]) -> Operation | None:
+        return None  # nothing here needs a token for itself
+
 
 @implementer(IRule)
 class InternalRule:
@@ -78,12 +91,13 @@ class InternalRule:
 class InternalUpstream:
     """Leads one subject to the pages. Nothing is connected to, and nothing stays open."""
 
-    def __init__(self, pages: Pages, subject: Subject) -> None:
+    def __init__(self, pages: Pages, subject: Subject, session: str) -> None:
         self._pages = pages
         self._subject = subject
+        self._session = session
 
     async def connect(self, *, fresh: bool) -> InternalConnection:
-        return InternalConnection(self._pages, self._subject)
+        return InternalConnection(self._pages, self._subject, self._session)
 
     async def stop(self) -> None:
         """There is nothing to end."""
@@ -95,16 +109,20 @@ class InternalConnection:
 
     fresh = True
 
-    def __init__(self, pages: Pages, subject: Subject) -> None:
+    def __init__(self, pages: Pages, subject: Subject, session: str) -> None:
         self._pages = pages
         self._subject = subject
+        self._session = session
         self._left = b""
 
     async def send(self, head: RequestHead, body: IRequest) -> ResponseHead:
-        if await _fits(body):
-            answer, data = await self._pages.answer(self._subject, head)
+        limit = TOKENS_BODY if head.target in {"/token", "/revoke"} else BODY
+        taken = await _read(body, limit)
+        if taken is None:
+            answer, data = too_large(limit)
         else:
-            answer, data = too_large(BODY)
+            asked = Asked(self._subject, self._session, head.headers, taken)
+            answer, data = await self._pages.answer(asked, head)
         if head.method == "HEAD":
             return ResponseHead(answer.status, answer.headers, 0)
         self._left = data
@@ -124,14 +142,15 @@ class InternalConnection:
         """There is nothing that could not be waited for."""
 
 
-async def _fits(body: IRequest) -> bool:
-    """Read a request's body, for the record; of one that is too large no more than that shows."""
-    taken = 0
+async def _read(body: IRequest, limit: int) -> bytes | None:
+    """A request's body; of one that is too large no more is read than that shows."""
+    pieces, taken = [], 0
     while piece := await body.read():
+        pieces.append(piece)
         taken += len(piece)
-        if taken > BODY:
-            return False
-    return True
+        if taken > limit:
+            return None
+    return b"".join(pieces)
 
 
 @implementer(IUpstream)

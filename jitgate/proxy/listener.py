@@ -43,7 +43,7 @@ from jitgate.proxy.connection import AgentConnection
 from jitgate.proxy.refusals import rendered
 from jitgate.proxy.registry import Connections, Note
 from jitgate.tls import TlsPump
-from jitgate.values import ResponseHead
+from jitgate.values import ResponseHead, Subject
 
 UNSENT = 16 * 1024
 """Bytes that the kernel takes beyond what is on its way (tcp(7)). Without it an agent that reads
@@ -124,6 +124,11 @@ class HttpProxyListener:
         """For one connection; the CONNECT's deadline runs from before the port's own handshake."""
         connection = self._connect()
         return connection if self._tls is None else TlsPump(self._tls(), connection, serves=True)
+
+    def end_of(self, why: str, whose: Callable[[Subject], bool]) -> None:
+        """End every tunnel of some subjects."""
+        for connection in list(self._open):
+            connection.end_of(whose)
 
     async def stop(self) -> None:
         if self._port is not None:
@@ -231,6 +236,12 @@ class ConnectProtocol(Protocol):
             self._inside.stop()
         else:
             self.transport.loseConnection()
+
+    def end_of(self, whose: Callable[[Subject], bool]) -> None:
+        """End the tunnel if it is of one of those subjects: nothing more is served on it."""
+        subject = None if self._tunnel is None else self._tunnel.subject
+        if subject is not None and whose(subject):
+            self.end()
 
     def abort(self) -> None:
         """Close at once."""

@@ -207,6 +207,8 @@ _ALSO = f"""\
 - Values shown as asterisks are hidden from you. Never write them back.
 - Of your headers, those that the API has no need of are dropped, and `Authorization` and `Cookie`
   always.
+- A token for one operation, minutes long, to hand on: POST {HERE}/token (RFC 8693, with
+  authorization_details of type jitgate_operation: target, action, resource).
 - The CA certificate: {HERE}/ca.pem, or without TLS http://jitgate.internal/ca.pem"""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 import orjson
 from twisted.internet.interfaces import IReactorTime
@@ -20,7 +21,8 @@ from jitgate.core.waiting import RETURN_AFTER, Patience
 from jitgate.flow.access import Access
 from jitgate.flow.admission import Target
 from jitgate.flow.grants import Grants
-from jitgate.proxy import manifest
+from jitgate.flow.tokens import TokenExchange
+from jitgate.proxy import manifest, token_pages
 from jitgate.proxy.manifest import Manifest
 from jitgate.proxy.problems import problem_page
 from jitgate.proxy.tasks import status
@@ -28,8 +30,11 @@ from jitgate.values import AccessRequest, AccessState, Headers, RequestHead, Res
 
 Page = tuple[ResponseHead, bytes]
 
+_SECRETS = {"exchangeToken": frozenset({"access_token"})}
+"""What answers hold that the record must not."""
+
 CALLS = OperationTrie(
-    CatalogRow(method, path, action)
+    CatalogRow(method, path, action, secrets=_SECRETS.get(action, frozenset()))
     for method, path, action in (
         ("GET", "/", "getManifest"),
         ("GET", "/manifest", "getManifest"),
@@ -40,6 +45,10 @@ CALLS = OperationTrie(
         ("POST", "/access-requests/{id}/cancel", "cancelAccessRequest"),
         ("DELETE", "/access-requests/{id}/cancel", "cancelAccessRequest"),
         ("GET", "/problems/{name}", "getProblem"),
+        ("POST", "/token", "exchangeToken"),
+        ("POST", "/revoke", "revokeToken"),
+        ("GET", "/jwks.json", "getTokenKeys"),
+        ("GET", "/.well-known/oauth-authorization-server", "getTokenMetadata"),
     )
 )
 
@@ -49,8 +58,19 @@ _PEM = b"application/x-pem-file"
 _QUALITY = re.compile(r"[01](?:\.[0-9]{0,3})?")
 _ERROR = "urn:openid:authzen:access-request:error:"
 
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks for a page, and with what beside the path."""
+
+    subject: Subject
+    session: str
+    headers: Headers
+    body: bytes = field(default=b"", repr=False)
+
+
 _Make = Callable[..., Awaitable[Page]]
-"""Makes a page for a subject, from the fields of its request and the parameters of the path."""
+"""Makes a page for whoever asks, from the parameters of the path."""
 
 
 class Pages:
@@ -65,9 +85,11 @@ class Pages:
         decide: Decide,
         ca: bytes,
         patience: Patience,
+        tokens: TokenExchange,
         clock: IReactorTime,
     ) -> None:
         self._access = access
+        self._tokens = tokens
         self._grants = grants
         self._decide = decide
         self._ca = ca
@@ -80,6 +102,10 @@ class Pages:
             "getAccessRequest": self._access_request,
             "cancelAccessRequest": self._cancelled,
             "getProblem": self._problem_page,
+            "exchangeToken": self._exchanged,
+            "revokeToken": self._revoked,
+            "getTokenKeys": self._token_keys,
+            "getTokenMetadata": self._token_metadata,
         }
 
     def adopt(self, targets: Mapping[str, Target], patience: Patience) -> None:
@@ -104,21 +130,21 @@ class Pages:
             return _json(200, manifest.content(anybodys))
         return None
 
-    async def answer(self, subject: Subject, head: RequestHead) -> Page:
-        """The page for a request that has been permitted to the subject."""
+    async def answer(self, asked: Asked, head: RequestHead) -> Page:
+        """The page for a request that has been permitted to whoever asks."""
         method = "GET" if head.method == "HEAD" else head.method
         found = CALLS.lookup(method, head.target.partition("?")[0])
         if found is None:
             return _problem(404, "about:blank", "Not Found", "There is no such page.")
         make = self._by_action[found.row.action]
-        return await make(subject, head.headers, *found.resource.values())
+        return await make(asked, *found.resource.values())
 
     # --- what does not change
 
-    async def _ca_certificate(self, subject: Subject, asked: Headers) -> Page:
+    async def _ca_certificate(self, asked: Asked) -> Page:
         return _page(200, _PEM, self._ca)
 
-    async def _problem_page(self, subject: Subject, asked: Headers, name: str) -> Page:
+    async def _problem_page(self, asked: Asked, name: str) -> Page:
         text = problem_page(name)
         if text is None:
             return _problem(404, "about:blank", "Not Found", "There is no such kind of refusal.")
@@ -126,13 +152,13 @@ class Pages:
 
     # --- what the subject may call
 
-    async def _manifest(self, subject: Subject, asked: Headers) -> Page:
-        if _prefers_json(asked):
-            return await self._manifest_json(subject, asked)
-        return _page(200, _MARKDOWN, manifest.text(await self._of(subject)).encode())
+    async def _manifest(self, asked: Asked) -> Page:
+        if _prefers_json(asked.headers):
+            return await self._manifest_json(asked)
+        return _page(200, _MARKDOWN, manifest.text(await self._of(asked.subject)).encode())
 
-    async def _manifest_json(self, subject: Subject, asked: Headers) -> Page:
-        return _json(200, manifest.content(await self._of(subject)))
+    async def _manifest_json(self, asked: Asked) -> Page:
+        return _json(200, manifest.content(await self._of(asked.subject)))
 
     async def _of(self, subject: Subject) -> Manifest:
         plan = await self._planned(subject)
@@ -151,19 +177,35 @@ class Pages:
 
     # --- what the subject asked people for
 
-    async def _access_request(self, subject: Subject, asked: Headers, key: str) -> Page:
-        request = await self._own(subject, key)
+    async def _access_request(self, asked: Asked, key: str) -> Page:
+        request = await self._own(asked.subject, key)
         return _unknown() if request is None else await self._standing(request)
 
-    async def _cancelled(self, subject: Subject, asked: Headers, key: str) -> Page:
-        request = await self._own(subject, key)
+    async def _cancelled(self, asked: Asked, key: str) -> Page:
+        request = await self._own(asked.subject, key)
         if request is None:
             return _unknown()
-        after = await self._access.cancel(key, subject)
+        after = await self._access.cancel(key, asked.subject)
         if after is None:
             detail = "Only a request that is pending can be cancelled."
             return _problem(409, f"{_ERROR}invalid_task_state", "It has ended", detail)
         return await self._standing(after)
+
+    # --- tokens of the gateway's own
+
+    async def _exchanged(self, asked: Asked) -> Page:
+        form = token_pages.form_of(asked.headers, asked.body)
+        return _oauth(await token_pages.token(self._tokens, asked.subject, asked.session, form))
+
+    async def _revoked(self, asked: Asked) -> Page:
+        form = token_pages.form_of(asked.headers, asked.body)
+        return _oauth(await token_pages.revoked(self._tokens, asked.subject, form))
+
+    async def _token_keys(self, asked: Asked) -> Page:
+        return _json(200, self._tokens.jwks())
+
+    async def _token_metadata(self, asked: Asked) -> Page:
+        return _json(200, token_pages.metadata())
 
     async def _own(self, subject: Subject, key: str) -> AccessRequest | None:
         """The subject's own request of that id; somebody else's is as good as none."""
@@ -197,6 +239,11 @@ def _page(code: int, kind: bytes, data: bytes, *more: tuple[bytes, bytes]) -> Pa
 
 def _json(code: int, content: object, *more: tuple[bytes, bytes]) -> Page:
     return _page(code, _JSON, orjson.dumps(content), *more)
+
+
+def _oauth(answer: token_pages.Answer) -> Page:
+    code, content, more = answer
+    return _json(code, content, (b"Pragma", b"no-cache"), *more)
 
 
 def _problem(code: int, kind: str, title: str, detail: str) -> Page:

@@ -20,6 +20,10 @@ ADVICE: Mapping[Denial, str] = {
         "Get another token from your identity provider, and open a new connection with it: on this "
         "one every call is refused."
     ),
+    Denial.TOKEN_OUT_OF_SCOPE: (
+        "The token was made for one operation, and this call is another. Bring your identity "
+        "provider's token, or ask https://jitgate.internal/token for one for this operation."
+    ),
     Denial.IDENTITY_UNAVAILABLE: (
         "The keys of the token's issuer cannot be had. Open a new connection in a minute."
     ),

@@ -6,6 +6,7 @@ The text is written for whoever reads the SDK's exception: what was refused, why
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from email.utils import formatdate
 
@@ -17,6 +18,7 @@ from jitgate.values import Denial, Headers, Pending, Refusal, ResponseHead
 STATUS: Mapping[Denial, int] = {
     Denial.TOKEN_MISSING: 407,
     Denial.TOKEN_REFUSED: 401,
+    Denial.TOKEN_OUT_OF_SCOPE: 403,
     Denial.IDENTITY_UNAVAILABLE: 502,
     Denial.TARGET_UNKNOWN: 403,
     Denial.HOST_MISMATCH: 421,
@@ -52,6 +54,7 @@ None has a Retry-After, but for those that mean "not yet"."""
 TITLES: Mapping[Denial, str] = {
     Denial.TOKEN_MISSING: "The agent must authenticate to the gateway",
     Denial.TOKEN_REFUSED: "The agent's token is refused",
+    Denial.TOKEN_OUT_OF_SCOPE: "The agent's token is for another operation",
     Denial.IDENTITY_UNAVAILABLE: "The agent's token cannot be checked at present",
     Denial.TARGET_UNKNOWN: "The gateway serves no such host",
     Denial.HOST_MISMATCH: "The request is for another host than the tunnel",
@@ -84,15 +87,19 @@ TITLES: Mapping[Denial, str] = {
 PROBLEM = f"{HERE}/problems/"
 """The problem types' base (RFC 9457, section 3.1.1)."""
 
-_CHALLENGES: Mapping[Denial, Headers] = {
-    Denial.TOKEN_MISSING: (
-        (b"Proxy-Authenticate", b'Bearer realm="jitgate"'),
-        (b"Proxy-Authenticate", b'Basic realm="jitgate"'),
-    ),
-    Denial.TOKEN_REFUSED: (
-        (b"WWW-Authenticate", b'Bearer realm="jitgate", error="invalid_token"'),
-    ),
+_TO_THE_PROXY: Headers = (
+    (b"Proxy-Authenticate", b'Bearer realm="jitgate"'),
+    (b"Proxy-Authenticate", b'Basic realm="jitgate"'),
+)
+
+_ERRORS: Mapping[Denial, str] = {
+    Denial.TOKEN_REFUSED: "invalid_token",
+    Denial.TOKEN_OUT_OF_SCOPE: "insufficient_scope",
 }
+"""What is wrong with the token, in a word of RFC 6750's (section 3.1)."""
+
+_UNSAYABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+"""What stands in no error_description (RFC 6750, section 3)."""
 
 
 def rendered(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead, bytes]:
@@ -113,11 +120,23 @@ def rendered(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead
     fields = (
         (b"Content-Type", kind),
         (b"Cache-Control", b"no-store"),
-        *_CHALLENGES.get(refusal.denial, ()),
+        *_challenge(refusal),
         *_when(refusal, manner),
     )
     data = orjson.dumps(body)
     return ResponseHead(status, fields, len(data)), data
+
+
+def _challenge(refusal: Refusal) -> Headers:
+    """What tells an agent which token to bring (RFC 9110, section 11.6; RFC 6750, section 3)."""
+    if refusal.denial is Denial.TOKEN_MISSING:
+        return _TO_THE_PROXY
+    error = _ERRORS.get(refusal.denial)
+    if error is None:
+        return ()
+    why = _UNSAYABLE.sub("'", refusal.detail)
+    said = f'Bearer realm="jitgate", error="{error}", error_description="{why}"'
+    return ((b"WWW-Authenticate", said.encode("ascii")),)
 
 
 def _status(refusal: Refusal, manner: str) -> int:

@@ -8,6 +8,8 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from jitgate.values import Subject
+
 Note = Callable[[Mapping[str, object]], None]
 """Puts something on record that nothing depends on."""
 
@@ -19,6 +21,9 @@ class Connection(Protocol):
 
     def end(self) -> None:
         """The gateway stops: finish the exchange at hand, if there is one, and close."""
+
+    def end_of(self, whose: Callable[[Subject], bool]) -> None:
+        """End the tunnel if it is of one of those subjects."""
 
     def abort(self) -> None:
         """Close at once."""

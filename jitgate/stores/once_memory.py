@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -28,6 +30,12 @@ class MemoryOnce:
             return False
         self._taken[kind, key] = until
         return True
+
+    async def kept(self, kind: str) -> Sequence[str]:
+        if self.failure is not None:
+            raise StoreDown("What was taken once is not known.") from self.failure
+        now = self._clock.seconds()
+        return [key for (of, key), end in self._taken.items() if of == kind and end >= now]
 
     def __len__(self) -> int:
         """How much is remembered."""

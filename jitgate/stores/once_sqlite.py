@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from twisted.internet.interfaces import IReactorTime
@@ -27,6 +28,15 @@ class SqliteOnce:
     async def take(self, kind: str, key: str, until: float) -> bool:
         now = self._clock.seconds()
         return cast(bool, await self._in_thread(self._take, kind, key, until, now))
+
+    async def kept(self, kind: str) -> Sequence[str]:
+        now = self._clock.seconds()
+        return cast("Sequence[str]", await self._in_thread(self._kept, kind, now))
+
+    def _kept(self, kind: str, now: float) -> Sequence[str]:
+        asked = "SELECT key FROM taken WHERE kind = ? AND until >= ?"
+        with self._database.transaction() as connection:
+            return [key for (key,) in connection.execute(asked, (kind, now))]
 
     def _take(self, kind: str, key: str, until: float, now: float) -> bool:
         addition = "INSERT INTO taken VALUES (?, ?, ?) ON CONFLICT DO NOTHING"

@@ -16,8 +16,10 @@ from jitgate.flow.access import Access, Limits
 from jitgate.flow.grants import Grants
 from jitgate.flow.ledger import Ledger
 from jitgate.flow.recorder import Recorder
+from jitgate.flow.revoking import Revocations
 from jitgate.stores.access_memory import MemoryAccess
 from jitgate.stores.memory import MemoryRecords
+from jitgate.stores.once_memory import MemoryOnce
 from jitgate.values import Reloaded
 
 ME = os.getuid()
@@ -47,6 +49,8 @@ class Site:
             clock=self.clock,
             new_id=lambda kind: f"{kind}-{next(ids):08}",
         )
+        once = MemoryOnce(self.clock)
+        self.revocations = Revocations(once, self.access, self.recorder, self.clock)
         self.reloaded = []
         self.reloads = Reloaded("/etc/jitgate.yaml", "p1", "p2")
         self.powers = powers or Powers(approvers={ME: ALICE})
@@ -65,6 +69,7 @@ class Site:
             clock=self.clock,
             reactor=reactor,
             reload=self.reload,
+            revoke=self.revocations.revoke_subject,
         )
 
     async def reload(self, by):

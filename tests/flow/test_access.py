@@ -789,7 +789,7 @@ async def test_a_start_that_ended_early_leaves_a_doubted_store_doubted():
     async def started(recover=None):
         stand.build()
         stand.access.recover = recover or stand.access.recover
-        parts = stand.ledger, stand.access, stand.decider, evidence
+        parts = stand.ledger, stand.access, stand.decider, stand.revocations, evidence
         await TakenUp(*parts, run="run-2", in_thread=at_once).start()
 
     async def dies(found):

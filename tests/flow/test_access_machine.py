@@ -125,6 +125,7 @@ class GatewayUnderFire(RuleBasedStateMachine):
             stand.ledger,
             stand.access,
             stand.decider,
+            stand.revocations,
             self.evidence,
             run=run,
             in_thread=_at_once,

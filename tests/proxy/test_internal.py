@@ -20,6 +20,8 @@ from jitgate.credentials.none import NoCredential
 from jitgate.errors import StoreDown, UpstreamUnreachable
 from jitgate.flow.admission import Knock, Target, Tunnel
 from jitgate.flow.gateway import DUTIES
+from jitgate.flow.tokens import TokenExchange
+from jitgate.identity.own_tokens import OwnTokens
 from jitgate.interfaces import ICatalog, IRule, IUpstream, IUpstreamConnection
 from jitgate.proxy.internal import (
     AUTHORITY,
@@ -55,15 +57,30 @@ class Site:
         policy = Policy(rules, version_of(rules), DUTIES)
         self.stand.decider._policy = policy
         known = self.stand.gateway._targets
+        self.own = OwnTokens(lambda: "jitgate/test", self.stand.clock)
+
+        def decide(operation, subject):
+            return policy.decide(operation, subject, self.stand.clock.seconds(), None)
+
+        self.tokens = TokenExchange(
+            targets=known if targets is None else targets,
+            identity=self.stand.gateway._identity,
+            decide=decide,
+            scope_print=self.stand.decider.scope_print,
+            access=self.stand.access,
+            source=self.own,
+            revocations=self.stand.revocations,
+            clock=self.stand.clock,
+            new_id=self.stand.new_id,
+        )
         self.pages = Pages(
             self.stand.access,
             self.stand.access._grants,
             targets=known if targets is None else targets,
-            decide=lambda operation, subject: policy.decide(
-                operation, subject, self.stand.clock.seconds(), None
-            ),
+            decide=decide,
             ca=CA,
             patience=Patience(),
+            tokens=self.tokens,
             clock=self.stand.clock,
         )
         known[AUTHORITY] = internal_target(self.pages, NoCredential())
@@ -291,7 +308,7 @@ async def test_a_deny_of_the_sites_own_goes_before():
 
 @ensureDeferred
 async def test_the_parts_keep_their_ports_promises():
-    upstream = InternalUpstream(Site().pages, agent())
+    upstream = InternalUpstream(Site().pages, agent(), "s")
     verifyObject(ICatalog, InternalCatalog())
     verifyObject(IRule, InternalRule())
     verifyObject(IUpstream, upstream)

@@ -5,7 +5,7 @@ They can be told to fail at a point, so that a table can make every stage of the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -30,6 +30,7 @@ from jitgate.flow.grants import Grants
 from jitgate.flow.ledger import Ledger
 from jitgate.flow.load import Load
 from jitgate.flow.recorder import Recorder
+from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
 from jitgate.interfaces import (
     IAccessStore,
@@ -45,6 +46,7 @@ from jitgate.interfaces import (
 from jitgate.proxy.refusals import rendered
 from jitgate.stores.access_memory import MemoryAccess
 from jitgate.stores.memory import MemoryRecords
+from jitgate.stores.once_memory import MemoryOnce
 from jitgate.values import (
     AccessRequest,
     Credential,
@@ -205,6 +207,8 @@ class Stand:
             clock=clock,
             new_id=self.new_id,
         )
+        self.once = MemoryOnce(clock)
+        self.revocations = Revocations(self.once, self.access, self.recorder, clock)
         accounts = Accounts(self.recorder, clock=clock, new_id=new_id, site_key=site_key)
         bodies = HeldBodies()
         self.decider = Decider(
@@ -229,10 +233,11 @@ class Stand:
             },
             identity=_Identity(self),
             decider=self.decider,
-            sender=Sender(grants, self.decider, accounts),
+            sender=Sender(grants, self.decider, accounts, self.once),
             accounts=accounts,
             bodies=bodies,
             load=Load(clock, self.bounds),
+            revocations=self.revocations,
             recorder=self.recorder,
             clock=clock,
             new_id=new_id,
@@ -330,6 +335,9 @@ class _Catalog(_Port):
 
     def samples(self, authority: str) -> Iterable[Operation]:
         return ()
+
+    def named(self, authority: str, action: str, resource: Mapping[str, str]) -> Operation | None:
+        return PathCatalog("things").named(authority, action, resource)
 
     def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
         self.stand.reach("catalog")

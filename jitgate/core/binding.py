@@ -1,0 +1,44 @@
+"""What a token of the gateway's own was made for, and whether a call is that."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from jitgate.values import Binding, Operation
+
+ISSUER: Final = "https://jitgate.internal"
+"""Who makes such tokens: the gateway's own pages."""
+
+LONGEST: Final = 900.0
+"""Seconds that such a token may live."""
+
+OPERATION: Final = "jitgate_operation"
+"""The type of our authorization details (RFC 9396, section 2)."""
+
+
+def within(binding: Binding | None, operation: Operation) -> bool:
+    """Whether a token that is bound so is good for the operation; without a binding any is.
+
+    A HEAD asks for what its GET does (RFC 9110, section 9.3.2), and has its action.
+    """
+    if binding is None or binding.target is None:
+        return True
+    return (binding.target, binding.action, dict(binding.resource)) == (
+        operation.target,
+        operation.action,
+        dict(operation.resource),
+    )
+
+
+def details(binding: Binding) -> list[dict[str, object]]:
+    """What a token is for, as authorization details; nothing where it is for all."""
+    if binding.target is None:
+        return []
+    return [
+        {
+            "type": OPERATION,
+            "target": binding.target,
+            "action": binding.action,
+            "resource": dict(binding.resource),
+        }
+    ]

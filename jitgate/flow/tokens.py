@@ -1,0 +1,221 @@
+"""The token for one operation: asked for ahead of the call, by whoever the tunnel has proved.
+
+Policy decides on it as it would on the call, and people are asked where policy says so: the token
+then names the grant that they gave. What could only be decided with the body cannot be had ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from twisted.internet.interfaces import IReactorTime
+
+from jitgate.core.access import terms_of
+from jitgate.core.binding import LONGEST
+from jitgate.core.policy import NeedsBody
+from jitgate.core.waiting import Preference
+from jitgate.flow.access import Access, Decide
+from jitgate.flow.account import shown_target
+from jitgate.flow.admission import Target
+from jitgate.flow.revoking import Revocations
+from jitgate.interfaces import IIdentityVerifier, ITokenSource
+from jitgate.values import (
+    Ask,
+    Binding,
+    Decision,
+    Effect,
+    Grant,
+    Made,
+    Operation,
+    Pending,
+    Refusal,
+    Shown,
+    Subject,
+)
+
+LIFE = 300.0
+"""Seconds that a token lives unless it is asked for with another life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for."""
+
+    subject_token: str = field(repr=False)
+    target: str | None = None
+    """None: a token for whatever its subject may do."""
+    action: str = ""
+    resource: Mapping[str, str] = field(default_factory=dict)
+    once: bool = False
+    life: float = LIFE
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """Why there is none, by a word of OAuth's (RFC 6749, section 5.2; 8628, 3.5; 9396, 5)."""
+
+    error: str
+    description: str
+    pending: Pending | None = None
+
+
+_UNKNOWN = Declined(
+    "invalid_authorization_details",
+    "There is no such operation: the manifest lists targets, actions and their resources.",
+)
+
+
+class TokenExchange:
+    """Exchanges an agent's token for one of the gateway's own (RFC 8693)."""
+
+    def __init__(
+        self,
+        *,
+        targets: Mapping[str, Target],
+        identity: IIdentityVerifier,
+        decide: Decide,
+        scope_print: Callable[[Operation], str],
+        access: Access,
+        source: ITokenSource,
+        revocations: Revocations,
+        clock: IReactorTime,
+        new_id: Callable[[str], str],
+    ) -> None:
+        self._decide = decide
+        self._scope_print = scope_print
+        self._access = access
+        self._source = source
+        self._revocations = revocations
+        self._clock = clock
+        self._new_id = new_id
+        self.adopt(targets, identity)
+
+    def adopt(self, targets: Mapping[str, Target], identity: IIdentityVerifier) -> None:
+        """Go by these from now on."""
+        self._targets, self._identity = targets, identity
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock.seconds()
+
+    async def exchange(
+        self, subject: Subject, wanted: Wanted, session: str
+    ) -> tuple[Made, Binding] | Declined:
+        """The token, and what it is bound to; or why there is none, or none yet.
+
+        Raises what `Access` raises where it cannot tell.
+        """
+        objection = await self._objection(subject, wanted)
+        if objection is not None:
+            return objection
+        grant = None
+        if wanted.target is not None:
+            operation = self._operation(wanted)
+            if operation is None:
+                return _UNKNOWN
+            leave = await self._leave(subject, operation, session)
+            if isinstance(leave, Declined):
+                return leave
+            grant = leave
+        binding = Binding(
+            id=self._new_id("t"),
+            target=wanted.target,
+            action=wanted.action,
+            resource=wanted.resource,
+            once=wanted.once,
+            grant=None if grant is None else grant.id,
+        )
+        return self._source.mint(subject, life=wanted.life, binding=binding), binding
+
+    async def revoke(self, subject: Subject, token: str) -> Declined | None:
+        """Take back a token of the gateway's own (RFC 7009); what is none that is good already is.
+
+        Raises what `Revocations` raises.
+        """
+        proved = await self._identity.verify(token, again=True)
+        if isinstance(proved, Refusal) or not _same(proved, subject):
+            return None  # section 2.2: as if it had been
+        if proved.binding is None:
+            return Declined("unsupported_token_type", "Only tokens of the gateway's own end here.")
+        await self._revocations.revoke_token(proved.binding.id, subject)
+        return None
+
+    def jwks(self) -> Mapping[str, object]:
+        """The keys that its tokens are checked with."""
+        return self._source.jwks()
+
+    async def _objection(self, subject: Subject, wanted: Wanted) -> Declined | None:
+        """Why the subject gets none, whatever it asks for."""
+        if subject.binding is not None:
+            return Declined(
+                "invalid_grant",
+                "A token of the gateway's own is not exchanged again: bring the identity "
+                "provider's, in Proxy-Authorization as well.",
+            )
+        proved = await self._identity.verify(wanted.subject_token, again=True)
+        if isinstance(proved, Refusal):
+            return Declined("invalid_grant", proved.detail)
+        if not _same(proved, subject) or proved.binding is not None:
+            return Declined(
+                "invalid_grant", "The subject_token is not of the subject that opened the tunnel."
+            )
+        if not 1.0 <= wanted.life <= LONGEST:
+            return Declined("invalid_request", f"A token lives 1 to {LONGEST:g} seconds.")
+        return None
+
+    def _operation(self, wanted: Wanted) -> Operation | None:
+        """The operation as the target's catalog knows it; a host of the target's stands for all."""
+        for authority, target in self._targets.items():
+            if target.name == wanted.target:
+                return target.catalog.named(authority, wanted.action, wanted.resource)
+        return None
+
+    async def _leave(
+        self, subject: Subject, operation: Operation, session: str
+    ) -> Grant | Declined | None:
+        """Whether policy would let the call go: by itself, or by people, whose grant it is then."""
+        decision = self._decide(operation, subject)
+        if isinstance(decision, NeedsBody):
+            return Declined(
+                "invalid_authorization_details",
+                "Policy decides on this operation by its body: send the call itself.",
+            )
+        if decision.effect is Effect.PERMIT:
+            return None
+        if decision.effect is Effect.DENY:
+            return Declined("access_denied", f"{decision.reason} (rule {decision.rule})")
+        return await self._asked(subject, operation, decision, session)
+
+    async def _asked(
+        self, subject: Subject, operation: Operation, decision: Decision, session: str
+    ) -> Grant | Declined:
+        """People are asked for a grant over the operation's scope: there is no call yet."""
+        terms = terms_of(decision)
+        if terms is None:
+            return Declined("access_denied", f"{decision.reason} (rule {decision.rule})")
+        ask = Ask(
+            subject=subject,
+            operation=operation,
+            fingerprint=self._scope_print(operation),
+            terms=replace(terms, ahead=True),
+            rule=decision.rule,
+            reason=decision.reason,
+            policy=decision.policy,
+            session=session,
+            exchange=self._new_id("x"),
+            shown=Shown(url=shown_target(operation.url)),
+        )
+        wish = Preference(asynchronous=False, wait=None)
+        wait = self._access.wait(ask, wish, since=self.now, resends=False)
+        given = await self._access.ahead(ask, wait)
+        if isinstance(given, Grant):
+            return given
+        if given.pending is None or given.pending.again is None:
+            return Declined("access_denied", given.detail)
+        return Declined("authorization_pending", given.detail, given.pending)
+
+
+def _same(one: Subject, other: Subject) -> bool:
+    return (one.issuer, one.id) == (other.issuer, other.id)

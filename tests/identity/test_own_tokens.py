@@ -1,0 +1,132 @@
+"""Tokens that the gateway makes: what they prove, for how long, and with which keys."""
+
+import jwt
+import pytest
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from jitgate.core.binding import ISSUER, LONGEST
+from jitgate.identity.issuers import Issuers
+from jitgate.identity.own_tokens import ROTATED_AFTER, OwnTokens
+from jitgate.interfaces import IIdentityVerifier, ITokenSource
+from jitgate.values import Binding, Refusal, Subject
+
+NOW = 1_800_000_000
+SUBJECT = Subject(
+    issuer="https://idp.example",
+    id="alice@acme.example",
+    groups=frozenset({"it-agents"}),
+    expires_at=NOW + 3600.0,
+    humans=("00uAlice", "bob@acme.example"),
+    session="s1",
+    agent="client-7",
+    issued_at=NOW - 60.0,
+)
+BOUND = Binding("t-1", "okta", "getUser", {"userId": "00u1"}, once=True, grant="g-1")
+
+
+class Mint:
+    """A gateway's tokens, at a clock of the test's."""
+
+    def __init__(self, audience="jitgate/one"):
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.own = OwnTokens(lambda: audience, self.clock)
+
+    def made(self, life=300.0, binding=BOUND, subject=SUBJECT):
+        return self.own.mint(subject, life=life, binding=binding)
+
+    def proved(self, token, verifier=None):
+        try:
+            (verifier or self.own).verify(token).send(None)
+        except StopIteration as answer:
+            return answer.value
+        raise AssertionError("it waited")
+
+
+def refused(outcome):
+    assert isinstance(outcome, Refusal)
+    return outcome.detail
+
+
+def test_it_provides_both_ports():
+    own = Mint().own
+    assert verifyObject(IIdentityVerifier, own)
+    assert verifyObject(ITokenSource, own)
+
+
+def test_it_proves_its_subject_bound_to_what_it_was_made_for():
+    mint = Mint()
+    proved = mint.proved(mint.made().token)
+    assert proved.binding == BOUND
+    assert proved.issued_at == NOW
+    assert proved.expires_at == NOW + 300
+    for name in ("issuer", "id", "groups", "humans", "session", "agent", "key"):
+        assert getattr(proved, name) == getattr(SUBJECT, name)
+
+
+def test_the_token_stands_in_no_repr():
+    made = Mint().made()
+    assert made.token not in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "lives"), [(60, 3600, 60), (10_000, 3600, LONGEST), (300, 100, 100)]
+)
+def test_it_lives_no_longer_than_it_may(life, left, lives):
+    mint = Mint()
+    subject = Subject("https://i", "bot", frozenset(), float(NOW + left))
+    made = mint.made(life, subject=subject)
+    assert made.expires_at == NOW + lives
+    mint.clock.advance(lives - 1)
+    assert isinstance(mint.proved(made.token), Subject)
+    mint.clock.advance(1)
+    assert "expired" in refused(mint.proved(made.token))
+
+
+def test_another_gateways_is_refused():
+    one, other = Mint(), Mint("jitgate/other")
+    assert "has not signed" in refused(other.proved(one.made().token))
+    other.own._keys = one.own._keys
+    other.own._signing()
+    one.own._signing()
+    assert "audience" in refused(other.proved(one.made().token))
+
+
+def test_keys_follow_one_another_and_count_until_their_last_token_has_expired():
+    mint = Mint()
+    mint.made()
+    first = mint.own.jwks()["keys"]
+    mint.clock.advance(ROTATED_AFTER - 1)
+    subject = Subject("https://i", "bot", frozenset(), NOW + 10 * ROTATED_AFTER)
+    last = mint.made(LONGEST, subject=subject).token
+    mint.clock.advance(1)
+    both = mint.own.jwks()["keys"]
+    assert len(both) == 2
+    assert both[0] == first[0]
+    assert jwt.get_unverified_header(mint.made(subject=subject).token)["kid"] == both[1]["kid"]
+    assert isinstance(mint.proved(last), Subject)
+    mint.clock.advance(LONGEST)
+    refused(mint.proved(last))
+    assert len(mint.own.jwks()["keys"]) == 1
+
+
+def test_a_public_key_stands_alone():
+    (key,) = Mint().own.jwks()["keys"]
+    assert "d" not in key
+
+
+def test_a_subject_of_somebody_who_is_believed_no_more_is_refused():
+    mint = Mint()
+    token = mint.made().token
+    assert "no issuer" in refused(mint.proved(token, Issuers({ISSUER: mint.own}, mint.clock)))
+    known = {ISSUER: mint.own, SUBJECT.issuer: mint.own}
+    assert isinstance(mint.proved(token, Issuers(known, mint.clock)), Subject)
+
+
+def test_of_another_type_it_is_none():
+    mint = Mint()
+    claims = jwt.decode(mint.made().token, options={"verify_signature": False})
+    key = mint.own._keys[0]
+    forged = jwt.encode(claims, key.private, "ES256", headers={"kid": key.id, "typ": "JWT"})
+    assert "has not signed" in refused(mint.proved(forged))
