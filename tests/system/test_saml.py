@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from urllib.parse import urlencode
 
 import orjson
 import pytest
@@ -22,6 +23,8 @@ from support.saml import (
 )
 from support.tokens import Tokens
 from support.wire import Origin, Tunnel, answering
+
+from jitgate.proxy.token_pages import GRANT_TYPE
 
 OPERATOR = {"operators": {os.getuid(): "root@acme.example"}}
 
@@ -194,3 +197,28 @@ def test_metadata_comes_from_a_url_too_and_only_what_is_pinned_counts(desk, idp,
             desk.reload(desk.settings(**more))
             status, why = desk.asked(idp.response())
             assert (status, "metadata cannot be had" in why) == (502, True)
+
+
+def test_an_assertion_is_exchanged_for_a_token_that_opens_many_tunnels(desk, idp):
+    here = "jitgate.internal"
+    with desk.serving() as gateway:
+        response = idp.response()
+        form = urlencode(
+            {
+                "grant_type": GRANT_TYPE,
+                "subject_token_type": "urn:ietf:params:oauth:token-type:saml2",
+                "subject_token": presented(response),
+                "life": "600",
+            }
+        )
+        with desk.tunnel(response, authority=f"{here}:443", sni=here) as tunnel:
+            tunnel.send(
+                f"POST /token HTTP/1.1\r\nHost: {here}\r\nContent-Length: {len(form)}\r\n"
+                f"Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}".encode()
+            )
+            made = orjson.loads(tunnel.reply("POST").body)
+        for _ in range(3):
+            with Tunnel(gateway.proxy, gateway.ca, made["access_token"]) as tunnel:
+                assert tunnel.ask("GET", "/").status == 200
+        assert gateway.entries("decision")[-1]["subject"]["issuer"] == ISSUER
+    assert presented(response)[:60] not in orjson.dumps(gateway.all_entries()).decode()
