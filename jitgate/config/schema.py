@@ -266,6 +266,9 @@ class Match(Section):
     groups: tuple[str, ...] | None = Field(default=None, strict=False)
     methods: tuple[Method, ...] | None = Field(default=None, strict=False)
     paths: tuple[str, ...] | None = Field(default=None, strict=False)
+    issuers: tuple[str, ...] | None = Field(default=None, strict=False)
+    subjects: tuple[str, ...] | None = Field(default=None, strict=False)
+    agents: tuple[str, ...] | None = Field(default=None, strict=False)
 
 
 class Approvers(Section):

@@ -15,9 +15,11 @@ from jitgate.values import Operation, Subject, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """What an operation must be for a rule to apply; None tests nothing, () matches nothing.
+    """What an operation must be, and whose, for a rule to apply.
 
-    ``actions`` are names in which ``*`` stands for any run of characters; ``paths`` are templates.
+    None tests nothing, () matches nothing. In ``actions``, ``subjects`` and ``agents`` ``*`` stands
+    for any run of characters; ``paths`` are templates; ``agents`` are the programs, which for a
+    Subject that names none beside it is the Subject itself.
     """
 
     targets: tuple[str, ...] | None = None
@@ -25,6 +27,9 @@ class Criteria:
     groups: tuple[str, ...] | None = None
     methods: tuple[str, ...] | None = None
     paths: tuple[str, ...] | None = None
+    issuers: tuple[str, ...] | None = None
+    subjects: tuple[str, ...] | None = None
+    agents: tuple[str, ...] | None = None
 
 
 @implementer(IStatedRule)
@@ -39,6 +44,9 @@ class MatchRule:
         self._targets = None if criteria.targets is None else frozenset(criteria.targets)
         self._methods = None if criteria.methods is None else frozenset(criteria.methods)
         self._actions = None if criteria.actions is None else globs_matcher(criteria.actions)
+        self._issuers = None if criteria.issuers is None else frozenset(criteria.issuers)
+        self._subjects = None if criteria.subjects is None else globs_matcher(criteria.subjects)
+        self._agents = None if criteria.agents is None else globs_matcher(criteria.agents)
         self._paths = (
             None if criteria.paths is None else tuple(PathTemplate(each) for each in criteria.paths)
         )
@@ -49,9 +57,18 @@ class MatchRule:
         applies = (
             self._meets(operation.target, operation.action, operation.method)
             and (self._groups is None or not self._groups.isdisjoint(subject.groups))
+            and self._is_one_of(subject)
             and (self._paths is None or any(each.matches(operation.path) for each in self._paths))
         )
         return self.verdict if applies else None
+
+    def _is_one_of(self, subject: Subject) -> bool:
+        agent = subject.id if subject.agent is None else subject.agent
+        return (
+            (self._issuers is None or subject.issuer in self._issuers)
+            and (self._subjects is None or self._subjects(subject.id) is not None)
+            and (self._agents is None or self._agents(agent) is not None)
+        )
 
     def concerns(self, target: str, action: str, method: str) -> bool:
         """Whether it may answer; a subclass may always, since its answers are its own."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +38,10 @@ def test_a_rule_that_tests_nothing_applies_to_everything():
     assert applies(Criteria())
 
 
-@pytest.mark.parametrize("test", ["targets", "actions", "groups", "methods", "paths"])
+@pytest.mark.parametrize(
+    "test",
+    ["targets", "actions", "groups", "methods", "paths", "issuers", "subjects", "agents"],
+)
 def test_an_empty_list_matches_nothing(test):
     assert not applies(Criteria(**{test: ()}))
 
@@ -240,3 +245,27 @@ def test_the_version_tells_everything_apart_that_its_answers_depend_on():
         for verdict in (VERDICT, Verdict(Effect.DENY, "They may."), Verdict(Effect.PERMIT, "x"))
     }
     assert len(versions) == 9
+
+
+DELEGATED = replace(SUBJECT, id="alice@acme.example", agent="client-7")
+
+
+@pytest.mark.parametrize(
+    ("criteria", "subject", "answer"),
+    [
+        (Criteria(issuers=("https://idp.example",)), SUBJECT, True),
+        (Criteria(issuers=("https://idp.example/",)), SUBJECT, False),
+        (Criteria(issuers=("https://idp.*",)), SUBJECT, False),
+        (Criteria(subjects=("bot-*",)), SUBJECT, True),
+        (Criteria(subjects=("bot-8", "bot-7")), SUBJECT, True),
+        (Criteria(subjects=("bot",)), SUBJECT, False),
+        (Criteria(subjects=("client-7",)), DELEGATED, False),
+        (Criteria(agents=("client-*",)), DELEGATED, True),
+        (Criteria(agents=("alice@*",)), DELEGATED, False),
+        (Criteria(agents=("bot-7",)), SUBJECT, True),
+        (Criteria(agents=("client-7",), subjects=("alice@*",)), DELEGATED, True),
+        (Criteria(agents=("client-7",), subjects=("bob@*",)), DELEGATED, False),
+    ],
+)
+def test_who_calls_and_for_whom_are_told_apart(criteria, subject, answer):
+    assert applies(criteria, subject=subject) is answer
