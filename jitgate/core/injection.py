@@ -115,21 +115,17 @@ def _forwarded(
 
 
 def agent_head(
-    answer: ResponseHead, *, length: int | None, rewritten: bool, hide: Callable[[bytes], bytes]
+    answer: ResponseHead, *, length: int | None, rewritten: bool, hide: Callable[[Headers], Headers]
 ) -> ResponseHead:
-    """The head that the agent gets. ``hide`` masks literals in a field.
+    """The head that the agent gets. ``hide`` masks literals in fields.
 
     ``rewritten`` says that the body may differ from the target's: fields about it would be wrong,
     or would let a masked value be guessed.
     """
     drop = _NOT_OF_REWRITTEN if rewritten else _NOT_FOR_AGENTS
-    fields = [(hide(name), hide(value)) for name, value in end_to_end(answer.headers, drop)]
-    return ResponseHead(answer.status, tuple(fields), length)
+    return ResponseHead(answer.status, hide(end_to_end(answer.headers, drop)), length)
 
 
-def agent_trailers(trailers: Headers, hide: Callable[[bytes], bytes]) -> Headers:
+def agent_trailers(trailers: Headers, hide: Callable[[Headers], Headers]) -> Headers:
     """The trailers that the agent gets: none that frames, routes or vouches for the body."""
-    if not trailers:
-        return ()
-    fields = end_to_end(trailers, _NOT_OF_REWRITTEN)
-    return tuple([(hide(name), hide(value)) for name, value in fields])
+    return hide(end_to_end(trailers, _NOT_OF_REWRITTEN)) if trailers else ()

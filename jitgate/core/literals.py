@@ -6,7 +6,10 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from urllib.parse import quote, quote_plus
+
+from jitgate.values import Headers
 
 
 class LiteralMasker:
@@ -48,6 +51,13 @@ class LiteralMasker:
                 self.count += len(spans)
                 return _starred(value, spans)
         return value
+
+    def hide_in_fields(self, fields: Headers) -> Headers:
+        """Header fields with every literal hidden in each name and in each value."""
+        together = b"\n".join(chain.from_iterable(fields))
+        if not any([literal in together for literal in self._literals]):
+            return fields  # what is in none of their bytes, whole, is in no part of them
+        return tuple([(self.hide_in(name), self.hide_in(value)) for name, value in fields])
 
     def _release(self, data: bytes, end: int) -> bytes:
         """Let ``data`` go up to ``end`` and hold the rest.

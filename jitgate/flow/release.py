@@ -54,16 +54,15 @@ class Release:
         length = len(held) if whole else None if fields is not None else answer.length
         if self.account.head.method == "HEAD":
             length = None if self.maskers else _announced(answer)
-        head = agent_head(
-            answer, length=length, rewritten=bool(self.maskers), hide=literals.hide_in
-        )
+        hide, rewritten = literals.hide_in_fields, bool(self.maskers)
+        head = agent_head(answer, length=length, rewritten=rewritten, hide=hide)
         self.account.answer = head
         if not whole:
             await self.response.start(head)
             held = await self._streamed(transform, length)
         trailers = self.upstream.trailers()
         if trailers:
-            trailers = agent_trailers(trailers, literals.hide_in)
+            trailers = agent_trailers(trailers, hide)
         counts = {} if fields is None else dict(fields.counts)
         self.account.masks = counts | ({"credential": literals.count} if literals.count else {})
         if self.response.gone:

@@ -15,6 +15,7 @@ from jitgate.core.injection import (
     misread,
     upstream_head,
 )
+from jitgate.core.literals import LiteralMasker
 from jitgate.values import Credential, Operation, RequestHead, ResponseHead
 
 SECRET = b"upstream-credential-0001"
@@ -134,8 +135,8 @@ def test_the_host_is_the_targets_authority(authority, host):
 # --- back to the agent
 
 
-def star(value):
-    return value.replace(SECRET, b"*" * len(SECRET))
+def star(fields):
+    return LiteralMasker([SECRET]).hide_in_fields(fields)
 
 
 def answered(*headers, rewritten=False):

@@ -110,6 +110,24 @@ def test_a_field_value_is_masked_by_itself_and_leaves_the_stream_alone():
     assert masker.count == 3
 
 
+def test_every_name_and_value_of_fields_is_masked_by_itself_and_each_find_is_counted_once():
+    masker = LiteralMasker([b"secret", b"x\ny"])
+    fields = ((b"X-secret", b"a secret"), (b"X-Plain", b"sec"), (b"ret", b"x"), (b"y", b""))
+    assert masker.hide_in_fields(fields) == (
+        (b"X-******", b"a ******"),
+        (b"X-Plain", b"sec"),
+        (b"ret", b"x"),
+        (b"y", b""),
+    )
+    assert masker.count == 2
+
+
+def test_clean_fields_go_on_as_the_very_object_they_were():
+    fields = ((b"X-Plain", b"sec"), (b"ret", b"x"))
+    assert LiteralMasker([b"secret"]).hide_in_fields(fields) is fields
+    assert LiteralMasker([]).hide_in_fields(fields) is fields
+
+
 @given(st.text("-._~" + string.ascii_letters + string.digits, min_size=1))
 def test_what_every_encoder_leaves_as_it_is_has_one_spelling(text):
     assert {json.dumps(text)[1:-1], quote(text, safe=""), quote(text), quote_plus(text)} == {text}
