@@ -29,6 +29,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _run(options: argparse.Namespace) -> int:
+    if sys.platform == "linux":
+        from jitgate.reactor import install
+
+        install()
     from twisted.internet import reactor
 
     from jitgate.app import make_service

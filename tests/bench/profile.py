@@ -39,7 +39,7 @@ STAGES = (
         "handing over to a thread and back",
         r"/jitgate/service\.py|/twisted/internet/_signals\.py|callFromThread|/threading\.py",
     ),
-    ("reactor", r"/twisted/(?!python/util\.py)"),
+    ("reactor", r"/jitgate/reactor\.py|/twisted/(?!python/util\.py)"),
     ("HTTP/1.1, read and written", r"/jitgate/core/http1_|/jitgate/core/fields"),
     ("naming the operation", r"/jitgate/core/operation|/jitgate/catalogs/"),
     ("policy", r"/jitgate/core/policy|/jitgate/rules/|/jitgate/flow/deciding"),
@@ -59,7 +59,7 @@ STAGES = (
 
 OTHER = "other"
 
-WAITING = re.compile(r"^(\w+\.)?(doPoll|_work|_worker|wait) ")
+WAITING = re.compile(r"^(\w+\.)?(doPoll|doIteration|_work|_worker|wait) ")
 """Innermost frames of threads that have nothing to do."""
 
 SIDES = {

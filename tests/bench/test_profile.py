@@ -4,7 +4,7 @@ import pytest
 
 from bench.profile import by_stage, shares, stage
 
-REACTOR = "doPoll (/x/twisted/internet/epollreactor.py:244)"
+REACTOR = "Reactor.doIteration (/x/jitgate/reactor.py:28)"
 PUMP = "TlsPump.write (/x/jitgate/tls.py:3)"
 OPENSSL = "Connection.send (/x/OpenSSL/SSL.py:1)"
 
@@ -30,7 +30,7 @@ def test_samples_are_summed_and_those_of_waiting_threads_left_out():
     stacks = [
         f"{REACTOR};f (/x/jitgate/core/policy.py:1) 3",
         f"{REACTOR};g (/x/jitgate/core/policy.py:2) 4",
-        "main (/x/jitgate/cli/serve.py:1);EPollReactor.doPoll (/x/twisted/internet/epollreactor.py:227) 50",
+        "main (/x/jitgate/cli/serve.py:1);Reactor.doIteration (/x/jitgate/reactor.py:26) 50",
         "Worker._work (/x/jitgate/service.py:99) 60",
     ]
     assert by_stage(stacks) == {"policy": 7}

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from OpenSSL import SSL
-from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from jitgate.reactor import Reactor
 from jitgate.tls import TlsPump
 
 TURNS = 20_000
@@ -33,7 +33,7 @@ TURNS = 20_000
 AES_128_GCM = b"ECDHE-ECDSA-AES128-GCM-SHA256"
 
 
-class Turns(EPollReactor):
+class Turns(Reactor):
     """A reactor that is never run: `iterate` is one turn of it."""
 
     def until(self, seen: Callable[[], Any]) -> None:
