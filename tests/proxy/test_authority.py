@@ -214,3 +214,27 @@ def test_a_key_without_its_certificate_stops_the_start(tmp_path, time, authority
 def test_a_folder_that_cannot_be_written_to_stops_the_start(tmp_path, time):
     with pytest.raises(StateUnusable, match="cannot be written"):
         load_or_create(tmp_path / "none", time)
+
+
+@pytest.mark.parametrize(
+    ("offered", "taken"),
+    [
+        (b"TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"),
+        (b"TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"),
+        (b"TLS_CHACHA20_POLY1305_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
+    ],
+)
+def test_of_the_suites_that_a_client_offers_the_cheapest_is_taken(tmp_path, offered, taken):
+    authority = load_or_create(tmp_path, lambda: datetime.now(UTC).timestamp())
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_tls13_ciphersuites(offered)
+    client = SSL.Connection(context, None)
+    server = SSL.Connection(authority.context_for("api.example"), None)
+    client.set_connect_state()
+    server.set_accept_state()
+    for one, other in ((client, server), (server, client)):
+        with pytest.raises(SSL.WantReadError):
+            one.do_handshake()
+        other.bio_write(one.bio_read(65536))
+    client.do_handshake()
+    assert client.get_cipher_name() == taken
