@@ -7,6 +7,7 @@ secret has ``repr=False``.
 from __future__ import annotations
 
 import enum
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -94,7 +95,13 @@ class Subject:
         The same agent acting for other humans is another: those who ask must not be those who
         approve. So is another agent that acts for the same human.
         """
-        return json.dumps([self.issuer, self.id, sorted(self.humans), self.agent])
+        return _key(self.issuer, self.id, self.humans, self.agent)
+
+
+@functools.lru_cache(maxsize=4096)
+def _key(issuer: str, subject: str, humans: tuple[str, ...], agent: str | None) -> str:
+    """Kept, since a tunnel and each request in it ask for it, and those of one agent are alike."""
+    return json.dumps([issuer, subject, sorted(humans), agent])
 
 
 @dataclass(frozen=True, slots=True)
