@@ -55,9 +55,10 @@ class LiteralMasker:
     def hide_in_fields(self, fields: Headers) -> Headers:
         """Header fields with every literal hidden in each name and in each value."""
         together = b"\n".join(chain.from_iterable(fields))
-        if not any([literal in together for literal in self._literals]):
-            return fields  # what is in none of their bytes, whole, is in no part of them
-        return tuple([(self.hide_in(name), self.hide_in(value)) for name, value in fields])
+        for literal in self._literals:
+            if literal in together:
+                return tuple([(self.hide_in(name), self.hide_in(value)) for name, value in fields])
+        return fields  # what is nowhere in all of them is in no part of them
 
     def _release(self, data: bytes, end: int) -> bytes:
         """Let ``data`` go up to ``end`` and hold the rest.

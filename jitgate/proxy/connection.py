@@ -215,16 +215,19 @@ class AgentConnection(Protocol):
         self._in_head = False
         self._request = request
         self._response = AgentResponse(self, request, minor)
-        serving = Deferred.fromCoroutine(self._gateway.serve(self._tunnel, request, self._response))
-        serving.addErrback(self._failed)
-        serving.addCallback(self._served, request)
+        Deferred.fromCoroutine(self._exchange(request, self._response))
 
-    def _failed(self, failure: Failure) -> None:
-        """A fault escaped the gateway: nothing more may pass on this connection."""
-        self._log.failure("An exchange failed outside the gateway's story", failure)
-        self.abort()
+    async def _exchange(self, request: AgentRequest, response: AgentResponse) -> None:
+        try:
+            await self._gateway.serve(self._tunnel, request, response)
+        except GeneratorExit:  # the process ends, and nobody waits for it any more
+            raise
+        except BaseException:  # noqa: BLE001 (whatever it is, nothing more may pass here)
+            self._log.failure("An exchange failed outside the gateway's story")
+            self.abort()
+        self._served(request)
 
-    def _served(self, _: None, request: AgentRequest) -> None:
+    def _served(self, request: AgentRequest) -> None:
         self._request = self._response = None
         if self.closed.called:
             return

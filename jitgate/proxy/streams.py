@@ -158,11 +158,17 @@ class AgentResponse:
             self._connection.end()
         self._left = 0 if bodiless else head.length
         written = response_bytes(head, chunked=self._chunked, keep_alive=self._connection.keeps)
-        await self._put(written + self._framed(first))
+        self._connection.write(written + self._framed(first))
+        if self._room is not None:
+            await self._caught_up(self._room)
 
     async def write(self, data: bytes) -> None:
         self._check()
-        await self._put(self._framed(data))
+        framed = self._framed(data)
+        if framed:
+            self._connection.write(framed)
+        if self._room is not None:
+            await self._caught_up(self._room)
 
     def _framed(self, data: bytes) -> bytes:
         """A piece of the body as it goes out: nothing for HEAD, a chunk if there are chunks."""
@@ -174,13 +180,10 @@ class AgentResponse:
                 raise AgentGone("More was to be written than the head had announced.")
         return chunk_bytes(data) if self._chunked else data
 
-    async def _put(self, data: bytes) -> None:
-        """Send it; return when there is room for more."""
-        if data:
-            self._connection.write(data)
-        if self._room is not None:
-            await self._connection.in_time(self._room)
-            self._check()
+    async def _caught_up(self, room: Deferred[None]) -> None:
+        """Return when there is room for more."""
+        await self._connection.in_time(room)
+        self._check()
 
     async def finish(self, trailers: Headers = ()) -> None:
         self._check()
