@@ -327,7 +327,7 @@ class TlsPump(Protocol):
             except SSL.WantReadError:
                 continue
             except SSL.Error as error:
-                return pieces, error
+                return pieces, error.with_traceback(None)  # its frames would hold all of this
         return pieces, None
 
     def _answer(self) -> None:

@@ -951,7 +951,7 @@ class Fixed:
 
 
 @both_versions
-@pytest.mark.parametrize("how", ["lose", "abort", "cut", "fault", "unverified"])
+@pytest.mark.parametrize("how", ["lose", "abort", "cut", "fault", "unverified", "ended"])
 def test_nothing_keeps_what_has_ended(world, version, how):
     def lived():
         engine = world.connection(True, version)
@@ -961,6 +961,9 @@ def test_nothing_keeps_what_has_ended(world, version, how):
         inner.transport.write(text(1000))
         if how in {"lose", "abort"}:
             act(inner, how)()
+        if how == "ended":
+            peer.say_end()
+            world.with_peer(peer, lambda: inner.reason is not None)
         peer.raw.send(b"garbage" * 9 if how == "fault" else b"")
         if how in {"lose", "cut"}:
             peer.raw.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from jitgate.core.http1_events import Data, Event
 from jitgate.errors import PeerFault
@@ -73,6 +73,9 @@ _NEVER_IN_TRAILERS = frozenset(
 )
 """What frames, routes, authenticates or describes the content stands before it (9110, 6.5.1)."""
 
+State = Callable[[Any, bytes, int], int]
+"""A method of a `Reader` that reads a part of a message."""
+
 CHUNKED: Final = -1
 """In place of a body's length: it comes in chunks."""
 
@@ -81,9 +84,11 @@ class Reader:
     """What both readers share: lines, fields, bodies, each within bounds.
 
     ``_state`` reads what comes next: it is given the bytes at hand and where to begin, and returns
-    where it got to; the same place if it needs more. A head that is there whole and plainly right
-    is read at once (`_at_once`); any other line by line, which says what is wrong with it. Both
-    ways take the same for the same.
+    where it got to; the same place if it needs more. It is not bound to the reader: the two would
+    hold each other, and with them all that was read, until garbage is looked for.
+
+    A head that is there whole and plainly right is read at once (`_at_once`); any other line by
+    line, which says what is wrong with it. Both ways take the same for the same.
     """
 
     _malformed: type[PeerFault]
@@ -107,7 +112,7 @@ class Reader:
     def _begin(self) -> None:
         """Expect another message."""
         self._new_section()
-        self._state: Callable[[bytes, int], int] = self._start
+        self._state: State = Reader._start
 
     def _new_section(self) -> None:
         """Expect fields: of a head, or of the trailers."""
@@ -121,7 +126,7 @@ class Reader:
         at, before = 0, -1
         try:
             while before < at < len(data) and not self._over:
-                before, at = at, self._state(data, at)
+                before, at = at, self._state(self, data, at)
         except PeerFault as fault:
             self._over = True
             self._emit(fault)
@@ -157,7 +162,7 @@ class Reader:
         return end
 
     def _too_long(self) -> PeerFault:
-        if self._state == self._chunk_line:
+        if self._state is Reader._chunk_line:
             return self._malformed(f"A chunk's first line exceeds {CHUNK_LINE_BYTES} bytes.")
         return self._too_large(f"The head is longer than {self._head_bytes} bytes.")
 
@@ -268,9 +273,9 @@ class Reader:
     def _body(self, length: int) -> None:
         """Expect a body of that length, which may be `CHUNKED`."""
         if length == CHUNKED:
-            self._state = self._chunk_line
+            self._state = Reader._chunk_line
         elif length:
-            self._left, self._state = length, self._counted
+            self._left, self._state = length, Reader._counted
         else:
             self._end(())
 
@@ -303,10 +308,10 @@ class Reader:
         if self._left >= _LARGEST_CHUNK:
             raise self._malformed("A chunk does not begin with its size (RFC 9112, section 7.1).")
         if self._left:
-            self._state = self._chunk
+            self._state = Reader._chunk
         else:
             self._new_section()
-            self._state = self._trailers
+            self._state = Reader._trailers
         return end + 2
 
     def _whole_chunks(self, data: bytes, at: int) -> int:
@@ -323,7 +328,7 @@ class Reader:
     def _chunk(self, data: bytes, at: int) -> int:
         at = self._some(data, at)
         if not self._left:
-            self._state = self._chunk_end
+            self._state = Reader._chunk_end
         return at
 
     def _chunk_end(self, data: bytes, at: int) -> int:
@@ -332,7 +337,7 @@ class Reader:
             raise self._malformed("A chunk does not end where its size says.")
         if len(found) < 2:
             return at
-        self._state = self._chunk_line
+        self._state = Reader._chunk_line
         return at + 2
 
     def _trailers(self, data: bytes, at: int) -> int:

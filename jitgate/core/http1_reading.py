@@ -73,7 +73,9 @@ class RequestReader(Reader):
     @property
     def in_head(self) -> bool:
         """Whether a head has begun that is not whole."""
-        return self._state == self._in_fields or (self._state == self._start and self._rest != b"")
+        if self._state is RequestReader._start:
+            return self._rest != b""
+        return self._state is RequestReader._in_fields
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that ``data`` completes: Request, Data, End, Tunnel, or a fault, last.
@@ -108,7 +110,7 @@ class RequestReader(Reader):
                 raise MalformedRequest(f"The method {self._method[:32]} is not offered.")
             raise MalformedRequest("This does not begin like a request of HTTP/1.1 or HTTP/1.0.")
         self._said = self._last = None
-        self._state = self._in_fields
+        self._state = RequestReader._in_fields
 
     def _headed(self, data: bytes, at: int) -> int:
         if self._said is None:
@@ -202,7 +204,7 @@ class ResponseReader(Reader):
         """The connection was closed in an orderly way, which ends a body without a length."""
         if self._ended or self._over:
             return []
-        if self._state == self._until_close:
+        if self._state is ResponseReader._until_close:
             self._ended = self._over = True
             return [End(reusable=False)]
         self._over = True
@@ -221,7 +223,7 @@ class ResponseReader(Reader):
     def _start_line(self, line: bytes) -> None:
         if not self._is_start(line):
             raise UpstreamMalformed("The status line is none of HTTP/1.1.")
-        self._state = self._in_fields
+        self._state = ResponseReader._in_fields
 
     def _headed(self, data: bytes, at: int) -> int:
         self._head = Fields(self._fields)
@@ -258,7 +260,7 @@ class ResponseReader(Reader):
         known = None if length == CHUNKED else length
         self._emit(Response(ResponseHead(self._status, self._head, known)))
         if length is None:
-            self._reusable, self._state = False, self._until_close
+            self._reusable, self._state = False, ResponseReader._until_close
         else:
             self._body(length)
 
@@ -274,7 +276,7 @@ class ResponseReader(Reader):
     def _end(self, trailers: Headers) -> None:
         self._ended = True
         self._emit(End(trailers, reusable=self._reusable))
-        self._state = self._after
+        self._state = ResponseReader._after
 
     def _after(self, data: bytes, at: int) -> int:
         raise self._beyond()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ from jitgate.core.http1_reading import (
     absolute_form,
 )
 from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes
-from jitgate.errors import HeadTooLarge, MalformedRequest, UpstreamMalformed
+from jitgate.errors import HeadTooLarge, MalformedRequest, PeerFault, UpstreamMalformed
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -323,3 +325,26 @@ def test_a_comma_inside_a_quoted_parameter_is_no_second_type():
 
 def test_an_absolute_form_without_a_path_is_nothing_for_options_to_ask_of_a_path():
     assert absolute_form("https://a.example") == ("a.example", "")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n",
+    ],
+)
+def test_a_reader_that_nobody_needs_is_gone_at_once_with_all_that_it_read(read):
+    reader = ResponseReader("GET")
+    events = reader.feed(read)
+    gone = weakref.ref(reader)
+    del reader
+    assert gone() is None
+    assert all(not isinstance(event, PeerFault) for event in events)
