@@ -27,9 +27,18 @@ WHOLE = 64 * 1024
 Most answers are that small; a fault in one can then still become a refusal."""
 
 
+def gathered(answer: ResponseHead) -> bool:
+    """Whether nothing of the response is released before ``settled`` has returned."""
+    length = answer.length
+    return length is not None and length <= WHOLE and not is_events(answer.headers)
+
+
 @dataclass(slots=True)
 class Release:
-    """Releases one response. ``settled`` makes the outcome durable and is awaited exactly once."""
+    """Releases one response; the decision is on record, or else it is `gathered`.
+
+    ``settled`` makes the decision and the outcome durable and is awaited exactly once.
+    """
 
     account: Account
     response: IResponse
@@ -46,9 +55,7 @@ class Release:
         """
         literals = LiteralMasker(self.secrets)
         fields = self._fields(answer)
-        whole = (
-            answer.length is not None and answer.length <= WHOLE and not is_events(answer.headers)
-        )
+        whole = gathered(answer)
         transform = literals if fields is None else Chain([fields, literals])
         held = await self._gathered(transform) if whole else b""
         length = len(held) if whole else None if fields is not None else answer.length

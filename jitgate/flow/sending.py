@@ -7,12 +7,12 @@ from functools import partial
 from typing import cast
 
 from jitgate.errors import AgentGone, CutShort, UpstreamGone, UpstreamUnreachable
-from jitgate.flow.account import Accounts
+from jitgate.flow.account import Account, Accounts
 from jitgate.flow.bodies import HeldBody
 from jitgate.flow.call import Call
 from jitgate.flow.deciding import Decider, Leave
 from jitgate.flow.grants import Grants
-from jitgate.flow.release import Release
+from jitgate.flow.release import Release, gathered
 from jitgate.interfaces import IOnce, IResponse, IUpstreamConnection
 from jitgate.values import Ask, Credential, Denial, Grant, Refusal, RequestHead, ResponseHead, Use
 
@@ -109,9 +109,9 @@ class Sender:
         upstream, answer = await span.within(self._exchanged(ready))
         try:
             account.upstream_status = answer.status
-            if account.recorded is not None:
+            if account.recorded is not None and not gathered(answer):
                 await account.recorded
-            settled = partial(self._accounts.settled, account, "completed", None)
+            settled = partial(self._completed, account)
             secrets, maskers = ready.credential.secrets, account.maskers
             way_out = Release(account, response, upstream, maskers, secrets, settled)
             with _EndedIfGone(response, upstream):
@@ -119,6 +119,13 @@ class Sender:
         finally:
             upstream.release()
         return None
+
+    async def _completed(self, account: Account) -> None:
+        """Make the outcome durable, and the decision, if that has not been waited for yet."""
+        recorded = account.recorded
+        if recorded is not None and recorded.called:
+            await recorded  # if it is lost, nothing is released, so that nothing was completed
+        await self._accounts.settled(account, "completed", None)
 
     async def _exchanged(self, ready: Departure) -> tuple[IUpstreamConnection, ResponseHead]:
         """Send the request; once, but for a safe one on a kept connection that proves dead."""

@@ -26,6 +26,7 @@ from jitgate.errors import (
 )
 from jitgate.flow.admission import Knock, Tunnel, TurnedAway
 from jitgate.flow.bodies import REVIEW_BODY
+from jitgate.flow.recorder import PROBE
 from jitgate.maskers.names import NameMasker
 from jitgate.values import Denial, Effect, Obligation, ResponseHead, Verdict
 
@@ -265,6 +266,39 @@ async def test_a_safe_call_may_leave_before_but_nothing_comes_back():
     stand.waiting.pop(0).callback(None)
     await serving
     assert told.ended
+
+
+@ensureDeferred
+async def test_an_answer_that_is_gathered_waits_for_the_decision_and_the_outcome():
+    stand = Stand()
+    tunnel = await stand.tunnel()
+    stand.slow_disk = True
+    told = Told()
+    serving = Deferred.fromCoroutine(stand.gateway.serve(tunnel, Asked(), told))
+    assert "read more" in stand.log
+    for _ in ("decision", "outcome"):
+        assert told.seen == []
+        stand.waiting.pop(0).callback(None)
+    await serving
+    assert told.seen == ["start", "write", "finish"]
+    assert stand.log[-3:] == ["fsync decision", "fsync outcome", "release"]
+
+
+@ensureDeferred
+async def test_a_call_whose_decision_was_lost_has_not_been_completed():
+    stand = Stand()
+    tunnel = await stand.tunnel()
+    stand.answer_when = Deferred()
+    stand.records.failure = OSError(28, "No space left on device")
+    told = Told()
+    serving = Deferred.fromCoroutine(stand.gateway.serve(tunnel, Asked(), told))
+    stand.records.failure = None
+    stand.clock.advance(PROBE)
+    assert stand.recorder.down is None
+    stand.answer_when.callback(None)
+    await serving
+    assert json.loads(told.data)["type"].endswith("recorder-down")
+    assert [entry["outcome"] for entry in stand.entries("outcome")] == ["failed"]
 
 
 @pytest.mark.parametrize("length", [15, 100_000])
