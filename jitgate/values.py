@@ -11,7 +11,8 @@ import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from types import MappingProxyType
+from typing import NamedTuple, Self
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Header fields in order, names as they were written; compare names in lower case."""
@@ -498,11 +499,10 @@ class Reloaded:
         return not self.problems
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One element of a recording before it is written; see docs/recording-format.md."""
 
     type: str
     time: float
     fields: Mapping[str, object]
-    bodies: Mapping[str, Body] = field(default_factory=dict)
+    bodies: Mapping[str, Body] = MappingProxyType({})

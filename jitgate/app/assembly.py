@@ -144,6 +144,7 @@ class _Assembly:
         self._site_key = b""
         self._site = ""
         self._own = OwnTokens(lambda: self._site, cast(IReactorTime, reactor))
+        self._new_id = _Ids()
 
     def _made(
         self, configuration: Configuration, problems: Sequence[str], before: InForce | None = None
@@ -215,9 +216,11 @@ class _Assembly:
             patience=in_force.patience,
             limits=in_force.limits,
             clock=clock,
-            new_id=_new_id,
+            new_id=self._new_id,
         )
-        accounts = Accounts(recorder, clock=clock, new_id=partial(_new_id, "x"), site_key=site_key)
+        accounts = Accounts(
+            recorder, clock=clock, new_id=partial(self._new_id, "x"), site_key=site_key
+        )
         bodies = HeldBodies(approvals.review_body, approvals.review_bodies)
         decider = Decider(
             **in_force.decided,
@@ -237,7 +240,7 @@ class _Assembly:
             source=self._own,
             revocations=revocations,
             clock=clock,
-            new_id=_new_id,
+            new_id=self._new_id,
         )
         pages = Pages(
             access,
@@ -260,7 +263,7 @@ class _Assembly:
             revocations=revocations,
             recorder=recorder,
             clock=clock,
-            new_id=partial(_new_id, "x"),
+            new_id=partial(self._new_id, "x"),
         )
         ways = WeakSet(in_force.ways)
         return _Story(gateway, access, bodies, decider, pages, tokens, revocations, ways)
@@ -385,9 +388,20 @@ def _share(state: StateFolder, new: InForce) -> None:
         _LOG.error("{why}", why=f"{error}")
 
 
-def _new_id(kind: str) -> str:
-    """An id that nobody can guess; its first letter says of what."""
-    return f"{kind}-{secrets.token_hex(8)}"
+class _Ids:
+    """Makes ids that nobody can guess; the first letter says of what.
+
+    The system is asked for the randomness of many at once.
+    """
+
+    def __init__(self) -> None:
+        self._fresh: list[str] = []
+
+    def __call__(self, kind: str) -> str:
+        if not self._fresh:
+            random = secrets.token_hex(8 * 256)
+            self._fresh = [random[at : at + 16] for at in range(0, len(random), 16)]
+        return f"{kind}-{self._fresh.pop()}"
 
 
 def _machine() -> str:

@@ -5,11 +5,32 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Self
 from urllib.parse import quote, quote_plus
 
 from jitgate.values import Headers
+
+
+class Literals(tuple[bytes, ...]):  # noqa: SLOT001 (a tuple has no room for slots)
+    """Byte strings to hide that know their `spellings`: worked out once, where they are kept.
+
+    Equal to the same byte strings that do not. Raises `ValueError` for an empty one.
+    """
+
+    spelled: tuple[bytes, ...]
+    """Each in every spelling."""
+    shortest: int
+    """Bytes of the shortest of those."""
+
+    def __new__(cls, literals: Iterable[bytes] = ()) -> Self:
+        self = super().__new__(cls, literals)
+        if not all(self):
+            raise ValueError("A literal to hide must have at least one byte.")
+        self.spelled = tuple(dict.fromkeys([form for each in self for form in spellings(each)]))
+        self.shortest = min(map(len, self.spelled), default=sys.maxsize)
+        return self
 
 
 class LiteralMasker:
@@ -22,10 +43,8 @@ class LiteralMasker:
     """
 
     def __init__(self, literals: Sequence[bytes]) -> None:
-        if not all(literals):
-            raise ValueError("A literal to hide must have at least one byte.")
-        self._literals = tuple(dict.fromkeys(form for each in literals for form in spellings(each)))
-        self._shortest = min(map(len, self._literals), default=sys.maxsize)
+        known = literals if isinstance(literals, Literals) else Literals(literals)
+        self._literals, self._shortest = known.spelled, known.shortest
         self._tail = b""
         self._covered = 0
         self.count = 0

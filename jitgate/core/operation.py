@@ -21,8 +21,7 @@ from jitgate.values import METHODS, Operation
 # --- the one spelling
 
 
-@dataclass(frozen=True, slots=True)
-class CanonicalTarget:
+class CanonicalTarget(NamedTuple):
     """An origin-form request target (RFC 9112, section 3.2.1) in its one spelling.
 
     The path is as RFC 3986, section 6.2.2 normalises it; the query is byte for byte as it came,

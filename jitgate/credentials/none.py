@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from zope.interface import implementer
 
+from jitgate.core.literals import Literals
 from jitgate.interfaces import ICredentialSource
 from jitgate.values import Credential, Operation
+
+_NOTHING: Final = Credential((), Literals(), {"kind": "none"})
 
 
 @implementer(ICredentialSource)
@@ -13,4 +18,4 @@ class NoCredential:
     """Issues a credential that adds nothing to the request."""
 
     async def issue(self, operation: Operation) -> Credential:
-        return Credential((), (), {"kind": "none"})
+        return _NOTHING

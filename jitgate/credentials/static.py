@@ -8,6 +8,7 @@ import re
 
 from zope.interface import implementer
 
+from jitgate.core.literals import Literals
 from jitgate.interfaces import ICredentialSource
 from jitgate.values import Credential, Operation
 
@@ -35,7 +36,7 @@ class StaticHeader:
             raise ValueError(f"the value for {header} is not one line of visible ASCII characters")
         self._credential = Credential(
             headers=((header.encode("ascii"), value),),
-            secrets=_literals(value),
+            secrets=Literals(_literals(value)),
             facts={"kind": "static", "header": header},
         )
 

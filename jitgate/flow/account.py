@@ -35,21 +35,36 @@ RECORD_BODY = 1024 * 1024
 """Bytes kept of each body for the record; what is longer is digested whole and kept in part."""
 
 
+class Start:
+    """A digest that has seen no body yet, and how it reads."""
+
+    def __init__(self, digest: hmac.HMAC) -> None:
+        self.digest = digest
+        self.hex = digest.hexdigest()
+
+
 class Witness:
     """Counts and digests the bytes that pass, and keeps the first ``limit`` of them.
 
-    The digest goes on from ``start``, which stays as it is.
+    The digest goes on from ``start``, which stays as it is. Most requests have no body: what is
+    for bytes alone is made when the first come.
     """
 
-    def __init__(self, start: hmac.HMAC, limit: int) -> None:
-        self._digest = start
+    __slots__ = ("_digest", "_kept", "_limit", "_start", "bytes")
+
+    _digest: hmac.HMAC
+    _kept: bytearray
+
+    def __init__(self, start: Start, limit: int) -> None:
+        self._start = start
         self._limit = limit
-        self._kept = bytearray()
         self.bytes = 0
 
     def saw(self, data: bytes) -> None:
+        if not data:
+            return
         if not self.bytes:
-            self._digest = self._digest.copy()  # only now: most requests have no body
+            self._digest, self._kept = self._start.digest.copy(), bytearray()
         self.bytes += len(data)
         self._digest.update(data)
         room = self._limit - len(self._kept)
@@ -58,11 +73,12 @@ class Witness:
 
     @property
     def digest(self) -> str:
-        return self._digest.hexdigest()
+        return self._digest.hexdigest() if self.bytes else self._start.hex
 
     @property
     def body(self) -> Body:
-        return Body(bytes(self._kept), self.bytes, complete=self.bytes == len(self._kept))
+        kept = bytes(self._kept) if self.bytes else b""
+        return Body(kept, self.bytes, complete=self.bytes == len(kept))
 
 
 @implementer(IRequest)
@@ -184,7 +200,7 @@ class Accounts:
         self._recorder = recorder
         self._clock = clock
         self._new_id = new_id
-        self._digest = hmac.new(site_key, b"jitgate body\0", "sha256")
+        self._start = Start(hmac.new(site_key, b"jitgate body\0", "sha256"))
 
     def opened(self, tunnel: Tunnel, request: IRequest) -> Account:
         """The account of an exchange that begins."""
@@ -200,7 +216,7 @@ class Accounts:
 
     def witness(self) -> Witness:
         """Its digest is keyed: a plain one of a body with a secret would help to guess it."""
-        return Witness(self._digest, RECORD_BODY)
+        return Witness(self._start, RECORD_BODY)
 
     def decided(self, account: Account, refusal: Refusal | None = None) -> Kept:
         """Record the decision; fires when it is durable."""

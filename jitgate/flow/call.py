@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jitgate.core import injection
 from jitgate.flow.account import Account
@@ -12,8 +12,7 @@ from jitgate.interfaces import IRequest, IResponse
 from jitgate.values import Credential, Operation, RequestHead, Subject
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call that has been named, of a subject that has been proved."""
 
     account: Account

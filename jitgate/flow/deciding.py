@@ -5,8 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -38,8 +37,7 @@ from jitgate.values import (
 FIX_TOKEN = "Bring a token of a configured issuer that has not expired."  # noqa: S105 (a sentence)
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(NamedTuple):
     """Leave for one call, and the body that goes with it.
 
     Where people gave it: what they were asked, and the grant that came of it.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 from jitgate.errors import AgentGone, CutShort, UpstreamGone, UpstreamUnreachable
 from jitgate.flow.account import Account, Accounts
@@ -17,8 +16,7 @@ from jitgate.interfaces import IOnce, IResponse, IUpstreamConnection
 from jitgate.values import Ask, Credential, Denial, Grant, Refusal, RequestHead, ResponseHead, Use
 
 
-@dataclass(frozen=True, slots=True)
-class Departure:
+class Departure(NamedTuple):
     """A call that is ready to leave: credential issued, target connected to, nothing sent."""
 
     call: Call

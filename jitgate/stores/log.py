@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,7 +124,7 @@ class Log:
     def _begin(self, opening: Entry) -> Segment:
         if self._abandoned:
             left = [tail._asdict() for tail in self._abandoned]
-            opening = replace(opening, fields={**opening.fields, "abandoned": left})
+            opening = opening._replace(fields={**opening.fields, "abandoned": left})
         batch = self._encode([opening], self.size, 0)
         segment = Segment(self._folder, self.size, batch.lines[0], self._disk)
         self.finish()

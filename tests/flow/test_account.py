@@ -12,7 +12,7 @@ from pytest_twisted import ensureDeferred
 from support.ports import SECRET, Asked, agent
 from zope.interface.verify import verifyObject
 
-from jitgate.flow.account import Account, Witness, Witnessed, shown_form, shown_target
+from jitgate.flow.account import Account, Start, Witness, Witnessed, shown_form, shown_target
 from jitgate.interfaces import IRequest
 from jitgate.values import (
     Body,
@@ -45,7 +45,7 @@ class Pieces(Asked):
 
 @given(st.lists(st.binary(max_size=20)), st.integers(0, 50))
 def test_a_witness_digests_everything_and_keeps_the_beginning(pieces, limit):
-    witness = Witness(hashlib.sha256(), limit)
+    witness = Witness(Start(hashlib.sha256()), limit)
     for piece in pieces:
         witness.saw(piece)
     whole = b"".join(pieces)
@@ -55,7 +55,7 @@ def test_a_witness_digests_everything_and_keeps_the_beginning(pieces, limit):
 
 @ensureDeferred
 async def test_what_is_read_through_is_witnessed_as_it_is_read():
-    witness = Witness(hmac.new(b"k", b"", "sha256"), 100)
+    witness = Witness(Start(hmac.new(b"k", b"", "sha256")), 100)
     request = Witnessed(Pieces([b"ab", b"cd"]), witness)
     assert verifyObject(IRequest, request)
     assert await request.read() == b"ab"
@@ -77,8 +77,8 @@ def account(**facts):
             "POST", "/things", ((b"Authorization", SECRET), (b"Cookie", b"sid=" + SECRET)), 3
         ),
         started=5.0,
-        sent=Witness(hmac.new(b"k", b"", "sha256"), 100),
-        released=Witness(hashlib.sha256(), 100),
+        sent=Witness(Start(hmac.new(b"k", b"", "sha256")), 100),
+        released=Witness(Start(hashlib.sha256()), 100),
     )
     for name, value in facts.items():
         setattr(made, name, value)

@@ -13,7 +13,7 @@ from support.ports import JSON, SECRET, Told, agent
 
 from jitgate.core.profiles import MarkedFields
 from jitgate.errors import MaskingFault, RecorderDown
-from jitgate.flow.account import Account, Witness
+from jitgate.flow.account import Account, Start, Witness
 from jitgate.flow.release import WHOLE, Release, is_json
 from jitgate.values import RequestHead, ResponseHead
 
@@ -45,8 +45,8 @@ class Out:
             subject=agent(),
             head=RequestHead(method, "/", ()),
             started=0.0,
-            sent=Witness(hmac.new(b"k", b"", "sha256"), 10**6),
-            released=Witness(hashlib.sha256(), 10**6),
+            sent=Witness(Start(hmac.new(b"k", b"", "sha256")), 10**6),
+            released=Witness(Start(hashlib.sha256()), 10**6),
         )
         self.before = None
         self._fault = fault
