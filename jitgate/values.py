@@ -105,8 +105,7 @@ def _key(issuer: str, subject: str, humans: tuple[str, ...], agent: str | None) 
     return json.dumps([issuer, subject, sorted(humans), agent])
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """The head of a request as it was parsed; ``length`` is None where only the end tells it."""
 
     method: str
@@ -116,8 +115,7 @@ class RequestHead:
     expects_continue: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """The head of a response; ``length`` is None where only the end of the body tells it."""
 
     status: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 from zope.interface import implementer
 
@@ -29,7 +28,7 @@ class HeldBody:
 
     def __init__(self, request: IRequest, data: bytes, owner: str = "") -> None:
         self.owner = owner
-        self.head: RequestHead = replace(request.head, length=len(data))
+        self.head: RequestHead = request.head._replace(length=len(data))
         self.hosts: tuple[str, ...] = request.hosts
         self.fault = None
         self.data = data

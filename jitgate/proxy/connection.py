@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NoReturn
 
 from twisted.internet.defer import Deferred
@@ -315,7 +314,7 @@ class AgentConnection(Protocol):
         # RFC 9112, section 3.2.2: to be accepted; the host in it is one more that must be the same.
         authority, path = absolute
         nothing = "*" if head.method == "OPTIONS" else "/"  # RFC 9112, section 3.2.4
-        return replace(head, target=path or nothing), (_with_port(authority), *hosts)
+        return head._replace(target=path or nothing), (_with_port(authority), *hosts)
 
     def _hosts(self, request: Request) -> tuple[str, ...]:
         """Every host the agent named: Host, and the handshake's server name if there was one.
