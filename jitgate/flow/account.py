@@ -229,6 +229,8 @@ class Accounts:
         account.settled = True  # also if this is cancelled: there is one outcome
         try:
             recorded = account.recorded or self.decided(account, refusal)
+            if refusal is None and recorded.called:
+                await recorded  # if it is lost nothing is released, so that nothing was completed
             account.request_body = shown_request(account)
             entry = account.outcome_entry(self._clock.seconds(), outcome, refusal)
             await durable([recorded, self._recorder.append(entry)])

@@ -85,7 +85,7 @@ class Release:
         """What masks the body's fields; None if nothing has to be looked for."""
         if answer.length == 0:
             return None
-        if any(coding.lower() != b"identity" for coding in _all(answer, b"content-encoding")):
+        if [each for each in _all(answer, b"content-encoding") if each.lower() != b"identity"]:
             raise MaskingFault("The response is coded, although identity was asked for.")
         if not self.maskers:
             return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 from typing import NamedTuple, cast
 
 from jitgate.errors import AgentGone, CutShort, UpstreamGone, UpstreamUnreachable
-from jitgate.flow.account import Account, Accounts
+from jitgate.flow.account import Accounts
 from jitgate.flow.bodies import HeldBody
 from jitgate.flow.call import Call
 from jitgate.flow.deciding import Decider, Leave
@@ -51,8 +52,15 @@ class Sender:
         upstream = await call.target.upstream.connect(fresh=fresh)
         return Departure(call, leave, credential, head, upstream)
 
-    async def sent(self, ready: Departure) -> Refusal | None:
+    def sent(self, ready: Departure) -> Awaitable[Refusal | None]:
         """Send it, and release the response; returns once the agent has all of it."""
+        binding = ready.call.subject.binding
+        if ready.leave.grant is None and (binding is None or not binding.once):
+            return self._carried(ready)
+        return self._taking(ready)
+
+    async def _taking(self, ready: Departure) -> Refusal | None:
+        """Send what goes by something that can be used once, after taking that."""
         try:
             use = await self._taken(ready)
         except BaseException:
@@ -107,9 +115,10 @@ class Sender:
         upstream, answer = await span.within(self._exchanged(ready))
         try:
             account.upstream_status = answer.status
-            if account.recorded is not None and not gathered(answer):
-                await account.recorded
-            settled = partial(self._completed, account)
+            recorded = account.recorded
+            if recorded is not None and (recorded.called or not gathered(answer)):
+                await recorded
+            settled = partial(self._accounts.settled, account, "completed", None)
             secrets, maskers = ready.credential.secrets, account.maskers
             way_out = Release(account, response, upstream, maskers, secrets, settled)
             with _EndedIfGone(response, upstream):
@@ -117,13 +126,6 @@ class Sender:
         finally:
             upstream.release()
         return None
-
-    async def _completed(self, account: Account) -> None:
-        """Make the outcome durable, and the decision, if that has not been waited for yet."""
-        recorded = account.recorded
-        if recorded is not None and recorded.called:
-            await recorded  # if it is lost, nothing is released, so that nothing was completed
-        await self._accounts.settled(account, "completed", None)
 
     async def _exchanged(self, ready: Departure) -> tuple[IUpstreamConnection, ResponseHead]:
         """Send the request; once, but for a safe one on a kept connection that proves dead."""

@@ -284,18 +284,25 @@ async def test_an_answer_that_is_gathered_waits_for_the_decision_and_the_outcome
     assert stand.log[-3:] == ["fsync decision", "fsync outcome", "release"]
 
 
+@pytest.mark.parametrize("had", ["nothing", "a part"])
 @ensureDeferred
-async def test_a_call_whose_decision_was_lost_has_not_been_completed():
-    stand = Stand()
+async def test_a_call_whose_decision_was_lost_has_not_been_completed(had):
+    stand, rest = Stand(), Deferred()
     tunnel = await stand.tunnel()
-    stand.answer_when = Deferred()
-    stand.records.failure = OSError(28, "No space left on device")
+    stand.slow_disk = True
+    if had == "nothing":
+        stand.answer_when = rest
+    else:
+        stand.rest_when = rest
     told = Told()
     serving = Deferred.fromCoroutine(stand.gateway.serve(tunnel, Asked(), told))
+    assert ("read" in stand.log) == (had == "a part")
+    stand.slow_disk, stand.records.failure = False, OSError(28, "No space left on device")
+    stand.waiting.pop(0).callback(None)
     stand.records.failure = None
     stand.clock.advance(PROBE)
     assert stand.recorder.down is None
-    stand.answer_when.callback(None)
+    rest.callback(None)
     await serving
     assert json.loads(told.data)["type"].endswith("recorder-down")
     assert [entry["outcome"] for entry in stand.entries("outcome")] == ["failed"]

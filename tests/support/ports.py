@@ -184,6 +184,8 @@ class Stand:
         self.slow_disk = False
         self.credential_adds: Headers = ()
         self.answer_when: Deferred[None] | None = None
+        self.rest_when: Deferred[None] | None = None
+        """What everything behind the body's first piece waits for."""
         self.always_kept = False
         self.read_so_far = 0
         self.fresh_asked: list[bool] = []
@@ -409,7 +411,10 @@ class _Connection(_Port):
         return self.stand.answer
 
     async def read(self) -> bytes:
-        self.stand.reach("read" if len(self._left) == len(self.stand.pieces) else "read more")
+        first = len(self._left) == len(self.stand.pieces)
+        self.stand.reach("read" if first else "read more")
+        if not first and self.stand.rest_when is not None:
+            await self.stand.rest_when
         return self._left.pop(0) if self._left else b""
 
     def trailers(self) -> Headers:
