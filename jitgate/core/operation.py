@@ -299,7 +299,8 @@ def _find(node: _Node, segments: list[str]) -> tuple[_End, list[str]] | None:
     No node is visited twice, so backtracking costs at most the nodes that there are.
     """
     untried: list[tuple[_Node, int, list[str]]] = []
-    at, values, end = 0, list[str](), len(segments)
+    values: list[str] = []
+    at, end = 0, len(segments)
     while True:
         while at < end:
             segment = segments[at]

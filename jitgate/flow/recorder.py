@@ -156,7 +156,7 @@ async def durable(entries: Sequence[Kept]) -> None:
     Whoever is cancelled meanwhile waits all the same: what is being written cannot be unwritten,
     and what follows must be what the record says.
     """
-    failures = list[Exception]()
+    failures: list[Exception] = []
     for entry in reversed(entries):  # the last is durable last: the others then cost no wait
         entry.firm = True
         try:

@@ -85,7 +85,7 @@ class Release:
         """What masks the body's fields; None if nothing has to be looked for."""
         if answer.length == 0:
             return None
-        if [each for each in _all(answer, b"content-encoding") if each.lower() != b"identity"]:
+        if _is_coded(answer):
             raise MaskingFault("The response is coded, although identity was asked for.")
         if not self.maskers:
             return None
@@ -132,5 +132,9 @@ def _announced(answer: ResponseHead) -> int | None:
     return int(lengths[0]) if lengths else None
 
 
-def _all(answer: ResponseHead, name: bytes) -> list[bytes]:
-    return [part.strip() for value in values_of(answer.headers, name) for part in value.split(b",")]
+def _is_coded(answer: ResponseHead) -> bool:
+    """Whether the body has any coding but identity (RFC 9110, section 8.4)."""
+    named = values_of(answer.headers, b"content-encoding")
+    if not named:
+        return False
+    return any(coding.strip().lower() != b"identity" for coding in b",".join(named).split(b","))
