@@ -232,7 +232,7 @@ def _fetching(settings: schema.Settings, token: str) -> Outcome:
     return outcome
 
 
-_FETCHING = ("jitgate.identity.discovery", "jitgate.identity.saml_metadata")
+_FETCHING = "jitgate.identity.freshness"
 
 
 @implementer(ILogObserver)

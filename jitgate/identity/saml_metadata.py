@@ -18,13 +18,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from lxml import etree
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
 from jitgate.fetching import Fetcher
-from jitgate.identity.discovery import FRESH_FOR, MAX_AGE, REFETCH_AFTER, RETRY_AFTER
+from jitgate.identity.freshness import MAX_AGE, Fresh
 from jitgate.identity.keys import MIN_RSA_BITS
 from jitgate.identity.saml_xml import (
     METADATA,
@@ -161,13 +159,7 @@ class MetadataFile:
 
 
 class FetchedMetadata:
-    """The metadata at a URL, kept and kept fresh; of its certificates the pinned ones count.
-
-    Callers who need a fetch share one. One that fails leaves what there is in force until it is
-    ``max_age`` seconds old, and nobody who has that waits for the next one.
-    """
-
-    _log = Logger()
+    """The metadata at a URL, as `Fresh` keeps it; of its certificates the pinned ones count."""
 
     def __init__(
         self,
@@ -187,57 +179,14 @@ class FetchedMetadata:
         self._url = url
         self._issuer = issuer
         self._pinned = frozenset(pinned)
-        self._clock = clock
-        self._max_age = max_age
         name = "The identity provider"
         self._fetcher = Fetcher(http, clock, name, IdentityUnavailable, MAX_METADATA, _XML)
-        self._known: Provider | None = None
-        self._fetched_at = self._tried_at = float("-inf")
-        self._failing = False
-        self._waiting: list[Deferred[None]] = []
+        name = f"Metadata of {issuer}"
+        self._metadata: Fresh[Provider] = Fresh(name, self._published, clock, max_age=max_age)
 
     async def provider(self) -> Provider:
         """The provider as it was published last. Raises `IdentityUnavailable`."""
-        now = self._clock.seconds()
-        if now >= self._fetched_at + self._max_age:
-            self._known = None
-        if self._wants_fetch(now):
-            fetched = self._fetch_shared()
-            if self._known is None or not self._failing:
-                await fetched
-        if self._known is None:
-            raise IdentityUnavailable(
-                "The identity provider's metadata cannot be had; see the gateway's log."
-            )
-        return self._known
-
-    def _wants_fetch(self, now: float) -> bool:
-        if self._known is None:
-            return bool(self._waiting) or now >= self._tried_at + RETRY_AFTER
-        stale = now >= self._fetched_at + FRESH_FOR
-        return stale and (bool(self._waiting) or now >= self._tried_at + REFETCH_AFTER)
-
-    def _fetch_shared(self) -> Deferred[None]:
-        """Fires after the fetch that is under way, or after a new one, which runs by itself."""
-        waiter: Deferred[None] = Deferred()
-        self._waiting.append(waiter)
-        if len(self._waiting) == 1:
-            self._tried_at = self._clock.seconds()
-            Deferred.fromCoroutine(self._fetch())
-        return waiter
-
-    async def _fetch(self) -> None:
-        try:
-            self._known = await self._published()
-            self._fetched_at = self._clock.seconds()
-            self._failing = False
-        except IdentityUnavailable as fault:
-            self._failing = True
-            self._log.warn("Metadata of {issuer}: {fault}", issuer=self._issuer, fault=fault)
-        finally:
-            waiting, self._waiting = self._waiting, []
-            for waiter in waiting:
-                waiter.callback(None)
+        return await self._metadata.current(lambda _: True)
 
     async def _published(self) -> Provider:
         answer = await self._fetcher.get(self._url)

@@ -14,14 +14,8 @@ from twisted.web.server import NOT_DONE_YET
 
 from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
 from jitgate.fetching import TIMEOUT
-from jitgate.identity.discovery import (
-    FRESH_FOR,
-    MAX_AGE,
-    MAX_DOCUMENT,
-    REFETCH_AFTER,
-    RETRY_AFTER,
-    DiscoveredKeys,
-)
+from jitgate.identity.discovery import MAX_DOCUMENT, DiscoveredKeys
+from jitgate.identity.freshness import FRESH_FOR, MAX_AGE, REFETCH_AFTER, RETRY_AFTER
 from jitgate.identity.keys import KeyFile, KeySet
 
 RSA = SigningKey.rs256("rsa")

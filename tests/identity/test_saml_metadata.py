@@ -18,7 +18,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
-from jitgate.identity.discovery import FRESH_FOR, MAX_AGE, REFETCH_AFTER, RETRY_AFTER
+from jitgate.identity.freshness import FRESH_FOR, MAX_AGE, REFETCH_AFTER, RETRY_AFTER
 from jitgate.identity.saml_metadata import (
     MAX_CERTIFICATES,
     MAX_METADATA,

@@ -22,7 +22,8 @@ from twisted.web.client import Agent as WebAgent
 from jitgate.app.far import trust_in
 from jitgate.errors import IdentityUnavailable
 from jitgate.identity.claims import Trust
-from jitgate.identity.discovery import FRESH_FOR, MAX_AGE, REFETCH_AFTER, DiscoveredKeys
+from jitgate.identity.discovery import DiscoveredKeys
+from jitgate.identity.freshness import FRESH_FOR, MAX_AGE, REFETCH_AFTER
 from jitgate.identity.issuers import Issuers
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.identity.vendors import VENDORS
