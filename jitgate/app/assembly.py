@@ -171,7 +171,12 @@ class _Assembly:
         authority = load_or_create(state.authority, time.time)
         self._site_key = state.site_key()
         story = self._story(first, recorder, ledger, channels, authority.certificate)
-        adopters: list[Adopt] = [story.adopt, partial(_share, state)]
+        self._own.adopt(first.terms)
+        adopters: list[Adopt] = [
+            lambda new: self._own.adopt(new.terms),
+            story.adopt,
+            partial(_share, state),
+        ]
         reloading = self._reloading(first, story, adopters, recorder)
         socket = self._control(first, story, recorder, reloading.reload)
         adopters.append(lambda new: socket.adopt(new.powers))
@@ -189,7 +194,7 @@ class _Assembly:
         )
         recording = [keeping, Threaded(taken_up, worker)]
         proxy = self._proxy(first, story, authority, adopters, recorder)
-        story.revocations.ends += [story.gateway.cut, proxy.end_of]
+        story.revocations.ends |= {"calls": story.gateway.cut, "tunnels": proxy.end_of}
         parts, listening = self._ordered(story, recorder, recording, socket, proxy)
         every = [*parts, reloading]
         if hangup:
@@ -256,7 +261,7 @@ class _Assembly:
             targets=_with_own(in_force.targets, pages),
             identity=in_force.identity,
             decider=decider,
-            sender=Sender(grants, decider, accounts, self._once),
+            sender=Sender(grants, decider, accounts, revocations),
             accounts=accounts,
             bodies=bodies,
             load=Load(clock, self._settings.limits.bounds),

@@ -6,6 +6,7 @@ has been made can be thrown away.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,15 @@ class InForce:
     def version(self) -> str:
         """Of the policy, as it stands in each decision."""
         return self.decided["policy"].version
+
+    @property
+    def terms(self) -> Mapping[str, str]:
+        """What each issuer's subjects are believed by, as a digest of its entry."""
+        issuers = self.configuration.settings.identity.issuers
+        return {
+            each.issuer: hashlib.sha256(each.model_dump_json().encode()).hexdigest()
+            for each in issuers
+        }
 
     @property
     def people(self) -> People:

@@ -17,6 +17,7 @@ import orjson
 from jitgate.approvers.shapes import grant_content, request_content
 from jitgate.core.access import NotCounted
 from jitgate.flow.access import Access
+from jitgate.flow.revoking import Revoked
 from jitgate.values import AccessRequest, Grant, Reloaded
 
 ID_CHARS = 1000
@@ -166,8 +167,8 @@ Reload = Callable[[Mapping[str, object]], Coroutine[Any, Any, Reloaded]]
 """Reads the configuration again for somebody, as the record is to name them."""
 
 
-Revoke = Callable[[str, str, str], Coroutine[Any, Any, str]]
-"""Believes a subject no more: who it is, who says so, and for which reason. Returns why."""
+Revoke = Callable[[str, str, str], Coroutine[Any, Any, Revoked]]
+"""Believes a subject no more: who it is, who says so, and for which reason."""
 
 
 class Commands:
@@ -240,8 +241,9 @@ class Commands:
         return [_grant_line(after)]
 
     async def _revoke_subject(self, command: Command, caller: Caller) -> Iterable[Line]:
-        why = await self._revoke_all(command.id or "", f"{caller.person}", command.reason)
-        return [{"ok": True, "revoked": {"id": command.id, "why": why}}]
+        done = await self._revoke_all(command.id or "", f"{caller.person}", command.reason)
+        said = {"id": command.id, "why": done.why, "ended": dict(done.ended)}
+        return [{"ok": True, "revoked": said}]
 
     async def _reload(self, command: Command, caller: Caller) -> Iterable[Line]:
         """What came of it, and before that a line for each problem or notice."""

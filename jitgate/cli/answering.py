@@ -76,13 +76,23 @@ def revoke_subject(arguments: argparse.Namespace) -> int:
     line = Gateway(arguments).one("revoke-subject", arguments.id, arguments.reason)
     if arguments.json:
         return _print_json(line["revoked"])
-    return _say([visible(line["revoked"]["why"]), _REVOKED])
+    return _say(_no_more(line["revoked"]))
 
 
-_REVOKED = (
-    "Its tunnels, requests and grants have ended, and no token counts that was made until now. "
-    "To keep it out, disable it at its identity provider: a new token is believed."
-)
+def _no_more(revoked: Content) -> Iterator[str]:
+    yield visible(revoked["why"])
+    ended = [f"{count} {kind}" for kind, count in revoked["ended"].items() if count]
+    if ended:
+        yield f"Ended: {', '.join(ended)}."
+    else:
+        yield (
+            "Nothing was open under that id. It must be exact, as jitgate sessions shows it: "
+            "if it is not, nothing has been taken back."
+        )
+    yield (
+        "No token of that id counts that was made until now. To keep it out, disable it at its "
+        "identity provider: a new token is believed."
+    )
 
 
 def reload(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,9 @@ ISSUER: Final = "https://jitgate.internal"
 LONGEST: Final = 900.0
 """Seconds that such a token may live."""
 
+LARGEST: Final = 16 * 1024
+"""Bytes that such a token may have: what the gateway reads of any token."""
+
 OPERATION: Final = "jitgate_operation"
 """The type of our authorization details (RFC 9396, section 2)."""
 

@@ -102,6 +102,9 @@ class Access:
         self._tidying = Deadlines(clock, self._tidied)
         self._holding = Holding(clock)
         self._held: Counter[str] = Counter()
+        self._ahead: dict[tuple[str, str], str] = {}
+        """What was asked ahead of a call, by subject's key and fingerprint, until what has come of
+        it has been told."""
         self._turns: WeakValueDictionary[str, DeferredLock] = WeakValueDictionary()
         """By subject's key: exchanges that are held, or about to be."""
 
@@ -149,8 +152,13 @@ class Access:
     async def ahead(self, ask: Ask, wait: Wait) -> Grant | Refusal:
         """A grant that is asked for before there is a call, or why there is none yet.
 
-        Nothing is held: the agent is told to come back. Raises as `leave` does.
+        Nothing is held: the agent is told to come back, and then what has come of it, once. Raises
+        as `leave` does.
         """
+        slot = ask.subject.key, ask.fingerprint
+        asked = await self._store.request(self._ahead.pop(slot, ""))
+        if asked is not None and asked.state in _DENIALS:
+            return await self._answered(asked, ask)
         while True:
             grant = await self._grants.covering(ask)
             if grant is not None:
@@ -160,6 +168,9 @@ class Access:
                 return request
             refusal = await self._recalled(request, wait)
             if refusal is not None:
+                self._ahead[slot] = request.id
+                if len(self._ahead) > self._limits.in_all:
+                    del self._ahead[next(iter(self._ahead))]
                 return refusal
 
     async def _stayed(
@@ -402,14 +413,29 @@ class Access:
             return None
         return await self.end(key, access.WITHDRAW, "The agent cancelled it.")
 
-    async def revoke_all(self, whose: Callable[[Subject], bool], why: str) -> None:
-        """End every request of some subjects, and revoke every grant of theirs."""
-        for request in await self._store.requests():
-            if whose(request.ask.subject):
+    async def revoke_all(self, whose: Callable[[Subject], bool], why: str) -> tuple[int, int]:
+        """End every request of some subjects, and revoke every grant; how many of both.
+
+        All requests are one change: nobody waits for the disk a hundred times.
+        """
+        requests = [each for each in await self._store.requests() if whose(each.ask.subject)]
+        changes = [access.ended(each, access.WITHDRAW, why) for each in requests]
+        after = [each for each in changes if each is not None]
+        told = [record.request_ended(each) for each in after]
+        recorded = await self._ledger.keep(after, told) if after else None
+        if recorded is None:  # there is none, or something happened to one of them meanwhile
+            for request in requests:
                 await self.end(request.id, access.WITHDRAW, why)
-        for grant in await self._grants.listed():
-            if whose(grant.ask.subject):
-                await self._grants.revoke(grant.id, why)
+        else:
+            for each in after:
+                self._changed(each)
+        grants = [each for each in await self._grants.listed() if whose(each.ask.subject)]
+        revoking = [Deferred.fromCoroutine(self._grants.revoke(each.id, why)) for each in grants]
+        if recorded is not None:
+            await recorded
+        for revoked in revoking:
+            await revoked
+        return len(requests), len(grants)
 
     # --- what ends a request
 

@@ -97,12 +97,6 @@ _PASSING = frozenset(
 )
 """What may be otherwise in a while, though nothing of the call was wrong."""
 
-_OUT_OF_SCOPE = Refusal(
-    Denial.TOKEN_OUT_OF_SCOPE,
-    "The token was made for one operation, and this call is another.",
-    advice="Bring the identity provider's token, or one that is made for this operation.",
-)
-
 _OUTCOMES: Mapping[Denial, str] = {Denial.APPROVAL_PENDING: "pending"}
 """What an exchange has come to whose refusal is not the end of it."""
 
@@ -230,12 +224,12 @@ class Gateway:
             finally:
                 self._bodies.drop(account.held)
 
-    def cut(self, why: str, whose: Callable[[Subject], bool] | None = None) -> None:
-        """Give the exchanges at hand, or those of some subjects, no more time.
+    def cut(self, why: str, whose: Callable[[Subject], bool] | None = None) -> int:
+        """Give the exchanges at hand, or those of some subjects, no more time; how many those are.
 
         Each is refused, or truncated.
         """
-        self._load.cut(why, whose)
+        return self._load.cut(why, whose)
 
     async def rest(self) -> None:
         """Wait until no exchange is at hand."""
@@ -289,7 +283,7 @@ class Gateway:
         if isinstance(operation, Refusal):
             return operation
         if not within(subject.binding, operation):
-            return _OUT_OF_SCOPE
+            return _out_of_scope(subject, operation)
         return subject, target, operation
 
     async def _turned_away(
@@ -386,6 +380,16 @@ class Gateway:
             account.released = self._accounts.witness()
             account.released.saw(body)
         await self._accounts.settled(account, outcome, refusal)
+
+
+def _out_of_scope(subject: Subject, operation: Operation) -> Refusal:
+    made = subject.binding and f"{subject.binding.action} on {subject.binding.target}"
+    return Refusal(
+        Denial.TOKEN_OUT_OF_SCOPE,
+        f"The token was made for one operation ({made}), and this call is another: "
+        f"{operation.action} on {operation.target}, or on another resource.",
+        advice="Bring the identity provider's token, or one that is made for this operation.",
+    )
 
 
 def _advice(denial: Denial | None, account: Account | None) -> str:

@@ -204,11 +204,16 @@ class Load:
             span.late()
         self._watch()
 
-    def cut(self, why: str, whose: Callable[[Subject], bool] | None = None) -> None:
-        """Cut short every exchange at hand, or those of some subjects."""
-        for span in list(self._spans):
-            if whose is None or (span.subject is not None and whose(span.subject)):
-                span.cut(why)
+    def cut(self, why: str, whose: Callable[[Subject], bool] | None = None) -> int:
+        """Cut short every exchange at hand, or those of some subjects; how many that are."""
+        meant = [
+            span
+            for span in self._spans
+            if whose is None or (span.subject is not None and whose(span.subject))
+        ]
+        for span in meant:
+            span.cut(why)
+        return len(meant)
 
     async def rest(self) -> None:
         """Wait until no exchange is at hand."""

@@ -9,30 +9,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import orjson
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from jitgate.core.binding import LONGEST
 from jitgate.flow.access import Access
 from jitgate.flow.recorder import Recorder
 from jitgate.interfaces import IOnce
-from jitgate.values import Denial, Entry, Refusal, Subject
+from jitgate.values import Binding, Denial, Entry, Refusal, Subject
 
-SUBJECT, TOKEN = "revoked-subject", "revoked-token"
+SUBJECT, TOKEN, USED = "revoked-subject", "revoked-token", "used-token"
+_REVOKED, _USED = "it was revoked", "it was for one call, and has carried one"
 
 HORIZON = 25 * 3600.0
 """Seconds for which a revocation is kept: no token is taken that lives for longer than a day."""
 
-End = Callable[[str, Callable[[Subject], bool]], None]
-"""Ends what goes on for some subjects, and says why."""
+AHEAD = 30.0
+"""Seconds by which an issuer's clock may be ahead of ours: so much later a token must have been
+made to count again."""
+
+ANSWERED = 0.5
+"""Seconds after which what goes on with a revoked token ends: whoever revoked it is told first."""
+
+End = Callable[[str, Callable[[Subject], bool]], int]
+"""Ends what goes on for some subjects, says why, and how much that was."""
+
+
+class Revoked(NamedTuple):
+    """What came of revoking a subject: why, as it is told, and how much of each kind has ended."""
+
+    why: str
+    ended: Mapping[str, int]
 
 
 class Revocations:
     """Looked at for each request; read once, when the store has been opened."""
-
-    _log = Logger()
 
     def __init__(
         self, once: IOnce, access: Access, recorder: Recorder, clock: IReactorTime
@@ -43,34 +56,43 @@ class Revocations:
         self._clock = clock
         self._subjects: dict[str, float] = {}
         """By id: the time at which it was revoked last."""
-        self._tokens: set[str] = set()
-        self.ends: list[End] = []
-        """What ends tunnels and exchanges of some subjects at once."""
+        self._tokens: dict[str, tuple[str, float]] = {}
+        """Why a token of our own is good no more, and until when it would have been, by its id."""
+        self.ends: dict[str, End] = {}
+        """What ends what is open of some subjects at once, by what that is called."""
 
     async def recover(self) -> None:
         """Take up what was revoked before. Raises `StoreDown`."""
         for key in await self._once.kept(SUBJECT):
             name, at = orjson.loads(key)
             self._note(name, at)
-        self._tokens.update(await self._once.kept(TOKEN))
+        until = self._clock.seconds() + LONGEST
+        self._tokens |= dict.fromkeys(await self._once.kept(TOKEN), (_REVOKED, until))
+        self._tokens |= dict.fromkeys(await self._once.kept(USED), (_USED, until))
 
     def objection(self, subject: Subject) -> Refusal | None:
         """Why the subject's token is good no more, if it is not."""
         if not self._subjects and not self._tokens:
             return None
         if subject.binding is not None and subject.binding.id in self._tokens:
-            return _refused("It was revoked.")
+            return _refused(self._tokens[subject.binding.id][0])
         for name in (subject.id, subject.agent):
             at = None if name is None else self._subjects.get(name)
-            if at is not None and subject.issued_at <= at:
-                return _refused("Its subject was revoked after it was made.")
+            if at is not None and subject.issued_at <= at + AHEAD:
+                return _refused("its subject was revoked, and it does not say that it is younger")
         return None
 
-    async def revoke_subject(self, name: str, by: str, reason: str) -> str:
+    async def take(self, binding: Binding, until: float) -> Refusal | None:
+        """Take the one call that a token is for: durable when this returns. Raises `StoreDown`."""
+        if not await self._once.take(USED, binding.id, until):
+            return _refused(_USED)
+        self._over(binding.id, _USED)
+        return None
+
+    async def revoke_subject(self, name: str, by: str, reason: str) -> Revoked:
         """Believe no token any more that was made before now for, or by, whoever is called so.
 
-        Returns why, as it is told. Raises `StoreDown`, `RecorderDown`; it holds in this process
-        all the same.
+        Raises `StoreDown`, `RecorderDown`; in this process it holds, and all has ended, even then.
         """
         at = self._clock.seconds()
         self._note(name, at)
@@ -79,25 +101,38 @@ class Revocations:
         def whose(subject: Subject) -> bool:
             return name in (subject.id, subject.agent)
 
-        for end in self.ends:
-            end(why, whose)
-        await self._once.take(SUBJECT, orjson.dumps([name, at]).decode(), at + HORIZON)
-        await self._recorded("subject.revoked", {"name": name, "by": by, "reason": reason})
-        await self._access.revoke_all(whose, why)
-        return why
+        ended = {kind: end(why, whose) for kind, end in self.ends.items()}
+        try:
+            await self._once.take(SUBJECT, orjson.dumps([name, at]).decode(), at + HORIZON)
+            await self._recorded("subject.revoked", {"name": name, "by": by, "reason": reason})
+        finally:
+            requests, grants = await self._access.revoke_all(whose, why)
+        return Revoked(why, ended | {"requests": requests, "grants": grants})
 
     async def revoke_token(self, key: str, subject: Subject) -> None:
         """Believe a token of the gateway's own no more. Raises `StoreDown`, `RecorderDown`."""
-        self._tokens.add(key)
+        self._over(key, _REVOKED)
         await self._once.take(TOKEN, key, self._clock.seconds() + LONGEST)
-        for end in self.ends:
-            end("Its token was revoked.", partial(_bound_to, key))
         await self._recorded("token.revoked", {"token": key, "subject": subject.id})
+        self._clock.callLater(ANSWERED, self._end, "Its token was revoked.", key)
+
+    def _over(self, key: str, why: str) -> None:
+        """A token is good no more; forget those that have expired since."""
+        now = self._clock.seconds()
+        for each in [each for each, (_, until) in self._tokens.items() if until < now]:
+            del self._tokens[each]
+        self._tokens[key] = why, now + LONGEST
+
+    def _end(self, why: str, key: str) -> None:
+        for end in self.ends.values():
+            end(why, partial(_bound_to, key))
 
     async def _recorded(self, kind: str, fields: Mapping[str, object]) -> None:
         await self._recorder.append(Entry(kind, self._clock.seconds(), fields))
 
     def _note(self, name: str, at: float) -> None:
+        for each in [each for each, then in self._subjects.items() if then + HORIZON < at]:
+            del self._subjects[each]
         self._subjects[name] = max(at, self._subjects.get(name, 0.0))
 
 
@@ -108,6 +143,6 @@ def _bound_to(key: str, subject: Subject) -> bool:
 def _refused(why: str) -> Refusal:
     return Refusal(
         Denial.TOKEN_REFUSED,
-        f"The agent's token is refused: {why}",
+        f"The agent's token is refused: {why}.",
         advice="Get a new token from the identity provider, then repeat the call.",
     )

@@ -13,8 +13,9 @@ from jitgate.flow.call import Call
 from jitgate.flow.deciding import Decider, Leave
 from jitgate.flow.grants import Grants
 from jitgate.flow.release import Release, gathered
-from jitgate.interfaces import IOnce, IResponse, IUpstreamConnection
-from jitgate.values import Ask, Credential, Denial, Grant, Refusal, RequestHead, ResponseHead, Use
+from jitgate.flow.revoking import Revocations
+from jitgate.interfaces import IResponse, IUpstreamConnection
+from jitgate.values import Ask, Credential, Grant, Refusal, RequestHead, ResponseHead, Use
 
 
 class Departure(NamedTuple):
@@ -27,18 +28,13 @@ class Departure(NamedTuple):
     upstream: IUpstreamConnection
 
 
-_USED = Refusal(
-    Denial.TOKEN_REFUSED,
-    "The agent's token is refused: it was for one call, and has carried one.",
-    advice="Ask for another token, then repeat the call if it was not carried out.",
-)
-
-
 class Sender:
     """Sends what is ready."""
 
-    def __init__(self, grants: Grants, decider: Decider, accounts: Accounts, once: IOnce) -> None:
-        self._once = once
+    def __init__(
+        self, grants: Grants, decider: Decider, accounts: Accounts, revocations: Revocations
+    ) -> None:
+        self._revocations = revocations
         self._grants = grants
         self._decider = decider
         self._accounts = accounts
@@ -81,9 +77,9 @@ class Sender:
         """Take what can be used once: a token that is for one call, and a use of the grant."""
         subject = ready.call.subject
         if subject.binding is not None and subject.binding.once:
-            key, until = subject.binding.id, subject.expires_at
-            if not await self._once.take("token", key, until):
-                return _USED
+            used = await self._revocations.take(subject.binding, subject.expires_at)
+            if used is not None:
+                return used
         grant, ask = ready.leave.grant, ready.leave.ask
         if grant is None or ask is None:
             return None

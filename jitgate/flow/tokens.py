@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from twisted.internet.interfaces import IReactorTime
 
 from jitgate.core.access import terms_of
-from jitgate.core.binding import LONGEST
+from jitgate.core.binding import LARGEST, LONGEST
 from jitgate.core.policy import NeedsBody
 from jitgate.core.waiting import Preference
 from jitgate.flow.access import Access, Decide
@@ -24,6 +24,7 @@ from jitgate.values import (
     Ask,
     Binding,
     Decision,
+    Denial,
     Effect,
     Grant,
     Made,
@@ -33,6 +34,9 @@ from jitgate.values import (
     Shown,
     Subject,
 )
+
+SHORTEST = 10.0
+"""Seconds that a token lives at least: with less, nothing could be done with it."""
 
 LIFE = 300.0
 """Seconds that a token lives unless it is asked for with another life."""
@@ -64,6 +68,14 @@ _UNKNOWN = Declined(
     "invalid_authorization_details",
     "There is no such operation: the manifest lists targets, actions and their resources.",
 )
+
+
+_ERRORS = {
+    Denial.APPROVAL_PENDING: "authorization_pending",
+    Denial.APPROVAL_EXPIRED: "expired_token",
+    Denial.OVERLOADED: "slow_down",
+}
+"""How RFC 8628, section 3.5 calls what people, or nobody, have said."""
 
 
 class TokenExchange:
@@ -107,9 +119,9 @@ class TokenExchange:
 
         Raises what `Access` raises where it cannot tell.
         """
-        objection = await self._objection(subject, wanted)
-        if objection is not None:
-            return objection
+        proved = await self._proved(subject, wanted)
+        if isinstance(proved, Declined):
+            return proved
         grant = None
         if wanted.target is not None:
             operation = self._operation(wanted)
@@ -127,7 +139,13 @@ class TokenExchange:
             once=wanted.once,
             grant=None if grant is None else grant.id,
         )
-        return self._source.mint(subject, life=wanted.life, binding=binding), binding
+        until = min(subject.expires_at, proved.expires_at)
+        made = self._source.mint(
+            replace(subject, expires_at=until), life=wanted.life, binding=binding
+        )
+        if len(made.token) > LARGEST:
+            return Declined("invalid_grant", "The subject has too many groups for a token of ours.")
+        return made, binding
 
     async def revoke(self, subject: Subject, token: str) -> Declined | None:
         """Take back a token of the gateway's own (RFC 7009); what is none that is good already is.
@@ -146,8 +164,8 @@ class TokenExchange:
         """The keys that its tokens are checked with."""
         return self._source.jwks()
 
-    async def _objection(self, subject: Subject, wanted: Wanted) -> Declined | None:
-        """Why the subject gets none, whatever it asks for."""
+    async def _proved(self, subject: Subject, wanted: Wanted) -> Subject | Declined:
+        """Whom the token that was brought proves, or why nobody gets one for it."""
         if subject.binding is not None:
             return Declined(
                 "invalid_grant",
@@ -161,9 +179,10 @@ class TokenExchange:
             return Declined(
                 "invalid_grant", "The subject_token is not of the subject that opened the tunnel."
             )
-        if not 1.0 <= wanted.life <= LONGEST:
-            return Declined("invalid_request", f"A token lives 1 to {LONGEST:g} seconds.")
-        return None
+        if not SHORTEST <= wanted.life <= LONGEST:
+            bounds = f"{SHORTEST:g} to {LONGEST:g}"
+            return Declined("invalid_request", f"A token lives {bounds} seconds.")
+        return proved
 
     def _operation(self, wanted: Wanted) -> Operation | None:
         """The operation as the target's catalog knows it; a host of the target's stands for all."""
@@ -212,10 +231,8 @@ class TokenExchange:
         given = await self._access.ahead(ask, wait)
         if isinstance(given, Grant):
             return given
-        if given.pending is None or given.pending.again is None:
-            return Declined("access_denied", given.detail)
-        return Declined("authorization_pending", given.detail, given.pending)
+        return Declined(_ERRORS.get(given.denial, "access_denied"), given.detail, given.pending)
 
 
 def _same(one: Subject, other: Subject) -> bool:
-    return (one.issuer, one.id) == (other.issuer, other.id)
+    return (one.issuer, one.id, one.agent) == (other.issuer, other.id, other.agent)

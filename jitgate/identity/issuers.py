@@ -86,13 +86,7 @@ class Issuers:
         if verifier is None:
             return self._refused("nobody known", _unknown())
         outcome = await verifier.verify_read(unverified)
-        if isinstance(outcome, Subject) and not self._knows(outcome.issuer):
-            outcome = _unknown()
         return self._refused(issuer, outcome) if isinstance(outcome, Refusal) else outcome
-
-    def _knows(self, issuer: str) -> bool:
-        """Whether it is believed still, whose subject a token of the gateway's own is for."""
-        return issuer in self._verifiers or issuer in self._providers
 
     def _refused(self, issuer: object, refusal: Refusal) -> Refusal:
         self._log.info("A token of {issuer}: {detail}", issuer=issuer, detail=refusal.detail)

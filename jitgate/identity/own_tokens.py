@@ -45,6 +45,14 @@ class OwnTokens:
         self._audience = audience
         self._clock = clock
         self._keys: list[_Key] = []
+        self._terms: Mapping[str, str] = {}
+
+    def adopt(self, terms: Mapping[str, str]) -> None:
+        """Go by these from now on: what each issuer's subjects are believed by, as a digest.
+
+        A token that was made under other terms than its subject's issuer has now is good no more.
+        """
+        self._terms = terms
 
     def mint(self, subject: Subject, *, life: float, binding: Binding) -> Made:
         """A token for the subject, of at most `LONGEST` seconds and never longer than its own."""
@@ -59,6 +67,8 @@ class OwnTokens:
             "exp": until,
             "jti": binding.id,
             "idp": subject.issuer,
+            "proved_at": subject.issued_at,
+            "terms": self._terms.get(subject.issuer),
             "groups": sorted(subject.groups),
             "humans": list(subject.humans),
             "agent": subject.agent,
@@ -84,6 +94,9 @@ class OwnTokens:
             return token_refused("the gateway has not signed it, or a restart has ended it")
         if verified.claims["aud"] != self._audience():
             return token_refused("it is meant for another audience")
+        terms = self._terms.get(verified.claims["idp"])
+        if terms is None or verified.claims["terms"] != terms:
+            return token_refused("its subject's issuer is believed no more, or on other terms")
         if verified.claims["exp"] <= self._clock.seconds():
             return token_refused("it has expired")
         return _subject(verified.claims)
@@ -119,7 +132,7 @@ def _subject(claims: Mapping[str, Any]) -> Subject:
         humans=tuple(claims["humans"]),
         session=claims["sid"],
         agent=claims["agent"],
-        issued_at=float(claims["iat"]),
+        issued_at=float(claims["proved_at"]),
         binding=Binding(
             id=claims["jti"],
             target=operation.get("target"),

@@ -125,10 +125,9 @@ class HttpProxyListener:
         connection = self._connect()
         return connection if self._tls is None else TlsPump(self._tls(), connection, serves=True)
 
-    def end_of(self, why: str, whose: Callable[[Subject], bool]) -> None:
-        """End every tunnel of some subjects."""
-        for connection in list(self._open):
-            connection.end_of(whose)
+    def end_of(self, why: str, whose: Callable[[Subject], bool]) -> int:
+        """End every tunnel of some subjects; how many that are."""
+        return sum(connection.end_of(whose) for connection in list(self._open))
 
     async def stop(self) -> None:
         if self._port is not None:
@@ -237,11 +236,13 @@ class ConnectProtocol(Protocol):
         else:
             self.transport.loseConnection()
 
-    def end_of(self, whose: Callable[[Subject], bool]) -> None:
+    def end_of(self, whose: Callable[[Subject], bool]) -> bool:
         """End the tunnel if it is of one of those subjects: nothing more is served on it."""
         subject = None if self._tunnel is None else self._tunnel.subject
-        if subject is not None and whose(subject):
-            self.end()
+        if subject is None or not whose(subject):
+            return False
+        self.end()
+        return True
 
     def abort(self) -> None:
         """Close at once."""

@@ -22,8 +22,8 @@ class Connection(Protocol):
     def end(self) -> None:
         """The gateway stops: finish the exchange at hand, if there is one, and close."""
 
-    def end_of(self, whose: Callable[[Subject], bool]) -> None:
-        """End the tunnel if it is of one of those subjects."""
+    def end_of(self, whose: Callable[[Subject], bool]) -> bool:
+        """End the tunnel if it is of one of those subjects; whether it is."""
 
     def abort(self) -> None:
         """Close at once."""

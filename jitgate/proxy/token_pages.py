@@ -6,12 +6,11 @@ metadata (RFC 8414) and keys say so to programs. The client is whoever the tunne
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
-
-import orjson
 
 from jitgate.core.binding import ISSUER, OPERATION, details
 from jitgate.core.fields import is_form
@@ -24,20 +23,18 @@ _KINDS: Final = "urn:ietf:params:oauth:token-type:"
 SUBJECT_TOKENS: Final = frozenset(
     f"{_KINDS}{kind}" for kind in ("jwt", "access_token", "id_token", "saml2")
 )
+_ASSERTION: Final = f"{_KINDS}saml2"
 MADE_TOKENS: Final = frozenset(f"{_KINDS}{kind}" for kind in ("jwt", "access_token"))
 
 _FIELDS = 20
-_UNDERSTOOD = frozenset(
-    {
-        "grant_type",
-        "subject_token",
-        "subject_token_type",
-        "requested_token_type",
-        "authorization_details",
-        "once",
-        "life",
-    }
-)
+_REFUSED: Final[Mapping[str, str]] = {
+    "scope": "invalid_scope",
+    "audience": "invalid_target",
+    "resource": "invalid_target",
+    "actor_token": "invalid_request",
+}
+"""What would ask for something else than authorization_details do. What is not known is ignored
+(RFC 6749, section 3.2): clients send ``client_id``, say."""
 
 Answer = tuple[int, dict[str, object], Headers]
 """A status, what is said in JSON, and header fields beside the usual ones."""
@@ -65,6 +62,9 @@ def wanted_by(form: Mapping[str, str]) -> Wanted | Declined:
     """What a form asks for."""
     if form.get("grant_type") != GRANT_TYPE:
         return Declined("unsupported_grant_type", f"The grant_type is {GRANT_TYPE}.")
+    refused = next((name for name in _REFUSED if name in form), None)
+    if refused is not None:
+        return Declined(_REFUSED[refused], f"{refused} is not offered: use authorization_details.")
     wrong = _wrong_in(form)
     if wrong is not None:
         return Declined("invalid_request", wrong)
@@ -77,17 +77,22 @@ def wanted_by(form: Mapping[str, str]) -> Wanted | Declined:
 
 def _wrong_in(form: Mapping[str, str]) -> str | None:
     life = form.get("life", f"{LIFE:g}")
-    if not _UNDERSTOOD.issuperset(form) or "subject_token" not in form:
-        return f"These are understood: {', '.join(sorted(_UNDERSTOOD))}."
-    if form.get("subject_token_type") not in SUBJECT_TOKENS:
-        return f"The subject_token_type is one of {', '.join(sorted(SUBJECT_TOKENS))}."
-    if form.get("requested_token_type", next(iter(MADE_TOKENS))) not in MADE_TOKENS:
-        return f"The requested_token_type is one of {', '.join(sorted(MADE_TOKENS))}."
-    if not (life.isascii() and life.isdigit() and len(life) < 6):
-        return "life is a number of seconds."
-    if form.get("once", "false") not in {"true", "false"}:
-        return "once is true or false."
-    return None
+    token, kind = form.get("subject_token", ""), form.get("subject_token_type")
+    made = form.get("requested_token_type", next(iter(MADE_TOKENS)))
+    checks = (
+        (token != "", "The subject_token is missing."),
+        (kind in SUBJECT_TOKENS, f"The subject_token_type is one of {_listed(SUBJECT_TOKENS)}."),
+        # A JWT has two dots, an assertion has none.
+        ((kind == _ASSERTION) != ("." in token), "The subject_token is not of its type."),
+        (made in MADE_TOKENS, f"The requested_token_type is one of {_listed(MADE_TOKENS)}."),
+        (life.isascii() and life.isdigit() and len(life) < 6, "life is a number of seconds."),
+        (form.get("once", "false") in {"true", "false"}, "once is true or false."),
+    )
+    return next((complaint for holds, complaint in checks if not holds), None)
+
+
+def _listed(words: frozenset[str]) -> str:
+    return ", ".join(sorted(words))
 
 
 def _bound(text: str) -> dict[str, Any] | Declined:
@@ -98,8 +103,8 @@ def _bound(text: str) -> dict[str, Any] | Declined:
         "resource is an object of texts.",
     )
     try:
-        listed = orjson.loads(text)
-    except ValueError:
+        listed = json.loads(text, object_pairs_hook=_members)
+    except (ValueError, RecursionError):
         return wrong
     if listed == []:
         return {}
@@ -115,6 +120,13 @@ def _bound(text: str) -> dict[str, Any] | Declined:
     ):
         return wrong
     return asked
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member stands twice")
+    return members
 
 
 async def token(
@@ -158,9 +170,11 @@ def declined(why: Declined) -> Answer:
     pending = why.pending
     if pending is not None:
         again = math.ceil(pending.again or 0)
-        said["interval"] = again
-        said["access_request"] = {"id": pending.id, "url": status_url(pending.id)}
-        more = ((b"Retry-After", b"%d" % again),)
+        if pending.id:
+            said["access_request"] = {"id": pending.id, "url": status_url(pending.id)}
+        if again:
+            said["interval"] = again
+            more = ((b"Retry-After", b"%d" % again),)
     return 400, said, more
 
 

@@ -5,8 +5,7 @@ import pytest
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from jitgate.core.binding import ISSUER, LONGEST
-from jitgate.identity.issuers import Issuers
+from jitgate.core.binding import LONGEST
 from jitgate.identity.own_tokens import ROTATED_AFTER, OwnTokens
 from jitgate.interfaces import IIdentityVerifier, ITokenSource
 from jitgate.values import Binding, Refusal, Subject
@@ -32,6 +31,7 @@ class Mint:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.own = OwnTokens(lambda: audience, self.clock)
+        self.own.adopt({"https://idp.example": "terms", "https://i": "terms"})
 
     def made(self, life=300.0, binding=BOUND, subject=SUBJECT):
         return self.own.mint(subject, life=life, binding=binding)
@@ -59,7 +59,7 @@ def test_it_proves_its_subject_bound_to_what_it_was_made_for():
     mint = Mint()
     proved = mint.proved(mint.made().token)
     assert proved.binding == BOUND
-    assert proved.issued_at == NOW
+    assert proved.issued_at == SUBJECT.issued_at
     assert proved.expires_at == NOW + 300
     for name in ("issuer", "id", "groups", "humans", "session", "agent", "key"):
         assert getattr(proved, name) == getattr(SUBJECT, name)
@@ -116,12 +116,14 @@ def test_a_public_key_stands_alone():
     assert "d" not in key
 
 
-def test_a_subject_of_somebody_who_is_believed_no_more_is_refused():
+def test_a_subject_of_somebody_who_is_believed_no_more_or_otherwise_is_refused():
     mint = Mint()
     token = mint.made().token
-    assert "no issuer" in refused(mint.proved(token, Issuers({ISSUER: mint.own}, mint.clock)))
-    known = {ISSUER: mint.own, SUBJECT.issuer: mint.own}
-    assert isinstance(mint.proved(token, Issuers(known, mint.clock)), Subject)
+    for terms in ({}, {SUBJECT.issuer: "others"}, {"https://other.example": "terms"}):
+        mint.own.adopt(terms)
+        assert "other terms" in refused(mint.proved(token))
+    mint.own.adopt({SUBJECT.issuer: "terms"})
+    assert isinstance(mint.proved(token), Subject)
 
 
 def test_of_another_type_it_is_none():

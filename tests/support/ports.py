@@ -235,7 +235,7 @@ class Stand:
             },
             identity=_Identity(self),
             decider=self.decider,
-            sender=Sender(grants, self.decider, accounts, self.once),
+            sender=Sender(grants, self.decider, accounts, self.revocations),
             accounts=accounts,
             bodies=bodies,
             load=Load(clock, self.bounds),

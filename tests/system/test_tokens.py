@@ -81,6 +81,9 @@ class Desk(Scene):
         return reply, len(self.origin.received) > before
 
 
+INVALID_DETAILS = "invalid_authorization_details"
+
+
 def operation(method="GET", path="/things/1", **more):
     """Authorization details for one call of a target without a catalog."""
     named = {"target": "things", "action": method, "resource": {"path": path}}
@@ -203,18 +206,22 @@ def test_a_token_never_outlives_the_one_that_it_was_given_for(scene):
         ),
         ({"actor_token": "x"}, "invalid_request"),
         ({"life": "901"}, "invalid_request"),
-        ({"life": "0"}, "invalid_request"),
+        ({"life": "9"}, "invalid_request"),
+        ({"scope": "x"}, "invalid_scope"),
+        ({"audience": "x"}, "invalid_target"),
+        ({"subject_token_type": "urn:ietf:params:oauth:token-type:saml2"}, "invalid_request"),
+        ({"authorization_details": f'[{{"type":"x",{operation()[2:]}'}, INVALID_DETAILS),
         ({"life": "1e2"}, "invalid_request"),
         ({"once": "yes"}, "invalid_request"),
         ({"requested_token_type": "urn:ietf:params:oauth:token-type:saml2"}, "invalid_request"),
         ({"subject_token": "a.b.c"}, "invalid_grant"),
-        ({"authorization_details": "{}"}, "invalid_authorization_details"),
-        ({"authorization_details": '[{"type":"other"}]'}, "invalid_authorization_details"),
-        ({"authorization_details": operation(x=1)}, "invalid_authorization_details"),
-        ({"authorization_details": operation("GET", "/a//b")}, "invalid_authorization_details"),
-        ({"authorization_details": operation("GET", "/a/../b")}, "invalid_authorization_details"),
-        ({"authorization_details": operation("TRACE")}, "invalid_authorization_details"),
-        ({"authorization_details": operation(target="x")}, "invalid_authorization_details"),
+        ({"authorization_details": "{}"}, INVALID_DETAILS),
+        ({"authorization_details": '[{"type":"other"}]'}, INVALID_DETAILS),
+        ({"authorization_details": operation(x=1)}, INVALID_DETAILS),
+        ({"authorization_details": operation("GET", "/a//b")}, INVALID_DETAILS),
+        ({"authorization_details": operation("GET", "/a/../b")}, INVALID_DETAILS),
+        ({"authorization_details": operation("TRACE")}, INVALID_DETAILS),
+        ({"authorization_details": operation(target="x")}, INVALID_DETAILS),
         ({"authorization_details": operation("GET", "/never")}, "access_denied"),
         ({"authorization_details": operation("DELETE")}, "access_denied"),
     ],
@@ -298,6 +305,13 @@ def test_a_token_is_taken_back(scene):
     assert scene.asks(path="/revoke", token="nonsense", grant_type=None)[0].status == 200
 
 
+def test_a_token_takes_itself_back_and_is_told_so(scene):
+    token = scene.made()
+    reply, _ = scene.asks(token, path="/revoke", token=token, grant_type=None)
+    assert reply.status == 200
+    assert scene.calls(token)[0].status == 401
+
+
 def test_another_cannot_take_it_back(scene):
     token = scene.made()
     other = scene.tokens.token("bot-8")
@@ -376,6 +390,7 @@ def test_all_that_a_subject_has_ends_at_once(operated, tunnels):
         assert time.monotonic() < deadline
     said = revoked(operated, "bot-7", "--reason", "it went astray")
     assert "it went astray" in said
+    assert "2 calls, 3 tunnels, 1 requests" in said
     refused = held.reply("POST")
     assert refused.status == 403
     assert b"it went astray" in refused.body
@@ -405,8 +420,39 @@ def test_it_stays_so_over_a_restart_and_a_new_token_is_believed(operated):
     with GatewayProcess(operated.folder, operated.settings) as operated.gateway:
         answer, reached = operated.calls(idp)
         assert (answer.status, reached) == (401, False)
-        time.sleep(1.1)  # tokens tell the second in which they were made
-        assert operated.calls(operated.tokens.token())[0].status == 200
+        time.sleep(1.1)
+
+
+def test_whoever_means_nobody_is_told(operated):
+    with Tunnel(operated.gateway.proxy, operated.gateway.ca, operated.tokens.token()) as tunnel:
+        assert tunnel.ask("GET", "/things/1").status == 200
+        said = revoked(operated, "bot")
+        assert "Nothing was open under that id" in said
+        assert tunnel.ask("GET", "/things/1").status == 200
+
+
+def test_a_no_is_told_to_whoever_asked_ahead(scene):
+    details = operation("POST", "/things/no")
+    key = scene.asks(authorization_details=details)[1]["access_request"]["id"]
+    scene.approver.run("deny", key, "--reason", "not this one")
+    reply, said = scene.asks(authorization_details=details)
+    assert (reply.status, said["error"]) == (400, "access_denied")
+    assert "not this one" in said["error_description"]
+    assert "interval" not in said
+
+
+def test_another_entry_of_its_issuer_ends_a_token(operated):
+    token, idp = operated.made(), operated.tokens.token()
+    assert operated.calls(token)[0].status == 200
+    operated.settings["identity"]["issuers"][0]["owners"] = {"bot-7": "bob@acme.example"}
+    operated.gateway.config.write_bytes(
+        orjson.dumps(operated.settings, option=orjson.OPT_NON_STR_KEYS)
+    )
+    assert operated.approver.run("reload").returncode == 0
+    refused, reached = operated.calls(token)
+    assert (refused.status, reached) == (401, False)
+    assert operated.calls(idp)[0].status == 200
+    assert operated.calls(operated.made())[0].status == 200
 
 
 def test_an_approver_revokes_no_subject(scene):
