@@ -5,7 +5,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jitgate.identity.unverified import (
@@ -200,6 +200,9 @@ def test_no_number_is_taken_for_an_infinite_one(number):
     assert (value is not None) == finite
 
 
+@example("\\ud800")
+@example("\\\\\\uDc0e")
+@example("\\ud8c8\\ud8c8")
 @given(st.text(alphabet='du8cD\\"ef0a', max_size=12))
 def test_half_a_surrogate_pair_is_found_however_it_is_written(text):
     data = f'{{"a":"{text}"}}'.encode()

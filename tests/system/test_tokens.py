@@ -420,7 +420,11 @@ def test_it_stays_so_over_a_restart_and_a_new_token_is_believed(operated):
     with GatewayProcess(operated.folder, operated.settings) as operated.gateway:
         answer, reached = operated.calls(idp)
         assert (answer.status, reached) == (401, False)
+        ahead = operated.tokens.token(iat=int(time.time()) + 25)
+        assert operated.calls(ahead)[0].status == 401  # clocks differ by that much
         time.sleep(1.1)
+        younger = operated.tokens.token(iat=int(time.time()) + 30)
+        assert operated.calls(younger)[0].status == 200
 
 
 def test_whoever_means_nobody_is_told(operated):
