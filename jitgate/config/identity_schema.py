@@ -58,7 +58,7 @@ class OidcIssuer(Section):
     )
     groups_claim: ClaimName | ClaimNames | None = None
     required: dict[ClaimName, ClaimValue | ClaimValues] = Field(default_factory=dict)
-    owner_claim: str | None = None
+    owner_claim: ClaimName | None = None
     owners: dict[str, str] = Field(default_factory=dict)
 
 

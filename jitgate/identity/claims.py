@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from jitgate.identity.vendors import Vendor
 from jitgate.values import Subject
@@ -17,6 +17,12 @@ MAX_LIFE = 24 * 3600
 
 MAX_ACTORS = 8
 """Links of an ``act`` chain. A chain of delegation longer than that is no agent's of ours."""
+
+_SCOPES = (["scope"], ["scp"])
+"""Claims that are a list even where they are one text, with spaces between (RFC 6749, section 3.3;
+RFC 9068, section 2.2.3)."""
+
+_ABSENT: Final = object()
 
 Claims = Mapping[str, Any]
 Value = str | int | bool
@@ -43,6 +49,7 @@ class Trust:
     required: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     """Claims, by name or pointer, that must have one of these values."""
     owner_claim: str | None = None
+    """The claim, by name or pointer, that says whose agent it is."""
     owners: Mapping[str, str] = field(default_factory=dict)
     """Whose agent it is, by ``sub``."""
 
@@ -55,8 +62,9 @@ def subject_of(claims: VerifiedClaims, trust: Trust, now: float) -> Subject | st
     """The Subject that the claims prove, or why they prove none.
 
     Its ``humans`` are those who must not approve what it asks for: the owner, whoever stands in
-    the ``act`` chain (RFC 8693, section 4.1), and every name and verified address of all of them.
-    Its own id is not repeated there.
+    the ``act`` chain (RFC 8693, section 4.1), and every name and address that the token gives to
+    any of them, verified or not: one too many keeps nobody out but from approving. Its own id is
+    not repeated there.
     """
     return _judged(claims.claims, trust, now)
 
@@ -80,12 +88,19 @@ def _check(claims: Claims, trust: Trust, now: float) -> None:
     if claims.get("iss") != trust.issuer:
         raise _Objection("another issuer made it")
     _check_audience(claims.get("aud"), trust)
-    if not is_name(claims.get("sub")):
-        raise _Objection("it has no sub")
+    _check_sub(claims.get("sub"))
     if not isinstance(claims.get("jti", ""), str):  # RFC 7519, section 4.1.7
         raise _Objection("its jti is not a string")
     _check_time(claims, now)
     _check_values(claims, trust)
+
+
+def _check_sub(sub: object) -> None:
+    """Whether it names somebody in a way that people can read, compare and type."""
+    if not isinstance(sub, str) or not is_name(sub):
+        raise _Objection("it has no sub")
+    if not sub.isprintable() or sub != sub.strip():
+        raise _Objection("its sub cannot be shown")
 
 
 def _check_kind(claims: Claims) -> None:
@@ -135,8 +150,10 @@ def _check_values(claims: Claims, trust: Trust) -> None:
         if not is_name(tenant) or f"/{tenant}/" not in f"{trust.issuer}/":
             raise _Objection(f"its {vendor.tenant} is not the issuer's")
     for pointer, values in trust.required.items():
-        found = claim(claims, pointer)
-        if not any(type(found) is type(value) and found == value for value in values):
+        found = (claim(claims, pointer), *_elements(claims, pointer))
+        if not any(
+            type(each) is type(value) and each == value for each in found for value in values
+        ):
             raise _Objection(f"its {pointer} is not what is required")
 
 
@@ -144,8 +161,8 @@ def _check_values(claims: Claims, trust: Trust) -> None:
 
 
 def _subject(claims: Claims, trust: Trust) -> Subject:
-    actors = _actors(claims)
-    names = (*actors, *_owner(claims, trust), *_people(claims, trust.vendor), *_addresses(claims))
+    chain = _chain(claims)
+    names = (*_actors(chain), *_owner(claims, trust), *_people(chain, trust.vendor))
     return Subject(
         issuer=trust.issuer,
         id=claims["sub"],
@@ -154,7 +171,7 @@ def _subject(claims: Claims, trust: Trust) -> Subject:
         humans=tuple(name for name in dict.fromkeys(names) if name != claims["sub"]),
         session=next((claims[each] for each in ("sid", "jti") if is_name(claims.get(each))), None),
         agent=_agent(claims, trust.vendor),
-        issued_at=float(claims.get("iat", 0)),
+        issued_at=float(claims.get("iat", claims.get("nbf", 0))),
     )
 
 
@@ -171,11 +188,10 @@ def _groups(claims: Claims, pointers: Sequence[str]) -> frozenset[str]:
     _check_whole(claims, pointers)
     groups: set[str] = set()
     for pointer in pointers:
-        found = claim(claims, pointer, [])
-        names = [found] if isinstance(found, str) else found
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise _Objection("its groups are neither a string nor a list of strings")
-        groups.update(names)
+        for name in _elements(claims, pointer):
+            if not isinstance(name, str):
+                raise _Objection("its groups are neither a string nor a list of strings")
+            groups.add(name)
     return frozenset(groups)
 
 
@@ -196,44 +212,40 @@ def _check_whole(claims: Claims, pointers: Sequence[str]) -> None:
 
 def _owner(claims: Claims, trust: Trust) -> tuple[str, ...]:
     listed = (trust.owners[claims["sub"]],) if claims["sub"] in trust.owners else ()
-    if trust.owner_claim is None or trust.owner_claim not in claims:
+    owner = _ABSENT if trust.owner_claim is None else claim(claims, trust.owner_claim, _ABSENT)
+    if owner is _ABSENT:
         return listed
-    owner = claims[trust.owner_claim]
-    if not is_name(owner):
+    if not isinstance(owner, str) or not is_name(owner):
         raise _Objection("its owner is not a string")
     return *listed, owner
 
 
-def _actors(claims: Claims) -> tuple[str, ...]:
-    """The chain of actors, the current one first."""
-    actors: list[str] = []
-    link: Any = claims
-    for _ in range(MAX_ACTORS + 1):
-        if "act" not in link:
-            return tuple(actors)
-        link = link["act"]
-        if not isinstance(link, dict) or not is_name(link.get("sub")):
-            break
-        actors.append(link["sub"])
+def _chain(claims: Claims) -> tuple[Claims, ...]:
+    """What is said of the subject, and then of each actor, the current one first."""
+    chain = [claims]
+    while "act" in chain[-1]:
+        link = chain[-1]["act"]
+        if len(chain) > MAX_ACTORS or not isinstance(link, dict) or not is_name(link.get("sub")):
+            raise _Objection("its act claim does not name each actor by a sub")
+        chain.append(link)
+    return tuple(chain)
+
+
+def _actors(chain: Sequence[Claims]) -> Iterator[str]:
+    for link in chain[1:]:
+        yield link["sub"]
         if is_name(link.get("iss")):
-            actors.append(f"{link['iss']} {link['sub']}")
-    raise _Objection("its act claim does not name each actor by a sub")
+            yield f"{link['iss']} {link['sub']}"
 
 
-def _people(claims: Claims, vendor: Vendor) -> Iterator[str]:
-    return (claims[name] for name in vendor.people if is_name(claims.get(name)))
+def _people(chain: Sequence[Claims], vendor: Vendor) -> Iterator[str]:
+    """The other names of the subject and of every actor.
 
-
-def _addresses(claims: Claims) -> Iterator[str]:
-    """The e-mail addresses, as far as they were verified, of the subject and of every actor.
-
-    (OpenID Connect Core 1.0, section 5.1.)
+    An address counts whatever ``email_verified`` says (OpenID Connect Core 1.0, section 5.1): who
+    is taken for a human of the agent by mistake cannot approve, and gains nothing by it.
     """
-    link: Any = claims
-    while isinstance(link, Mapping):
-        if link.get("email_verified") is True and is_name(link.get("email")):
-            yield str(link["email"])
-        link = link.get("act")
+    for link in chain:
+        yield from (link[name] for name in vendor.people if is_name(link.get(name)))
 
 
 # --- claims
@@ -247,6 +259,14 @@ def claim(claims: Claims, pointer: str, default: object = None) -> object:
             return default
         found = found[part]
     return found
+
+
+def _elements(claims: Claims, pointer: str) -> list[object]:
+    """What a claim lists: nothing if it is absent, itself if it is no list."""
+    found = claim(claims, pointer, [])
+    if isinstance(found, str) and _parts(pointer) in _SCOPES:
+        return [each for each in found.split(" ") if each]
+    return found if isinstance(found, list) else [found]
 
 
 def _parts(pointer: str) -> list[str]:

@@ -21,8 +21,10 @@ class Vendor:
     """The claims that name groups: names, or pointers (RFC 6901) where they lie deeper."""
     agent: tuple[str, ...] = ("azp", "client_id")
     """The claims that name the OAuth client; the first that is there counts."""
-    people: tuple[str, ...] = ()
-    """Claims that name the human once more, beside ``sub``: no human approves under any name."""
+    people: tuple[str, ...] = ("email", "preferred_username", "upn")
+    """Claims that name the human once more, beside ``sub``: no human approves under any name.
+
+    They are read of every actor as well, and whether they were verified does not matter."""
     fixed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Claims that have this value in every token."""
     tenant: str | None = None

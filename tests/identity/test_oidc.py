@@ -259,6 +259,65 @@ def test_groups_come_from_the_claim_that_was_named():
     assert Gate(groups=("roles",)).of(groups=["a"], roles=["b"]).groups == {"b"}
 
 
+@pytest.mark.parametrize("name", ["scope", "scp"])
+@pytest.mark.parametrize("at", ["", "/"])
+@pytest.mark.parametrize(
+    ("scopes", "groups"),
+    [
+        ("read write", {"read", "write"}),
+        (" read  read ", {"read"}),
+        ("", set()),
+        (["read", "write all"], {"read", "write all"}),
+    ],
+)
+def test_a_scope_is_a_list_with_spaces_between(name, at, scopes, groups):
+    assert Gate(groups=(at + name,)).of(**{name: scopes}).groups == groups
+
+
+def test_no_other_text_is_a_list():
+    gate = Gate(groups=("roles", "/realm/scope"))
+    assert gate.of(roles="read all", realm={"scope": "a b"}).groups == {"read all", "a b"}
+
+
+# --- claims that are required
+
+
+@pytest.mark.parametrize(
+    ("pointer", "claims"),
+    [
+        ("roles", {"roles": "agent"}),
+        ("roles", {"roles": ["other", "agent"]}),
+        ("/realm/roles", {"realm": {"roles": ["other", "agent"]}}),
+        ("roles", {"roles": ["other", 7]}),
+        ("scope", {"scope": "openid agent"}),
+        ("/scp", {"scp": "agent openid"}),
+        ("scp", {"scp": ["openid", "agent"]}),
+        ("scope", {"scope": "two words"}),
+    ],
+)
+def test_a_claim_meets_what_is_required_if_one_of_its_elements_does(pointer, claims):
+    gate = Gate(required={pointer: ("agent", 7, "two words")})
+    assert isinstance(gate.of(**claims), Subject)
+
+
+@pytest.mark.parametrize(
+    ("pointer", "claims"),
+    [
+        ("roles", {}),
+        ("roles", {"roles": []}),
+        ("roles", {"roles": [["agent"], "agents", {"agent": True}, None]}),
+        ("roles", {"roles": {"agent": True}}),
+        ("roles", {"roles": "agent other"}),
+        ("roles", {"roles": [True, 1.0, "1"]}),
+        ("scope", {"scope": "agents openid\tagent"}),
+        ("scope", {"scope": ["agent openid"]}),
+        ("/realm/scope", {"realm": {"scope": "openid agent"}}),
+    ],
+)
+def test_a_claim_of_which_no_element_is_required_is_refused(pointer, claims):
+    assert "required" in reason(Gate(required={pointer: ("agent", 1)}).of(**claims))
+
+
 # --- those who must not approve
 
 
@@ -273,6 +332,15 @@ def test_an_owner_comes_from_the_claim():
     assert Gate().of(owner="eve@acme.com").humans == ()
 
 
+def test_an_owner_comes_from_a_claim_that_lies_deeper():
+    gate = Gate(owner_claim="/acme.com~1agent/owner")
+    assert gate.of(**{"acme.com/agent": {"owner": "eve@acme.com"}}).humans == ("eve@acme.com",)
+    assert gate.of(**{"acme.com/agent": {}}).humans == ()
+    assert gate.of().humans == ()
+    for owner in (None, "", 7, ["eve@acme.com"]):
+        assert "owner" in reason(gate.of(**{"acme.com/agent": {"owner": owner}}))
+
+
 def test_whom_the_list_and_the_claim_name_are_both_owners():
     gate = Gate(owner_claim="owner", owners={"bot-7": "bob@acme.com"})
     assert gate.of(owner="eve@acme.com").humans == ("bob@acme.com", "eve@acme.com")
@@ -282,8 +350,11 @@ def test_whom_the_list_and_the_claim_name_are_both_owners():
     ("claims", "humans"),
     [
         ({"email": "a@acme.com", "email_verified": True}, ("a@acme.com",)),
-        ({"email": "a@acme.com", "email_verified": "true"}, ()),
-        ({"email": "a@acme.com"}, ()),
+        ({"email": "a@acme.com", "email_verified": "true"}, ("a@acme.com",)),
+        ({"email": "a@acme.com", "email_verified": False}, ("a@acme.com",)),
+        ({"email": "a@acme.com"}, ("a@acme.com",)),
+        ({"preferred_username": "ada", "upn": "ada@acme.com"}, ("ada", "ada@acme.com")),
+        ({"email": ["a@acme.com"], "upn": ""}, ()),
         (
             {
                 "act": {
@@ -295,9 +366,20 @@ def test_whom_the_list_and_the_claim_name_are_both_owners():
             },
             ("u1", "https://i u1", "b@acme.com"),
         ),
+        (
+            {
+                "email": "a@acme.com",
+                "act": {
+                    "sub": "u1",
+                    "preferred_username": "ada",
+                    "act": {"sub": "u2", "upn": "c@acme.com", "email_verified": False},
+                },
+            },
+            ("u1", "u2", "a@acme.com", "ada", "c@acme.com"),
+        ),
     ],
 )
-def test_a_verified_address_is_a_human_who_must_not_approve(claims, humans):
+def test_an_address_is_a_human_who_must_not_approve(claims, humans):
     assert Gate().of(**claims).humans == humans
 
 
@@ -349,6 +431,19 @@ def test_a_chain_of_actors_has_a_greatest_length():
 )
 def test_the_token_may_name_its_session(claims, session):
     assert Gate().of(**claims).session == session
+
+
+@pytest.mark.parametrize(
+    ("times", "made"),
+    [
+        ({"iat": NOW - 5, "nbf": NOW - 9}, NOW - 5),
+        ({"iat": NOW - 9, "nbf": NOW - 5}, NOW - 9),
+        ({"nbf": NOW - 9}, NOW - 9),
+        ({}, 0),
+    ],
+)
+def test_when_it_was_made_is_told_by_iat_else_by_nbf(times, made):
+    assert Gate().of(**times).issued_at == made
 
 
 # --- what is remembered

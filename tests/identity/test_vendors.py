@@ -64,6 +64,14 @@ def test_a_vendors_token_proves_its_subject(case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_an_address_in_a_vendors_token_is_a_human_of_the_agent(case):
+    outcome = verified(case, email="eve@acme.example", email_verified=False)
+    assert "eve@acme.example" in outcome.humans
+    outcome = verified(case, act={"sub": "a-1", "email": "eve@acme.example"})
+    assert {"a-1", "eve@acme.example"} <= set(outcome.humans)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 @pytest.mark.parametrize("typ", ["logout+jwt", "dpop+jwt", "secevent+jwt", "rt+jwt", "text/jwt"])
 def test_a_token_of_another_kind_is_refused(case, typ):
     outcome = verified(case | {"header": {"typ": typ}})
