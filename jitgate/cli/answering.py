@@ -177,6 +177,11 @@ def _said(request: Content) -> Iterator[str]:
 
 
 def _approved(request: Content) -> str:
+    if request["ahead"]:
+        return (
+            "Approved: the agent now gets a token for it, whose calls go out under the grant "
+            f"{named(request['grant'])} until {_over(request)}."
+        )
     if request["presence"] == "attached":
         goes = "the agent's call goes out now"
         if not request["scope"]:

@@ -38,20 +38,27 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     _takes_reason(revoke)
     subjects = commands.add_parser("subjects", help="whom the gateway believes no more")
     within = subjects.add_subparsers(metavar="COMMAND", required=True)
-    end = _added(within, "revoke", "end all that an agent has: tunnels, requests, grants, tokens")
+    text = "end all that an agent has: tunnels, requests, grants, tokens"
+    end = _added(within, "revoke", text, ids=_EXACT)
     end.add_argument("id", metavar="ID", help="the agent's id (sub), or the program's (client id)")
     _takes_reason(end)
     end.set_defaults(handler=_told("revoke_subject"))
     _added(commands, "reload", "check the whole configuration again, and serve by it if it is good")
 
 
+_SHORT = "The beginning of an id will do if it is unique."
+_EXACT = (
+    "The id is given exactly, as `jitgate sessions` shows it, and may be the program's client id."
+)
+
+
 def _added(
-    commands: argparse._SubParsersAction[Any], name: str, text: str
+    commands: argparse._SubParsersAction[Any], name: str, text: str, ids: str = _SHORT
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=text,
-        description=f"{text[0].upper()}{text[1:]}. The beginning of an id will do if it is unique. "
+        description=f"{text[0].upper()}{text[1:]}. {ids} "
         "Without --socket and --config the environment variable JITGATE_CONTROL names the socket.",
     )
     where = parser.add_mutually_exclusive_group()

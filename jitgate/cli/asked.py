@@ -72,6 +72,9 @@ class View:
             yield from self._labelled("field", f"{self._name(name)}: {self._name(value)}")
 
     def _body(self, request: Content) -> Iterator[str]:
+        if request["ahead"]:
+            yield from self._labelled("body", "there is no call yet; any body and query may come")
+            return
         body, count = request["body"], request["body_bytes"]
         if body is None or not count:
             hidden = f"{size(count)} that cannot be shown: secrets in them could not be masked"

@@ -149,6 +149,15 @@ def test_a_scope_is_called_one_and_who_has_answered_is_told():
     assert not any("jitgate approve" in line for line in lines)
 
 
+def test_what_is_asked_ahead_of_a_call_is_not_said_to_have_no_body():
+    terms = Terms((Quorum(("it-leads",)),), ahead=True)
+    lines = shown(access_request(KEY, deactivation(terms=terms)))
+    assert "  body         there is no call yet; any body and query may come" in lines
+    said = " ".join(" ".join(lines).split())
+    assert "AHEAD OF ANY CALL, FOR A TOKEN OF THE AGENT'S: 1 call within 5 min of it" in said
+    assert "no body" not in said
+
+
 def test_an_ended_request_says_how_it_ended_and_asks_for_nothing():
     why = f"Approved by {ALICE}."
     ended = replace(access_request(KEY), state=AccessState.APPROVED, why=why, grant="g-1")
@@ -317,6 +326,34 @@ async def test_a_grant_for_an_agent_that_is_away_waits_for_it(site, jitgate):
         f"Approved. The agent is away; the grant g-00000001 waits until {until} for it to send the "
         "call again."
     )
+
+
+@pytest.mark.parametrize("presence", Presence)
+@ensureDeferred
+async def test_an_approval_ahead_of_a_call_says_that_the_agent_gets_a_token(
+    site, jitgate, presence
+):
+    terms = Terms((Quorum(("it-leads",)),), ahead=True)
+    times = {"expires_at": time.time() + 60, "presence": presence}
+    await site.store.commit([access_request(KEY, deactivation(terms=terms), **times)])
+    told = await jitgate("approve", KEY)
+    until = time.strftime("%H:%M:%S %Z", time.localtime(site.clock.seconds() + 300))
+    (said,) = told.out.splitlines()[1:]
+    assert said == (
+        "Approved: the agent now gets a token for it, whose calls go out under the grant g-00000001 "
+        f"until {until}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "exact"), [(["subjects", "revoke"], True), (["revoke"], False), (["deny"], False)]
+)
+def test_help_says_whether_the_beginning_of_an_id_will_do(capsys, command, exact):
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("The beginning of an id will do if it is unique." in said) != exact
+    assert ("as `jitgate sessions` shows it, and may be the program's client id." in said) == exact
 
 
 @ensureDeferred
