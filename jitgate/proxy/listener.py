@@ -7,8 +7,6 @@ What an agent needs before all that, the CA's certificate above all, it gets her
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import socket
 from collections.abc import Callable, Mapping
@@ -28,11 +26,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jitgate.core.fields import values_of
-from jitgate.core.http1_reading import Event, Request, RequestReader, Tunnel
+from jitgate.core.http1_reading import Request, RequestReader, Tunnel
 from jitgate.core.http1_writing import response_bytes
 from jitgate.core.limits import LIMITS, Limits
-from jitgate.errors import MalformedRequest, PeerFault, StateUnusable
+from jitgate.errors import PeerFault, StateUnusable
 from jitgate.flow import admission as flow
 from jitgate.flow.deadlines import Deadline
 from jitgate.flow.gateway import Gateway
@@ -40,6 +37,7 @@ from jitgate.flow.load import STOPPING
 from jitgate.interfaces import IProtocolListener
 from jitgate.proxy.authority import CertificateAuthority
 from jitgate.proxy.connection import AgentConnection
+from jitgate.proxy.knocks import knock_of
 from jitgate.proxy.refusals import rendered
 from jitgate.proxy.registry import Connections, Note
 from jitgate.tls import TlsPump
@@ -52,7 +50,6 @@ nothing costs 4 MiB of the kernel's memory; what is on its way is not limited, n
 EARLY = 64 * 1024
 """Bytes that an agent may send before its CONNECT has been answered."""
 
-_AUTHORITY = re.compile(r"([a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]):([1-9][0-9]{0,4})\Z")
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _OURS = re.compile(r"(?i:http://jitgate\.internal(?::80)?)(/.*)?\Z")
 _OUR_HOSTS = frozenset({b"jitgate.internal", b"jitgate.internal:80"})
@@ -212,7 +209,7 @@ class ConnectProtocol(Protocol):
             if page is not None:
                 self._answer(*page, bodiless=event.head.method == "HEAD")
                 return
-        knock, rest = _knock(event)
+        knock, rest = knock_of(event)
         self._early = bytearray(rest)
         asking = Deferred.fromCoroutine(self._gateway.admit(knock))
         asking.addCallback(self._admitted, knock)
@@ -306,45 +303,3 @@ def _plain_path(request: Request) -> str | None:
         return None
     absolute = _OURS.match(head.target)
     return head.target if absolute is None else absolute[1] or "/"
-
-
-def _knock(event: Event) -> tuple[flow.Knock, bytes]:
-    """What the first thing on a connection asks of the gateway, and what follows it already."""
-    try:
-        return _read_knock(event)
-    except PeerFault as fault:
-        return flow.Knock("", None, fault=fault), b""
-
-
-def _read_knock(event: Event) -> tuple[flow.Knock, bytes]:
-    if isinstance(event, PeerFault):
-        raise event
-    if not isinstance(event, Tunnel):
-        raise MalformedRequest("This is an HTTPS proxy: open a tunnel with CONNECT.")
-    head, host = event.request.head, event.request.host
-    authority = head.target.lower()
-    matched = _AUTHORITY.match(authority)
-    if matched is None or int(matched[2]) > 65535:
-        raise MalformedRequest("CONNECT names a host and a port (RFC 9112, section 3.2.3).")
-    if host is not None and host.decode("ascii") not in {authority, matched[1]}:
-        raise MalformedRequest("CONNECT and its Host field name different hosts.")
-    fields = values_of(head.headers, b"proxy-authorization")
-    if len(fields) > 1:
-        raise MalformedRequest("Proxy-Authorization stands at most once.")
-    name, token = _token(fields[0]) if fields else (None, None)
-    return flow.Knock(authority, token, name), event.rest
-
-
-def _token(field: bytes) -> tuple[str | None, str | None]:
-    """The session's name and the token: Bearer, or Basic with the token as password (RFC 7617)."""
-    scheme, _, value = field.decode("latin-1").partition(" ")
-    value = value.strip()
-    if scheme.lower() == "bearer" and value:
-        return None, value
-    if scheme.lower() != "basic":
-        return None, None
-    try:
-        name, _, token = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return None, None
-    return name or None, token or None

@@ -134,6 +134,24 @@ def test_but_for_what_is_wrong_with_them_they_would_be_taken(scene):
     )
 
 
+def test_a_token_in_the_place_of_the_name_is_refused_and_nowhere_to_be_found(scene):
+    claims = {"iss": ISSUER, "aud": "jitgate", "sub": "bot-7", "groups": ["it-agents"]}
+    token = scene.forge.key.sign(claims | {"exp": scene.forge.now + 600})
+    for password in ("x", token):
+        with scene.tunnel(name=token, token=password) as tunnel:
+            assert tunnel.status == 400
+            answer = tunnel.answer + tunnel.raw.recv(65536)
+            assert b"The token belongs into the password" in answer
+    for entry in scene.gateway.entries("refused")[-2:]:
+        assert "password" in entry["detail"]
+        assert entry["denial"] == "malformed-request"
+    kept = [file.read_bytes() for file in scene.gateway.recordings.rglob("*") if file.is_file()]
+    said = b"".join([*kept, "".join(scene.gateway.output).encode(), answer])
+    assert b"password" in said
+    assert not [part for part in token.split(".")[1:] if part.encode() in said]
+    assert scene.origin.received == []
+
+
 def test_no_address_that_a_token_names_was_called_and_no_token_is_in_the_log(scene):
     named = [each for each in VECTORS if "jku" in each["header"] or "x5u" in each["header"]]
     tokens = [scene.token(each) for each in (*named, VECTORS[0])]
