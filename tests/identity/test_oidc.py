@@ -583,6 +583,18 @@ def test_no_change_to_a_token_is_taken(at, letter, how):
     reason(Gate().remembering(changed))
 
 
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def test_the_second_spelling_of_a_signature_proves_the_same_and_nothing_else():
+    head, _, signature = SOUND.rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    s = P256_ORDER - int.from_bytes(raw[32:])
+    other = f"{head}.{base64url(raw[:32] + s.to_bytes(32))}"
+    assert other != SOUND
+    assert Gate().remembering(other) == Gate().remembering(SOUND)
+
+
 @given(st.dictionaries(st.sampled_from(sorted(CLAIMS)), st.none() | st.integers() | st.text()))
 def test_no_other_claims_are_taken_under_the_same_signature(changes):
     claims = CLAIMS | changes
