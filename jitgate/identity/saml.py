@@ -107,7 +107,8 @@ def issuer_of(data: bytes) -> str:
 
 def _subject(signed: SignedAssertion, trust: SamlTrust, now: float) -> Subject:
     assertion = signed.element
-    subject, conditions, statements = _parts(assertion, trust, now)
+    issued = _issued(assertion, now)
+    subject, conditions, statements = _parts(assertion, trust)
     named, by_email = _name_id(subject, trust)
     sessions = [each for each in statements if each.tag == saml("AuthnStatement")]
     if len(sessions) > 1:
@@ -132,21 +133,28 @@ def _subject(signed: SignedAssertion, trust: SamlTrust, now: float) -> Subject:
         expires_at=end,
         humans=tuple(each for each in dict.fromkeys(humans) if each != named),
         session=signed.id if session is None else as_name(session, "its SessionIndex"),
+        issued_at=issued,
     )
 
 
-def _parts(
-    assertion: etree._Element, trust: SamlTrust, now: float
-) -> tuple[etree._Element, etree._Element, list[etree._Element]]:
-    """Subject, Conditions and statements (section 2.3.3)."""
+def _issued(assertion: etree._Element, now: float) -> float:
+    """When it was made (section 2.3.3): what was revoked since is good no more."""
     if assertion.get("Version") != "2.0" or set(assertion.attrib) != {
         "Version",
         "ID",
         "IssueInstant",
     }:
         raise Objection("it is no assertion of SAML 2.0")
-    if instant(assertion.get("IssueInstant"), "IssueInstant") > now + LEEWAY:
+    issued = instant(assertion.get("IssueInstant"), "IssueInstant")
+    if issued > now + LEEWAY:
         raise Objection("its IssueInstant lies ahead of this machine's clock")
+    return issued
+
+
+def _parts(
+    assertion: etree._Element, trust: SamlTrust
+) -> tuple[etree._Element, etree._Element, list[etree._Element]]:
+    """Subject, Conditions and statements (section 2.3.3)."""
     inside = children(assertion)  # the signature is not in what it signs
     tags = [each.tag for each in inside]
     if tags[:3] != [saml("Issuer"), saml("Subject"), saml("Conditions")] or not {

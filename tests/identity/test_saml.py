@@ -86,6 +86,22 @@ def test_an_assertion_and_a_response_with_one_prove_the_same(idp):
     assert 590 < found.expires_at - time.time() < 601
 
 
+def test_it_is_known_when_it_was_made(idp):
+    """Or an assertion that was made after its subject was revoked would count no more than before."""
+    now = int(time.time())
+    for issued, seconds in ((now - 60, 0.0), (now + LEEWAY - 1, 0.0), (now - 60, 0.25)):
+        made = stamp(issued).replace("Z", f"{seconds:.2f}Z".lstrip("0"))
+        found = proved(rewritten(idp, ('IssueInstant="[^"]*"', f'IssueInstant="{made}"')), idp)
+        assert found.subject.issued_at == issued + seconds
+
+
+def test_it_is_made_no_further_ahead_than_clocks_differ(idp):
+    now = int(time.time())
+    made = rewritten(idp, ('IssueInstant="[^"]*"', f'IssueInstant="{stamp(now + LEEWAY)}"'))
+    assert proved(made, idp, now=now).subject.issued_at == now + LEEWAY
+    assert "IssueInstant lies ahead" in proved(made, idp, now=now - 1)
+
+
 def test_without_a_session_it_is_named_by_its_id(idp):
     assertion = idp.assertion()
     found = proved(assertion, idp)
@@ -306,6 +322,12 @@ SIGNED_AND_REFUSED = {
     ),
     "a login to come": ('AuthnInstant="20', 'AuthnInstant="30', "AuthnInstant lies ahead"),
     "issued in time to come": ('IssueInstant="20', 'IssueInstant="30', "IssueInstant lies ahead"),
+    "issued at no time": (
+        'IssueInstant="[^"]*"',
+        'IssueInstant="2026-01-01"',
+        "IssueInstant is not a time",
+    ),
+    "issued nobody knows when": (' IssueInstant="[^"]*"', "", "no assertion of SAML 2.0"),
     "not yet": ('NotBefore="20', 'NotBefore="30', "not valid yet"),
     "expired": ('(NotBefore="[^"]*" )NotOnOrAfter="20', '\\1NotOnOrAfter="19', "it has expired"),
     "expired for us": (
