@@ -17,6 +17,7 @@ from jitgate.identity.claims import LEEWAY, MAX_LIFE
 from jitgate.identity.saml_signature import (
     ALGORITHMS,
     SignedAssertion,
+    UnverifiedAssertion,
     only_assertion,
     verify_signature,
 )
@@ -88,21 +89,29 @@ class VerifiedAssertion:
     subject: Subject
 
 
-def verified(
-    data: bytes, trust: SamlTrust, certificates: Sequence[Certificate], now: float
-) -> VerifiedAssertion | str:
-    """What a document proves, signed with one of the ``certificates``, or why it proves nothing."""
+def read_document(data: bytes) -> UnverifiedAssertion | str:
+    """The assertion in a document, believed in nothing, or why there is none that is taken."""
     try:
-        unverified = only_assertion(document(data))
-        signed = verify_signature(unverified, certificates, trust.algorithms, now)
-        return VerifiedAssertion(signed.id, _subject(signed, trust, now))
+        return only_assertion(document(data))
     except Objection as objection:
         return str(objection)
 
 
-def issuer_of(data: bytes) -> str:
-    """Who a document says that made it: to be believed in nothing. Raises `Objection`."""
-    return only_assertion(document(data)).issuer
+def verified(
+    unverified: UnverifiedAssertion,
+    trust: SamlTrust,
+    certificates: Sequence[Certificate],
+    now: float,
+) -> VerifiedAssertion | str:
+    """What an assertion proves, signed with one of the ``certificates``, or why it proves nothing.
+
+    It is not changed: it may be asked for again.
+    """
+    try:
+        signed = verify_signature(unverified, certificates, trust.algorithms, now)
+        return VerifiedAssertion(signed.id, _subject(signed, trust, now))
+    except Objection as objection:
+        return str(objection)
 
 
 def _subject(signed: SignedAssertion, trust: SamlTrust, now: float) -> Subject:

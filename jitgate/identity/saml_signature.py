@@ -14,14 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import Certificate
 from lxml import etree
 from signxml.algorithms import DigestAlgorithm, SignatureMethod
 from signxml.exceptions import SignXMLException
 from signxml.verifier import SignatureConfiguration, XMLVerifier
 
+from jitgate.identity.saml_precheck import could_have_signed
 from jitgate.identity.saml_xml import (
+    EXCLUSIVE,
     PROTOCOL,
     SIGNATURE,
     Objection,
@@ -37,7 +38,6 @@ from jitgate.identity.saml_xml import (
 
 _MORE = "http://www.w3.org/2001/04/xmldsig-more#"
 _XMLENC = "http://www.w3.org/2001/04/xmlenc#"
-EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 ENVELOPED = SIGNATURE + "enveloped-signature"
 SUCCESS = "urn:oasis:names:tc:SAML:2.0:status:Success"
 
@@ -132,15 +132,14 @@ def verify_signature(
     ``algorithms`` are names in `ALGORITHMS`. Keys that the document brings along are not looked at.
     """
     # A document of its own: nothing around the assertion is there to be found.
-    alone = etree.fromstring(etree.tostring(assertion.element, with_tail=False), parser())
+    alone = etree.fromstring(_written(assertion.element), parser())
     signature = _only_signature(alone)
     method = _check_signature(signature, assertion.id, algorithms)
     for key_info in signature.findall(ds("KeyInfo")):
         signature.remove(key_info)
-    kind = rsa.RSAPublicKey if method.startswith("rsa-") else ec.EllipticCurvePublicKey
-    fit = [each for each in certificates if isinstance(each.public_key(), kind)]
-    for certificate in fit:
-        signed = _signed(etree.tostring(alone), certificate, method, now)
+    data = _written(alone)
+    for certificate in could_have_signed(alone, certificates, method):
+        signed = signed_part(data, certificate, method, now)
         if signed is None:
             continue
         if (signed.tag, signed.get("ID")) == (saml("Assertion"), assertion.id):
@@ -148,10 +147,13 @@ def verify_signature(
     raise Objection("its signature is not the issuer's")
 
 
-def _signed(
+def signed_part(
     data: bytes, certificate: Certificate, method: str, now: float
 ) -> etree._Element | None:
-    """What signxml found to be signed, if it was."""
+    """What signxml found to be signed in an assertion that stands alone, None if it is not.
+
+    The assertion's signature has been checked for its form, and ``method`` is its algorithm.
+    """
     expected = SignatureConfiguration(
         location="./",
         expect_references=1,
@@ -171,6 +173,11 @@ def _signed(
     except (SignXMLException, ValueError, etree.LxmlError):
         return None
     return None if isinstance(result, list) else result.signed_xml
+
+
+def _written(element: etree._Element) -> bytes:
+    data: bytes = etree.tostring(element, encoding="utf-8", xml_declaration=False, with_tail=False)
+    return data
 
 
 def _only_signature(assertion: etree._Element) -> etree._Element:

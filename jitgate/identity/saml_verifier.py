@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from jitgate.identity.saml import SamlTrust, VerifiedAssertion, issuer_of, verified
+from jitgate.identity.saml import SamlTrust, VerifiedAssertion, read_document, verified
 from jitgate.identity.saml_metadata import ProviderSource
-from jitgate.identity.saml_xml import MAX_DOCUMENT, Objection
+from jitgate.identity.saml_signature import UnverifiedAssertion
+from jitgate.identity.saml_xml import MAX_DOCUMENT
 from jitgate.identity.unverified import base64url_bytes, token_refused
 from jitgate.interfaces import IIdentityVerifier, IOnce
 from jitgate.values import Refusal, Subject
@@ -26,8 +28,13 @@ KEPT = 3600.0
 """Seconds for which an ID stays taken beyond its assertion's end: a clock may be set back."""
 
 
-def read_assertion(token: str) -> bytes | Refusal:
-    """The document that a token is the one spelling of, or the refusal that says why it is none."""
+@lru_cache(maxsize=1)
+def read_assertion(token: str) -> UnverifiedAssertion | Refusal:
+    """The assertion in a document that a token is the one spelling of, or why there is none.
+
+    The last one is kept: whom it names and what it proves is asked one after the other, and reading
+    is what costs most of a hostile one.
+    """
     if len(token) > MAX_DOCUMENT * 4 // 3 + 2:
         return token_refused(f"it is longer than {MAX_DOCUMENT} bytes")
     data = base64url_bytes(token)
@@ -36,18 +43,14 @@ def read_assertion(token: str) -> bytes | Refusal:
             "it is neither three segments with dots between them nor an assertion in canonical "
             "base64url, without padding"
         )
-    return data
+    found = read_document(data)
+    return token_refused(found) if isinstance(found, str) else found
 
 
 def named_issuer(token: str) -> str | Refusal:
     """Who a token without dots says that made its assertion: to be believed in nothing."""
-    data = read_assertion(token)
-    if isinstance(data, Refusal):
-        return data
-    try:
-        return issuer_of(data)
-    except Objection as objection:
-        return token_refused(str(objection))
+    found = read_assertion(token)
+    return found if isinstance(found, Refusal) else found.issuer
 
 
 @implementer(IIdentityVerifier)
@@ -68,12 +71,12 @@ class SamlVerifier:
         self._clock = clock
 
     async def verify(self, token: str, *, again: bool = False) -> Subject | Refusal:
-        data = read_assertion(token)
-        if isinstance(data, Refusal):
-            return data
+        read = read_assertion(token)
+        if isinstance(read, Refusal):
+            return read
         provider = await self._source.provider()
         now = self._clock.seconds()
-        found = verified(data, self._trust, provider.at(now), now)
+        found = verified(read, self._trust, provider.at(now), now)
         if isinstance(found, str):
             return token_refused(found)
         if not again and not await self._taken(found):

@@ -7,7 +7,7 @@ import time
 
 from support.saml import AUDIENCE, ISSUER, RECIPIENT, unsigned
 
-from jitgate.identity.saml import SamlTrust, verified
+from jitgate.identity.saml import SamlTrust, read_document, verified
 
 
 def trusting(**options):
@@ -20,7 +20,10 @@ def trusting(**options):
 def proved(document, idp, trust=None, now=None, certificates=None):
     data = document if isinstance(document, bytes) else document.encode()
     now = time.time() if now is None else now
-    return verified(data, trust or trusting(), certificates or [idp.key.x509], now)
+    read = read_document(data)
+    if isinstance(read, str):
+        return read
+    return verified(read, trust or trusting(), certificates or [idp.key.x509], now)
 
 
 def subject(document, idp, **options):

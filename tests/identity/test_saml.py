@@ -86,6 +86,42 @@ def test_an_assertion_and_a_response_with_one_prove_the_same(idp):
     assert 590 < found.expires_at - time.time() < 601
 
 
+XS = (
+    'xmlns:xs="http://www.w3.org/2001/XMLSchema" '
+    'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="xs:string"'
+)
+VALUE = f"<saml:AttributeValue {XS}>%s</saml:AttributeValue>"
+FORMAT = 'NameFormat="urn:oasis:names:tc:SAML:2.0:attrname-format:basic"'
+
+
+@pytest.mark.parametrize(
+    ("many", "group", "value"),
+    [
+        (300, "group-%d", "<saml:AttributeValue>%s</saml:AttributeValue>"),
+        (300, "group-%d", VALUE),
+        (300, "it's group %d", VALUE),
+        (300, "\xe5\xe4\xf6-%d", VALUE),
+        (300, "CN=g-%d,OU=all,DC=acme", "<saml:AttributeValue>%s</saml:AttributeValue>"),
+        (180, "g-%d", f'</saml:Attribute><saml:Attribute Name="groups" {FORMAT}>{VALUE}'),
+    ],
+    ids=["plain", "as Okta", "with apostrophes", "letters", "distinguished names", "as Keycloak"],
+)
+def test_hundreds_of_groups_are_not_too_many_however_they_are_written(idp, many, group, value):
+    more = "".join(
+        f'<saml:Attribute Name="n{number}" {FORMAT} FriendlyName="n">{VALUE % number}</saml:Attribute>'
+        for number in range(20)
+    )
+    groups = [group % number for number in range(many)]
+    written = "".join(value % each for each in groups)
+    assertion = unsigned(idp.assertion()).replace(
+        "</saml:Attribute>", f"{written}</saml:Attribute>"
+    )
+    whole = assertion.replace("</saml:AttributeStatement>", f"{more}</saml:AttributeStatement>")
+    response = idp.response(signResponse=True)
+    document = response.replace(alone(response), idp.sign(whole))
+    assert subject(document, idp).groups == {"it-agents", *groups}
+
+
 def test_it_is_known_when_it_was_made(idp):
     """Or an assertion that was made after its subject was revoked would count no more than before."""
     now = int(time.time())

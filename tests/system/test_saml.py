@@ -148,6 +148,18 @@ def test_an_open_tunnel_outlives_a_reload_and_what_it_was_opened_with_stays_take
             assert b"another audience" in reply.body
 
 
+def test_what_was_made_before_its_subject_was_revoked_is_good_no_more_and_what_is_made_since_is(
+    desk, idp
+):
+    with desk.serving() as gateway:
+        before = idp.response()
+        command = [sys.executable, "-m", "jitgate", "subjects", "revoke", "bot-7"]
+        subprocess.run([*command, "--config", gateway.config], timeout=60, check=True)
+        status, why = desk.asked(before)
+        assert (status, "revoked after it was made" in why) == (401, True)
+        assert desk.asked(idp.response())[0] == 200
+
+
 def test_what_an_attacker_makes_of_it_is_refused_with_its_reason(desk, idp):
     forger = IdpKey.new()
     sound = idp.assertion()
