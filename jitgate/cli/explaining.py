@@ -32,7 +32,7 @@ from jitgate.identity.issuers import Issuers, TokenVerifier
 from jitgate.identity.keys import KeyFile, KeySource, PublicKey
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.identity.saml_metadata import MetadataFile, Provider, ProviderSource
-from jitgate.identity.saml_verifier import SamlVerifier, named_issuer
+from jitgate.identity.saml_verifier import SamlVerifier, named_issuer, read_assertion
 from jitgate.identity.unverified import read_token, token_refused
 from jitgate.identity.vendors import VENDORS, discovered_at
 from jitgate.stores.once_memory import MemoryOnce
@@ -40,6 +40,9 @@ from jitgate.values import Refusal, Subject
 
 READ_AT_MOST = 1024 * 1024
 """Bytes of standard input: more than any verifier takes, so that what is too long is told so."""
+
+_BEFORE_MARKUP = b" \t\r\n\0\xef\xbb\xbf\xfe\xff"
+"""What may stand before the first "<" of XML in UTF-8, UTF-16 or UTF-32: space, and marks."""
 
 FILE = "etc/jitgate.yaml"
 """The configuration where none is named."""
@@ -52,12 +55,15 @@ def check(arguments: argparse.Namespace) -> int:
     file = arguments.config or Path(os.environ.get("JITGATE_CONFIG", FILE))
     settings = _restricted(configuration(file).settings, arguments.issuer)
     token = _token()
-    if token.startswith("<"):  # an assertion as it is, and not as it is presented
-        token = base64.urlsafe_b64encode(token.encode()).rstrip(b"=").decode()
-    elif arguments.saml and "." in token:
-        raise ConfigurationInvalid(["This is no assertion: it has dots, as JWTs have."])
-    outcome = _fetching(settings, token) if arguments.fetch else _offline(settings, token)
-    explained = _explained(settings.identity.issuers, token, outcome)
+    outcome: Outcome
+    read = read_assertion(token) if arguments.saml else None
+    if isinstance(read, Refusal):  # where a JWT could be meant, it might be accepted as one
+        outcome = read
+    else:
+        outcome = _fetching(settings, token) if arguments.fetch else _offline(settings, token)
+    asserted = arguments.saml or "." not in token
+    explain = _asserted if asserted else _claimed
+    explained = explain(settings.identity.issuers, token, outcome)
     if arguments.json:
         print(json.dumps(as_json(explained), indent=2))
     else:
@@ -69,13 +75,23 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def _token() -> str:
-    """What stands on standard input, but for the end of its last line."""
+    """What stands on standard input, as it is presented. Raises `ConfigurationInvalid`.
+
+    That is a token but for the end of its last line, or an assertion's document in base64url, as it
+    stands there byte for byte: what is wrong with it is told by whoever verifies it.
+    """
     if sys.stdin.isatty():
         print("Paste the token, then press Return and Ctrl-D.", file=sys.stderr)
-    token = sys.stdin.buffer.read(READ_AT_MOST).rstrip(b"\r\n")
-    if not token.strip():
+    data = sys.stdin.buffer.read(READ_AT_MOST)
+    if not data.strip():
         raise ConfigurationInvalid(["There is no token on standard input."])
-    return token.decode("utf-8", "surrogateescape")
+    if data.lstrip()[:7].lower() == b"bearer ":
+        raise ConfigurationInvalid(
+            ["The token is wanted alone, without the word Bearer that stands before it."]
+        )
+    if data.lstrip(_BEFORE_MARKUP).startswith(b"<"):
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return data.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
 
 
 def _restricted(settings: schema.Settings, name: str | None) -> schema.Settings:
@@ -90,9 +106,8 @@ def _restricted(settings: schema.Settings, name: str | None) -> schema.Settings:
     return settings.model_copy(update={"identity": alone})
 
 
-def _explained(issuers: Sequence[Issuer], token: str, outcome: Outcome) -> Explained:
-    if "." not in token:
-        return _asserted(issuers, token, outcome)
+def _claimed(issuers: Sequence[Issuer], token: str, outcome: Outcome) -> Explained:
+    """Of a JWT what it says of itself is told."""
     said = read_token(token)
     if isinstance(said, Refusal):
         return Explained(outcome, issuers, time.time())

@@ -32,7 +32,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     )
     check.add_argument("--issuer", metavar="NAME", help="as if this one alone were configured")
     check.add_argument(
-        "--saml", action="store_true", help="a SAML assertion is expected, as XML or in base64url"
+        "--saml", action="store_true", help="only a SAML assertion is taken, as XML or in base64url"
     )
     check.add_argument("--fetch", action="store_true", help="ask the issuer for its keys")
     check.add_argument("--json", action="store_true", help="answer for a program")

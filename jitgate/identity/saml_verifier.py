@@ -37,6 +37,8 @@ def read_assertion(token: str) -> UnverifiedAssertion | Refusal:
     """
     if len(token) > MAX_DOCUMENT * 4 // 3 + 2:
         return token_refused(f"it is longer than {MAX_DOCUMENT} bytes")
+    if "." in token:
+        return token_refused("it is no assertion, for it has dots, as JWTs have")
     data = base64url_bytes(token)
     if data is None:
         return token_refused(

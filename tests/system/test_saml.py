@@ -208,7 +208,7 @@ def test_metadata_comes_from_a_url_too_and_only_what_is_pinned_counts(desk, idp,
             pinned.write_text(IdpKey.new().certificate)
             desk.reload(desk.settings(**more))
             status, why = desk.asked(idp.response())
-            assert (status, "metadata cannot be had" in why) == (502, True)
+            assert (status, f"Metadata of {ISSUER} cannot be had" in why) == (502, True)
 
 
 def test_an_assertion_is_exchanged_for_a_token_that_opens_many_tunnels(desk, idp):
