@@ -90,8 +90,8 @@ def _no_more(revoked: Content) -> Iterator[str]:
             "if it is not, nothing has been taken back."
         )
     yield (
-        "No token of that id counts that was made until now, or in the next half minute. To keep it "
-        "out, disable it at its identity provider: a newer token is believed."
+        "No token of that id counts that was made until now, or in the next half minute. To keep "
+        "it out, disable it at its identity provider: a newer token is believed."
     )
 
 
