@@ -27,7 +27,7 @@ MAX_DOCUMENT = 64 * 1024
 # attributes in all: of these 200 fit into the bytes. The rest of a response is about 50 elements,
 # 80 XML attributes and 10 namespaces.
 
-MAX_ELEMENTS = 768
+MAX_ELEMENTS = 640
 """Elements of a document with an assertion: with 300 groups up to 500 are written."""
 
 MAX_DEPTH = 16
