@@ -72,6 +72,7 @@ def _roomy(count: int) -> dict[str, object]:
         "limits": {
             "connections": 2 * count,
             "connections_per_agent": 2 * count,
+            "exchanges": 2 * count,  # they come all at once, and take room until they are held
             "idle": "1h",  # a busy machine takes long to open so many
         },
     }
