@@ -9,12 +9,12 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,10 +198,7 @@ def front(scene, leaf):
     def handle(tls):
         heads.append(head_of(tls))
         with dialled(scene.gateway.proxy[1], heads[-1]) as inner:
-            back = threading.Thread(target=pump, args=(inner, tls))
-            back.start()
-            pump(tls, inner)
-            back.join()
+            handed_on(tls, inner)
 
     door = Door(None, context)
     door._handle = handle
@@ -209,12 +206,18 @@ def front(scene, leaf):
     return door
 
 
-def pump(source, sink):
+def handed_on(outer, inner):
+    """Hand on what comes from both sides, in one thread: OpenSSL's object is not for two at once."""
     with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    with contextlib.suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
+        while True:
+            read_already = isinstance(outer, ssl.SSLSocket) and outer.pending()
+            ready = [outer] if read_already else select.select([outer, inner], [], [])[0]
+            for source, sink in ((outer, inner), (inner, outer)):
+                if source in ready:
+                    data = source.recv(65536)
+                    if not data:
+                        return
+                    sink.sendall(data)
 
 
 # --- clients that nobody here wrote
@@ -704,10 +707,7 @@ def test_a_gateway_that_goes_while_the_agent_runs_is_said_and_found_again(scene,
 
 def relayed(scene, raw):
     with dialled(scene.gateway.proxy[1]) as inner:
-        back = threading.Thread(target=pump, args=(inner, raw))
-        back.start()
-        pump(raw, inner)
-        back.join()
+        handed_on(raw, inner)
 
 
 # --- the hop over TLS
