@@ -7,12 +7,13 @@ What may happen to one is `jitgate.core.access` to say; here it is waited for, k
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, cast
 from weakref import WeakValueDictionary
 
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -416,26 +417,31 @@ class Access:
     async def revoke_all(self, whose: Callable[[Subject], bool], why: str) -> tuple[int, int]:
         """End every request of some subjects, and revoke every grant; how many of both.
 
-        All requests are one change: nobody waits for the disk a hundred times.
+        Raises what kept one of them from being ended, or from being on record, once all were tried.
         """
         requests = [each for each in await self._store.requests() if whose(each.ask.subject)]
+        grants = [each for each in await self._grants.listed() if whose(each.ask.subject)]
+        work: list[Coroutine[Any, Any, object]] = [self._withdrawn(requests, why)]
+        work += [self._grants.revoke(each.id, why) for each in grants]
+        ending = [Deferred.fromCoroutine(each) for each in work]
+        for done, result in await DeferredList(ending, consumeErrors=True):
+            if not done:  # all the others were ended nevertheless
+                cast(Failure, result).raiseException()
+        return len(requests), len(grants)
+
+    async def _withdrawn(self, requests: Sequence[AccessRequest], why: str) -> None:
+        """Withdraw them all, in one change if nothing happens to any of them meanwhile."""
         changes = [access.ended(each, access.WITHDRAW, why) for each in requests]
         after = [each for each in changes if each is not None]
         told = [record.request_ended(each) for each in after]
         recorded = await self._ledger.keep(after, told) if after else None
-        if recorded is None:  # there is none, or something happened to one of them meanwhile
+        if recorded is None:
             for request in requests:
                 await self.end(request.id, access.WITHDRAW, why)
-        else:
-            for each in after:
-                self._changed(each)
-        grants = [each for each in await self._grants.listed() if whose(each.ask.subject)]
-        revoking = [Deferred.fromCoroutine(self._grants.revoke(each.id, why)) for each in grants]
-        if recorded is not None:
-            await recorded
-        for revoked in revoking:
-            await revoked
-        return len(requests), len(grants)
+            return
+        for each in after:
+            self._changed(each)
+        await recorded
 
     # --- what ends a request
 

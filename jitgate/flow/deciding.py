@@ -141,6 +141,7 @@ class Decider:
         if isinstance(ask, Refusal):
             return ask
         wait = self._wait(call, held, ask)
+        call.span.check()  # nobody is to be asked for what will not go any more
         with call.span.aside():
             given = await self._access.leave(ask, wait, call.response)
         refusal = given if isinstance(given, Refusal) else self.expired(call.subject)

@@ -15,6 +15,7 @@ import orjson
 from twisted.internet.interfaces import IReactorTime
 
 from jitgate.core.binding import LONGEST
+from jitgate.errors import StoreDown
 from jitgate.flow.access import Access
 from jitgate.flow.recorder import Recorder
 from jitgate.interfaces import IOnce
@@ -58,6 +59,7 @@ class Revocations:
         """By id: the time at which it was revoked last."""
         self._tokens: dict[str, tuple[str, float]] = {}
         """Why a token of our own is good no more, and until when it would have been, by its id."""
+        self._recovered = False
         self.ends: dict[str, End] = {}
         """What ends what is open of some subjects at once, by what that is called."""
 
@@ -69,9 +71,15 @@ class Revocations:
         until = self._clock.seconds() + LONGEST
         self._tokens |= dict.fromkeys(await self._once.kept(TOKEN), (_REVOKED, until))
         self._tokens |= dict.fromkeys(await self._once.kept(USED), (_USED, until))
+        self._recovered = True
 
     def objection(self, subject: Subject) -> Refusal | None:
-        """Why the subject's token is good no more, if it is not."""
+        """Why the subject's token is good no more, if it is not.
+
+        Raises `StoreDown` until it is known what was revoked before.
+        """
+        if not self._recovered:
+            raise StoreDown("What was revoked is not known yet.")
         if not self._subjects and not self._tokens:
             return None
         if subject.binding is not None and subject.binding.id in self._tokens:

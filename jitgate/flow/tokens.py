@@ -119,6 +119,7 @@ class TokenExchange:
 
         Raises what `Access` raises where it cannot tell.
         """
+        believed = self._identity
         proved = await self._proved(subject, wanted)
         if isinstance(proved, Declined):
             return proved
@@ -131,6 +132,8 @@ class TokenExchange:
             if isinstance(leave, Declined):
                 return leave
             grant = leave
+        if believed is not self._identity:  # the subject was proved on other terms
+            return Declined("slow_down", "The configuration has changed: ask again.")
         binding = Binding(
             id=self._new_id("t"),
             target=wanted.target,

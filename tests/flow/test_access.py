@@ -602,6 +602,7 @@ async def test_after_a_restart_what_was_pending_is_pending_and_its_agent_away():
     stand = Stand(verdict=review())
     stand.asked(post())
     stand.build()  # the process is gone, and another one begins over the same store
+    await stand.revocations.recover()
     await stand.access.recover(Recovery(1, None))
     request = await state(stand)
     assert (request.state, request.presence) == (AccessState.PENDING, Presence.DETACHED)
@@ -619,6 +620,7 @@ async def test_a_use_that_a_crash_left_is_unknown_and_never_used_again():
     await stand.says()
     assert len(stand.sent) == 1
     stand.build()
+    await stand.revocations.recover()
     await stand.access.recover(Recovery(9, None))
     assert (await grant(stand)).tally == {GrantState.UNKNOWN: 1}
     told, serving = stand.asked(post())

@@ -31,6 +31,7 @@ async def door(folder, stand=None, **limits):
     stand = stand or Stand()
     stand.bounds = Limits(**limits)
     stand.build()
+    await stand.revocations.recover()
     return await opened(folder, stand)
 
 

@@ -260,6 +260,7 @@ class Stand:
         await self.recorder.start()
         await self.store.open()
         await self.store.mark("run-1", 0)
+        await self.revocations.recover()
 
     async def says(
         self, approver: str = "alice@acme.com", *, approves: bool = True, key: str = "a-1"

@@ -1,0 +1,105 @@
+"""What was revoked or used up is believed no more, whatever is down meanwhile."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pytest_twisted import ensureDeferred
+from support.ports import JSON, Asked, Stand, agent, review
+
+from jitgate.errors import StoreDown
+from jitgate.flow.revoking import ANSWERED, Revocations
+from jitgate.values import Binding, Effect, Verdict
+
+PERMIT = Verdict(Effect.PERMIT, "They may.")
+ONCE = Binding("t-1", once=True)
+
+
+def denial(told):
+    return json.loads(told.data)["type"].rpartition("/")[2]
+
+
+async def standing(verdict=PERMIT):
+    stand = Stand(verdict=verdict)
+    await stand.start()
+    return stand
+
+
+async def asked(stand, subject, request=None):
+    told, serving = stand.asked(request or Asked(), subject)
+    await serving
+    return told
+
+
+@ensureDeferred
+async def test_a_token_for_one_call_carries_none_while_nobody_knows_whether_it_was_used():
+    stand = await standing()
+    stand.once.failure = OSError("No space left on device")
+    told = await asked(stand, agent(binding=ONCE))
+    assert (denial(told), stand.sent) == ("store-down", [])
+    stand.once.failure = None
+    assert (await asked(stand, agent(binding=ONCE))).head.status == 200
+    assert (await asked(stand, agent(binding=ONCE))).head.status == 401
+    assert len(stand.sent) == 1
+
+
+@ensureDeferred
+async def test_nothing_passes_until_it_is_known_what_was_revoked():
+    stand = await standing()
+    stand.gateway._revocations = Revocations(stand.once, stand.access, stand.recorder, stand.clock)
+    assert denial(await asked(stand, agent())) == "store-down"
+    await stand.gateway._revocations.recover()
+    assert (await asked(stand, agent())).head.status == 200
+
+
+@pytest.mark.parametrize("down", ["store", "recorder"])
+@ensureDeferred
+async def test_a_revocation_holds_though_it_could_not_be_kept(down):
+    stand = await standing(review())
+    held, serving = stand.asked(Asked("POST", "/things/7", b"{}", JSON))
+    if down == "store":
+        stand.once.failure = OSError("No space left on device")
+    else:
+        stand.recorder._failed = "The recorder cannot write."
+    with pytest.raises(Exception, match=r"not known|cannot write"):
+        await stand.revocations.revoke_subject("bot-7", "root", "")
+    stand.recorder._failed = None
+    await serving
+    assert held.head.status == (403 if down == "store" else 502)  # there is no record of it then
+    assert stand.sent == []
+    assert await stand.access.requests() == []
+    assert (await asked(stand, agent())).head.status == 401
+
+
+@ensureDeferred
+async def test_what_is_taken_back_ends_once_whoever_did_has_been_told():
+    stand, ended = await standing(), []
+    stand.revocations.ends["tunnels"] = lambda why, whose: ended.append(
+        whose(agent(binding=Binding("t-1")))
+    )
+    await stand.revocations.revoke_token("t-1", agent())
+    assert ended == []
+    stand.clock.advance(ANSWERED)
+    assert ended == [True]
+
+
+@ensureDeferred
+async def test_a_store_that_fails_is_a_fault_at_the_start():
+    stand = await standing()
+    stand.once.failure = OSError("unreadable")
+    with pytest.raises(StoreDown):
+        await stand.revocations.recover()
+
+
+@ensureDeferred
+async def test_nobody_is_asked_for_what_was_cut_short():
+    stand = await standing(review())
+    stand.slow_disk = True
+    told, serving = stand.asked(Asked("POST", "/things/7", b"{}", JSON))
+    assert stand.waiting  # its decision is being put on record
+    stand.gateway.cut("bot-7 was revoked.", lambda subject: subject.id == "bot-7")
+    while not serving.called:
+        stand.waiting.pop(0).callback(None)
+    assert (denial(told), stand.sent) == ("cut-short", [])
+    assert await stand.access.requests() == []
