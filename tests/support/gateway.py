@@ -12,15 +12,29 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
+Seen = TypeVar("Seen")
+
 START = 20.0
 """Seconds a gateway has to start on a busy machine."""
+
+SOON = 60.0
+"""Seconds for what a busy machine is about to do."""
+
+
+def wait_for(look: Callable[[], Seen]) -> Seen:
+    """What ``look`` sees once that is something: what is on record is not there at once."""
+    deadline = time.monotonic() + SOON
+    while not (seen := look()):
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.02)
+    return seen
 
 
 class GatewayProcess:

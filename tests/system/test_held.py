@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from support.approver import REVIEWED, Approver, people
 from support.counterparts import TestCA
-from support.gateway import GatewayProcess, health, settings, target
+from support.gateway import GatewayProcess, health, settings, target, wait_for
 from support.tokens import Tokens
 from support.wire import Origin, Tunnel, answering
 from system.conftest import Scene
@@ -156,13 +156,6 @@ def request(path: str, body: bytes, fields: str) -> bytes:
         f"POST {path} HTTP/1.1\r\nHost: api.example\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
-
-
-def wait_for(seen):
-    deadline = time.monotonic() + PATIENCE
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def silent(over: threading.Event):

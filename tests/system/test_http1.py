@@ -14,6 +14,7 @@ import threading
 import time
 
 import pytest
+from support.gateway import wait_for
 from support.http1 import messages
 from support.wire import answering
 
@@ -37,13 +38,6 @@ def everything(tls):
 def statuses(data):
     """The statuses of the answers in a stream of them."""
     return [int(each) for each in re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", data)]
-
-
-def until(seen):
-    deadline = time.monotonic() + 10
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def goodbye(tls):
@@ -89,7 +83,7 @@ def test_what_reaches_the_target_is_what_the_agents_bytes_say(scene, name):
     assert sent == [request for status, request in passed if status == 200]
     if refused:
         assert answers[-1] == 400
-        until(lambda: len(scene.gateway.entries("outcome")) == before + expected)
+        wait_for(lambda: len(scene.gateway.entries("outcome")) == before + expected)
         assert scene.gateway.entries("outcome")[-1]["denial"] == "malformed-request"
 
 
@@ -432,7 +426,7 @@ def test_an_agent_that_hangs_up_on_a_long_poll_or_a_stream_ends_it_at_the_target
     before = len(scene.gateway.entries("outcome"))
     tunnel.close()
     assert ended.wait(5)
-    until(lambda: len(scene.gateway.entries("outcome")) > before)
+    wait_for(lambda: len(scene.gateway.entries("outcome")) > before)
     outcome = scene.gateway.entries("outcome")[-1]
     assert outcome["denial"] == "agent-gone"
     assert outcome["outcome"] == ("truncated" if sent else "failed")
@@ -457,5 +451,5 @@ def test_a_call_that_changes_something_is_heard_out_though_its_agent_is_gone(sce
     time.sleep(0.2)
     assert len(scene.gateway.entries("outcome")) == before
     go_on.set()
-    until(lambda: len(scene.gateway.entries("outcome")) > before)
+    wait_for(lambda: len(scene.gateway.entries("outcome")) > before)
     assert scene.gateway.entries("outcome")[-1]["upstream"] == {"status": 200}

@@ -15,11 +15,10 @@ import orjson
 import pytest
 from cryptography import x509
 from support.counterparts import TestCA
-from support.gateway import GatewayProcess, settings, target
+from support.gateway import GatewayProcess, settings, target, wait_for
 from support.self_signed import KEY, pem, self_signed
 from support.tokens import Tokens
 from support.wire import Origin, ProxyTls, Tunnel, answering
-from system.test_reload import until
 
 URL = "https://api.example/things"
 
@@ -137,7 +136,7 @@ def test_the_signal_brings_a_new_certificate_and_open_tunnels_go_on(desk):
         assert before.ask("GET", "/things").status == 200
         desk.certificate("localhost")
         os.kill(desk.gateway.process.pid, signal.SIGHUP)
-        until(lambda: any("Reloaded " in line for line in desk.gateway.output))
+        wait_for(lambda: any("Reloaded " in line for line in desk.gateway.output))
         with desk.tunnel() as after:
             shown = [each.raw.getpeercert(binary_form=True) for each in (before, after)]
             assert shown[0] != shown[1]

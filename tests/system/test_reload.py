@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ import orjson
 import pytest
 from support.approver import APPROVER, REVIEWED, Approver, people
 from support.counterparts import TestCA
-from support.gateway import GatewayProcess, settings, target
+from support.gateway import GatewayProcess, settings, target, wait_for
 from support.tokens import Tokens
 from support.wire import Origin, Tunnel, answering
 from system.conftest import Scene
@@ -89,7 +88,7 @@ class Desk(Scene):
         """Ask for it by the signal, and wait until the log tells what came of it."""
         before = self.told()
         os.kill(self.gateway.process.pid, signal.SIGHUP)
-        until(lambda: self.told() > before)
+        wait_for(lambda: self.told() > before)
 
     def told(self) -> int:
         """How many reloads the log tells of."""
@@ -110,15 +109,6 @@ def plain_answers():
 @pytest.fixture(autouse=True)
 def no_unforeseen_fault():
     """Every desk looks after its own gateway."""
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.01)
-    raise AssertionError("it does not happen")
 
 
 # --- what changes
@@ -165,7 +155,7 @@ def test_open_tunnels_take_the_new_way_to_their_target_and_the_old_one_is_closed
             far = target(other.port, desk.ca.pem, credential=credential)
             desk.configure(desk.settings(targets=[far]))
             desk.reload()
-            until(lambda: desk.origin.ended == desk.origin.connections)
+            wait_for(lambda: desk.origin.ended == desk.origin.connections)
             assert tunnel.ask("GET", "/").body == b'"new"'
             assert other.received[0].header("Authorization") == "Bearer the-new-one"
         assert len(desk.origin.received) == 1
@@ -302,7 +292,7 @@ def test_what_is_broken_changes_nothing_and_all_of_it_is_said_and_logged(desk):
         expected = ("policy.yaml:2: 1.effect", "ZeroDivisionError", "nothing cannot be read")
         for part in expected:
             assert any(part in line for line in said), part
-            until(lambda part=part: any(part in line for line in desk.gateway.output))
+            wait_for(lambda part=part: any(part in line for line in desk.gateway.output))
         assert tunnel.ask("GET", "/").status == 200
         first, second = desk.gateway.entries("reload")
         assert (first["result"], second["result"]) == ("refused", "refused")
@@ -424,7 +414,7 @@ class Load:
     def goes_on(self) -> None:
         """Wait for some more answers."""
         before = len(self.statuses)
-        until(lambda: len(self.statuses) > before + 10 or any(e.done() for e in self._agents))
+        wait_for(lambda: len(self.statuses) > before + 10 or any(e.done() for e in self._agents))
 
     def end(self) -> None:
         """Raise what any of them came to."""
@@ -454,7 +444,7 @@ def test_twenty_reloads_under_load_drop_no_request(desk):
     with desk.serving(approvals=approvals), desk.tunnel() as stream, desk.tunnel() as held:
         stream.send(b"GET /stream HTTP/1.1\r\nHost: api.example\r\n\r\n")
         held.send(_POST.replace(b"/x", b"/held"))
-        until(lambda: desk.gateway.entries("access.opened"))
+        wait_for(lambda: desk.gateway.entries("access.opened"))
         load = Load(desk, True, True, False)
         for number in range(RELOADS):
             desk.policy(PERMIT, looked_at, {**NO_SECRETS, "name": f"no-{number}"})
@@ -482,7 +472,7 @@ def test_a_held_call_whose_rule_becomes_a_denial_is_denied(desk, rules, status):
     approvals = people(hold="3m", expire="10m")["approvals"]
     with desk.serving(approvals=approvals), desk.tunnel() as tunnel:
         tunnel.send(_POST)
-        until(lambda: desk.gateway.entries("access.opened"))
+        wait_for(lambda: desk.gateway.entries("access.opened"))
         desk.policy(*rules)
         desk.reload()
         reply = tunnel.reply("POST")
@@ -514,7 +504,7 @@ def test_a_held_call_whose_host_is_no_targets_any_more_is_refused(desk):
     approvals = people(hold="3m", expire="10m")["approvals"]
     with desk.serving(approvals=approvals), desk.tunnel() as tunnel:
         tunnel.send(_POST)
-        until(lambda: desk.gateway.entries("access.opened"))
+        wait_for(lambda: desk.gateway.entries("access.opened"))
         far = target(desk.origin.port, desk.ca.pem, hosts=["other.example"])
         desk.configure(desk.settings(targets=[far], approvals=approvals))
         desk.reload()
@@ -540,7 +530,7 @@ def test_an_answer_that_is_under_way_ends_on_its_own_connection(desk):
             desk.reload()
             go_on.set()
             assert tunnel.reply().body == b"helloworld"
-            until(lambda: desk.origin.ended == desk.origin.connections)
+            wait_for(lambda: desk.origin.ended == desk.origin.connections)
             assert tunnel.ask("GET", "/").body == b'"new"'
 
 
@@ -557,7 +547,7 @@ def test_reloads_that_come_at_once_are_done_one_after_the_other(desk):
             for _ in range(4)
         ]
         assert [each.wait(PATIENCE) for each in asking] == [0] * 4
-        until(lambda: desk.told() >= before + 5)
+        wait_for(lambda: desk.told() >= before + 5)
         done = [each["result"] for each in desk.gateway.entries("reload")]
         assert set(done) == {"replaced"}
         assert len(done) >= 5
@@ -576,9 +566,11 @@ def test_a_gateway_that_stops_reads_nothing_again(desk):
         tunnel.send(b"GET /x HTTP/1.1\r\nHost: api.example\r\n\r\n")
         assert begun.wait(PATIENCE)
         os.kill(gateway.process.pid, signal.SIGTERM)
-        until(lambda: any("Received SIGTERM" in line for line in gateway.output))
+        wait_for(lambda: any("Received SIGTERM" in line for line in gateway.output))
         os.kill(gateway.process.pid, signal.SIGHUP)
-        until(lambda: any("The gateway stops: nothing is read" in line for line in gateway.output))
+        wait_for(
+            lambda: any("The gateway stops: nothing is read" in line for line in gateway.output)
+        )
         go_on.set()
         assert tunnel.reply().status == 200
         tunnel.close()

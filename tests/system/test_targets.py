@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from support.counterparts import TestCA
-from support.gateway import GatewayProcess, health, settings, target
+from support.gateway import GatewayProcess, health, settings, target, wait_for
 from support.names import Zone, served
 from support.proxies import Relay
 from support.tokens import Tokens
@@ -213,9 +213,7 @@ def full_disk(folder, tokens, origin, ca):
                 fill(file)
             # The last page of a file may take a few more lines; the call that finds it full is
             # denied, and within half a second so is every other.
-            deadline = time.monotonic() + 10
-            while b"recorder-down" not in tunnel.ask("GET", "/").body:
-                assert time.monotonic() < deadline
+            wait_for(lambda: b"recorder-down" in tunnel.ask("GET", "/").body)
             time.sleep(0.5)
             before = len(origin.received)
             reply = tunnel.ask("POST", "/", b"{}")
@@ -223,10 +221,7 @@ def full_disk(folder, tokens, origin, ca):
             assert len(origin.received) == before
             assert health(gateway)[0] == 503
             filler.unlink()
-            deadline = time.monotonic() + 10
-            while health(gateway)[0] != 200:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            wait_for(lambda: health(gateway)[0] == 200)
             assert tunnel.ask("POST", "/", b"{}").status == 200
         gateway.stop()
 

@@ -14,7 +14,7 @@ import orjson
 import pytest
 from support.approver import REVIEWED, Approver, people
 from support.counterparts import TestCA
-from support.gateway import GatewayProcess, settings, target
+from support.gateway import GatewayProcess, settings, target, wait_for
 from support.tokens import Tokens
 from support.wire import Origin, Tunnel, answering
 from system.conftest import Scene
@@ -276,9 +276,7 @@ def test_people_are_asked_ahead_of_the_call_and_the_token_names_their_grant(scen
         target=scene.calls, args=(scene.tokens.token(), "POST", "/things/9"), daemon=True
     )
     held.start()  # without the token the grant is good for nothing: this one waits for people
-    deadline = time.monotonic() + 20
-    while len(json.loads(scene.approver.run("requests", "--json").stdout)) < 1:
-        assert time.monotonic() < deadline
+    wait_for(scene.approver.waiting)
     answer, reached = scene.calls(token, "POST", "/things/9")
     assert (answer.status, reached) == (200, True)
     spent = scene.gateway.entries("grant.spent")[-1]
@@ -385,9 +383,7 @@ def test_all_that_a_subject_has_ends_at_once(operated, tunnels):
     assert idle.ask("GET", "/things/1").status == 200
     busy.send(b"GET /slow HTTP/1.1\r\nHost: api.example\r\n\r\n")
     assert others.ask("GET", "/things/1").status == 200
-    deadline = time.monotonic() + 20
-    while not json.loads(operated.approver.run("requests", "--json").stdout):
-        assert time.monotonic() < deadline
+    wait_for(operated.approver.waiting)
     said = revoked(operated, "bot-7", "--reason", "it went astray")
     assert "it went astray" in said
     assert "2 calls, 3 tunnels, 1 requests" in said

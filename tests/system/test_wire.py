@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from support.gateway import wait_for
 from support.wire import Tunnel, answering
 
 
@@ -222,13 +223,10 @@ def test_a_body_that_breaks_off_reaches_nobody_as_whole(scene):
     scene.handler = handle
     with scene.tunnel() as tunnel:
         tunnel.send(b"POST / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 50\r\n\r\nbroken!")
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and not any(
-        each["request"]["bytes"] == 7 for each in scene.gateway.entries("outcome")
-    ):
-        time.sleep(0.05)
+    (outcome,) = wait_for(
+        lambda: [e for e in scene.gateway.entries("outcome") if e["request"]["bytes"] == 7]
+    )
     assert whole == []
-    (outcome,) = [e for e in scene.gateway.entries("outcome") if e["request"]["bytes"] == 7]
     assert outcome["outcome"] == "failed"
 
 
@@ -353,13 +351,6 @@ def test_a_response_cut_short_is_never_completed(scene):
             raise AssertionError("the connection was ended as if all had come")
     assert len(data) < 200_000
     wait_for(lambda: scene.gateway.entries("outcome")[-1]["outcome"] == "truncated")
-
-
-def wait_for(seen):
-    deadline = time.monotonic() + 10
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_coded_response_is_withheld(scene):
