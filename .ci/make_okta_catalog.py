@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-COLUMNS = ("method", "path", "operation", "scopes", "secrets")
+COLUMNS = ("method", "path", "operation", "risk", "scopes", "parameters", "body", "secrets")
 
 
 def catalog_line(source: Mapping[str, str]) -> tuple[str, ...]:
@@ -25,7 +25,10 @@ def catalog_line(source: Mapping[str, str]) -> tuple[str, ...]:
         source["method"],
         source["path"],
         source["operationId"],
+        "",
         " ".join(sorted(source["oauth_scopes"].split())),
+        "",
+        "",
         " ".join(sorted(secrets)),
     )
 

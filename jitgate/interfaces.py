@@ -7,7 +7,7 @@ escapes one is a fault all the same, and faults deny.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from zope.interface import Attribute, Interface
 
@@ -18,14 +18,18 @@ from jitgate.values import (
     Entry,
     Grant,
     Headers,
+    Inquiry,
     Made,
     Mark,
+    Observed,
     Operation,
     Refusal,
     RequestHead,
     ResponseHead,
+    Risk,
     Stored,
     Subject,
+    Undecided,
     Use,
     Verdict,
 )
@@ -149,13 +153,12 @@ class IRule(Interface):
     name = Attribute("Unique; stands in records and denials.")
     version = Attribute("A digest of all that its answers depend on (its file, its options).")
 
-    def judge(
-        operation: Operation, subject: Subject, now: float, body: bytes | None
-    ) -> Verdict | object | None:
+    def judge(inquiry: Inquiry) -> Verdict | Undecided | Observed | object | None:
         """Its `Verdict`, None if it does not apply, or `core.policy.NEEDS_BODY`.
 
-        ``body`` is None while the body has not been read; a rule that could still match but must
-        see it answers NEEDS_BODY. A rule that raises denies.
+        A rule that could still match but must see the body answers NEEDS_BODY while it has not
+        been read. One that lacks facts answers `Undecided` if all it could do is permit, else it
+        denies. `Observed` counts for nothing but the record. A rule that raises denies.
         """
 
 
@@ -167,8 +170,32 @@ class IStatedRule(IRule):
 
     verdict = Attribute("The only `Verdict` that it answers.")
 
-    def concerns(target: str, action: str, method: str) -> bool:
-        """Whether there is an operation of these three for which it does not answer None."""
+    def concerns(target: str, action: str, method: str, risk: Risk | None) -> bool:
+        """Whether there is an operation of these four for which it does not answer None."""
+
+
+class IInformedRule(IRule):
+    """A rule that looks at facts."""
+
+    facts = Attribute("The names of the `IFacts` that it looks at: a frozenset.")
+
+
+class IFacts(Interface):
+    """Knows something from outside that rules look at: a ticket, who is on call (a PIP).
+
+    It decides nothing. What it does not know in time, rules that need it cannot permit by.
+    """
+
+    name = Attribute("Unique; rules look at what it knows by this name.")
+    version = Attribute("A digest of all that its answers depend on, but for the outside.")
+    deadline = Attribute("Seconds that a call waits for it at most.")
+    max_age = Attribute("Seconds for which what it told counts for the same ``key``; 0: once.")
+
+    def key(operation: Operation, subject: Subject) -> Hashable:
+        """What its answer depends on of a call: calls of one key share an answer."""
+
+    async def gather(operation: Operation, subject: Subject) -> Mapping[str, object]:
+        """What is known of this call, in JSON's types. Whatever it raises, nothing is known."""
 
 
 class IApproverChannel(Interface):

@@ -123,6 +123,17 @@ class ResponseHead(NamedTuple):
     length: int | None = 0
 
 
+class Risk(enum.Enum):
+    """What an operation can do to whom the target belongs to, from the least to the most."""
+
+    READ = "read"
+    WRITE = "write"
+    PRIVILEGED = "privileged"
+    """It gives or takes power: roles, keys, factors, policies, where tokens come from."""
+    DESTRUCTIVE = "destructive"
+    """What it takes away cannot simply be given back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """What is asked: the call named in the target's own words, and its one canonical spelling."""
@@ -138,6 +149,14 @@ class Operation:
     """What a credential for exactly this operation needs, no more."""
     secrets: frozenset[str] = frozenset()
     """Fields of the response that hold secrets, as the catalog marks them."""
+    risk: Risk | None = None
+    """None: no catalog says."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Those that change what it means, decoded, with the target's defaults for those left out."""
+    in_body: tuple[str, ...] = ()
+    """Members of the body that are such parameters too, once it has been read."""
+    json: bool = False
+    """Whether its body is JSON, as the catalog says."""
 
     @property
     def changes(self) -> bool:
@@ -159,6 +178,25 @@ class Effect(enum.Enum):
     DENY = "deny"
 
 
+Facts = Mapping[str, Mapping[str, object]]
+"""What is known from outside, by the names of those who gathered it; JSON's types."""
+
+NO_FACTS: Facts = MappingProxyType({})
+
+
+class Inquiry(NamedTuple):
+    """What policy is asked: who wants what, when, and what else is known."""
+
+    operation: Operation
+    subject: Subject
+    now: float
+    body: bytes | None = None
+    """The whole body; None while it has not been read."""
+    is_json: bool = False
+    """Whether the request says of its body that it is JSON."""
+    facts: Facts = NO_FACTS
+
+
 @dataclass(frozen=True, slots=True)
 class Obligation:
     """A duty tied to a decision. One that the gateway cannot fulfil denies (XACML 3.0, 7.18)."""
@@ -177,6 +215,21 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Undecided:
+    """What a rule answers that would permit, and lacks what it needs to know: it cannot permit."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a rule that is only tried out would have answered; no effect: that it could not tell."""
+
+    effect: Effect | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Policy's answer for one operation, with the rule that decided and why."""
 
@@ -186,6 +239,8 @@ class Decision:
     policy: str
     """The version: a digest over every rule, file and plugin that took part."""
     obligations: tuple[Obligation, ...] = ()
+    observed: tuple[tuple[str, Observed], ...] = ()
+    """What rules that are only tried out would have answered, by their names."""
 
     def obliged(self, name: str) -> tuple[object, ...]:
         """The values of every obligation of that name."""

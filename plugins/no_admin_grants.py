@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from jitgate.core.policy import NEEDS_BODY, NeedsBody
 from jitgate.interfaces import IRule
-from jitgate.values import Effect, Operation, Subject, Verdict
+from jitgate.values import Effect, Inquiry, Verdict
 
 ROLE_GRANTS = frozenset(
     {
@@ -48,13 +48,12 @@ class NoAdminGrants:
         self._denied = ROLE_GRANTS | more
         self.version = hashlib.sha256(repr(sorted(self._denied)).encode()).hexdigest()
 
-    def judge(
-        self, operation: Operation, subject: Subject, now: float, body: bytes | None
-    ) -> Verdict | NeedsBody | None:
+    def judge(self, inquiry: Inquiry) -> Verdict | NeedsBody | None:
         """Deny what grants; say nothing of all else."""
-        if operation.action in self._denied:
+        action, body = inquiry.operation.action, inquiry.body
+        if action in self._denied:
             return Verdict(Effect.DENY, "Administrators are made by people, never by agents")
-        if operation.action != "createUser":
+        if action != "createUser":
             return None
         if body is None:
             return NEEDS_BODY

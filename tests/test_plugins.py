@@ -19,7 +19,7 @@ from jitgate.interfaces import IRule
 class Rule:
     name = "a-rule"
     version = "1"
-    def judge(self, operation, subject, now, body):
+    def judge(self, inquiry):
         return None
 
 def plugin(options):
@@ -90,9 +90,9 @@ BROKEN = {
     "provides no port": (changed("@implementer(IRule)\n", ""), "Rule provides none of IRule, IMasker"),
     "lacks a method": (changed("def judge", "def judges"), "judge"),
     "lacks an attribute": (changed('    version = "1"\n', ""), "version"),
-    "has another signature": (changed("now, body)", "now)"), "judge"),
+    "has another signature": (changed("self, inquiry)", "self)"), "judge"),
     "judge is no function": (
-        changed("    def judge(self, operation, subject, now, body):\n        return None", "    judge = 7"),
+        changed("    def judge(self, inquiry):\n        return None", "    judge = 7"),
         "judge",
     ),
     "attribute raises": (

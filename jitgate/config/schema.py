@@ -31,6 +31,7 @@ from jitgate.core import limits
 from jitgate.core.injection import COUNTING
 from jitgate.core.limits import LIMITS
 from jitgate.upstreams.address import is_public, literal
+from jitgate.values import Risk
 
 # --- jitgate.yaml
 
@@ -269,6 +270,7 @@ class Match(Section):
     issuers: tuple[str, ...] | None = Field(default=None, strict=False)
     subjects: tuple[str, ...] | None = Field(default=None, strict=False)
     agents: tuple[str, ...] | None = Field(default=None, strict=False)
+    risk: tuple[Risk, ...] | None = Field(default=None, strict=False)
 
 
 class Approvers(Section):

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote_plus, unquote_to_bytes
 from zope.interface import implementer
 
 from jitgate.interfaces import ICatalog
-from jitgate.values import METHODS, Operation
+from jitgate.values import METHODS, Operation, Risk
 
 # --- the one spelling
 
@@ -219,6 +219,13 @@ class CatalogRow:
     action: str
     scopes: tuple[str, ...] = ()
     secrets: frozenset[str] = frozenset()
+    risk: Risk | None = None
+    parameters: tuple[tuple[str, str | None], ...] = ()
+    """Those of the query that change what it means, with the target's default."""
+    in_body: tuple[str, ...] = ()
+    """Members of a JSON body that do."""
+    json: bool = False
+    """Whether its body is JSON."""
 
 
 class OperationMatch(NamedTuple):
@@ -374,6 +381,9 @@ class Catalog:
             query=query,
             scopes=row.scopes,
             secrets=row.secrets,
+            risk=row.risk,
+            in_body=row.in_body,
+            json=row.json,
         )
 
 

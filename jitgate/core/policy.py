@@ -10,12 +10,22 @@ import functools
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
 
 from jitgate.errors import RuleFault
-from jitgate.interfaces import IRule, IStatedRule
-from jitgate.values import Decision, Effect, Obligation, Operation, Subject, Verdict
+from jitgate.interfaces import IInformedRule, IRule, IStatedRule
+from jitgate.values import (
+    Decision,
+    Effect,
+    Inquiry,
+    Obligation,
+    Observed,
+    Operation,
+    Risk,
+    Undecided,
+    Verdict,
+)
 
 
 class NeedsBody:
@@ -60,7 +70,7 @@ class Policy:
     version: str
     duties: frozenset[str]
     _stated: Mapping[str, Verdict] = field(init=False, repr=False, compare=False)
-    _concerned: Callable[[str, str, str], Sequence[IRule]] = field(
+    _concerned: Callable[[str, str, str, Risk | None], _Concerned] = field(
         init=False, repr=False, compare=False
     )
     _settled: Callable[[tuple[str, ...]], Decision] = field(init=False, repr=False, compare=False)
@@ -71,43 +81,38 @@ class Policy:
         object.__setattr__(self, "_concerned", functools.lru_cache(CONCERNED)(concerned))
         object.__setattr__(self, "_settled", functools.lru_cache(SETTLED)(self._settle))
 
-    def decide(
-        self, operation: Operation, subject: Subject, now: float, body: bytes | None
-    ) -> Decision | NeedsBody:
-        """The decision, or NEEDS_BODY if ``body`` is None and a rule must see it.
+    def facts(self, operation: Operation) -> frozenset[str]:
+        """The names of the facts that rules look at for such an operation."""
+        return self._concerned_by(operation).facts
+
+    def decide(self, inquiry: Inquiry) -> Decision | NeedsBody:
+        """The decision, or NEEDS_BODY if the body has not been read and a rule must see it.
 
         Raises `RuleFault` if a rule raises, answers nonsense, or obliges the gateway to something
         it does not know; whoever calls denies then.
         """
-        answers = self._answers(operation, subject, now, body)
+        answers = self._answers(inquiry)
         if not [name for name, answer in answers.items() if answer is not self._stated.get(name)]:
             return self._settled(tuple(answers))
-        verdicts: dict[str, Verdict] = {}
-        needs_body = False
-        for name, answer in answers.items():
-            if isinstance(answer, Verdict) and _is_verdict(answer):
-                verdicts[name] = answer
-            elif answer is NEEDS_BODY and body is None:
-                needs_body = True
-            else:
-                raise RuleFault(f"Rule {name} answered neither a verdict nor None.")
-        denied = _decision(Effect.DENY, verdicts, self.version)
+        sorted_out = _SortedOut.of(answers, inquiry.body is None)
+        denied = _decision(Effect.DENY, sorted_out.verdicts, self.version)
         if denied is not None:
-            return denied
-        if needs_body:
+            return sorted_out.noted(denied)
+        if sorted_out.needs_body:
             return NEEDS_BODY
-        return self._opened(verdicts)
+        return sorted_out.noted(self._opened(sorted_out.verdicts))
 
-    def _answers(
-        self, operation: Operation, subject: Subject, now: float, body: bytes | None
-    ) -> dict[str, object]:
+    def _concerned_by(self, operation: Operation) -> _Concerned:
+        return self._concerned(operation.target, operation.action, operation.method, operation.risk)
+
+    def _answers(self, inquiry: Inquiry) -> dict[str, object]:
         """What the rules say that say something, by their names."""
         answers: dict[str, object] = {}
         asked = "that states what it concerns"
         try:
-            for rule in self._concerned(operation.target, operation.action, operation.method):
+            for rule in self._concerned_by(inquiry.operation).rules:
                 asked = rule.name
-                answer = rule.judge(operation, subject, now, body)
+                answer = rule.judge(inquiry)
                 if answer is not None:
                     if answer is not self._stated.get(asked):
                         hash(answer)  # what can still change is no verdict
@@ -136,6 +141,45 @@ class Policy:
         return decision
 
 
+@dataclass(frozen=True, slots=True)
+class _SortedOut:
+    """What rules answered, by kind."""
+
+    verdicts: Mapping[str, Verdict]
+    needs_body: bool
+    undecided: Mapping[str, Undecided]
+    observed: tuple[tuple[str, Observed], ...]
+
+    @classmethod
+    def of(cls, answers: Mapping[str, object], without_body: bool) -> _SortedOut:
+        """Raises `RuleFault` for what is no answer."""
+        verdicts: dict[str, Verdict] = {}
+        undecided: dict[str, Undecided] = {}
+        observed: dict[str, Observed] = {}
+        needs_body = False
+        for name, answer in answers.items():
+            if isinstance(answer, Verdict) and _is_verdict(answer):
+                verdicts[name] = answer
+            elif answer is NEEDS_BODY and without_body:
+                needs_body = True
+            elif isinstance(answer, Undecided) and _is_reason(answer.reason):
+                undecided[name] = answer
+            elif isinstance(answer, Observed) and _is_observed(answer):
+                observed[name] = answer
+            else:
+                raise RuleFault(f"Rule {name} answered neither a verdict nor None.")
+        return cls(verdicts, needs_body, undecided, tuple(sorted(observed.items())))
+
+    def noted(self, decision: Decision) -> Decision:
+        """The decision, with what was observed, and why rules could not permit where none did."""
+        if decision.rule == NO_RULE and self.undecided:
+            why = " ".join(
+                f"{name}: {each.reason}" for name, each in sorted(self.undecided.items())
+            )
+            decision = replace(decision, reason=f"{decision.reason} {why}"[:REASON_CHARS])
+        return replace(decision, observed=self.observed) if self.observed else decision
+
+
 def version_of(rules: Iterable[IRule], parts: Iterable[str] = ()) -> str:
     """A digest over the rules' names and versions and other ``parts``, whatever their order."""
     lines = sorted([*(f"{rule.name}={rule.version}" for rule in rules), *parts])
@@ -162,24 +206,43 @@ def _is_lasting(verdict: Verdict) -> bool:
     return _is_verdict(verdict)
 
 
-def _concerned(rules: Iterable[IRule], target: str, action: str, method: str) -> tuple[IRule, ...]:
-    """The rules that must be asked of such an operation: all but those that state otherwise."""
-    return tuple(
+class _Concerned(NamedTuple):
+    """The rules that must be asked of an operation, and the facts that they look at."""
+
+    rules: tuple[IRule, ...]
+    facts: frozenset[str]
+
+
+def _concerned(
+    rules: Iterable[IRule], target: str, action: str, method: str, risk: Risk | None
+) -> _Concerned:
+    """All rules but those that state that such an operation is none of theirs."""
+    asked = tuple(
         rule
         for rule in rules
-        if not IStatedRule.providedBy(rule) or rule.concerns(target, action, method)
+        if not IStatedRule.providedBy(rule) or rule.concerns(target, action, method, risk)
     )
+    informed = (rule.facts for rule in asked if IInformedRule.providedBy(rule))
+    return _Concerned(asked, frozenset[str]().union(*informed))
 
 
 def _is_verdict(answer: Verdict) -> bool:
     return (
         isinstance(answer.effect, Effect)
-        and isinstance(answer.reason, str)
-        and len(answer.reason) <= REASON_CHARS
-        and _is_unicode(answer.reason)
+        and _is_reason(answer.reason)
         and isinstance(answer.obligations, tuple)
         and all(isinstance(duty, Obligation) for duty in answer.obligations)
     )
+
+
+def _is_observed(answer: Observed) -> bool:
+    return (answer.effect is None or isinstance(answer.effect, Effect)) and _is_reason(
+        answer.reason
+    )
+
+
+def _is_reason(reason: object) -> bool:
+    return isinstance(reason, str) and len(reason) <= REASON_CHARS and _is_unicode(reason)
 
 
 def _is_unicode(text: str) -> bool:

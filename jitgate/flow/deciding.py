@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 from twisted.internet.interfaces import IReactorTime
 
 from jitgate.core.access import same_terms, scope, terms_of
+from jitgate.core.fields import is_json
 from jitgate.core.fingerprint import counting_fields, fingerprint
 from jitgate.core.injection import NOTHING_ISSUED
 from jitgate.core.policy import NeedsBody, Policy
@@ -27,6 +28,7 @@ from jitgate.values import (
     Denial,
     Effect,
     Grant,
+    Inquiry,
     Operation,
     Refusal,
     RequestHead,
@@ -80,7 +82,7 @@ class Decider:
 
     def foreseen(self, operation: Operation, subject: Subject) -> Decision | NeedsBody:
         """What policy says now of an operation whose body is not there."""
-        return self._decided(operation, subject, None)
+        return self._decided(Inquiry(operation, subject, self._clock.seconds()))
 
     def expired(self, subject: Subject) -> Refusal | None:
         """Why the subject's token is good no more, if it is not."""
@@ -95,7 +97,7 @@ class Decider:
         """
         held = call.account.held
         body: IRequest = held or Witnessed(call.request, call.account.sent)
-        decision = self._decided(call.operation, call.subject, None)
+        decision = self._decided(self._inquiry(call))
         if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW:
             if held is None:
                 holding = self._bodies.hold(body, self._clock.seconds(), call.subject.key)
@@ -108,14 +110,22 @@ class Decider:
                 return await self._asked(call, held, decision)
         return await self._permitted(call, body, decision)
 
-    def _decided(
-        self, operation: Operation, subject: Subject, body: bytes | None
-    ) -> Decision | NeedsBody:
-        return self._policy.decide(operation, subject, self._clock.seconds(), body)
+    def _inquiry(self, call: Call, body: bytes | None = None) -> Inquiry:
+        """What policy is asked of a call."""
+        return Inquiry(
+            call.operation,
+            call.subject,
+            self._clock.seconds(),
+            body,
+            body is not None and is_json(call.request.head.headers),
+        )
+
+    def _decided(self, inquiry: Inquiry) -> Decision | NeedsBody:
+        return self._policy.decide(inquiry)
 
     def _complete(self, call: Call, held: HeldBody) -> Decision:
         """What policy says now that it has the body: always a decision."""
-        return cast(Decision, self._decided(call.operation, call.subject, held.data))
+        return cast(Decision, self._decided(self._inquiry(call, held.data)))
 
     async def _permitted(self, call: Call, body: IRequest, decision: Decision) -> Leave | Refusal:
         """Leave by policy alone. What changes something waits for the decision's record."""

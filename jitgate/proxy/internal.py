@@ -28,6 +28,7 @@ from jitgate.proxy.pages import CALLS, Asked, Pages, too_large
 from jitgate.values import (
     Effect,
     Headers,
+    Inquiry,
     Obligation,
     Operation,
     RequestHead,
@@ -81,10 +82,8 @@ class InternalRule:
     name = "jitgate-internal"
     version = "1"
 
-    def judge(
-        self, operation: Operation, subject: Subject, now: float, body: bytes | None
-    ) -> Verdict | None:
-        return _PERMITTED if operation.target == NAME else None
+    def judge(self, inquiry: Inquiry) -> Verdict | None:
+        return _PERMITTED if inquiry.operation.target == NAME else None
 
 
 @implementer(IUpstream)

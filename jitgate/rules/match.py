@@ -10,7 +10,7 @@ from zope.interface import implementer
 from jitgate.core.globs import globs_matcher
 from jitgate.core.operation import PathTemplate
 from jitgate.interfaces import IStatedRule
-from jitgate.values import Operation, Subject, Verdict
+from jitgate.values import Effect, Inquiry, Risk, Subject, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Criteria:
 
     None tests nothing, () matches nothing. In ``actions``, ``subjects`` and ``agents`` ``*`` stands
     for any run of characters; ``paths`` are templates; ``agents`` are the programs, which for a
-    Subject that names none beside it is the Subject itself.
+    Subject that names none beside it is the Subject itself. An operation of unknown ``risk`` meets
+    every one but a rule's that permits.
     """
 
     targets: tuple[str, ...] | None = None
@@ -30,6 +31,7 @@ class Criteria:
     issuers: tuple[str, ...] | None = None
     subjects: tuple[str, ...] | None = None
     agents: tuple[str, ...] | None = None
+    risk: tuple[Risk, ...] | None = None
 
 
 @implementer(IStatedRule)
@@ -47,15 +49,15 @@ class MatchRule:
         self._issuers = None if criteria.issuers is None else frozenset(criteria.issuers)
         self._subjects = None if criteria.subjects is None else globs_matcher(criteria.subjects)
         self._agents = None if criteria.agents is None else globs_matcher(criteria.agents)
+        self._risk = None if criteria.risk is None else frozenset(criteria.risk)
         self._paths = (
             None if criteria.paths is None else tuple(PathTemplate(each) for each in criteria.paths)
         )
 
-    def judge(
-        self, operation: Operation, subject: Subject, now: float, body: bytes | None
-    ) -> Verdict | None:
+    def judge(self, inquiry: Inquiry) -> Verdict | None:
+        operation, subject = inquiry.operation, inquiry.subject
         applies = (
-            self._meets(operation.target, operation.action, operation.method)
+            self._meets(operation.target, operation.action, operation.method, operation.risk)
             and (self._groups is None or not self._groups.isdisjoint(subject.groups))
             and self._is_one_of(subject)
             and (self._paths is None or any(each.matches(operation.path) for each in self._paths))
@@ -70,13 +72,20 @@ class MatchRule:
             and (self._agents is None or self._agents(agent) is not None)
         )
 
-    def concerns(self, target: str, action: str, method: str) -> bool:
+    def concerns(self, target: str, action: str, method: str, risk: Risk | None) -> bool:
         """Whether it may answer; a subclass may always, since its answers are its own."""
-        return type(self) is not MatchRule or self._meets(target, action, method)
+        return type(self) is not MatchRule or self._meets(target, action, method, risk)
 
-    def _meets(self, target: str, action: str, method: str) -> bool:
+    def _meets(self, target: str, action: str, method: str, risk: Risk | None) -> bool:
         return (
             (self._targets is None or target in self._targets)
+            and (self._risk is None or self._takes(risk))
             and (self._methods is None or method in self._methods)
             and (self._actions is None or self._actions(action) is not None)
         )
+
+    def _takes(self, risk: Risk | None) -> bool:
+        """An operation whose risk nobody knows may be of any: nothing is permitted for it."""
+        if risk is None:
+            return self.verdict.effect is not Effect.PERMIT
+        return self._risk is not None and risk in self._risk

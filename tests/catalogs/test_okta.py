@@ -4,9 +4,10 @@ import re
 from collections import Counter
 
 import pytest
+from jitgate.catalogs.table import read_rows
 from zope.interface.verify import verifyObject
 
-from jitgate.catalogs.okta import load_okta, okta_rows, read_rows
+from jitgate.catalogs.okta import load_okta, okta_rows
 from jitgate.core.operation import CanonicalTarget, CatalogRow, canonical_target
 from jitgate.interfaces import ICatalog
 from jitgate.values import Operation
@@ -109,11 +110,11 @@ def test_the_catalog_provides_the_port():
     assert verifyObject(ICatalog, CATALOG)
 
 
-_HEAD = "method,path,operation,scopes,secrets"
+_HEAD = "method,path,operation,risk,scopes,parameters,body,secrets"
 
 
 def test_a_line_is_read_as_one_row():
-    (row,) = read_rows([_HEAD, "GET,/a/{b},getA,x.read y.read,key token"])
+    (row,) = read_rows([_HEAD, "GET,/a/{b},getA,,x.read y.read,,,key token"])
     assert row == CatalogRow(
         "GET", "/a/{b}", "getA", ("x.read", "y.read"), frozenset({"key", "token"})
     )
@@ -123,14 +124,17 @@ def test_a_line_is_read_as_one_row():
     "lines",
     [
         [],
-        ["GET,/a,getA,,"],
-        ["path,method,operation,scopes,secrets"],
-        [_HEAD, "GET,/a,getA,"],
-        [_HEAD, "GET,/a,getA,,,"],
-        [_HEAD, "GET,/a,,,"],
+        ["GET,/a,getA,,,,,"],
+        ["path,method,operation,risk,scopes,parameters,body,secrets"],
+        [_HEAD, "GET,/a,getA,,,,"],
+        [_HEAD, "GET,/a,getA,,,,,,"],
+        [_HEAD, "GET,/a,,,,,,"],
+        [_HEAD, "GET,/a,getA,mild,,,,"],
+        [_HEAD, "GET,/a,getA,,,,xml,"],
+        [_HEAD, "GET,/a,getA,,,body:x,,"],
         [_HEAD, ""],
     ],
 )
 def test_a_damaged_file_is_refused(lines):
-    with pytest.raises(ValueError, match="data file"):
+    with pytest.raises(ValueError, match="catalog's file"):
         read_rows(lines)

@@ -10,7 +10,7 @@ from jitgate.core.operation import Catalog, CatalogRow, OperationTrie, PathCatal
 from jitgate.core.plan import STEP, Expectation, Kind, Offer, Prospect, planned, planning
 from jitgate.core.policy import NEEDS_BODY, Policy, version_of
 from jitgate.errors import RuleFault
-from jitgate.values import Decision, Effect, Obligation, Quorum, Terms, Verdict
+from jitgate.values import Decision, Effect, Inquiry, Obligation, Quorum, Terms, Verdict
 
 READ = CatalogRow("GET", "/users/{id}", "getUser")
 END = CatalogRow("DELETE", "/users/{id}", "deleteUser")
@@ -90,8 +90,8 @@ class Numbers:
     name = "numbers"
     version = "1"
 
-    def judge(self, operation, subject, now, body):
-        small = int(operation.resource["id"]) < 10
+    def judge(self, inquiry):
+        small = int(inquiry.operation.resource["id"]) < 10
         return Verdict(Effect.PERMIT if small else Effect.DENY, "By its number.")
 
 
@@ -99,7 +99,7 @@ def test_the_real_policy_fits_in():
     policy = Policy((Numbers(),), version_of([Numbers()]), frozenset({"mask"}))
 
     def decide(operation, subject):
-        return policy.decide(operation, subject, 0.0, None)
+        return policy.decide(Inquiry(operation, subject, 0.0))
 
     (plan,) = planned([offer(READ)], agent(), decide)
     assert [each.prospect for each, _ in plan.kinds] == [Prospect.UNTOLD]

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from zope.interface import implementer
 
 from jitgate.core.policy import NEEDS_BODY, NO_RULE, Policy, version_of
 from jitgate.errors import RuleFault
-from jitgate.values import Decision, Effect, Obligation, Operation, Subject, Verdict
+from jitgate.interfaces import IInformedRule
+from jitgate.values import (
+    Decision,
+    Effect,
+    Inquiry,
+    Obligation,
+    Observed,
+    Operation,
+    Subject,
+    Undecided,
+    Verdict,
+)
 
 OPERATION = Operation("things", "GET", {}, "GET", "api.example:443", "/things")
 SUBJECT = Subject("https://idp.example", "bot-7", frozenset(), 1000.0)
@@ -29,8 +41,8 @@ class Says:
     version: str = "1"
     asked: list[bytes | None] = field(default_factory=list)
 
-    def judge(self, operation, subject, now, body):
-        self.asked.append(body)
+    def judge(self, inquiry):
+        self.asked.append(inquiry.body)
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
@@ -38,7 +50,7 @@ class Says:
 
 def decided(*answers, body=None):
     rules = [Says(f"r{number}", answer) for number, answer in enumerate(answers)]
-    return Policy(tuple(rules), "v1", DUTIES).decide(OPERATION, SUBJECT, 0.0, body)
+    return Policy(tuple(rules), "v1", DUTIES).decide(Inquiry(OPERATION, SUBJECT, 0.0, body))
 
 
 def effect_of(*answers, body=b""):
@@ -74,7 +86,7 @@ def test_the_order_of_rules_never_matters(given_answers, random):
     shuffled = list(rules)
     random.shuffle(shuffled)
     first, second = (
-        Policy(tuple(each), "v1", DUTIES).decide(OPERATION, SUBJECT, 0.0, b"")
+        Policy(tuple(each), "v1", DUTIES).decide(Inquiry(OPERATION, SUBJECT, 0.0, b""))
         for each in (rules, shuffled)
     )
     assert first == second
@@ -131,6 +143,10 @@ NONSENSE = [
     Verdict(Effect.PERMIT, "They may.", [Obligation("mask", "p")]),
     Verdict(Effect.PERMIT, "They may.", (Obligation("mask", ["not", "hashable"]),)),
     Verdict(Effect.PERMIT, b"bytes"),
+    Undecided(7),
+    Undecided("x" * 9000),
+    Observed("permit", "They may."),
+    Observed(Effect.DENY, "\ud800"),
     object(),
 ]
 
@@ -181,8 +197,48 @@ def test_a_rule_that_still_asks_for_the_body_when_it_has_it_denies():
 
 def test_every_rule_is_asked_with_the_body_even_after_one_denied():
     rules = [Says("a", DENIES), Says("b", None)]
-    Policy(tuple(rules), "v1", DUTIES).decide(OPERATION, SUBJECT, 0.0, b"x")
+    Policy(tuple(rules), "v1", DUTIES).decide(Inquiry(OPERATION, SUBJECT, 0.0, b"x"))
     assert [rule.asked for rule in rules] == [[b"x"], [b"x"]]
+
+
+# --- rules that lack what they need to know, and rules that are only tried out
+
+
+def test_a_rule_that_lacks_what_it_needs_does_not_permit_and_says_why():
+    decision = decided(Undecided("The ticket system did not answer."))
+    assert (decision.effect, decision.rule) == (Effect.DENY, NO_RULE)
+    assert "r0: The ticket system did not answer." in decision.reason
+
+
+def test_it_keeps_nobody_else_from_permitting():
+    assert decided(Undecided("No."), PERMITS).effect is Effect.PERMIT
+
+
+@given(answers, st.none() | st.sampled_from(Effect))
+def test_what_a_rule_is_observed_to_do_changes_nothing_but_what_is_noted(given_answers, effect):
+    before = effect_of(*given_answers)
+    assert effect_of(*given_answers, Observed(effect, "It would.")) == before
+    if before != "fault":
+        noted = decided(*given_answers, Observed(effect, "It would."), body=b"")
+        assert noted.observed == ((f"r{len(given_answers)}", Observed(effect, "It would.")),)
+        assert replace(noted, observed=()) == decided(*given_answers, body=b"")
+
+
+# --- facts
+
+
+@implementer(IInformedRule)
+class Informed(Says):
+    """A rule that looks at facts."""
+
+    facts = frozenset({"ticket"})
+
+
+def test_it_is_known_beforehand_which_facts_rules_look_at():
+    assert Policy((Informed("a", None), Says("b", None)), "1", DUTIES).facts(OPERATION) == {
+        "ticket"
+    }
+    assert Policy((Says("b", None),), "1", DUTIES).facts(OPERATION) == frozenset()
 
 
 # --- the version

@@ -919,7 +919,7 @@ class _Says:
     def __init__(self, name, verdict):
         self.name, self.verdict = name, verdict
 
-    def judge(self, operation, subject, now, body):
+    def judge(self, inquiry):
         return self.verdict
 
 

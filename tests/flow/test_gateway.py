@@ -462,10 +462,10 @@ class ReadsBody:
     name = "reader"
     version = "1"
 
-    def judge(self, operation, subject, now, body):
-        if body is None:
+    def judge(self, inquiry):
+        if inquiry.body is None:
             return NEEDS_BODY
-        return Verdict(Effect.PERMIT if b"ok" in body else Effect.DENY, "By its body.")
+        return Verdict(Effect.PERMIT if b"ok" in inquiry.body else Effect.DENY, "By its body.")
 
 
 @pytest.mark.parametrize(("body", "status"), [(b"ok", 200), (b"bad", 403)])
@@ -545,7 +545,7 @@ class Says:
         self.name = name
         self.verdict = verdict
 
-    def judge(self, operation, subject, now, body):
+    def judge(self, inquiry):
         return self.verdict
 
 

@@ -8,7 +8,7 @@ from jitgate import plugins
 from jitgate.catalogs.okta import okta_rows
 from jitgate.core.policy import NEEDS_BODY
 from jitgate.shipped import shipped
-from jitgate.values import Effect, Operation, Subject
+from jitgate.values import Effect, Inquiry, Operation, Subject
 
 FILE = shipped("plugins") / "no_admin_grants.py"
 SUBJECT = Subject("https://idp.example", "bot-7", frozenset({"admins"}), 1000.0)
@@ -17,7 +17,7 @@ SUBJECT = Subject("https://idp.example", "bot-7", frozenset({"admins"}), 1000.0)
 def judged(action, **options):
     (rule,) = plugins.load(FILE, options).provides
     operation = Operation("okta", action, {}, "POST", "a.example:443", "/")
-    verdict = rule.judge(operation, SUBJECT, 0.0, None)
+    verdict = rule.judge(Inquiry(operation, SUBJECT, 0.0))
     return None if verdict is None else verdict.effect
 
 
@@ -85,6 +85,6 @@ def test_options_that_it_does_not_know_stop_the_start(options):
 def test_a_new_user_is_put_into_no_group(body, denied):
     rule = plugins.load(FILE, {}).provides[0]
     create = Operation("okta", "createUser", {}, "POST", "a.example:443", "/")
-    assert rule.judge(create, SUBJECT, 0.0, None) is NEEDS_BODY
-    verdict = rule.judge(create, SUBJECT, 0.0, body)
+    assert rule.judge(Inquiry(create, SUBJECT, 0.0)) is NEEDS_BODY
+    verdict = rule.judge(Inquiry(create, SUBJECT, 0.0, body))
     assert (verdict is not None and verdict.effect is Effect.DENY) is denied

@@ -32,7 +32,7 @@ from jitgate.proxy.internal import (
     internal_target,
 )
 from jitgate.proxy.pages import CALLS, Pages
-from jitgate.values import Denial, Effect, Operation, Refusal, Verdict
+from jitgate.values import Denial, Effect, Inquiry, Operation, Refusal, Verdict
 
 CA = b"-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"
 OTHER = agent(id="bot-8")
@@ -44,8 +44,8 @@ class ForThings:
     def __init__(self, stand):
         self.name, self.version, self._stand = "the-rule", "1", stand
 
-    def judge(self, operation, subject, now, body):
-        return self._stand.verdict if operation.target in {"things", "okta"} else None
+    def judge(self, inquiry):
+        return self._stand.verdict if inquiry.operation.target in {"things", "okta"} else None
 
 
 class Site:
@@ -60,7 +60,7 @@ class Site:
         self.own = OwnTokens(lambda: "jitgate/test", self.stand.clock)
 
         def decide(operation, subject):
-            return policy.decide(operation, subject, self.stand.clock.seconds(), None)
+            return policy.decide(Inquiry(operation, subject, self.stand.clock.seconds()))
 
         self.tokens = TokenExchange(
             targets=known if targets is None else targets,
@@ -287,8 +287,8 @@ async def test_with_the_recorder_down_nothing_is_shown():
 def test_the_rule_permits_these_pages_to_everybody_and_speaks_of_nothing_else():
     own = Operation("jitgate.internal", "getManifest", {}, "GET", AUTHORITY, "/")
     other = Operation("okta", "getManifest", {}, "GET", AUTHORITY, "/")
-    assert InternalRule().judge(own, agent(), 0.0, None).effect is Effect.PERMIT
-    assert InternalRule().judge(other, agent(), 0.0, None) is None
+    assert InternalRule().judge(Inquiry(own, agent(), 0.0)).effect is Effect.PERMIT
+    assert InternalRule().judge(Inquiry(other, agent(), 0.0)) is None
 
 
 @ensureDeferred
@@ -298,7 +298,7 @@ async def test_a_deny_of_the_sites_own_goes_before():
     class Never:
         name, version = "never", "1"
 
-        def judge(self, operation, subject, now, body):
+        def judge(self, inquiry):
             return Verdict(Effect.DENY, "Not at night.")
 
     policy = site.stand.decider._policy

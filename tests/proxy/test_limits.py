@@ -113,8 +113,8 @@ async def draining(made):
 class _Policy:
     """Must see the body."""
 
-    def decide(self, operation, subject, now, body):
-        return NEEDS_BODY if body is None else Verdict(Effect.PERMIT, "They may.")
+    def decide(self, inquiry):
+        return NEEDS_BODY if inquiry.body is None else Verdict(Effect.PERMIT, "They may.")
 
 
 PHASES = {

@@ -144,8 +144,8 @@ class ReadsBody:
     name = "reader"
     version = "1"
 
-    def judge(self, operation, subject, now, body):
-        return NEEDS_BODY if body is None else Verdict(Effect.PERMIT, "They may.")
+    def judge(self, inquiry):
+        return NEEDS_BODY if inquiry.body is None else Verdict(Effect.PERMIT, "They may.")
 
 
 @ensureDeferred

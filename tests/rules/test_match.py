@@ -13,7 +13,7 @@ from jitgate.core.policy import Policy
 from jitgate.errors import RuleFault
 from jitgate.interfaces import IRule, IStatedRule
 from jitgate.rules.match import Criteria, MatchRule
-from jitgate.values import Effect, Obligation, Operation, Subject, Verdict
+from jitgate.values import Effect, Inquiry, Obligation, Operation, Risk, Subject, Verdict
 
 VERDICT = Verdict(Effect.PERMIT, "They may.")
 SUBJECT = Subject("https://idp.example", "bot-7", frozenset({"it-agents", "hr"}), 1000.0)
@@ -24,7 +24,7 @@ def operation(action="listUsers", method="GET", path="/api/v1/users", target="ok
 
 
 def applies(criteria, operation=operation(), subject=SUBJECT):  # noqa: B008 (a frozen value)
-    answer = MatchRule("a-rule", criteria, VERDICT).judge(operation, subject, 0.0, None)
+    answer = MatchRule("a-rule", criteria, VERDICT).judge(Inquiry(operation, subject, 0.0))
     assert answer in (None, VERDICT)
     return answer is not None
 
@@ -150,7 +150,7 @@ class Unstated:
 class Bodily(MatchRule):
     """A rule of somebody's own that answers what it likes."""
 
-    def judge(self, operation, subject, now, body):
+    def judge(self, inquiry):
         return DENIES
 
 
@@ -189,7 +189,8 @@ operations = st.builds(
 
 def decided(rules, operation):
     try:
-        return Policy(rules, "v1", frozenset({"mask", "grant"})).decide(operation, SUBJECT, 0, b"")
+        policy = Policy(rules, "v1", frozenset({"mask", "grant"}))
+        return policy.decide(Inquiry(operation, SUBJECT, 0.0, b""))
     except RuleFault as fault:
         return str(fault)
 
@@ -204,11 +205,20 @@ def test_what_is_stated_beforehand_changes_no_decision(made, asked):
         assert decided(rules, each) == decided(tuple(map(Unstated, rules)), each)
 
 
+@pytest.mark.parametrize("effect", Effect)
+@pytest.mark.parametrize("risk", [None, *Risk])
+def test_a_rule_for_some_risks_permits_nothing_whose_risk_nobody_knows(effect, risk):
+    rule = MatchRule("a-rule", Criteria(risk=(Risk.READ, Risk.WRITE)), Verdict(effect, "So."))
+    answer = rule.judge(Inquiry(replace(operation(), risk=risk), SUBJECT, 0.0))
+    meets = effect is not Effect.PERMIT if risk is None else risk in {Risk.READ, Risk.WRITE}
+    assert (answer is not None) is meets
+
+
 @given(criteria, operations)
 def test_a_rule_that_an_operation_does_not_concern_answers_nothing(criteria, operation):
     rule = MatchRule("a-rule", criteria, VERDICT)
-    if not rule.concerns(operation.target, operation.action, operation.method):
-        assert rule.judge(operation, SUBJECT, 0.0, None) is None
+    if not rule.concerns(operation.target, operation.action, operation.method, operation.risk):
+        assert rule.judge(Inquiry(operation, SUBJECT, 0.0)) is None
 
 
 def test_a_policy_remembers_whom_to_ask_for_this_target_action_and_method():
@@ -227,7 +237,7 @@ def test_a_policy_remembers_whom_to_ask_for_this_target_action_and_method():
             (operation(action="getUser", method="POST"), Effect.DENY),
             (operation(action="getUser", target="entra"), Effect.DENY),
         ]:
-            assert policy.decide(call, SUBJECT, 0.0, None).effect is effect
+            assert policy.decide(Inquiry(call, SUBJECT, 0.0)).effect is effect
 
 
 def test_a_rule_of_ones_own_is_asked_whatever_it_inherits():

@@ -53,6 +53,7 @@ from jitgate.values import (
     Denial,
     Effect,
     Headers,
+    Inquiry,
     Obligation,
     Operation,
     Refusal,
@@ -365,9 +366,7 @@ class _Rule(_Port):
     name = "the-rule"
     version = "1"
 
-    def judge(
-        self, operation: Operation, subject: Subject, now: float, body: bytes | None
-    ) -> Verdict | None:
+    def judge(self, inquiry: Inquiry) -> Verdict | None:
         self.stand.reach("rule")
         return self.stand.verdict
 

@@ -254,9 +254,9 @@ class Refuses:
     name = "refuses"
     version = "1"
 
-    def judge(self, operation, subject, now, body):
+    def judge(self, inquiry):
         path = sys.modules[__name__].PATH  # as dataclasses and pickles look things up
-        return Verdict(Effect.DENY, "No.") if operation.path == path else None
+        return Verdict(Effect.DENY, "No.") if inquiry.operation.path == path else None
 
 
 def plugin(options):
