@@ -14,9 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from jitgate.core.binding import within
-from jitgate.core.fields import overriding
-from jitgate.core.injection import misread
-from jitgate.core.operation import NotCanonical, canonical_target
+from jitgate.core.naming import named_operation
 from jitgate.errors import (
     AddressRefused,
     AgentGone,
@@ -51,7 +49,6 @@ from jitgate.values import (
     Denial,
     Operation,
     Refusal,
-    RequestHead,
     ResponseHead,
     Subject,
 )
@@ -279,7 +276,7 @@ class Gateway:
             return Refusal(Denial.TARGET_UNKNOWN, detail)
         if target.personal is not None:
             target = replace(target, upstream=target.personal(subject, tunnel.session))
-        operation = self._named(target, tunnel.authority, request.head)
+        operation = named_operation(target, tunnel.authority, request.head)
         if isinstance(operation, Refusal):
             return operation
         if not within(subject.binding, operation):
@@ -311,27 +308,6 @@ class Gateway:
         span.subject = subject
         refusal = self._decider.expired(subject) or self._revocations.objection(subject)
         return refusal or span.carry() or subject
-
-    def _named(self, target: Target, authority: str, head: RequestHead) -> Operation | Refusal:
-        """The operation that the call is."""
-        spelled = canonical_target(head.target, head.method, merging=target.merges)
-        if isinstance(spelled, NotCanonical):
-            return Refusal(Denial.MALFORMED, spelled.reason)
-        if overriding(head.headers):
-            return Refusal(Denial.MALFORMED, "A field asks for another method or path.")
-        if misread(head.headers, target.declared):
-            return Refusal(
-                Denial.MALFORMED,
-                "The body is coded, or a part of something, and the target's `headers` do not say "
-                "that it takes Content-Encoding or Content-Range.",
-            )
-        operation = target.catalog.operation(authority, head.method, spelled.path, spelled.query)
-        if operation is None:
-            return Refusal(
-                Denial.OPERATION_UNKNOWN,
-                f"{head.method} {spelled.path} is no operation known of {target.name}.",
-            )
-        return operation
 
     # --- what is left behind, and what the agent is told
 

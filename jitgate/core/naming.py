@@ -1,0 +1,56 @@
+"""Which operation a request is of one target: asked by the gateway, and by whoever tries policy.
+
+There is one such function, so that what is tested offline is what is decided on.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jitgate.core.fields import overriding
+from jitgate.core.injection import misread
+from jitgate.core.operation import NotCanonical, canonical_target
+from jitgate.interfaces import ICatalog
+from jitgate.values import Denial, Operation, Refusal, RequestHead
+
+
+class Named(Protocol):
+    """What must be known of a target to name its calls."""
+
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+
+    @property
+    def catalog(self) -> ICatalog:
+        """What its calls mean."""
+
+    @property
+    def declared(self) -> frozenset[bytes]:
+        """Request fields, in lower case, that are forwarded beside the gateway's own tables."""
+
+    @property
+    def merges(self) -> bool:
+        """Whether empty segments inside a path are taken for none."""
+
+
+def named_operation(target: Named, authority: str, head: RequestHead) -> Operation | Refusal:
+    """The operation that a call is, or why it is none that policy could be asked about."""
+    spelled = canonical_target(head.target, head.method, merging=target.merges)
+    if isinstance(spelled, NotCanonical):
+        return Refusal(Denial.MALFORMED, spelled.reason)
+    if overriding(head.headers):
+        return Refusal(Denial.MALFORMED, "A field asks for another method or path.")
+    if misread(head.headers, target.declared):
+        return Refusal(
+            Denial.MALFORMED,
+            "The body is coded, or a part of something, and the target's `headers` do not say "
+            "that it takes Content-Encoding or Content-Range.",
+        )
+    operation = target.catalog.operation(authority, head.method, spelled.path, spelled.query)
+    if operation is None:
+        return Refusal(
+            Denial.OPERATION_UNKNOWN,
+            f"{head.method} {spelled.path} is no operation known of {target.name}.",
+        )
+    return operation
