@@ -180,6 +180,13 @@ class IInformedRule(IRule):
     facts = Attribute("The names of the `IFacts` that it looks at: a frozenset.")
 
 
+class IExplainedRule(IRule):
+    """A rule that can tell, to whoever tries policy, why it does not apply."""
+
+    def why_not(inquiry: Inquiry) -> str | None:
+        """The first of its tests that an inquiry fails, for people; None if it passes them all."""
+
+
 class IFacts(Interface):
     """Knows something from outside that rules look at: a ticket, who is on call (a PIP).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -62,7 +63,7 @@ class Far:
             trust = self._problems.attempt(target.where, trust_in, target.trust)
             if credentials is None or trust is None:
                 continue
-            catalog = catalog_of(target)
+            callee = callee_of(target)
             for authority in target.hosts:
                 host, _, port = authority.rpartition(":")
                 named = host.strip("[]")
@@ -77,11 +78,11 @@ class Far:
                     name=target.name,
                     manner=manner_of(target),
                     resends=manner_of(target) == "okta",
-                    merges=target.catalog == "none",
-                    catalog=catalog,
+                    merges=callee.merges,
+                    catalog=callee.catalog,
                     credentials=credentials,
                     upstream=upstream,
-                    declared=frozenset(name.lower().encode() for name in target.headers),
+                    declared=callee.declared,
                 )
         return targets
 
@@ -139,6 +140,26 @@ class Far:
             new_id=partial(secrets.token_urlsafe, 16),
             keyed=_keyed(site_key, b"jitgate credential\0"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """What must be known of a target to name its calls (`jitgate.core.naming.Named`)."""
+
+    name: str
+    catalog: ICatalog
+    declared: frozenset[bytes] = frozenset()
+    merges: bool = False
+
+
+def callee_of(target: schema.Target) -> Callee:
+    """How its calls are named; nothing is opened for it but its catalog."""
+    return Callee(
+        name=target.name,
+        catalog=catalog_of(target),
+        declared=frozenset(name.lower().encode() for name in target.headers),
+        merges=target.catalog == "none",
+    )
 
 
 def catalog_of(target: schema.Target) -> ICatalog:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zope.interface import implementer
 
 from jitgate.core.globs import globs_matcher
 from jitgate.core.operation import PathTemplate
-from jitgate.interfaces import IStatedRule
+from jitgate.interfaces import IExplainedRule, IStatedRule
 from jitgate.values import Effect, Inquiry, Risk, Subject, Verdict
 
 
@@ -34,7 +35,7 @@ class Criteria:
     risk: tuple[Risk, ...] | None = None
 
 
-@implementer(IStatedRule)
+@implementer(IStatedRule, IExplainedRule)
 class MatchRule:
     """Answers its verdict for every operation that meets its criteria."""
 
@@ -42,6 +43,7 @@ class MatchRule:
         self.name = name
         self.version = hashlib.sha256(f"{criteria!r} {verdict!r}".encode()).hexdigest()
         self.verdict = verdict
+        self._criteria = criteria
         self._groups = None if criteria.groups is None else frozenset(criteria.groups)
         self._targets = None if criteria.targets is None else frozenset(criteria.targets)
         self._methods = None if criteria.methods is None else frozenset(criteria.methods)
@@ -63,6 +65,36 @@ class MatchRule:
             and (self._paths is None or any(each.matches(operation.path) for each in self._paths))
         )
         return self.verdict if applies else None
+
+    def why_not(self, inquiry: Inquiry) -> str | None:
+        for test, found, passes in self._tests(inquiry):
+            if not passes:
+                wanted = getattr(self._criteria, test)
+                listed = ", ".join(getattr(each, "value", each) for each in wanted) or "nothing"
+                return f"{test}: {found} is none of {listed}"
+        return None
+
+    def _tests(self, inquiry: Inquiry) -> Iterator[tuple[str, str, bool]]:
+        """Each criterion in the order of `judge`, what it looks at, and whether that passes.
+
+        Each is judged by a rule that has this one criterion alone.
+        """
+        operation, subject = inquiry.operation, inquiry.subject
+        found = {
+            "targets": operation.target,
+            "risk": "an unknown risk" if operation.risk is None else operation.risk.value,
+            "methods": operation.method,
+            "actions": operation.action,
+            "groups": ", ".join(sorted(subject.groups)) or "a subject without groups",
+            "issuers": subject.issuer,
+            "subjects": subject.id,
+            "agents": subject.id if subject.agent is None else subject.agent,
+            "paths": operation.path,
+        }
+        for test, looked_at in found.items():
+            criterion = getattr(self._criteria, test)
+            alone = MatchRule(self.name, Criteria(**{test: criterion}), self.verdict)
+            yield test, looked_at, alone.judge(inquiry) is not None
 
     def _is_one_of(self, subject: Subject) -> bool:
         agent = subject.id if subject.agent is None else subject.agent
