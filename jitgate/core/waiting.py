@@ -76,3 +76,35 @@ def preference(headers: Headers) -> Preference:
     wait = asked.get("wait", "")
     seconds = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 10 else None
     return Preference("respond-async" in asked, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How one exchange waits: until when, and what its agent is told then."""
+
+    until: float
+    expire: float
+    """Seconds from its opening after which the access request expires."""
+    again: float
+    """Seconds after which the agent may send its call again."""
+    manner: str | None
+    """``slow-down``, ``accepted``, or None for the target's own."""
+
+
+def waiting(
+    patience: Patience, wish: Preference, *, since: float, resends: bool, life: float
+) -> Wait:
+    """How an exchange waits whose client wishes so, from ``since`` on.
+
+    ``resends``: its SDK sends again itself. ``life`` is that of the grant that it waits for.
+    """
+    hold = patience.hold if wish.wait is None else min(patience.hold, wish.wait)
+    if wish.asynchronous and wish.wait is None:
+        hold = 0.0
+    until = since + hold
+    if wish.asynchronous:
+        return Wait(until, patience.expire, RETURN_AFTER, "accepted")
+    if resends:
+        slow = slow_down(patience, life)
+        return Wait(until, slow.expire, slow.wait, "slow-down")
+    return Wait(until, patience.expire, RETURN_AFTER, None)

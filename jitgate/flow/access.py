@@ -21,12 +21,12 @@ from twisted.python.failure import Failure
 from jitgate.core import access
 from jitgate.core.access import NotCounted, People
 from jitgate.core.policy import NeedsBody
-from jitgate.core.waiting import RETURN_AFTER, Patience, Preference, slow_down
+from jitgate.core.waiting import RETURN_AFTER, Patience, Preference, Wait, waiting
 from jitgate.errors import AgentGone, ApproversUnreachable, RecorderDown, StoreDown, traced
 from jitgate.flow import ledger as record
 from jitgate.flow.deadlines import RETRY, Deadlines
 from jitgate.flow.grants import Grants
-from jitgate.flow.holding import Holding, Wait, Woken
+from jitgate.flow.holding import Holding, Woken
 from jitgate.flow.ledger import Ledger
 from jitgate.interfaces import IApproverChannel, IResponse
 from jitgate.values import (
@@ -117,16 +117,7 @@ class Access:
 
     def wait(self, ask: Ask, wish: Preference, *, since: float, resends: bool) -> Wait:
         """How an exchange waits whose client wishes so; ``resends``: its SDK sends again itself."""
-        hold = self._patience.hold if wish.wait is None else min(self._patience.hold, wish.wait)
-        if wish.asynchronous and wish.wait is None:
-            hold = 0.0
-        until = since + hold
-        if wish.asynchronous:
-            return Wait(until, self._patience.expire, RETURN_AFTER, "accepted")
-        if resends:
-            slow = slow_down(self._patience, ask.terms.life)
-            return Wait(until, slow.expire, slow.wait, "slow-down")
-        return Wait(until, self._patience.expire, RETURN_AFTER, None)
+        return waiting(self._patience, wish, since=since, resends=resends, life=ask.terms.life)
 
     async def leave(self, ask: Ask, wait: Wait, response: IResponse) -> Grant | Refusal | None:
         """A grant for the call, or why there is none yet; None if policy must decide again.

@@ -15,12 +15,11 @@ from jitgate.core.fingerprint import counting_fields, fingerprint
 from jitgate.core.injection import NOTHING_ISSUED
 from jitgate.core.policy import NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile, maskers_for
-from jitgate.core.waiting import preference
+from jitgate.core.waiting import Wait, preference
 from jitgate.flow.access import Access
 from jitgate.flow.account import Accounts, Witnessed, shown_request, shown_target
 from jitgate.flow.bodies import HeldBodies, HeldBody
 from jitgate.flow.call import Call
-from jitgate.flow.holding import Wait
 from jitgate.interfaces import IRequest
 from jitgate.values import (
     Ask,

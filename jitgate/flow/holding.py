@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
@@ -11,24 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from jitgate.core.waiting import Wait
 from jitgate.interfaces import IResponse
 
 TOGETHER = 100
 """Calls that are decided again in one turn of the reactor: a tenth of a second's work at most, and
 far fewer entries than the recorder lets wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """How one exchange waits: until when, and what its agent is told then."""
-
-    until: float
-    expire: float
-    """Seconds from its opening after which the access request expires."""
-    again: float
-    """Seconds after which the agent may send its call again."""
-    manner: str | None
-    """``slow-down``, ``accepted``, or None for the target's own."""
 
 
 class Woken(Enum):
