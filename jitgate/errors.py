@@ -128,6 +128,10 @@ class PluginInvalid(MustStop):
     """A plugin did not load, or does not provide what its port promises."""
 
 
+class OptionsInvalid(ConfigurationInvalid, PluginInvalid):
+    """A plugin's options hold errors; each of `problems` says where, if they stand in a file."""
+
+
 def traced(fault: BaseException) -> str:
     """Where a fault came from and what caused it, for the log: kinds and places, no messages.
 

@@ -38,6 +38,13 @@ from jitgate.values import (
 # ruff: noqa: N805
 
 
+class INamed(Interface):
+    """What all that a plugin provides is beside its port, whether that asks for it or not."""
+
+    name = Attribute("What the configuration and the record call it; once in each port.")
+    version = Attribute("A digest of all that it does depends on (its file, its options).")
+
+
 class IProtocolListener(Interface):
     """Where agents come in. It authenticates nobody and decides nothing: it asks the gateway."""
 
@@ -46,6 +53,17 @@ class IProtocolListener(Interface):
 
     async def stop() -> None:
         """Accept nothing more, end what is open, return when all of it has ended."""
+
+
+class IListenerSource(Interface):
+    """Makes a listener, once there is a gateway for it to ask: so a plugin provides one."""
+
+    def listener(gateway: object) -> IProtocolListener:
+        """A listener that asks this `jitgate.flow.gateway.Gateway`. Starts and binds nothing.
+
+        It asks ``admit`` for every agent that comes, ``serve`` for every request of one that was
+        admitted, and tells ``left`` when that one has gone.
+        """
 
 
 class IIdentityVerifier(Interface):

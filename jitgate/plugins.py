@@ -3,6 +3,9 @@
 A plugin is a Python file with a function ``plugin(options)`` that returns what it provides: one
 object or a list of them. Files are loaded by their name, never found by searching a folder, and
 nothing is cached beside them.
+
+A plugin that defines a class ``Options``, of `PluginOptions`, is given one of it; what does not fit
+is an error as everywhere in the configuration. Any other is given a plain mapping.
 """
 
 from __future__ import annotations
@@ -19,11 +22,51 @@ from zope.interface import Interface
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
-from jitgate.errors import PluginInvalid
-from jitgate.interfaces import IMasker, IRule
+from jitgate.config.kinds import Section
+from jitgate.config.reading import Written
+from jitgate.errors import OptionsInvalid, PluginInvalid
+from jitgate.interfaces import (
+    IApproverChannel,
+    ICatalog,
+    ICredentialSource,
+    IFacts,
+    IIdentityVerifier,
+    IListenerSource,
+    IMasker,
+    INamed,
+    IRecordStore,
+    IRule,
+)
 
-PORTS: tuple[type[Interface], ...] = (IRule, IMasker)
-"""What a plugin may provide."""
+PORTS: tuple[type[Interface], ...] = (
+    IRule,
+    IFacts,
+    IMasker,
+    IIdentityVerifier,
+    ICredentialSource,
+    IApproverChannel,
+    ICatalog,
+    IRecordStore,
+    IListenerSource,
+)
+"""What a plugin may provide. A protocol's listener it provides by what makes it."""
+
+
+class PluginOptions(Section):
+    """What a plugin's own ``class Options`` derives from: every key is known, every kind meant.
+
+    The kinds of values that the configuration has (durations, paths, secrets in files) are in
+    `jitgate.config.kinds`; a path is relative to the configuration.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """One thing that a plugin provides: for which port, and what it is called there."""
+
+    port: str
+    name: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +75,27 @@ class Plugin:
 
     file: Path
     digest: str
+    """SHA-256, in hexadecimal."""
     provides: tuple[object, ...]
     module: ModuleType = field(repr=False)
 
+    @property
+    def provided(self) -> tuple[Provided, ...]:
+        """What it provides, in order; what provides two ports stands twice."""
+        return tuple(
+            Provided(port.__name__, named(each), getattr(each, "version"))  # noqa: B009
+            for each in self.provides
+            for port in PORTS
+            if port.providedBy(each)
+        )
 
-def load(file: Path, options: Mapping[str, object]) -> Plugin:
-    """Run the file and take what it provides. Raises `PluginInvalid`, naming file and reason."""
+
+def load(file: Path, options: Mapping[str, object], written: Written | None = None) -> Plugin:
+    """Run the file and take what it provides. Raises `PluginInvalid`, naming file and reason.
+
+    ``written`` are the options as they stand in the configuration, so that what is wrong with them
+    is told with its line, in an `OptionsInvalid`.
+    """
     try:
         source = file.read_bytes()
     except OSError as error:
@@ -46,8 +104,9 @@ def load(file: Path, options: Mapping[str, object]) -> Plugin:
     make = getattr(module, "plugin", None)
     if not callable(make):
         raise PluginInvalid(f"{file}: a plugin file defines a function plugin(options).")
+    given = _options(file, module, written or Written(options, "options"))
     try:
-        made = make(dict(options))
+        made = make(given)
     except BaseException as error:
         raise PluginInvalid(f"{file}: plugin(options) raised {_named(error)}.") from error
     provides = tuple(made) if isinstance(made, list | tuple) else (made,)
@@ -69,6 +128,12 @@ def of_port(port: type[Interface], plugins: Iterable[Plugin]) -> list[object]:
     return [each for plugin in plugins for each in plugin.provides if port.providedBy(each)]
 
 
+def named(provider: object) -> str:
+    """What a thing that a plugin provides is called."""
+    name: str = getattr(provider, "name")  # noqa: B009 (it was looked at when it was loaded)
+    return name
+
+
 def _run(file: Path, source: bytes) -> ModuleType:
     name = f"jitgate_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(file))
@@ -84,6 +149,24 @@ def _run(file: Path, source: bytes) -> ModuleType:
     return module
 
 
+def _options(file: Path, module: ModuleType, written: Written) -> object:
+    """What ``plugin`` is given: as the plugin's own class describes it, if it has one."""
+    shape = getattr(module, "Options", None)
+    if shape is None:
+        return dict(written.values)
+    if not isinstance(shape, type) or not issubclass(shape, PluginOptions):
+        raise PluginInvalid(f"{file}: its Options is no class of jitgate.plugins.PluginOptions.")
+    taken = sorted(name for name in shape.model_fields if hasattr(PluginOptions, name))
+    if taken:
+        raise PluginInvalid(f"{file}: no option can be called {taken[0]!r}: rename it.")
+    try:
+        return written.read(shape)
+    except OptionsInvalid:
+        raise
+    except BaseException as error:
+        raise PluginInvalid(f"{file}: checking its options raised {_named(error)}.") from error
+
+
 def _verify(file: Path, provider: object) -> None:
     ports = [port for port in PORTS if port.providedBy(provider)]
     if not ports:
@@ -91,16 +174,23 @@ def _verify(file: Path, provider: object) -> None:
             f"{file}: {type(provider).__name__} provides none of "
             f"{', '.join(port.__name__ for port in PORTS)}."
         )
-    for port in ports:
-        try:
+    try:
+        for port in ports:
             verifyObject(port, provider)
-        except Invalid as error:
-            reason = f"{error}".replace("\n", " ")
-            raise PluginInvalid(f"{file}: {reason}") from error
-        except Exception as error:
-            raise PluginInvalid(f"{file}: looking at it raised {_named(error)}.") from error
-    for attribute in ("name", "version"):
-        value = getattr(provider, attribute)
+        _verify_named(file, provider)
+    except PluginInvalid:
+        raise
+    except Invalid as error:
+        reason = f"{error}".replace("\n", " ")
+        raise PluginInvalid(f"{file}: {reason}") from error
+    except Exception as error:
+        raise PluginInvalid(f"{file}: looking at it raised {_named(error)}.") from error
+
+
+def _verify_named(file: Path, provider: object) -> None:
+    """Refuse what `INamed` does not describe; that it says so itself is not asked for."""
+    for attribute in INamed.names():
+        value = getattr(provider, attribute, None)
         if not isinstance(value, str) or not value:
             raise PluginInvalid(f"{file}: the {attribute} of what it provides is no text.")
 

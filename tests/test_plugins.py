@@ -87,7 +87,7 @@ BROKEN = {
     "provides None": (changed("return Rule()", "return None"), "NoneType provides none of"),
     "provides nothing": (changed("return Rule()", "return []"), "returned nothing"),
     "provides its class": (changed("return Rule()", "return Rule"), "provides none of"),
-    "provides no port": (changed("@implementer(IRule)\n", ""), "Rule provides none of IRule, IMasker"),
+    "provides no port": (changed("@implementer(IRule)\n", ""), "Rule provides none of IRule, .*IMasker"),
     "lacks a method": (changed("def judge", "def judges"), "judge"),
     "lacks an attribute": (changed('    version = "1"\n', ""), "version"),
     "has another signature": (changed("self, inquiry)", "self)"), "judge"),
@@ -112,6 +112,128 @@ def test_a_broken_plugin_stops_the_start_and_its_file_is_named(loaded, tmp_path,
     source, says = BROKEN[what]
     with pytest.raises(PluginInvalid, match=f"(?s){tmp_path}/it.py: .*({says})"):
         loaded(source)
+
+
+OPTIONED = RULE.replace(
+    "def plugin(options):\n",
+    """\
+from jitgate.config.kinds import Duration, FilePath
+from jitgate.plugins import PluginOptions
+
+class Zone(PluginOptions):
+    zone: str = "UTC"
+
+class Options(PluginOptions):
+    places: list[str]
+    life: Duration = 60.0
+    file: FilePath | None = None
+    local: Zone = Zone()
+
+def plugin(options):
+    Rule.options = options
+""",
+)
+
+
+def test_a_plugin_is_given_its_own_validated_options(loaded, tmp_path):
+    (rule,) = loaded(OPTIONED, {"places": ["a"], "life": "2m", "file": "x"}).provides
+    options = rule.options
+    assert type(options).__name__ == "Options"
+    assert (options.places, options.life, options.local.zone) == (["a"], 120.0, "UTC")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, ["options.places: this is missing"]),
+        ({"places": "a"}, ["options.places: a list was expected"]),
+        ({"places": [], "lief": "1m"}, ["options.lief: unknown key; did you mean 'life'?"]),
+        ({"places": [], "local": {"zome": "x"}}, ["options.local.zome: unknown key; did you mean 'zone'?"]),
+        # Keys of the configuration's own are none of the plugin's.
+        ({"places": [], "recordin": 1}, ["options.recordin: unknown key"]),
+        (
+            {"places": [1], "life": 7},
+            [
+                "options.places.0: input should be a valid string",
+                "options.life: a duration with its unit was expected, such as 500ms, 55s, 2m, 1h",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_fit_stop_the_start_and_all_of_it_is_said(loaded, options, says):
+    with pytest.raises(PluginInvalid) as raised:
+        loaded(OPTIONED, options)
+    assert raised.value.problems == says
+
+
+@pytest.mark.parametrize(
+    ("instead", "says"),
+    [
+        ("Options = 7", "its Options is no class of jitgate.plugins.PluginOptions"),
+        ("class Options: pass", "its Options is no class"),
+        (
+            """
+import pydantic
+from jitgate.plugins import PluginOptions
+class Options(PluginOptions):
+    x: int = 1
+    @pydantic.model_validator(mode='after')
+    def _raises(self): raise KeyError('x')
+""",
+            "checking its options raised KeyError.*line",
+        ),
+        (
+            """
+import warnings
+warnings.simplefilter('ignore')
+from jitgate.plugins import PluginOptions
+class Options(PluginOptions):
+    where: str = ''
+""",
+            "no option can be called 'where'",
+        ),
+    ],
+)
+def test_options_that_are_no_description_stop_the_start(loaded, tmp_path, instead, says):
+    with pytest.raises(PluginInvalid, match=f"{tmp_path}/it.py: .*{says}"):
+        loaded(RULE + instead)
+
+
+def test_what_is_provided_is_told_for_each_port(loaded):
+    source = changed("@implementer(IRule)", "@implementer(IRule, IMasker)")
+    source = "from jitgate.interfaces import IMasker\n" + changed(
+        "    def judge",
+        "    looks_at_values = False\n    hides = mask = None\n    def judge",
+        source,
+    ).replace(
+        "hides = mask = None",
+        "def hides(self, field): return False\n    def mask(self, field, value): return None",
+    )
+    told = loaded(source).provided
+    assert told == (plugins.Provided("IRule", "a-rule", "1"), plugins.Provided("IMasker", "a-rule", "1"))  # fmt: skip
+
+
+SOURCE = """\
+from zope.interface import implementer
+from jitgate.interfaces import ICredentialSource
+
+@implementer(ICredentialSource)
+class Source:
+    name = "a-source"
+    version = "1"
+    async def issue(self, operation):
+        raise KeyError(operation)
+
+def plugin(options):
+    return Source()
+"""
+
+
+def test_a_name_and_a_version_are_asked_of_every_port(loaded):
+    assert loaded(SOURCE)
+    for attribute in ("name", "version"):
+        with pytest.raises(PluginInvalid, match=f"the {attribute} of what it provides is no text"):
+            loaded(SOURCE.replace(f"    {attribute} =", "    other ="))
 
 
 def test_a_file_that_is_not_there_stops_the_start(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
-from jitgate.errors import ConfigurationInvalid, MustStop
+from jitgate.errors import ConfigurationInvalid, MustStop, OptionsInvalid
 
 Made = TypeVar("Made")
 Arguments = ParamSpec("Arguments")
@@ -36,6 +36,8 @@ class Problems:
         """What ``make`` makes; if it cannot, a problem at that place, and None."""
         try:
             return make(*args, **named)
+        except OptionsInvalid as error:
+            self._found += error.problems  # they say where themselves
         except ConfigurationInvalid as error:
             self._found += [f"{where}: {problem}" for problem in error.problems]
         except (MustStop, ValueError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -196,6 +196,9 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
+    others: ClassVar[tuple[str, ...]] = ()
+    """Under these stand keys that others know, to be `kept` as they are written."""
+
     _where: str = PrivateAttr("")
 
     @property
@@ -206,6 +209,9 @@ class Section(BaseModel):
     def located(self, where: str) -> None:
         """Remember where it stands; called once, by whoever read it."""
         self._where = where
+
+    def kept(self, written: Any) -> None:
+        """Remember what is written under a key of `others`; called once, by whoever read it."""
 
     @field_validator("*", mode="after")
     @classmethod

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
@@ -14,9 +15,40 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from jitgate.config.kinds import Section
+from jitgate.errors import OptionsInvalid
 
 Loc = tuple[str | int, ...]
 Model = TypeVar("Model")
+Shape = TypeVar("Shape", bound=Section)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Keys of a section that another than the configuration knows, such as a plugin's options."""
+
+    values: Mapping[str, object]
+    key: str
+    """What they stand under."""
+    file: Path | None = None
+    """Where they stand; None: in no file."""
+    tree: Any = None
+    """The section that they stand in."""
+
+    def read(self, shape: type[Shape]) -> Shape:
+        """What is written, as ``shape`` describes it. Raises `OptionsInvalid` with every error."""
+        base = Path.cwd() if self.file is None else self.file.parent.resolve()
+        try:
+            made = shape.model_validate(dict(self.values), context={"base": base})
+        except ValidationError as error:
+            tree = {self.key: self.values} if self.tree is None else self.tree
+            described = _described(tree, error, _keys_of(shape), (self.key,))
+            raise OptionsInvalid([f"{self._at(line)}{text}" for line, text in described]) from error
+        if self.file is not None and self.key in self.tree:
+            _locate(made, self.tree[self.key], self.file)
+        return made
+
+    def _at(self, line: int) -> str:
+        return "" if self.file is None else f"{self.file}:{line}: "
 
 
 def read(file: Path, shape: TypeAdapter[Model], problems: list[str]) -> Model | None:
@@ -41,7 +73,8 @@ def read(file: Path, shape: TypeAdapter[Model], problems: list[str]) -> Model | 
         try:
             made = shape.validate_python(_plain(tree), context={"base": file.parent.resolve()})
         except ValidationError as error:
-            problems.extend(_described(file, tree, error))
+            described = _described(tree, error, _every_key())
+            problems.extend(f"{file}:{line}: {text}" for line, text in described)
         else:
             _locate(made, tree, file)
             return made
@@ -73,6 +106,8 @@ def _locate(made: object, tree: Any, file: Path) -> None:
     """Tell every section where it stands, so that what is found later can be told with a line."""
     if isinstance(made, Section):
         made.located(f"{file}:{tree.lc.line + 1}")
+        for key in made.others:
+            made.kept(Written(getattr(made, key), key, file, tree))
         for name in set(type(made).model_fields) & set(tree):
             _locate(getattr(made, name), tree[name], file)
     elif isinstance(made, tuple) and isinstance(tree, CommentedSeq):
@@ -93,30 +128,35 @@ def _plain(tree: object) -> object:
     return int(tree) if isinstance(tree, int) else float(tree)
 
 
-def _described(file: Path, tree: object, error: ValidationError) -> Iterator[str]:
+def _described(
+    tree: object, error: ValidationError, known: Iterable[str], at: Loc = ()
+) -> Iterator[tuple[int, str]]:
+    """Line and text of each error in what stands ``at`` a place, where these keys are known."""
     errors = error.errors(include_url=False, include_input=False)
+    start = tree.lc.line + 1 if at and isinstance(tree, CommentedMap) else 1
     for each in errors:
         if each["type"] == "too_short" and any(
             _inside(other["loc"], each["loc"]) for other in errors
         ):
             continue  # it is short only because its items have errors of their own
-        loc = tuple(part for part in each["loc"] if not _is_tag(part, tree, each["loc"]))
+        whole = (*at, *each["loc"])
+        loc = tuple(part for part in whole if not _is_tag(part, tree, whole))
         where = ".".join(f"{part}" for part in loc)
-        yield f"{file}:{_line(tree, loc)}: {where + ': ' if where else ''}{_said(each, loc)}"
+        yield _line(tree, loc, start), f"{where + ': ' if where else ''}{_said(each, loc, known)}"
 
 
 def _inside(inner: Loc, outer: Loc) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
-def _said(each: Mapping[str, Any], loc: Loc) -> str:
+def _said(each: Mapping[str, Any], loc: Loc, known: Iterable[str]) -> str:
     if each["type"] == "extra_forbidden":
-        return f"unknown key{near(str(loc[-1]), _every_key())}"
+        return f"unknown key{near(str(loc[-1]), known)}"
     if each["type"] == "missing":
         return "this is missing"
     if each["type"] in {"model_type", "dict_type"}:
         return "keys with values were expected"
-    if each["type"] == "tuple_type":
+    if each["type"] in {"tuple_type", "list_type", "set_type", "frozen_set_type"}:
         return "a list was expected"
     message = str(each["msg"]).removeprefix("Value error, ")
     return message if message[1:2].isupper() else message[:1].lower() + message[1:]
@@ -126,6 +166,25 @@ def _every_key() -> set[str]:
     """Every key that any section knows: enough to guess what was meant."""
     sections = Section.__subclasses__()
     return {name for section in sections for name in section.model_fields}
+
+
+def _keys_of(shape: type[Section]) -> set[str]:
+    """Every key of a section, and of the sections in it."""
+    found, ahead = {shape}, [shape]
+    while ahead:
+        for field in ahead.pop().model_fields.values():
+            new = set(_kinds_in(field.annotation)) - found
+            found |= new
+            ahead += new
+    return {name for each in found for name in each.model_fields}
+
+
+def _kinds_in(annotation: Any) -> Iterator[type[Section]]:
+    """The sections that an annotation speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _kinds_in(part)
 
 
 def _is_tag(part: str | int, tree: object, loc: Loc) -> bool:
@@ -145,9 +204,9 @@ def _node(tree: object, loc: Loc) -> object:
     return node
 
 
-def _line(tree: object, loc: Loc) -> int:
-    """The line of the innermost part of the location that stands in the file, from 1."""
-    line = 1
+def _line(tree: object, loc: Loc, start: int) -> int:
+    """The line of the innermost part of the location that stands in the file, else ``start``."""
+    line = start
     node: Any = tree
     for part in loc:
         try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from jitgate.config.identity_schema import Identity
 from jitgate.config.kinds import (
@@ -215,6 +215,19 @@ class Plugin(Section):
 
     file: FilePath
     options: dict[str, Any] = Field(default_factory=dict)
+
+    others: ClassVar[tuple[str, ...]] = ("options",)
+
+    _written: Any = PrivateAttr(None)
+
+    def kept(self, written: Any) -> None:
+        """Remember where the options stand."""
+        self._written = written
+
+    @property
+    def written(self) -> Any:
+        """The options, as `jitgate.config.reading.Written`."""
+        return self._written
 
 
 Service = Literal["recorder", "control", "admin", "proxy"]
