@@ -30,6 +30,7 @@ from jitgate.values import (
     Stored,
     Subject,
     Undecided,
+    Unevaluated,
     Use,
     Verdict,
 )
@@ -180,16 +181,20 @@ class IRule(Interface):
         """
 
 
-class IStatedRule(IRule):
-    """A rule that states beforehand what it answers, and of which operations it may be asked.
+class IConcernedRule(IRule):
+    """A rule that states beforehand of which operations it may be asked.
 
     What it states never changes. It need not be asked of any other operation.
     """
 
-    verdict = Attribute("The only `Verdict` that it answers.")
-
     def concerns(target: str, action: str, method: str, risk: Risk | None) -> bool:
         """Whether there is an operation of these four for which it does not answer None."""
+
+
+class IStatedRule(IConcernedRule):
+    """A rule that states beforehand what it answers as well, which never changes either."""
+
+    verdict = Attribute("The only `Verdict` that it answers, unless it cannot tell.")
 
 
 class IInformedRule(IRule):
@@ -203,6 +208,22 @@ class IExplainedRule(IRule):
 
     def why_not(inquiry: Inquiry) -> str | None:
         """The first of its tests that an inquiry fails, for people; None if it passes them all."""
+
+
+class ICondition(Interface):
+    """What must be so of a call beyond what rules list. Pure and synchronous; no effect of its own.
+
+    Checked when it is made: what it reads is known from then on.
+    """
+
+    text = Attribute("As it was written: all that its answers depend on.")
+    facts = Attribute("The names of the facts that it reads: a frozenset.")
+
+    def needs_body(operation: Operation) -> bool:
+        """Whether it cannot be told of such an operation before its body has been read."""
+
+    def holds(inquiry: Inquiry) -> bool | Unevaluated:
+        """Whether it is so, or why nobody can tell. Only True itself is yes."""
 
 
 class IFacts(Interface):

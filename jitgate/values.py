@@ -215,6 +215,13 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Unevaluated:
+    """What a condition answers that cannot be told; the reason holds no value of the call."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Undecided:
     """What a rule answers that would permit, and lacks what it needs to know: it cannot permit."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TypedDict, cast
 
@@ -17,7 +18,10 @@ from jitgate.flow.gateway import DUTIES
 from jitgate.interfaces import IMasker, IRule
 from jitgate.maskers.names import NameMasker
 from jitgate.proxy.internal import InternalRule
+from jitgate.rules.cel import CelCondition, ConditionInvalid
+from jitgate.rules.conditional import ConditionalRule
 from jitgate.rules.match import Criteria, MatchRule
+from jitgate.rules.observing import ObservingRule
 from jitgate.values import Effect, Obligation, Verdict
 
 
@@ -42,7 +46,7 @@ def _policy(
     configuration: Configuration, loaded: Sequence[plugins.Plugin], problems: Problems
 ) -> Policy:
     known = {each.name: catalog_of(each).actions for each in configuration.settings.targets}
-    rules = [problems.attempt(each.where, _rule, each, known) for each in configuration.rules]
+    rules = [_attempted(each, known, problems) for each in configuration.rules]
     provided = cast("list[IRule]", plugins.of_port(IRule, loaded))
     every = [*(rule for rule in rules if rule is not None), *provided, InternalRule()]
     problems.unique("rule", [rule.name for rule in every])
@@ -67,6 +71,23 @@ def _profiles(
         catalog = each.secrets == "catalog"
         profiles[each.profile] = MaskingProfile(each.profile, maskers, catalog=catalog)
     return profiles
+
+
+def _attempted(
+    rule: schema.Rule, known: Mapping[str, frozenset[str]], problems: Problems
+) -> IRule | None:
+    """The rule; None where all that is wrong with it went to ``problems``."""
+    condition = None
+    try:
+        condition = None if rule.when is None else CelCondition(rule.when)
+    except ConditionInvalid as error:
+        for problem in error.described(functools.partial(rule.place, "when")):
+            problems.add(problem)
+    matching = problems.attempt(rule.where, _rule, rule, known)
+    if matching is None or (rule.when is not None and condition is None):
+        return None
+    made = matching if condition is None else ConditionalRule(matching, condition)
+    return cast(IRule, made if rule.mode == "enforce" else ObservingRule(cast(IRule, made)))
 
 
 def _rule(rule: schema.Rule, known: Mapping[str, frozenset[str]]) -> MatchRule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -18,6 +19,7 @@ from pydantic import (
     field_validator,
 )
 
+from jitgate.config.places import Scalar
 from jitgate.upstreams.address import literal
 
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)\Z")
@@ -198,17 +200,25 @@ class Section(BaseModel):
 
     others: ClassVar[tuple[str, ...]] = ()
     """Under these stand keys that others know, to be `kept` as they are written."""
+    pictured: ClassVar[tuple[str, ...]] = ()
+    """Keys whose texts have errors of their own, of which the place inside is told."""
 
     _where: str = PrivateAttr("")
+    _scalars: Mapping[str, Scalar] = PrivateAttr(default_factory=dict)
 
     @property
     def where(self) -> str:
         """``FILE:LINE`` of its first key."""
         return self._where
 
-    def located(self, where: str) -> None:
-        """Remember where it stands; called once, by whoever read it."""
-        self._where = where
+    def located(self, where: str, scalars: Mapping[str, Scalar]) -> None:
+        """Remember where it stands, and its `pictured` texts; called once, by whoever read it."""
+        self._where, self._scalars = where, scalars
+
+    def place(self, key: str, at: int) -> str:
+        """``FILE:LINE:COLUMN`` of a character of a `pictured` text; `where` if it is not known."""
+        scalar = self._scalars.get(key)
+        return self._where if scalar is None else scalar.place(getattr(self, key), at)
 
     def kept(self, written: Any) -> None:
         """Remember what is written under a key of `others`; called once, by whoever read it."""

@@ -15,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from jitgate.config.kinds import Section
+from jitgate.config.places import Scalar
 from jitgate.errors import OptionsInvalid
 
 Loc = tuple[str | int, ...]
@@ -33,6 +34,8 @@ class Written:
     """Where they stand; None: in no file."""
     tree: Any = None
     """The section that they stand in."""
+    text: str = ""
+    """The whole file."""
 
     def read(self, shape: type[Shape]) -> Shape:
         """What is written, as ``shape`` describes it. Raises `OptionsInvalid` with every error."""
@@ -44,7 +47,7 @@ class Written:
             described = _described(tree, error, _keys_of(shape), (self.key,))
             raise OptionsInvalid([f"{self._at(line)}{text}" for line, text in described]) from error
         if self.file is not None and self.key in self.tree:
-            _locate(made, self.tree[self.key], self.file)
+            _locate(made, self.tree[self.key], self.file, self.text)
         return made
 
     def _at(self, line: int) -> str:
@@ -76,7 +79,7 @@ def read(file: Path, shape: TypeAdapter[Model], problems: list[str]) -> Model | 
             described = _described(tree, error, _every_key())
             problems.extend(f"{file}:{line}: {text}" for line, text in described)
         else:
-            _locate(made, tree, file)
+            _locate(made, tree, file, text)
             return made
     return None
 
@@ -102,17 +105,28 @@ def entry(file: Path, *keys: str) -> str | None:
     return str(value) if isinstance(value, str) and value else None
 
 
-def _locate(made: object, tree: Any, file: Path) -> None:
+def _locate(made: object, tree: Any, file: Path, text: str) -> None:
     """Tell every section where it stands, so that what is found later can be told with a line."""
     if isinstance(made, Section):
-        made.located(f"{file}:{tree.lc.line + 1}")
+        made.located(f"{file}:{tree.lc.line + 1}", _scalars(made, tree, file, text))
         for key in made.others:
-            made.kept(Written(getattr(made, key), key, file, tree))
+            made.kept(Written(getattr(made, key), key, file, tree, text))
         for name in set(type(made).model_fields) & set(tree):
-            _locate(getattr(made, name), tree[name], file)
+            _locate(getattr(made, name), tree[name], file, text)
     elif isinstance(made, tuple) and isinstance(tree, CommentedSeq):
         for part, node in zip(made, tree, strict=True):
-            _locate(part, node, file)
+            _locate(part, node, file, text)
+
+
+def _scalars(made: Section, tree: Any, file: Path, text: str) -> dict[str, Scalar]:
+    """Where the texts of a section stand whose inside matters; not those that stand elsewhere."""
+    known = tree.lc.data or {} if isinstance(tree, CommentedMap) else {}
+    marks = {key: known.get(key) for key in made.pictured}
+    return {
+        key: Scalar(f"{file}", text, line=mark[2], column=mark[3])
+        for key, mark in marks.items()
+        if mark is not None
+    }
 
 
 def _plain(tree: object) -> object:

@@ -303,10 +303,14 @@ class GrantTerms(Section):
 class Rule(Section):
     """One statement of policy."""
 
+    pictured = ("when",)
+
     name: Name
     reason: str = Field(min_length=1, max_length=500)
     match: Match
+    when: str | None = Field(default=None, min_length=1)
     effect: Literal["permit", "review", "deny"]
+    mode: Literal["enforce", "observe"] = "enforce"
     approvers: Approvers | None = None
     grant: GrantTerms | None = None
     mask: str | None = None

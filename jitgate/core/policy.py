@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from jitgate.errors import RuleFault
-from jitgate.interfaces import IInformedRule, IRule, IStatedRule
+from jitgate.interfaces import IConcernedRule, IInformedRule, IRule, IStatedRule
 from jitgate.values import (
     Decision,
     Effect,
@@ -220,7 +220,7 @@ def _concerned(
     asked = tuple(
         rule
         for rule in rules
-        if not IStatedRule.providedBy(rule) or rule.concerns(target, action, method, risk)
+        if not IConcernedRule.providedBy(rule) or rule.concerns(target, action, method, risk)
     )
     informed = (rule.facts for rule in asked if IInformedRule.providedBy(rule))
     return _Concerned(asked, frozenset[str]().union(*informed))

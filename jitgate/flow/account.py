@@ -149,6 +149,15 @@ class Account:
             "reason": why if said is None else said.reason,
             "policy": None if said is None else said.policy,
         }
+        if said is not None and said.observed:
+            fields["observed"] = [
+                {
+                    "rule": rule,
+                    "effect": None if each.effect is None else each.effect.value,
+                    "reason": each.reason,
+                }
+                for rule, each in said.observed
+            ]
         return Entry("decision", now, fields)
 
     def outcome_entry(self, now: float, outcome: str, refusal: Refusal | None) -> Entry:
