@@ -21,6 +21,7 @@ from jitgate.values import (
     Inquiry,
     Made,
     Mark,
+    NotCanonical,
     Observed,
     Operation,
     Refusal,
@@ -159,8 +160,14 @@ class ICatalog(Interface):
         Parameters stand as ``{name}``. None where kinds cannot be told apart without a call.
         """
 
-    def operation(authority: str, method: str, path: str, query: str) -> Operation | None:
-        """The operation that this canonical call is, or None if it is none that is known."""
+    def operation(
+        authority: str, method: str, path: str, query: str
+    ) -> Operation | NotCanonical | None:
+        """The operation that this canonical call is, or None if it is none that is known.
+
+        `NotCanonical` where a parameter that changes what it means has more than one reading. Such
+        members of its body are not in it yet: `core.parameters.completed` fills them in.
+        """
 
     def named(authority: str, action: str, resource: Mapping[str, str]) -> Operation | None:
         """The operation of that name on that resource, without a query; None if there is none."""

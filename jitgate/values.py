@@ -157,6 +157,8 @@ class Operation:
     """Members of the body that are such parameters too, once it has been read."""
     json: bool = False
     """Whether its body is JSON, as the catalog says."""
+    by_name: bool = False
+    """Whether only a rule that names its action, without a wildcard, may let it pass."""
 
     @property
     def changes(self) -> bool:
@@ -168,6 +170,13 @@ class Operation:
         query = f"?{self.query}" if self.query else ""
         path = "" if self.path == "*" else self.path  # of OPTIONS (RFC 9112, section 3.3)
         return f"https://{self.authority.removesuffix(':443')}{path}{query}"
+
+
+@dataclass(frozen=True, slots=True)
+class NotCanonical:
+    """Why a call that has more than one reading is refused: a sentence that holds nothing of it."""
+
+    reason: str
 
 
 class Effect(enum.Enum):

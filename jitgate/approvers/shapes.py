@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from jitgate.flow.account import shown_parameters
 from jitgate.values import AccessRequest, Answer, Grant
 
 
@@ -34,6 +35,8 @@ def request_content(request: AccessRequest) -> dict[str, object]:
         "away_until": None if request.away_until is None else _instant(request.away_until),
         "session": ask.session,
         "resource": dict(operation.resource),
+        "risk": None if operation.risk is None else operation.risk.value,
+        "parameters": shown_parameters(operation),
         "headers": [list(pair) for pair in shown.headers],
         "body": shown.body,
         "body_bytes": shown.length,
@@ -69,6 +72,7 @@ def grant_content(grant: Grant) -> dict[str, object]:
         "expires_at": _instant(grant.expires_at),
         "why": grant.why,
         "resource": dict(operation.resource),
+        "parameters": shown_parameters(operation),
     }
 
 

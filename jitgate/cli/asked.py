@@ -67,6 +67,8 @@ class View:
         yield from self._labelled("action", f"{action} on {target}")
         for name, value in request["resource"].items():
             yield from self._labelled("resource", f"{self._name(name)} {self._name(value)}")
+        for name, value in request["parameters"].items():
+            yield from self._labelled("parameter", f"{self._name(name)} {self._name(value)}")
         yield from self._labelled("call", f"{named(request['method'])} {named(request['url'])}")
         for name, value in request["headers"]:
             yield from self._labelled("field", f"{self._name(name)}: {self._name(value)}")

@@ -281,10 +281,10 @@ def same_terms(given: Terms, asked: Terms | None) -> bool:
     return asked is not None and replace(given, ahead=False) == replace(asked, ahead=False)
 
 
-def scope(operation: Operation) -> tuple[str, str, str, dict[str, str]]:
-    """What a grant for several uses is for."""
-    resource = dict(operation.resource)
-    return operation.target, operation.authority, operation.action, resource
+def scope(operation: Operation) -> tuple[str, str, str, dict[str, str], dict[str, str]]:
+    """What a grant for several uses is for: parameters that change what is done are part of it."""
+    resource, parameters = dict(operation.resource), dict(operation.parameters)
+    return operation.target, operation.authority, operation.action, resource, parameters
 
 
 def moved(grant: Grant, event: str, why: str = "") -> Grant | None:

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from jitgate.core.fields import overriding
 from jitgate.core.injection import misread
-from jitgate.core.operation import NotCanonical, canonical_target
+from jitgate.core.operation import canonical_target
 from jitgate.interfaces import ICatalog
-from jitgate.values import Denial, Operation, Refusal, RequestHead
+from jitgate.values import Denial, NotCanonical, Operation, Refusal, RequestHead
 
 
 class Named(Protocol):
@@ -48,6 +48,8 @@ def named_operation(target: Named, authority: str, head: RequestHead) -> Operati
             "that it takes Content-Encoding or Content-Range.",
         )
     operation = target.catalog.operation(authority, head.method, spelled.path, spelled.query)
+    if isinstance(operation, NotCanonical):
+        return Refusal(Denial.MALFORMED, operation.reason)
     if operation is None:
         return Refusal(
             Denial.OPERATION_UNKNOWN,

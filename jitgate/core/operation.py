@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import quote, unquote_plus, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_plus, unquote_to_bytes
 
 from zope.interface import implementer
 
+from jitgate.core.parameters import in_query
 from jitgate.interfaces import ICatalog
-from jitgate.values import METHODS, Operation, Risk
+from jitgate.values import METHODS, NotCanonical, Operation, Risk
 
 # --- the one spelling
 
@@ -30,13 +31,6 @@ class CanonicalTarget(NamedTuple):
 
     path: str
     query: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotCanonical:
-    """Why a request target is refused: a sentence that holds nothing of the target itself."""
-
-    reason: str
 
 
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -226,6 +220,8 @@ class CatalogRow:
     """Members of a JSON body that do."""
     json: bool = False
     """Whether its body is JSON."""
+    by_name: bool = False
+    """Whether only a rule that names its action, without a wildcard, may let it pass."""
 
 
 class OperationMatch(NamedTuple):
@@ -350,15 +346,22 @@ class Catalog:
         for row in self._trie.rows:
             names = PathTemplate(row.template).names
             resource = {name: f"{{{name}}}" for name in names}
-            yield self._of(OperationMatch(row, resource), authority, row.method, row.template)
+            parameters = {name: said for name, said in row.parameters if said is not None}
+            call = (authority, row.method, row.template, "")
+            yield self._of(OperationMatch(row, resource), call, parameters)
 
-    def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
+    def operation(
+        self, authority: str, method: str, path: str, query: str
+    ) -> Operation | NotCanonical | None:
         found = self._trie.lookup(method, path)
         if found is None and method == "HEAD":
             found = self._trie.lookup("GET", path)
         if found is None:
             return None
-        return self._of(found, authority, method, path, query)
+        parameters = in_query(found.row.parameters, query)
+        if isinstance(parameters, NotCanonical):
+            return parameters
+        return self._of(found, (authority, method, path, query), parameters)
 
     def named(self, authority: str, action: str, resource: Mapping[str, str]) -> Operation | None:
         for row in self._trie.rows:
@@ -368,9 +371,13 @@ class Catalog:
         return None
 
     def _of(
-        self, found: OperationMatch, authority: str, method: str, path: str, query: str = ""
+        self,
+        found: OperationMatch,
+        call: tuple[str, str, str, str],
+        parameters: Mapping[str, str],
     ) -> Operation:
         row = found.row
+        authority, method, path, query = call
         return Operation(
             target=self._target,
             action=row.action,
@@ -382,16 +389,24 @@ class Catalog:
             scopes=row.scopes,
             secrets=row.secrets,
             risk=row.risk,
+            parameters=parameters,
             in_body=row.in_body,
             json=row.json,
+            by_name=row.by_name,
         )
+
+
+HOLDING_CALLS = frozenset({"$batch", "batch", "graphql", "jsonrpc", "rpc"})
+"""How paths end, in lower case, at which one call is sent that holds others."""
 
 
 @implementer(ICatalog)
 class PathCatalog:
     """The catalog of a target that has none: every call is an operation named by its method.
 
-    Its resource is the whole path, so that a grant for a scope is for nothing beside it.
+    Its resource is the whole path, so that a grant for a scope is for nothing beside it. A path by
+    whose end calls are known that hold other calls is none that is known: what those would do,
+    nobody looks at.
     """
 
     def __init__(self, target: str) -> None:
@@ -402,6 +417,8 @@ class PathCatalog:
         return ()
 
     def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
+        if _last_segment(path) in HOLDING_CALLS:
+            return None
         return Operation(
             target=self._target,
             action=method,
@@ -417,6 +434,11 @@ class PathCatalog:
         return _as_named(self, (authority, action, path), action, resource)
 
 
+def _last_segment(path: str) -> str:
+    """What a path ends with, decoded and in lower case; a trailing slash does not count."""
+    return unquote(path.rstrip("/").rpartition("/")[2]).lower()
+
+
 def _as_named(
     catalog: ICatalog, call: tuple[str, str, str], action: str, resource: Mapping[str, str]
 ) -> Operation | None:
@@ -425,6 +447,6 @@ def _as_named(
     if canonical_target(path, method) != CanonicalTarget(path, ""):
         return None
     found = catalog.operation(authority, method, path, "")
-    if found is None or (found.action, dict(found.resource)) != (action, dict(resource)):
+    if not isinstance(found, Operation):
         return None
-    return found
+    return found if (found.action, dict(found.resource)) == (action, dict(resource)) else None

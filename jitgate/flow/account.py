@@ -335,4 +335,14 @@ def described_operation(operation: Operation | None) -> dict[str, object] | None
         "resource": dict(operation.resource),
         "method": operation.method,
         "url": shown_target(operation.url),
+        "risk": None if operation.risk is None else operation.risk.value,
+        "parameters": shown_parameters(operation),
+    }
+
+
+def shown_parameters(operation: Operation) -> dict[str, str]:
+    """The operation's parameters without the values of those that sound secret."""
+    return {
+        name: "***" if SENSITIVE.hides(name) else value
+        for name, value in operation.parameters.items()
     }

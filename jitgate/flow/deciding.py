@@ -13,6 +13,7 @@ from jitgate.core.access import same_terms, scope, terms_of
 from jitgate.core.fields import is_json
 from jitgate.core.fingerprint import counting_fields, fingerprint
 from jitgate.core.injection import NOTHING_ISSUED
+from jitgate.core.parameters import completed
 from jitgate.core.policy import NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile, maskers_for
 from jitgate.core.waiting import Wait, preference
@@ -28,6 +29,7 @@ from jitgate.values import (
     Effect,
     Grant,
     Inquiry,
+    NotCanonical,
     Operation,
     Refusal,
     RequestHead,
@@ -45,6 +47,8 @@ class Leave(NamedTuple):
     """
 
     body: IRequest
+    operation: Operation
+    """With all of its parameters, where policy had to see the body."""
     ask: Ask | None = None
     grant: Grant | None = None
 
@@ -104,6 +108,10 @@ class Decider:
                 if isinstance(read, Refusal):
                     return read
                 call.account.held = body = held = read
+            named = self._named(call, held)
+            if isinstance(named, Refusal):
+                return named
+            call = named
             decision = self._complete(call, held)
             if decision.effect is Effect.REVIEW:
                 return await self._asked(call, held, decision)
@@ -118,6 +126,14 @@ class Decider:
             body,
             body is not None and is_json(call.request.head.headers),
         )
+
+    def _named(self, call: Call, held: HeldBody) -> Call | Refusal:
+        """The call with the parameters that its body has: they are what people see and allow."""
+        operation = completed(call.operation, held.data, is_json(call.request.head.headers))
+        if isinstance(operation, NotCanonical):
+            return Refusal(Denial.MALFORMED, operation.reason)
+        call.account.operation = operation
+        return call._replace(operation=operation)
 
     def _decided(self, inquiry: Inquiry) -> Decision | NeedsBody:
         return self._policy.decide(inquiry)
@@ -137,7 +153,7 @@ class Decider:
         recorded = self._accounts.decided(call.account)
         if call.operation.changes:
             await recorded
-        return Leave(body)
+        return Leave(body, call.operation)
 
     async def _asked(
         self, call: Call, held: HeldBody, decision: Decision
@@ -161,7 +177,7 @@ class Decider:
             return None
         await self._noted(call, decision)
         call.account.grant = given.id
-        return Leave(held, ask, given)
+        return Leave(held, call.operation, ask, given)
 
     def _wait(self, call: Call, held: HeldBody, ask: Ask) -> Wait:
         """How long people are waited for, from the first time that they were asked."""

@@ -255,6 +255,7 @@ class Gateway:
             if isinstance(leave, Refusal):
                 return leave
             if leave is not None and self._targets is targets:
+                call = call._replace(operation=leave.operation)
                 break  # else the configuration has changed, and nothing was sent: all of it anew
         ready = await span.within(self._sender.ready(call, leave))
         return await self._sender.sent(ready)

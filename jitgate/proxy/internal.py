@@ -29,6 +29,7 @@ from jitgate.values import (
     Effect,
     Headers,
     Inquiry,
+    NotCanonical,
     Obligation,
     Operation,
     RequestHead,
@@ -67,7 +68,9 @@ class InternalCatalog:
     def samples(self, authority: str) -> Iterable[Operation]:
         return self._pages.samples(authority)
 
-    def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
+    def operation(
+        self, authority: str, method: str, path: str, query: str
+    ) -> Operation | NotCanonical | None:
         call = authority, method, path, query
         return self._pages.operation(*call) or self._others.operation(*call)
 

@@ -21,7 +21,8 @@ class Criteria:
     None tests nothing, () matches nothing. In ``actions``, ``subjects`` and ``agents`` ``*`` stands
     for any run of characters; ``paths`` are templates; ``agents`` are the programs, which for a
     Subject that names none beside it is the Subject itself. An operation of unknown ``risk`` meets
-    every one but a rule's that permits.
+    every one but a rule's that permits. One that a catalog calls ``by_name`` is met only by a rule
+    that denies, or that has its name among its ``actions`` as it is.
     """
 
     targets: tuple[str, ...] | None = None
@@ -48,6 +49,7 @@ class MatchRule:
         self._targets = None if criteria.targets is None else frozenset(criteria.targets)
         self._methods = None if criteria.methods is None else frozenset(criteria.methods)
         self._actions = None if criteria.actions is None else globs_matcher(criteria.actions)
+        self._named = frozenset(criteria.actions or ())
         self._issuers = None if criteria.issuers is None else frozenset(criteria.issuers)
         self._subjects = None if criteria.subjects is None else globs_matcher(criteria.subjects)
         self._agents = None if criteria.agents is None else globs_matcher(criteria.agents)
@@ -60,6 +62,7 @@ class MatchRule:
         operation, subject = inquiry.operation, inquiry.subject
         applies = (
             self._meets(operation.target, operation.action, operation.method, operation.risk)
+            and (not operation.by_name or self._meets_by_name(operation.action))
             and (self._groups is None or not self._groups.isdisjoint(subject.groups))
             and self._is_one_of(subject)
             and (self._paths is None or any(each.matches(operation.path) for each in self._paths))
@@ -115,6 +118,10 @@ class MatchRule:
             and (self._methods is None or method in self._methods)
             and (self._actions is None or self._actions(action) is not None)
         )
+
+    def _meets_by_name(self, action: str) -> bool:
+        """Whether it may be met by what only a rule that names it may let pass."""
+        return self.verdict.effect is Effect.DENY or action in self._named
 
     def _takes(self, risk: Risk | None) -> bool:
         """An operation whose risk nobody knows may be of any: nothing is permitted for it."""

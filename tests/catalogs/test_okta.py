@@ -4,10 +4,10 @@ import re
 from collections import Counter
 
 import pytest
-from jitgate.catalogs.table import read_rows
 from zope.interface.verify import verifyObject
 
 from jitgate.catalogs.okta import load_okta, okta_rows
+from jitgate.catalogs.table import read_rows
 from jitgate.core.operation import CanonicalTarget, CatalogRow, canonical_target
 from jitgate.interfaces import ICatalog
 from jitgate.values import Operation
