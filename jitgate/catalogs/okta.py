@@ -1,18 +1,22 @@
-"""What Okta's management calls mean, from the data file beside this module.
+"""What calls to an Okta org mean, from the data files beside this module.
 
-The file holds each operation of Okta's published OpenAPI description (2026.06.3), as
-`jitgate.catalogs.table` tells. `.ci/make_okta_catalog.py` makes it.
+One holds each operation of Okta's published OpenAPI description of its management API (2026.06.3),
+as `jitgate.catalogs.table` tells; `.ci/make_okta_catalog.py` makes it. The other was written by
+hand: the endpoints at which the org hands out tokens. Those are for people and programs that sign
+in, not for agents that act by the gateway's credentials, so no rule lets them pass by a wildcard.
 """
 
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from importlib import resources
 
 from jitgate.catalogs.table import read_rows
 from jitgate.core.operation import Catalog, CatalogRow, OperationTrie
 
-_DATA_FILE = "okta.csv"
+_MANAGEMENT = "okta.csv"
+_OAUTH = "okta_oauth.csv"
 
 
 def load_okta(target: str) -> Catalog:
@@ -23,10 +27,18 @@ def load_okta(target: str) -> Catalog:
 @functools.cache
 def _trie() -> OperationTrie:
     """Built once: it is immutable, and the same for every org."""
-    return OperationTrie(okta_rows())
+    return OperationTrie((*okta_rows(), *oauth_rows()))
 
 
 def okta_rows() -> tuple[CatalogRow, ...]:
-    """Every operation that the data file holds. Raises `ValueError` for a damaged file."""
-    text = resources.files(__package__).joinpath(_DATA_FILE).read_text("utf-8")
-    return read_rows(text.splitlines())
+    """Every operation of the management API. Raises `ValueError` for a damaged file."""
+    return _rows(_MANAGEMENT)
+
+
+def oauth_rows() -> tuple[CatalogRow, ...]:
+    """The org's OAuth endpoints, each by name alone. Raises `ValueError` for a damaged file."""
+    return tuple(replace(row, by_name=True) for row in _rows(_OAUTH))
+
+
+def _rows(file: str) -> tuple[CatalogRow, ...]:
+    return read_rows(resources.files(__package__).joinpath(file).read_text("utf-8").splitlines())

@@ -69,6 +69,9 @@ def _row(fields: list[str], line: int) -> CatalogRow:
     in_body = tuple(each[len(_IN_BODY) :] for each in named if each.startswith(_IN_BODY))
     if in_body and body != "json":
         raise ValueError(f"line {line} of the catalog's file: only a JSON body has parameters")
+    names = [name for name, _, _ in in_query] + list(in_body)
+    if len({name.casefold() for name in names}) < len(names):
+        raise ValueError(f"line {line} of the catalog's file: a parameter stands twice")
     return CatalogRow(
         method,
         path,

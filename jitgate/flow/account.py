@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from jitgate.core.fields import is_form, is_json
 from jitgate.core.json_masking import JsonMasker
+from jitgate.core.parameters import BOOLEANS
 from jitgate.core.profiles import SENSITIVE, MarkedFields
 from jitgate.errors import MaskingFault, RecorderDown
 from jitgate.flow.admission import Tunnel
@@ -341,8 +342,11 @@ def described_operation(operation: Operation | None) -> dict[str, object] | None
 
 
 def shown_parameters(operation: Operation) -> dict[str, str]:
-    """The operation's parameters without the values of those that sound secret."""
+    """The operation's parameters without the values of those that sound secret.
+
+    ``oauthTokens=true`` says what is asked, and holds nothing.
+    """
     return {
-        name: "***" if SENSITIVE.hides(name) else value
+        name: "***" if SENSITIVE.hides(name) and value not in BOOLEANS else value
         for name, value in operation.parameters.items()
     }

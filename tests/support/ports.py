@@ -16,7 +16,7 @@ from zope.interface import implementer
 from jitgate.approvers.memory import MemoryChannel
 from jitgate.core import limits as bounds
 from jitgate.core.access import NotCounted
-from jitgate.core.operation import PathCatalog
+from jitgate.core.operation import Catalog, CatalogRow, OperationTrie, PathCatalog
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.profiles import MaskingProfile
 from jitgate.core.waiting import Patience
@@ -54,6 +54,7 @@ from jitgate.values import (
     Effect,
     Headers,
     Inquiry,
+    NotCanonical,
     Obligation,
     Operation,
     Refusal,
@@ -160,6 +161,8 @@ class Stand:
     subject: Subject | Refusal = field(default_factory=agent)
     profiles: dict[str, MaskingProfile] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
+    rows: tuple[CatalogRow, ...] = ()
+    """What the catalog knows; without any, every path but one."""
     fail: dict[str, Exception] = field(default_factory=dict)
     store: IAccessStore = field(default_factory=MemoryAccess)
     records: MemoryRecords = field(default_factory=MemoryRecords)
@@ -343,10 +346,16 @@ class _Catalog(_Port):
     def named(self, authority: str, action: str, resource: Mapping[str, str]) -> Operation | None:
         return PathCatalog("things").named(authority, action, resource)
 
-    def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
+    def operation(
+        self, authority: str, method: str, path: str, query: str
+    ) -> Operation | NotCanonical | None:
         self.stand.reach("catalog")
         if path == "/unknown":
             return None
+        if self.stand.rows:
+            return Catalog("things", OperationTrie(self.stand.rows)).operation(
+                authority, method, path, query
+            )
         plain = PathCatalog("things").operation(authority, method, path, query)
         assert plain is not None
         return Operation(

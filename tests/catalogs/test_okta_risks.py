@@ -1,0 +1,164 @@
+"""What each of Okta's operations can do is reviewed, row by row; nobody changes a row unnoticed."""
+
+import hashlib
+
+import pytest
+
+from jitgate.catalogs.okta import oauth_rows, okta_rows
+from jitgate.values import Risk
+
+ROWS = okta_rows()
+CLASSES = {risk: sorted(row.action for row in ROWS if row.risk is risk) for risk in Risk}
+
+
+@pytest.mark.parametrize(
+    ("risk", "count", "digest"),
+    [
+        (Risk.READ, 290, "730c3c3afaba1120"),
+        (Risk.WRITE, 98, "e299486af5055032"),
+        (Risk.PRIVILEGED, 271, "ad13a3aff252edd6"),
+        (Risk.DESTRUCTIVE, 73, "1fefa1b789438381"),
+    ],
+)
+def test_no_row_is_in_another_class_than_it_was_reviewed_for(risk, count, digest):
+    named = "\n".join(CLASSES[risk]).encode()
+    assert len(CLASSES[risk]) == count
+    assert hashlib.sha256(named).hexdigest()[:16] == digest
+
+
+def test_every_operation_has_a_class():
+    assert [row.action for row in (*ROWS, *oauth_rows()) if row.risk is None] == []
+
+
+SPOT_CHECKS = {
+    Risk.READ: """
+        listUsers getUser listGroups getApplication listLogEvents listApiTokens getPolicy listRoles
+        listOAuth2ClientSecrets listFactors getFactorTransactionStatus sendTestEmail
+        createPolicySimulation submitGroupAttributeQuery getWellknownOrgMetadata
+    """,
+    Risk.WRITE: """
+        createUser updateUser replaceUser activateUser suspendUser unsuspendUser unlockUser addGroup
+        assignUserToGroup unassignUserFromGroup assignUserToApplication createApplication
+        replaceApplication updateProfileMapping createBrand replaceEmailCustomization updateOrgSettings
+    """,
+    Risk.PRIVILEGED: """
+        assignRoleToUser assignRoleToGroup assignRoleToClient unassignRoleFromUser createRole
+        addMembersToBinding grantConsentToScope revokeScopeConsentGrant createOAuth2ClientSecret addJwk
+        generateApplicationKey cloneApplicationKey rotateAuthorizationServerKeys createIdentityProvider
+        replaceIdentityProvider linkUserToIdentityProvider createAuthorizationServer createOAuth2Claim
+        createPolicy replacePolicyRule deactivatePolicy mapResourceToPolicy createNetworkZone
+        deactivateNetworkZone replaceNetworkZone enrollFactor resetFactors unenrollFactor
+        createTacAuthenticatorEnrollment resetPassword expirePasswordWithTempPassword changePassword
+        forgotPassword createEventHook updateInlineHook executeInlineHook createLogStream
+        deactivateLogStream grantOktaSupport extendOktaSupport getAerialConsent upsertApiToken
+        createTrustedOrigin updateThirdPartyAdminSetting replaceAuthenticator upsertUserRisk
+        updateConfiguration createGroupRule assignGroupOwner replaceCustomizedSignInPage
+        updateFeatureLifecycle revokeUserSessions deactivateApplication
+    """,
+    Risk.DESTRUCTIVE: """
+        deactivateUser deleteUser deleteGroup deleteApplication deletePolicy deletePolicyRule
+        deleteNetworkZone deleteIdentityProvider deleteAuthorizationServer deleteRole deleteLogStream
+        deleteOAuth2ClientSecret revokeApiToken deactivateDevice deleteDevice deleteEventHook
+        unassignUserFromApplication unassignApplicationFromGroup deleteBinding startImportFromIdentitySource
+        uploadIdentitySourceDataForDelete deleteLinkedObjectDefinition
+    """,
+}
+
+
+@pytest.mark.parametrize("risk", Risk)
+def test_what_people_would_expect_is_so(risk):
+    assert set(SPOT_CHECKS[risk].split()) - set(CLASSES[risk]) == set()
+
+
+# --- what the method, or the scopes, would make one think
+
+
+def test_a_get_that_is_no_read_is_named_here():
+    named = {row.action for row in ROWS if row.method == "GET" and row.risk is not Risk.READ}
+    assert named == {"getAerialConsent"}  # its credential could manage the org
+
+
+def test_what_is_a_read_and_no_get_is_named_here():
+    named = {row.action for row in ROWS if row.method != "GET" and row.risk is Risk.READ}
+    assert named == {"sendTestEmail", "createPolicySimulation", "submitGroupAttributeQuery"}
+
+
+def test_no_read_has_a_credential_that_could_change_something():
+    for row in ROWS:
+        only_reads = all(scope.endswith(".read") for scope in row.scopes)
+        assert only_reads or row.risk is not Risk.READ, row.action
+        assert not only_reads or not row.scopes or row.risk is Risk.READ, row.action
+
+
+def test_what_needs_no_scope_and_is_no_read_is_named_here():
+    named = {row.action: row.risk for row in ROWS if not row.scopes and row.risk is not Risk.READ}
+    assert named == {
+        "revokeCurrentApiToken": Risk.DESTRUCTIVE,
+        "publishSecurityEventTokens": Risk.PRIVILEGED,
+    }
+
+
+GIVEN_BACK_BY_ONE_CALL = """
+    deleteAssociatedServer deleteCrossAppAccessConnection deleteGroupOwner
+    deleteIdentitySourceGroupMemberships deleteInterclientTrustMapping deleteLinkedObjectForUser
+    deleteOrgCaptchaSettings deletePolicyResourceMapping deleteResourceSetResource
+    deleteRoleFromClient deleteRolePermission removeAppTargetInstanceRoleForClient
+    removeAppTargetRoleFromClient removeGroupTargetRoleFromClient revokeScopeConsentGrant
+    unassignAppInstanceTargetFromAdminRoleForUser unassignAppInstanceTargetToAppAdminRoleForGroup
+    unassignAppTargetFromAppAdminRoleForUser unassignAppTargetToAdminRoleForGroup
+    unassignGroupTargetFromGroupAdminRole unassignGroupTargetFromUserAdminRole
+    unassignMemberFromBinding unassignRoleFromGroup unassignRoleFromUser unassignUserFromGroup
+    unlinkUserFromIdentityProvider
+"""
+GIVEN_BACK_BY_THE_PERSON = """
+    deleteAuthenticatorEnrollment deleteWebAuthnPreregistrationFactor revokeGrantsForUserAndClient
+    revokeOAuth2TokenForApplication revokeOAuth2TokensForApplication
+    revokeRefreshTokenForAuthorizationServerAndClient
+    revokeRefreshTokensForAuthorizationServerAndClient revokeSession revokeTokenForUserAndClient
+    revokeTokensForUserAndClient revokeUserGrant revokeUserGrants revokeUserSessions unenrollFactor
+"""
+DRAFTS = "deletePreviewErrorPage deletePreviewSignInPage deleteIdentitySourceSession"
+
+
+def test_a_delete_that_destroys_nothing_is_named_here():
+    named = {
+        row.action for row in ROWS if row.method == "DELETE" and row.risk is not Risk.DESTRUCTIVE
+    }
+    assert named == set(f"{GIVEN_BACK_BY_ONE_CALL} {GIVEN_BACK_BY_THE_PERSON} {DRAFTS}".split())
+
+
+def test_what_destroys_and_is_no_delete_is_named_here():
+    named = {row.action for row in ROWS if row.method != "DELETE" and row.risk is Risk.DESTRUCTIVE}
+    assert named == {
+        "deactivateDevice",
+        "deactivateUser",
+        "startImportFromIdentitySource",
+        "uploadIdentitySourceDataForDelete",
+        "uploadIdentitySourceGroupsDataForDelete",
+    }
+
+
+AREAS = (
+    "/api/v1/iam/",
+    "/api/v1/idps",
+    "/api/v1/authorizationServers",
+    "/api/v1/authenticators",
+    "/api/v1/policies",
+    "/api/v1/zones",
+    "/api/v1/eventHooks",
+    "/api/v1/inlineHooks",
+    "/api/v1/hook-keys",
+    "/api/v1/logStreams",
+    "/api/v1/trustedOrigins",
+    "/api/v1/api-tokens",
+    "/api/v1/org/privacy/oktaSupport",
+    "/api/v1/behaviors",
+    "/oauth2/v1/clients/{clientId}/roles",
+)
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_where_power_is_handed_out_nothing_is_a_mere_write(area):
+    found = [row for row in ROWS if row.template.startswith(area)]
+    assert found
+    assert [row.action for row in found if row.risk is Risk.WRITE] == []
