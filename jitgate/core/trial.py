@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from jitgate.core.fields import is_json
+from jitgate.core.parameters import completed
 from jitgate.core.policy import NEEDS_BODY, NO_RULE, NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile, maskers_for
 from jitgate.errors import RuleFault
@@ -21,6 +22,7 @@ from jitgate.values import (
     Effect,
     Headers,
     Inquiry,
+    NotCanonical,
     Observed,
     Operation,
     Refusal,
@@ -118,6 +120,10 @@ def tried(
                 detail = f"A body that must be seen may have {longest} bytes."
                 return replace(trial, refusal=Refusal(Denial.BODY_TOO_LARGE, detail))
             asked = inquiry._replace(is_json=is_json(headers))
+            operation = completed(inquiry.operation, inquiry.body, asked.is_json)
+            if isinstance(operation, NotCanonical):
+                return replace(trial, refusal=Refusal(Denial.MALFORMED, operation.reason))
+            asked, trial = asked._replace(operation=operation), replace(trial, operation=operation)
             decision = policy.decide(asked)
         found = None if isinstance(decision, NeedsBody) else decision
         maskers = () if found is None else maskers_for(asked.operation, found, profiles)
