@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from jitgate.app.far import catalog_of
+from jitgate.app.callees import Callee, Callees
 from jitgate.config import Configuration, schema
 from jitgate.core.operation import PathTemplate
 from jitgate.core.policy import Policy
@@ -29,10 +29,12 @@ class _Kind(NamedTuple):
     path: str | None
 
 
-def doubts(configuration: Configuration, policy: Policy) -> list[str]:
+def doubts(configuration: Configuration, policy: Policy, callees: Callees) -> list[str]:
     """Each as ``FILE:LINE: what; what to do``, in the order of the rules."""
     made = {rule.name: rule for rule in policy.rules}
-    kinds = [kind for target in configuration.settings.targets for kind in _kinds(target)]
+    hosts = {each.name: each.hosts[0] for each in configuration.settings.targets}
+    known = [each for each in callees.values() if each is not None]
+    kinds = [kind for callee in known for kind in _kinds(callee, hosts[callee.name])]
     issuers = {each.issuer for each in configuration.settings.identity.issuers}
     matched = {rule.name: _matched(rule, made[rule.name], kinds) for rule in configuration.rules}
     said = []
@@ -52,10 +54,10 @@ def doubts(configuration: Configuration, policy: Policy) -> list[str]:
     return said
 
 
-def _kinds(target: schema.Target) -> Iterator[_Kind]:
-    samples = [*catalog_of(target).samples(target.hosts[0])]
+def _kinds(callee: Callee, authority: str) -> Iterator[_Kind]:
+    samples = [*callee.catalog.samples(authority)]
     if not samples:
-        yield from (_Kind(target.name, method, method, None, None) for method in sorted(METHODS))
+        yield from (_Kind(callee.name, method, method, None, None) for method in sorted(METHODS))
     for sample in samples:
         yield _kind(sample, sample.method)
         if sample.method == "GET":  # a HEAD is the GET of the same path

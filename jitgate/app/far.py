@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -19,16 +18,15 @@ from twisted.internet.interfaces import IReactorCore
 from twisted.web.client import Agent
 from zope.interface.verify import verifyObject
 
+from jitgate.app.callees import Callees
 from jitgate.app.problems import Problems
-from jitgate.catalogs.okta import load_okta
 from jitgate.config import schema
-from jitgate.core.operation import PathCatalog
 from jitgate.credentials.none import NoCredential
 from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.static import StaticHeader
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.admission import Target
-from jitgate.interfaces import ICatalog, ICredentialSource
+from jitgate.interfaces import ICredentialSource
 from jitgate.stores.state import read_secret
 from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints
 from jitgate.upstreams.https import HttpsUpstream
@@ -45,12 +43,14 @@ class Far:
         settings: schema.Settings,
         reactor: IReactorCore,
         problems: Problems,
+        callees: Callees,
     ) -> None:
         self._settings = settings
         self._limits = settings.limits.bounds
         self._reactor: Any = reactor
         self._problems = problems
         self._resolve = self._resolver()
+        self._callees = callees
         self.upstreams: list[HttpsUpstream] = []
         """The ways to the targets that were made last, to be ended."""
 
@@ -61,9 +61,9 @@ class Far:
         for target in self._settings.targets:
             credentials = self._problems.attempt(target.where, self._credentials, target, site_key)
             trust = self._problems.attempt(target.where, trust_in, target.trust)
-            if credentials is None or trust is None:
+            callee = self._callees[target.name]
+            if credentials is None or trust is None or callee is None:
                 continue
-            callee = callee_of(target)
             for authority in target.hosts:
                 host, _, port = authority.rpartition(":")
                 named = host.strip("[]")
@@ -140,31 +140,6 @@ class Far:
             new_id=partial(secrets.token_urlsafe, 16),
             keyed=_keyed(site_key, b"jitgate credential\0"),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Callee:
-    """What must be known of a target to name its calls (`jitgate.core.naming.Named`)."""
-
-    name: str
-    catalog: ICatalog
-    declared: frozenset[bytes] = frozenset()
-    merges: bool = False
-
-
-def callee_of(target: schema.Target) -> Callee:
-    """How its calls are named; nothing is opened for it but its catalog."""
-    return Callee(
-        name=target.name,
-        catalog=catalog_of(target),
-        declared=frozenset(name.lower().encode() for name in target.headers),
-        merges=target.catalog == "none",
-    )
-
-
-def catalog_of(target: schema.Target) -> ICatalog:
-    """What its calls mean."""
-    return load_okta(target.name) if target.catalog == "okta" else PathCatalog(target.name)
 
 
 def trust_in(file: Path | None) -> IOpenSSLTrustRoot:

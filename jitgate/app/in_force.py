@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorCore
 
 from jitgate import plugins
+from jitgate.app.callees import callees_of
 from jitgate.app.far import Far
 from jitgate.app.identities import Identities, KeysFrom, Published
 from jitgate.app.notices import notices, patience_of
@@ -105,7 +106,8 @@ def made(
     settings = configuration.settings
     attempts = [found.attempt(p.where, plugins.load, p.file, p.options) for p in settings.plugins]
     loaded = [plugin for plugin in attempts if plugin is not None]
-    far = Far(settings, reactor, found)
+    callees = callees_of(settings, found)
+    far = Far(settings, reactor, found, callees)
     clock: Any = reactor
     identities = Identities(
         settings.identity,
@@ -116,7 +118,7 @@ def made(
         own=own,
     )
     targets, identity = far.targets(site_key), identities.made()
-    rules = decided(configuration, loaded, found)
+    rules = decided(configuration, loaded, callees, found)
     tls, certificate = settings.listen.proxy_tls, None
     if tls is not None:
         certificate = found.attempt(tls.where, _certificate, tls)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jitgate import plugins
-from jitgate.app.far import Callee, callee_of
+from jitgate.app.callees import Callee, callees_of
 from jitgate.app.problems import Problems
 from jitgate.app.rules import decided
 from jitgate.config import Configuration, read_all
@@ -92,11 +92,12 @@ def offline(file: Path) -> Offline:
     ]
     loaded = [plugin for plugin in attempts if plugin is not None]
     targets: dict[str, Named] = {AUTHORITY: Callee(NAME, InternalCatalog())}
+    callees = callees_of(settings, problems)
     for target in settings.targets:
-        callee = problems.attempt(target.where, callee_of, target)
+        callee = callees[target.name]
         if callee is not None:
             targets |= dict.fromkeys(target.hosts, callee)
-    rules = decided(configuration, loaded, problems)
+    rules = decided(configuration, loaded, callees, problems)
     problems.raise_any()
     where = dict(_places(configuration, loaded))
     return Offline(configuration, loaded, rules["policy"], rules["profiles"], targets, where)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict, cast
 
 from jitgate import plugins
-from jitgate.app.far import catalog_of
+from jitgate.app.callees import Callees
 from jitgate.app.problems import Problems
 from jitgate.config import Configuration, schema
 from jitgate.core.globs import globs_matcher
@@ -24,6 +24,9 @@ from jitgate.rules.match import Criteria, MatchRule
 from jitgate.rules.observing import ObservingRule
 from jitgate.values import Effect, Obligation, Verdict
 
+Known = Mapping[str, frozenset[str] | None]
+"""The actions of each target; None where its catalog is not there to say."""
+
 
 class Decided(TypedDict):
     """What says which call may go, and what of its answer is hidden."""
@@ -33,25 +36,36 @@ class Decided(TypedDict):
 
 
 def decided(
-    configuration: Configuration, loaded: Sequence[plugins.Plugin], problems: Problems
+    configuration: Configuration,
+    loaded: Sequence[plugins.Plugin],
+    callees: Callees,
+    problems: Problems,
 ) -> Decided:
     """Policy and masking profiles; what is wrong with them goes to ``problems``."""
     return Decided(
-        policy=_policy(configuration, loaded, problems),
+        policy=_policy(configuration, loaded, callees, problems),
         profiles=_profiles(configuration, loaded, problems),
     )
 
 
 def _policy(
-    configuration: Configuration, loaded: Sequence[plugins.Plugin], problems: Problems
+    configuration: Configuration,
+    loaded: Sequence[plugins.Plugin],
+    callees: Callees,
+    problems: Problems,
 ) -> Policy:
-    known = {each.name: catalog_of(each).actions for each in configuration.settings.targets}
+    known: Known = {
+        name: None if each is None else each.catalog.actions for name, each in callees.items()
+    }
     rules = [_attempted(each, known, problems) for each in configuration.rules]
     provided = cast("list[IRule]", plugins.of_port(IRule, loaded))
     every = [*(rule for rule in rules if rule is not None), *provided, InternalRule()]
     problems.unique("rule", [rule.name for rule in every])
     parts = [f"plugin={each.digest}" for each in loaded]
     parts += [repr(each) for each in configuration.profiles]
+    parts += [
+        f"catalog={name}={each.version}" for name, each in callees.items() if each and each.version
+    ]
     return Policy(tuple(every), version_of(every, parts), DUTIES)
 
 
@@ -73,9 +87,7 @@ def _profiles(
     return profiles
 
 
-def _attempted(
-    rule: schema.Rule, known: Mapping[str, frozenset[str]], problems: Problems
-) -> IRule | None:
+def _attempted(rule: schema.Rule, known: Known, problems: Problems) -> IRule | None:
     """The rule; None where all that is wrong with it went to ``problems``."""
     condition = None
     try:
@@ -90,15 +102,17 @@ def _attempted(
     return cast(IRule, made if rule.mode == "enforce" else ObservingRule(cast(IRule, made)))
 
 
-def _rule(rule: schema.Rule, known: Mapping[str, frozenset[str]]) -> MatchRule:
+def _rule(rule: schema.Rule, known: Known) -> MatchRule:
     _known_actions(rule, known)
     return _made_rule(rule, tuple(known))
 
 
-def _known_actions(rule: schema.Rule, known: Mapping[str, frozenset[str]]) -> None:
+def _known_actions(rule: schema.Rule, known: Known) -> None:
     """Refuse an action that no target of the rule knows: a rule for it would never match."""
     targets = known if rule.match.targets is None else rule.match.targets
-    actions = frozenset[str]().union(*(known.get(name, ()) for name in targets))
+    if any(name in known and known[name] is None for name in targets):
+        return  # what its catalog would know cannot be told, and why has been
+    actions = frozenset[str]().union(*(known.get(name) or () for name in targets))
     for pattern in rule.match.actions or ():
         matches = globs_matcher((pattern,))
         if not any(map(matches, actions)):

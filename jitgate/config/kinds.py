@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -83,6 +83,15 @@ def a_path(value: object, info: ValidationInfo) -> Path:
         return (base / value).resolve()
     except (OSError, RuntimeError):
         raise ValueError("this path leads nowhere: a link in it points to itself") from None
+
+
+def _catalog(value: object, info: ValidationInfo) -> str | Path:
+    """A catalog by its name, or by its file. A bare word is a name, so that a slip is found."""
+    if value in {"okta", "none"}:
+        return str(value)
+    if isinstance(value, str) and ("/" in value or value.endswith(".csv")):
+        return a_path(value, info)
+    raise ValueError("okta, none, or the path of a catalog was expected, such as ./github.csv")
 
 
 def _secret_file(value: object, info: ValidationInfo) -> Path:
@@ -183,6 +192,7 @@ Duration = Annotated[float, BeforeValidator(_duration)]
 Size = Annotated[int, BeforeValidator(_size)]
 FilePath = Annotated[Path, BeforeValidator(a_path)]
 SecretFile = Annotated[Path, BeforeValidator(_secret_file)]
+CatalogOf = Annotated[Literal["okta", "none"] | Path, BeforeValidator(_catalog)]
 Address = Annotated[tuple[str, int], BeforeValidator(_address)]
 Server = Annotated[tuple[str, int], BeforeValidator(_server)]
 Proxy = Annotated[tuple[str, int], BeforeValidator(_proxy)]

@@ -12,6 +12,7 @@ from jitgate.config.identity_schema import Identity
 from jitgate.config.kinds import (
     Address,
     Authority,
+    CatalogOf,
     Duration,
     FilePath,
     ForwardedName,
@@ -104,7 +105,7 @@ class Target(Section):
 
     name: Name
     hosts: tuple[Authority, ...] = Field(min_length=1, strict=False)
-    catalog: Literal["okta", "none"]
+    catalog: CatalogOf
     credential: Credential
     dial: Address | None = None
     via: Via | None = None

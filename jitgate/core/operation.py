@@ -222,6 +222,8 @@ class CatalogRow:
     """Whether its body is JSON."""
     by_name: bool = False
     """Whether only a rule that names its action, without a wildcard, may let it pass."""
+    cleared: frozenset[str] = frozenset()
+    """Fields that people looked at and that hold no secret, though they are named as if."""
 
 
 class OperationMatch(NamedTuple):
