@@ -58,8 +58,9 @@ class _Skipped(Exception):
     """Why an operation gets no row."""
 
 
-_FORMS = {"{": "a parameter is only a part of its segment", "?": "the path holds a query"}
-_HIDES_CALLS = re.compile(r"\$?batch|graphql|json-?rpc\Z", re.IGNORECASE)
+_FORMS = {"?": "the path holds a query", "{": "a parameter is only a part of its segment"}
+_PARAMETER = re.compile(r"\A\{[A-Za-z0-9_.$-]+\}\Z")
+_HIDES_CALLS = re.compile(r"(?:\$?batch|graphql|json-?rpc)\Z", re.IGNORECASE)
 _CROSSING = "some calls are of both forms: the gateway takes the one that is fixed first"
 _OAUTH = frozenset({"oauth2", "openIdConnect"})
 
@@ -112,6 +113,9 @@ class _Import:
         ]
         for reference, why in self._description.unfollowed.items():
             self._notes.append(Said(f"a reference {why}", reference))
+        if not rows:
+            why = f": {self._skipped[0].what}" if self._skipped else ""
+            raise ConfigurationInvalid([f"it describes no operation that can be told apart{why}"])
         rows.sort(key=lambda row: (row.template, row.method))
         return Imported(tuple(rows), tuple(self._skipped), tuple(self._notes))
 
@@ -284,11 +288,10 @@ def _check_template(template: str) -> None:
     try:
         PathTemplate(template)
     except ValueError as error:
-        for segment in template.split("/"):
-            bare = re.sub(r"\A\{[A-Za-z0-9_.$-]+\}\Z", "", segment)
-            for mark, why in _FORMS.items():
-                if mark in bare:
-                    raise _Skipped(why) from error
+        bare = "/".join(_PARAMETER.sub("", segment) for segment in template.split("/"))
+        for mark, why in _FORMS.items():
+            if mark in bare:
+                raise _Skipped(why) from error
         raise _Skipped("no path that is spelled in one way alone is of this form") from error
 
 

@@ -46,15 +46,15 @@ def is_json(kind: str) -> bool:
 
 
 class ResponseSecrets:
-    """Finds them for one description."""
+    """Finds them for one description, in so many looks at schemas."""
 
-    def __init__(self, description: Description) -> None:
+    def __init__(self, description: Description, looks: int = LOOKS) -> None:
         self._description = description
-        self._looks = 0
+        self._looks = looks
         self._known: dict[int, frozenset[str]] = {}
 
     def of(self, operation: Node) -> frozenset[str]:
-        """The names of the fields. Raises `ConfigurationInvalid` past `LOOKS`."""
+        """The names of the fields. Raises `ConfigurationInvalid` past so many looks."""
         responses = dict(members(operation.get("responses")))
         successes = [status for status in responses if _SUCCESS.match(status)]
         found: set[str] = set()
@@ -101,8 +101,8 @@ class ResponseSecrets:
             if not isinstance(each, dict) or id(each) in seen:
                 continue
             seen.add(id(each))
-            self._looks += 1
-            if self._looks > LOOKS:
+            self._looks -= 1
+            if self._looks < 0:
                 raise ConfigurationInvalid(["its schemas are too entangled to be looked through"])
             yield each
             ahead += parts(each)

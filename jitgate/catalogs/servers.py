@@ -45,6 +45,8 @@ def common_base(servers: object, prefix: str | None) -> Base:
     bases = [base_of(each) for each in listed(servers)] or [Base("")]
     hosts = frozenset[str]().union(*(each.hosts for each in bases if each is not None))
     if prefix is not None:
+        if not prefix.startswith("/"):
+            raise ConfigurationInvalid(["a prefix begins with a slash, as /v2 does"])
         return Base(prefix.rstrip("/"), hosts)
     paths = {None if each is None else each.path for each in bases}
     [path] = paths if len(paths) == 1 else [None]

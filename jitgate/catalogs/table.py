@@ -156,7 +156,8 @@ def _row(fields: list[str]) -> CatalogRow:
     in_body = tuple(each.removeprefix(_IN_BODY) for each in named if each.startswith(_IN_BODY))
     if not all(in_body) or (in_body and body != "json"):
         raise ValueError("only a JSON body has parameters, and each has a name")
-    _once("parameter", [name.casefold() for name in (*dict(in_query), *in_body)])
+    names = [*(name for name, _ in in_query), *in_body]
+    _once("parameter", [name.casefold() for name in names])
     fields_named = _listed("field", secrets)
     hidden = [each for each in fields_named if not each.startswith(_CLEARED)]
     cleared = [each[1:] for each in fields_named if each.startswith(_CLEARED)]

@@ -52,7 +52,7 @@ _ACTING = _these(
 )
 
 _MORE_THAN_READING = _these("admin all delete edit full manage modify write")
-"""Last words of scopes that a call which only reads would not need."""
+"""Words of scopes that a call which only reads would not need, unless they say read too."""
 
 
 def proposed_risk(method: str, path: Sequence[str], name: str, scopes: Iterable[str]) -> Risk:
@@ -73,12 +73,16 @@ def proposed_risk(method: str, path: Sequence[str], name: str, scopes: Iterable[
 
 
 def _acts(verb: Sequence[str], last: Sequence[str], scopes: Iterable[str]) -> bool:
-    if any(words(scope)[-1:] and words(scope)[-1] in _MORE_THAN_READING for scope in scopes):
+    if any(_is_for_more({*words(scope)}) for scope in scopes):
         return True
     if verb and verb[0] in _ACTING:
         return True
     reads = bool(verb) and verb[0] in _READING
     return not reads and len(last) == 1 and last[0] in _ACTING
+
+
+def _is_for_more(said: set[str]) -> bool:
+    return "read" not in said and not _MORE_THAN_READING.isdisjoint(said)
 
 
 def _singular(word: str) -> str:
