@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from jitgate.app.callees import Callee, Callees
 from jitgate.config import Configuration, schema
+from jitgate.core.naming import Named
 from jitgate.core.operation import PathTemplate
 from jitgate.core.policy import Policy
 from jitgate.interfaces import IRule, IStatedRule
@@ -29,12 +29,11 @@ class _Kind(NamedTuple):
     path: str | None
 
 
-def doubts(configuration: Configuration, policy: Policy, callees: Callees) -> list[str]:
+def doubts(configuration: Configuration, policy: Policy, targets: Mapping[str, Named]) -> list[str]:
     """Each as ``FILE:LINE: what; what to do``, in the order of the rules."""
     made = {rule.name: rule for rule in policy.rules}
-    hosts = {each.name: each.hosts[0] for each in configuration.settings.targets}
-    known = [each for each in callees.values() if each is not None]
-    kinds = [kind for callee in known for kind in _kinds(callee, hosts[callee.name])]
+    hosts = [target.hosts[0] for target in configuration.settings.targets]
+    kinds = [kind for host in hosts for kind in _kinds(targets[host], host)]
     issuers = {each.issuer for each in configuration.settings.identity.issuers}
     matched = {rule.name: _matched(rule, made[rule.name], kinds) for rule in configuration.rules}
     said = []
@@ -54,10 +53,10 @@ def doubts(configuration: Configuration, policy: Policy, callees: Callees) -> li
     return said
 
 
-def _kinds(callee: Callee, authority: str) -> Iterator[_Kind]:
-    samples = [*callee.catalog.samples(authority)]
+def _kinds(target: Named, authority: str) -> Iterator[_Kind]:
+    samples = [*target.catalog.samples(authority)]
     if not samples:
-        yield from (_Kind(callee.name, method, method, None, None) for method in sorted(METHODS))
+        yield from (_Kind(target.name, method, method, None, None) for method in sorted(METHODS))
     for sample in samples:
         yield _kind(sample, sample.method)
         if sample.method == "GET":  # a HEAD is the GET of the same path
@@ -114,9 +113,11 @@ def _dead(
     rule: schema.Rule, rules: Sequence[schema.Rule], matched: Mapping[str, frozenset[_Kind]]
 ) -> str | None:
     """By which rule whatever it matches is denied anyway, if there is one."""
+    if rule.effect == Effect.DENY.value:
+        return None
     for other in rules:
         if (
-            rule.effect != Effect.DENY.value == other.effect
+            other.effect == Effect.DENY.value
             and other.model_fields_set <= _ALWAYS
             and matched[rule.name] <= matched[other.name]
             and all(_as_wide(rule.match, other.match, test) for test, _ in other.match)

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+
+FILE = "etc/jitgate.yaml"
+"""The configuration where none is named."""
+
+
+def named_file(named: Path | None) -> Path:
+    """The configuration's file: as it was named, else as JITGATE_CONFIG says, else `FILE`."""
+    return named or Path(os.environ.get("JITGATE_CONFIG", FILE))
 
 
 def configuration(path: Path) -> Any:

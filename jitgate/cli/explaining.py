@@ -6,7 +6,6 @@ import argparse
 import base64
 import io
 import json
-import os
 import sys
 import time
 from collections.abc import Coroutine, Sequence
@@ -20,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jitgate.cli.columns import width
-from jitgate.cli.configured import configuration
+from jitgate.cli.configured import configuration, named_file
 from jitgate.cli.token_words import Explained, Outcome, as_json, in_words
 from jitgate.config import schema
 from jitgate.config.believing import saml_trust_of, trust_of
@@ -44,16 +43,12 @@ READ_AT_MOST = 1024 * 1024
 _BEFORE_MARKUP = b" \t\r\n\0\xef\xbb\xbf\xfe\xff"
 """What may stand before the first "<" of XML in UTF-8, UTF-16 or UTF-32: space, and marks."""
 
-FILE = "etc/jitgate.yaml"
-"""The configuration where none is named."""
-
 
 def check(arguments: argparse.Namespace) -> int:
     """Explain the token on standard input."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever it says, it is shown
-    file = arguments.config or Path(os.environ.get("JITGATE_CONFIG", FILE))
-    settings = _restricted(configuration(file).settings, arguments.issuer)
+    settings = _restricted(configuration(named_file(arguments.config)).settings, arguments.issuer)
     token = _token()
     outcome: Outcome
     read = read_assertion(token) if arguments.saml else None

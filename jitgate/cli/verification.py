@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
+from jitgate.cli.bar import Bar
 from jitgate.cli.configured import configuration
 from jitgate.cli.verdicts import (
     TAMPERED,
@@ -43,11 +43,11 @@ def _checked(
 ) -> tuple[list[Finding], Report]:
     """The findings and the report for one folder, shown as they come up."""
     say = _keep_silent if silent else print
-    findings, report, bar = [], Report(), _Bar()
+    findings, report, bar = [], Report(), Bar()
     say(str(folder))
     for step in checks(folder, key, checkpoint):
         if isinstance(step, Progress):
-            bar.show(step)
+            bar.show(step.done, step.total)
             continue
         bar.clear()
         if isinstance(step, Report):
@@ -62,30 +62,6 @@ def _checked(
 
 def _keep_silent(_line: str) -> None:
     """In place of `print` where a program reads the answer."""
-
-
-class _Bar:
-    """A progress bar on standard error, if that is a terminal."""
-
-    WIDTH = 40
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._shown = -1
-
-    def show(self, progress: Progress) -> None:
-        percent = 100 * progress.done // max(progress.total, 1)
-        if self._terminal and percent != self._shown:
-            self._shown = percent
-            filled = "#" * (self.WIDTH * percent // 100)
-            print(
-                f"\r  [{filled:<{self.WIDTH}}] {percent:3} %", end="", file=sys.stderr, flush=True
-            )
-
-    def clear(self) -> None:
-        if self._shown >= 0:
-            self._shown = -1
-            print("\r" + " " * (self.WIDTH + 12) + "\r", end="", file=sys.stderr, flush=True)
 
 
 def _key(arguments: argparse.Namespace) -> VerifierKey:

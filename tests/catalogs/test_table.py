@@ -41,7 +41,7 @@ def test_a_line_holds_everything_that_a_row_knows():
         (("send", "true"), ("dry", None)),
         ("all",),
         True,
-        frozenset({"pin"}),
+        cleared=frozenset({"pin"}),
     )
 
 
@@ -140,7 +140,8 @@ PATH = st.lists(SEGMENT, max_size=3).filter(
 def a_row(draw) -> CatalogRow:
     hidden = draw(st.sets(NAME, max_size=3))
     json = draw(st.booleans())
-    in_query = draw(st.dictionaries(NAME, st.none() | st.text("abc=1", max_size=3), max_size=3))
+    names = draw(st.lists(NAME, unique_by=str.casefold, max_size=5))
+    in_query = {name: draw(st.none() | st.text("abc=1", max_size=3)) for name in names[:3]}
     return CatalogRow(
         draw(st.sampled_from(["GET", "POST", "DELETE"])),
         "/" + "/".join(draw(PATH)),
@@ -149,9 +150,9 @@ def a_row(draw) -> CatalogRow:
         frozenset(hidden),
         draw(st.none() | st.sampled_from(Risk)),
         tuple(in_query.items()),
-        tuple(draw(st.lists(NAME, unique=True, max_size=2))) if json else (),
+        tuple(names[3:]) if json else (),
         json,
-        frozenset(draw(st.sets(NAME, max_size=3)) - hidden),
+        cleared=frozenset(draw(st.sets(NAME, max_size=3)) - hidden),
     )
 
 
