@@ -50,7 +50,8 @@ def _json(value: object) -> object:
     return value
 
 
-Json = Annotated[
+Json = Annotated[Any, BeforeValidator(_json), WithJsonSchema({})]
+Body = Annotated[
     Any,
     BeforeValidator(_json),
     WithJsonSchema({"type": ["string", "object", "array", "number", "boolean"]}),
@@ -63,10 +64,14 @@ class Caller(Section):
     """Who calls, as the agent's token would prove it."""
 
     sub: str = Field(min_length=1)
+    """The agent's id."""
     groups: Texts = ()
     issuer: str | None = None
+    """An issuer's name or URL; left out: the first that is configured."""
     agent: str | None = None
+    """The program, where it acts for whom `sub` names."""
     humans: Texts | None = None
+    """Whom it acts for; left out: its owner, as the issuer's `owners` says."""
 
 
 class Call(Section):
@@ -74,23 +79,35 @@ class Call(Section):
 
     method: Method
     url: str = Field(min_length=1)
+    """As the agent would write it: https://HOST/PATH."""
     caller: Caller = Field(alias="as")
     headers: dict[str, str] = Field(default_factory=dict)
-    body: Json | None = None
+    body: Body | None = None
+    """Text as it is, or what is sent as JSON. Left out, the body of a POST, PUT, PATCH or DELETE is
+    not known; one that is empty is ""."""
     facts: dict[str, dict[str, Json]] = Field(default_factory=dict)
+    """What is known from outside, by the names of those who gather it."""
     at: Moment | None = None
+    """When it is made; left out: noon on a Monday, UTC."""
 
 
 class Expected(Section):
     """What is to come of it: of what is written here all must be so, and nothing else matters."""
 
     effect: Literal["permit", "review", "deny"] | None = None
+    """`deny`: a rule denies it, or none permits it. What policy is not asked has a `denial`."""
     denial: Denial | None = Field(default=None, strict=False)
+    """The kind of refusal, such as operation-unknown or malformed-request."""
     rule: str | None = None
+    """The rule that decides; `default` where none does."""
     reason: str | None = Field(default=None, min_length=1)
+    """What the reason contains."""
     obligations: dict[str, Json] = Field(default_factory=dict)
+    """By name. A list: these and no others of that name; else one of them."""
     observed: dict[str, Literal["permit", "review", "deny"]] = Field(default_factory=dict)
+    """What rules that are only tried out would have done, by their names."""
     action: str | None = None
+    """What the catalog calls the operation."""
     resource: dict[str, str] | None = None
     risk: Risk | None = Field(default=None, strict=False)
 

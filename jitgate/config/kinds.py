@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
 )
 
@@ -186,19 +187,74 @@ def _uid(value: object) -> int:
     return value
 
 
-Uid = Annotated[int, BeforeValidator(_uid)]
-Person = Annotated[str, BeforeValidator(_person)]
-Duration = Annotated[float, BeforeValidator(_duration)]
-Size = Annotated[int, BeforeValidator(_size)]
-FilePath = Annotated[Path, BeforeValidator(a_path)]
-SecretFile = Annotated[Path, BeforeValidator(_secret_file)]
-CatalogOf = Annotated[Literal["okta", "none"] | Path, BeforeValidator(_catalog)]
-Address = Annotated[tuple[str, int], BeforeValidator(_address)]
-Server = Annotated[tuple[str, int], BeforeValidator(_server)]
-Proxy = Annotated[tuple[str, int], BeforeValidator(_proxy)]
-Authority = Annotated[str, AfterValidator(_authority)]
-HttpsUrl = Annotated[str, AfterValidator(an_https_url)]
-HeaderName = Annotated[str, AfterValidator(_header)]
+def _written(kind: str, **schema: object) -> WithJsonSchema:
+    """How a kind of value is written, as a JSON Schema: for editors, which read no Python.
+
+    ``kind`` names it to `jitgate.config.json_schema`, which spells defaults of that kind.
+    """
+    return WithJsonSchema({"type": "string", "x-kind": kind, **schema})
+
+
+Uid = Annotated[int, BeforeValidator(_uid), _written("uid", pattern="^[0-9]{1,10}$")]
+Person = Annotated[
+    str,
+    BeforeValidator(_person),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"\S"},
+                {
+                    "type": "object",
+                    "properties": {"issuer": {"type": "string"}, "id": {"type": "string"}},
+                    "required": ["issuer", "id"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    _written("duration", pattern="^[0-9]{1,9}(ms|s|m|h|d)$", examples=["55s", "2m", "1h"]),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(_size),
+    _written(
+        "size",
+        type=["string", "integer"],
+        pattern="^[0-9]{1,9}(KiB|MiB|GiB)$",
+        examples=["64KiB", "2MiB"],
+    ),
+]
+FilePath = Annotated[Path, BeforeValidator(a_path), _written("path", minLength=1)]
+SecretFile = Annotated[
+    Path,
+    BeforeValidator(_secret_file),
+    _written("secret", pattern="^file:.", examples=["file:./key"]),
+]
+CatalogOf = Annotated[
+    Literal["okta", "none"] | Path,
+    BeforeValidator(_catalog),
+    _written("catalog", examples=["okta", "none", "./github.csv"]),
+]
+Address = Annotated[
+    tuple[str, int],
+    BeforeValidator(_address),
+    _written("address", pattern=":[0-9]{1,5}$", examples=["127.0.0.1:8080", "[::1]:8080"]),
+]
+Server = Annotated[tuple[str, int], BeforeValidator(_server), _written("server")]
+Proxy = Annotated[
+    tuple[str, int], BeforeValidator(_proxy), _written("proxy", pattern=":[0-9]{1,5}$")
+]
+Authority = Annotated[
+    str, AfterValidator(_authority), _written("host", examples=["acme.okta.com", "localhost:8443"])
+]
+HttpsUrl = Annotated[str, AfterValidator(an_https_url), _written("url", pattern="^https://")]
+HeaderName = Annotated[
+    str, AfterValidator(_header), _written("field", pattern="^[A-Za-z0-9-]{1,64}$")
+]
 ForwardedName = Annotated[HeaderName, AfterValidator(_forwarded)]
 Name = Annotated[str, Field(pattern=_NAME)]
 

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from jitgate.core.policy import Policy
 from jitgate.errors import RuleFault
-from jitgate.interfaces import IRule, IStatedRule
+from jitgate.interfaces import IExplainedRule, IRule, IStatedRule
 from jitgate.rules.match import Criteria, MatchRule
 from jitgate.values import Effect, Inquiry, Obligation, Operation, Risk, Subject, Verdict
 
@@ -32,6 +32,7 @@ def applies(criteria, operation=operation(), subject=SUBJECT):  # noqa: B008 (a 
 def test_it_provides_the_port():
     assert verifyObject(IRule, MatchRule("a-rule", Criteria(), VERDICT))
     assert verifyObject(IStatedRule, MatchRule("a-rule", Criteria(), VERDICT))
+    assert verifyObject(IExplainedRule, MatchRule("a-rule", Criteria(), VERDICT))
 
 
 def test_a_rule_that_tests_nothing_applies_to_everything():
@@ -279,3 +280,47 @@ DELEGATED = replace(SUBJECT, id="alice@acme.example", agent="client-7")
 )
 def test_who_calls_and_for_whom_are_told_apart(criteria, subject, answer):
     assert applies(criteria, subject=subject) is answer
+
+
+# --- why it does not apply
+
+everything = st.builds(
+    Criteria,
+    targets=some,
+    actions=some,
+    groups=st.none() | st.sampled_from([("hr",), ("it",)]),
+    methods=st.sampled_from([None, ("GET",), ("POST", "GET")]),
+    paths=st.sampled_from([None, ("/a",), ("/{x}",), ("/b", "/{x}/y")]),
+    issuers=st.sampled_from([None, ("https://idp.example",), ("https://other.example",)]),
+    subjects=st.sampled_from([None, ("bot-*",), ("alice@*",)]),
+    agents=st.sampled_from([None, ("bot-7",), ("client-*",)]),
+    risk=st.sampled_from([None, (Risk.READ,), (Risk.READ, Risk.WRITE), ()]),
+)
+
+
+@given(
+    everything,
+    verdicts,
+    operations,
+    st.none() | st.sampled_from(Risk),
+    st.sampled_from([SUBJECT, DELEGATED]),
+)
+def test_it_says_why_not_exactly_where_it_does_not_apply(criteria, verdict, asked, risk, subject):
+    rule = MatchRule("a-rule", criteria, verdict)
+    inquiry = Inquiry(replace(asked, risk=risk), subject, 0.0)
+    assert (rule.why_not(inquiry) is None) is (rule.judge(inquiry) is not None)
+
+
+@pytest.mark.parametrize(
+    ("criteria", "said"),
+    [
+        (Criteria(actions=("get*", "x")), "actions: listUsers is none of get*, x"),
+        (Criteria(actions=("x",), targets=("a",)), "targets: okta is none of a"),
+        (Criteria(groups=()), "groups: hr, it-agents is none of nothing"),
+        (Criteria(risk=(Risk.READ,)), "risk: an unknown risk is none of read"),
+        (Criteria(paths=("/x/{y}",)), "paths: /api/v1/users is none of /x/{y}"),
+    ],
+)
+def test_the_first_test_that_fails_is_named_with_what_it_looked_at(criteria, said):
+    rule = MatchRule("a-rule", criteria, VERDICT)
+    assert rule.why_not(Inquiry(operation(), SUBJECT, 0.0)) == said
