@@ -141,8 +141,10 @@ def _read(attempt: Attempt) -> tuple[str, RequestHead] | Refusal:
     request = events[0] if events else None
     if isinstance(request, Request):
         return knock.authority, request.head
-    denial = Denial.HEAD_TOO_LARGE if isinstance(request, HeadTooLarge) else Denial.MALFORMED
-    return Refusal(denial, f"{request or 'The request has no end.'}")
+    if isinstance(request, PeerFault):
+        denial = Denial.HEAD_TOO_LARGE if isinstance(request, HeadTooLarge) else Denial.MALFORMED
+        return Refusal(denial, f"{request}")
+    return Refusal(Denial.MALFORMED, "It is no request that goes through a tunnel.")
 
 
 def _fields(attempt: Attempt) -> Iterator[tuple[str, str]]:

@@ -284,7 +284,9 @@ class Match(Section):
     issuers: tuple[str, ...] | None = Field(default=None, strict=False)
     subjects: tuple[str, ...] | None = Field(default=None, strict=False)
     agents: tuple[str, ...] | None = Field(default=None, strict=False)
-    risk: tuple[Risk, ...] | None = Field(default=None, strict=False)
+    risk: tuple[Annotated[Risk, Field(strict=False)], ...] | None = Field(
+        default=None, strict=False
+    )
 
 
 class Approvers(Section):

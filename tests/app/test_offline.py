@@ -1,0 +1,146 @@
+"""What a configuration decides is told without a gateway, and without any of its keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.offline import Laptop, rule, told
+from twisted.internet.task import Clock
+
+from jitgate.app import make_service
+from jitgate.app.in_force import made
+from jitgate.app.offline import BUILT_IN, offline
+from jitgate.config import load
+from jitgate.errors import ConfigurationInvalid
+from jitgate.proxy.internal import AUTHORITY
+from jitgate.values import Denial, Effect
+
+ETC = Path(__file__).parents[2] / "etc" / "jitgate.yaml"
+ALL = rule("all", "permit")
+
+
+@pytest.fixture
+def laptop(tmp_path):
+    its = Laptop(tmp_path)
+    its.policy(ALL)
+    return its
+
+
+def test_no_key_and_no_certificate_need_be_there(laptop):
+    assert told(laptop.made(), "GET", "https://things.example/a").effect is Effect.PERMIT
+    assert not (laptop.folder / "state").exists()
+
+
+def test_the_version_and_the_rules_are_those_that_a_gateway_has():
+    here, there = offline(ETC), made(load(ETC), Clock())
+    assert here.policy.version == there.version
+    assert [each.name for each in here.policy.rules] == [
+        each.name for each in there.decided["policy"].rules
+    ]
+    assert {name: target.name for name, target in here.targets.items()} == {
+        AUTHORITY: "jitgate.internal",
+        **{name: target.name for name, target in there.targets.items()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "denial"),
+    [
+        ("GET", "https://things.example/a", None),
+        ("GET", "https://THINGS.example:443/a", None),
+        ("GET", "https://things.example:8443", None),
+        ("GET", "https://acme.okta.example/api/v1/users?limit=2", None),
+        ("OPTIONS", "https://things.example", None),
+        ("GET", "https://jitgate.internal/ca.pem", None),
+        ("GET", "https://things.example:444/a", Denial.TARGET_UNKNOWN),
+        ("GET", "https://other.example/a", Denial.TARGET_UNKNOWN),
+        ("GET", "https://things.example./a", Denial.MALFORMED),
+        ("GET", "https://user@things.example/a", Denial.MALFORMED),
+        ("GET", "http://things.example/a", Denial.MALFORMED),
+        ("GET", "https://things.example/a b", Denial.MALFORMED),
+        ("GET", "https://things.example/a\r\nX: y", Denial.MALFORMED),
+        ("GET", "https://things.example/\u00e9", Denial.MALFORMED),
+        ("GET", "https://things.example/\u20ac", Denial.MALFORMED),
+        ("GET", "https://things.example/a/../b", Denial.MALFORMED),
+        ("GET", "https://things.example/a?_method=DELETE", Denial.MALFORMED),
+        ("get", "https://things.example/a", Denial.MALFORMED),
+        ("CONNECT", "https://things.example/a", Denial.MALFORMED),
+        ("GET", f"https://things.example/{'a' * 70000}", Denial.HEAD_TOO_LARGE),
+        ("GET", "https://acme.okta.example/api/v1/userz", Denial.OPERATION_UNKNOWN),
+        ("GET", "https://acme.okta.example/api//v1/users", Denial.MALFORMED),
+        ("GET", "https://things.example/a//b", None),
+    ],
+)  # fmt: skip
+def test_a_call_is_read_as_the_gateway_reads_it(laptop, method, url, denial):
+    trial = told(laptop.made(), method, url)
+    assert (trial.denial, trial.effect is Effect.PERMIT) == (denial, denial is None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "denial"),
+    [
+        ((("X-Trace", "1"),), None),
+        ((("X-HTTP-Method-Override", "DELETE"),), Denial.MALFORMED),
+        ((("Content-Encoding", "gzip"),), Denial.MALFORMED),
+        ((("Host", "other.example"),), Denial.MALFORMED),
+        ((("Transfer-Encoding", "gzip"),), Denial.MALFORMED),
+        ((("X", "a\r\nX-HTTP-Method-Override: DELETE"),), Denial.MALFORMED),
+    ],
+)
+def test_so_are_its_fields(laptop, headers, denial):
+    trial = told(laptop.made(), "POST", "https://things.example/a", headers=headers, body=b"x")
+    assert trial.denial is denial
+
+
+def test_it_is_known_where_each_rule_stands(laptop):
+    plugin = laptop.folder / "plugin.py"
+    plugin.write_text(
+        "from zope.interface import implementer\n"
+        "from jitgate.interfaces import IRule\n"
+        "@implementer(IRule)\n"
+        "class Mine:\n"
+        "    name, version = 'mine', '1'\n"
+        "    def judge(self, inquiry): return None\n"
+        "def plugin(options): return Mine()\n"
+    )
+    laptop.settings(plugins=[{"file": "plugin.py"}])
+    where = laptop.made().where
+    assert where == {
+        "all": f"{laptop.folder}/policy/rules.yaml:1",
+        "mine": str(plugin),
+        "jitgate-internal": BUILT_IN,
+    }
+
+
+def test_every_problem_is_told_at_once(laptop):
+    laptop.settings(plugins=[{"file": "none.py"}])
+    laptop.policy(
+        rule("one", "permit", actions=["listUserz"]),
+        rule("two", "review", approvers={"groups": ["lead"]}),
+        {"name": "three"},
+    )
+    laptop.masking([{"profile": "plain", "maskers": ["none"]}])
+    with pytest.raises(ConfigurationInvalid) as caught:
+        laptop.made()
+    said = "\n".join(caught.value.problems)
+    for part in ("rules.yaml:3: 2.reason: this is missing", "none.py", "masking.yaml:1: profile"):
+        assert part in said
+    laptop.policy(
+        rule("one", "permit", actions=["listUserz"]),
+        rule("two", "review", approvers={"groups": ["lead"]}),
+    )
+    with pytest.raises(ConfigurationInvalid) as caught:
+        laptop.made()
+    said = "\n".join(caught.value.problems)
+    assert (
+        "rules.yaml:1: rule one: no action 'listUserz' is known; did you mean 'listUsers'?" in said
+    )
+    assert "rules.yaml:2: rule two: no group 'lead' in approvals.groups; did you mean" in said
+
+
+def test_a_gateway_would_not_start_by_the_same_files(laptop):
+    """It needs the keys; that is what `jitgate check` is for."""
+    with pytest.raises(ConfigurationInvalid) as caught:
+        make_service(load(laptop.config), Clock())
+    assert any("elsewhere" in each for each in caught.value.problems)
