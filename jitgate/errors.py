@@ -101,6 +101,10 @@ class RuleFault(OurFault):
     """A rule raised or answered nonsense; the message names the rule."""
 
 
+class CatalogFault(OurFault):
+    """A catalog answered nonsense; the message names it."""
+
+
 class MaskingFault(OurFault):
     """The response cannot be looked at, so it cannot be released."""
 

@@ -8,6 +8,7 @@ escapes one is a fault all the same, and faults deny.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 from zope.interface import Attribute, Interface
 
@@ -60,7 +61,7 @@ class IProtocolListener(Interface):
 class IListenerSource(Interface):
     """Makes a listener, once there is a gateway for it to ask: so a plugin provides one."""
 
-    def listener(gateway: object) -> IProtocolListener:
+    def listener(gateway: Any) -> IProtocolListener:
         """A listener that asks this `jitgate.flow.gateway.Gateway`. Starts and binds nothing.
 
         It asks ``admit`` for every agent that comes, ``serve`` for every request of one that was

@@ -20,6 +20,7 @@ from zope.interface.verify import verifyObject
 
 from jitgate.admin.health import AdminSite
 from jitgate.app.in_force import InForce, made, shares
+from jitgate.app.provided import listeners_of, open_ways
 from jitgate.app.reloading import Adopt, OnHangup, Reloading
 from jitgate.approvers.commands import Reload
 from jitgate.approvers.control import ControlSocket
@@ -40,7 +41,12 @@ from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
 from jitgate.flow.tokens import TokenExchange
 from jitgate.identity.own_tokens import OwnTokens
-from jitgate.interfaces import IAccessStore, IApproverChannel, IOnce
+from jitgate.interfaces import (
+    IAccessStore,
+    IApproverChannel,
+    IOnce,
+    IRecordStore,
+)
 from jitgate.proxy.authority import CertificateAuthority, load_or_create
 from jitgate.proxy.certificate import PortTls
 from jitgate.proxy.internal import AUTHORITY, internal_target
@@ -57,6 +63,7 @@ from jitgate.service import (
     Worker,
 )
 from jitgate.stores.access_sqlite import SqliteAccess
+from jitgate.stores.both import BothStores
 from jitgate.stores.evidence import RecordedEvidence
 from jitgate.stores.once_sqlite import SqliteOnce
 from jitgate.stores.recordings import RecordFiles
@@ -165,7 +172,7 @@ class _Assembly:
         state = StateFolder(self._settings.state, shared=shares(self._settings, os.geteuid()))
         state.lock()
         writer = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
-        recorder, keeping = self._recorder(state, writer)
+        recorder, keeping = self._recorder(state, writer, first)
         channels: list[IApproverChannel] = []
         ledger, worker = self._ledger(state, recorder)
         authority = load_or_create(state.authority, time.time)
@@ -180,8 +187,11 @@ class _Assembly:
         reloading = self._reloading(first, story, adopters, recorder)
         socket = self._control(first, story, recorder, reloading.reload)
         adopters.append(lambda new: socket.adopt(new.powers))
-        if "control" in self._settings.services:
-            channels.append(socket)
+        ways = partial(
+            open_ways, channels, socket if "control" in self._settings.services else None
+        )
+        ways(first.channels)
+        adopters.append(lambda new: ways(new.channels))
         evidence = RecordedEvidence(self._configuration.recording.directory)
         taken_up = TakenUp(
             ledger,
@@ -195,7 +205,11 @@ class _Assembly:
         recording = [keeping, Threaded(taken_up, worker)]
         proxy = self._proxy(first, story, authority, adopters, recorder)
         story.revocations.ends |= {"calls": story.gateway.cut, "tunnels": proxy.end_of}
-        parts, listening = self._ordered(story, recorder, recording, socket, proxy)
+        stop = self._settings.limits.bounds.stop
+        listeners = listeners_of(first.bound, story.gateway, stop, self._reactor)
+        parts, listening = self._ordered(
+            story, recorder, recording, socket=socket, proxy=proxy, listeners=listeners
+        )
         every = [*parts, reloading]
         if hangup:
             every.insert(0, OnHangup(reloading.reload, reloading.begun, self._reactor))
@@ -338,11 +352,14 @@ class _Assembly:
         story: _Story,
         recorder: Recorder,
         recording: Sequence[Part],
+        *,
         socket: ControlSocket,
         proxy: HttpProxyListener,
+        listeners: Sequence[Part],
     ) -> tuple[list[Part], Listening]:
         listening = Listening(self._settings.state / "ca.pem")
         parts: list[Part] = []
+        dismissed = Dismissed(story.access)  # before whoever waits for exchanges to end
         for name in self._settings.services:
             if name == "recorder":
                 parts += recording
@@ -356,12 +373,14 @@ class _Assembly:
                 parts.append(admin)
             else:
                 listening.add("proxy", proxy)
-                parts += [Served(proxy, story.ways), Dismissed(story.access)]
+                parts += [Served(proxy, story.ways), *listeners, dismissed]
+        if "proxy" not in self._settings.services and listeners:
+            parts += [*listeners, dismissed]
         return parts, listening
 
     # --- the recording
 
-    def _recorder(self, state: StateFolder, writer: str) -> tuple[Recorder, Part]:
+    def _recorder(self, state: StateFolder, writer: str, first: InForce) -> tuple[Recorder, Part]:
         state.signs(self._configuration.recording.directory)
         name, key = state.signing_key()
         self._site = name
@@ -371,10 +390,16 @@ class _Assembly:
             key=key,
             now=time.time,
             writer=writer,
-            run={"jitgate": _LOADED, "pid": os.getpid()},
+            run={
+                "jitgate": _LOADED,
+                "pid": os.getpid(),
+                "policy": first.version,
+                "plugins": first.run_by,
+            },
         )
-        worker = Worker(self._reactor, "recorder")
-        recorder = Recorder(store, clock=self._reactor, in_thread=worker)
+        beside, worker = first.bound.store, Worker(self._reactor, "recorder")
+        kept: IRecordStore = store if beside is None else BothStores(store, beside)
+        recorder = Recorder(kept, clock=self._reactor, in_thread=worker)
         return recorder, Threaded(recorder, worker)
 
     # --- small things

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jitgate.app.problems import Problems
+from jitgate.app.provided import Provided
 from jitgate.catalogs.okta import load_okta
 from jitgate.catalogs.table import read_file, written
 from jitgate.config import schema
 from jitgate.core.operation import Catalog, OperationTrie, PathCatalog
 from jitgate.interfaces import ICatalog
+from jitgate.provided import ProvidedCatalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +33,33 @@ Callees = Mapping[str, Callee | None]
 """By the names of targets; None where the catalog cannot be had, which is a problem."""
 
 
-def callees_of(settings: schema.Settings, problems: Problems) -> Callees:
+def callees_of(settings: schema.Settings, provided: Provided, problems: Problems) -> Callees:
     """How calls to each target are named; nothing is opened for it but the catalogs."""
     return {
-        target.name: problems.attempt(target.where, _callee, target) for target in settings.targets
+        target.name: problems.attempt(target.where, _callee, target, provided)
+        for target in settings.targets
     }
 
 
-def _callee(target: schema.Target) -> Callee:
+def declared(target: schema.Target) -> frozenset[bytes]:
+    """The request fields, in lower case, that the target takes beside the usual ones."""
+    return frozenset(name.lower().encode() for name in target.headers)
+
+
+def _callee(target: schema.Target, provided: Provided) -> Callee | None:
     """Raises `ConfigurationInvalid` for a file that is no catalog."""
-    catalog, version = _catalog(target)
-    declared = frozenset(name.lower().encode() for name in target.headers)
-    return Callee(target.name, catalog, declared, target.catalog == "none", version)
+    found = _catalog(target, provided)
+    if found is None:
+        return None
+    catalog, version = found
+    return Callee(target.name, catalog, declared(target), target.catalog == "none", version)
 
 
-def _catalog(target: schema.Target) -> tuple[ICatalog, str]:
+def _catalog(target: schema.Target, provided: Provided) -> tuple[ICatalog, str] | None:
+    if isinstance(target.catalog, schema.FromPlugin):
+        name = target.catalog.plugin
+        catalog = provided.named(ICatalog, name, target.where)
+        return None if catalog is None else (ProvidedCatalog(target.name, name, catalog), "")
     if target.catalog == "none":
         return PathCatalog(target.name), ""
     if target.catalog == "okta":

@@ -18,15 +18,18 @@ from twisted.internet.interfaces import IReactorCore
 from twisted.web.client import Agent
 from zope.interface.verify import verifyObject
 
-from jitgate.app.callees import Callees
+from jitgate.app.callees import Callees, declared
 from jitgate.app.problems import Problems
+from jitgate.app.provided import Provided
 from jitgate.config import schema
+from jitgate.core.injection import COUNTING
 from jitgate.credentials.none import NoCredential
 from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.static import StaticHeader
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.admission import Target
 from jitgate.interfaces import ICredentialSource
+from jitgate.provided import NEVER_ISSUED, ProvidedCredentials
 from jitgate.stores.state import read_secret
 from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints
 from jitgate.upstreams.https import HttpsUpstream
@@ -44,8 +47,10 @@ class Far:
         reactor: IReactorCore,
         problems: Problems,
         callees: Callees,
+        provided: Provided,
     ) -> None:
         self._settings = settings
+        self._provided = provided
         self._limits = settings.limits.bounds
         self._reactor: Any = reactor
         self._problems = problems
@@ -108,13 +113,19 @@ class Far:
 
     def _credentials(
         self, target: schema.Target, site_key: Callable[[], bytes]
-    ) -> ICredentialSource:
+    ) -> ICredentialSource | None:
         credential = target.credential
         if isinstance(credential, schema.NoCredential):
             source: object = NoCredential()
         elif isinstance(credential, schema.StaticCredential):
             value = read_secret(credential.value).strip(b"\r\n")
             source = StaticHeader(credential.header, value)
+        elif isinstance(credential, schema.PluginCredential):
+            provided = self._provided.named(ICredentialSource, credential.name, target.where)
+            if provided is None:
+                return None
+            counting = COUNTING | NEVER_ISSUED | declared(target)
+            source = ProvidedCredentials(credential.name, provided, counting, self._reactor)
         else:
             source = self._okta(target, credential, site_key)
         verifyObject(ICredentialSource, source)

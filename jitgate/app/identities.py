@@ -13,8 +13,9 @@ from zope.interface.verify import verifyObject
 
 from jitgate.app.far import certificates_in, trusting
 from jitgate.app.problems import Problems
+from jitgate.app.provided import Provided
 from jitgate.config.believing import saml_trust_of, trust_of
-from jitgate.config.identity_schema import Identity, OidcIssuer, SamlIssuer
+from jitgate.config.identity_schema import Identity, OidcIssuer, PluginIssuer, SamlIssuer
 from jitgate.core.binding import ISSUER
 from jitgate.identity.discovery import DiscoveredKeys
 from jitgate.identity.issuers import Issuers, TokenVerifier
@@ -24,6 +25,7 @@ from jitgate.identity.saml_metadata import FetchedMetadata, MetadataFile
 from jitgate.identity.saml_verifier import SamlVerifier
 from jitgate.identity.vendors import VENDORS, discovered_at
 from jitgate.interfaces import IIdentityVerifier, IOnce
+from jitgate.provided import ProvidedVerifier
 from jitgate.trust import NamedPolicy
 
 KeysFrom = tuple[object, ...]
@@ -49,9 +51,11 @@ class Identities:
         *,
         before: Mapping[KeysFrom, Published],
         once: Callable[[], IOnce],
+        provided: Provided,
         own: TokenVerifier | None = None,
     ) -> None:
         self._identity = identity
+        self._provided = provided
         self._reactor = reactor
         self._problems = problems
         self._before = before
@@ -69,6 +73,12 @@ class Identities:
                 verifier = self._problems.attempt(issuer.where, self._oidc, issuer)
                 if verifier is not None:
                     verifiers[issuer.issuer] = verifier
+            elif isinstance(issuer, PluginIssuer):
+                named = self._provided.named(IIdentityVerifier, issuer.name, issuer.where)
+                if named is not None:
+                    verifiers[issuer.issuer] = ProvidedVerifier(
+                        issuer.issuer, issuer.name, named, self._reactor
+                    )
             else:
                 provider = self._problems.attempt(issuer.where, self._saml, issuer)
                 if provider is not None:

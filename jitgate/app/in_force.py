@@ -19,16 +19,18 @@ from jitgate.app.far import Far
 from jitgate.app.identities import Identities, KeysFrom, Published
 from jitgate.app.notices import notices, patience_of
 from jitgate.app.problems import Problems
+from jitgate.app.provided import Bound, Provided, channels_of, loaded_of
 from jitgate.app.rules import Decided, decided
 from jitgate.approvers.commands import Powers
 from jitgate.config import Configuration, schema
+from jitgate.config.identity_schema import PluginIssuer
 from jitgate.core.access import People, person
 from jitgate.core.waiting import Patience
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.access import Limits
 from jitgate.flow.admission import Target
 from jitgate.identity.issuers import Issuers, TokenVerifier
-from jitgate.interfaces import IOnce
+from jitgate.interfaces import IApproverChannel, IIdentityVerifier, IOnce
 from jitgate.proxy.certificate import PortCertificate
 from jitgate.stores.once_memory import MemoryOnce
 from jitgate.stores.state import read_secret
@@ -47,6 +49,10 @@ class InForce:
     identity: Issuers
     keys: Mapping[KeysFrom, Published]
     certificate: PortCertificate | None
+    bound: Bound
+    """What plugins provide that a reload cannot replace."""
+    channels: Mapping[str, IApproverChannel | None]
+    """The ways to people in their order, by name; None stands for the control socket."""
     notices: Sequence[str]
 
     @property
@@ -55,13 +61,27 @@ class InForce:
         return self.decided["policy"].version
 
     @property
+    def run_by(self) -> Sequence[Mapping[str, str]]:
+        """Which plugins run, as the record names them, in order."""
+        return [{"file": f"{each.file}", "sha256": each.digest} for each in self.plugins]
+
+    @property
     def terms(self) -> Mapping[str, str]:
         """What each issuer's subjects are believed by, as a digest of its entry."""
         issuers = self.configuration.settings.identity.issuers
-        return {
-            each.issuer: hashlib.sha256(each.model_dump_json().encode()).hexdigest()
-            for each in issuers
+        verifiers = {
+            each.name: each.version
+            for plugin in self.plugins
+            for each in plugin.provided
+            if each.port == IIdentityVerifier.__name__
         }
+        terms = {each.issuer: each.model_dump_json() for each in issuers}
+        terms |= {
+            each.issuer: f"{terms[each.issuer]} {verifiers.get(each.name)}"
+            for each in issuers
+            if isinstance(each, PluginIssuer)
+        }
+        return {issuer: hashlib.sha256(each.encode()).hexdigest() for issuer, each in terms.items()}
 
     @property
     def people(self) -> People:
@@ -104,10 +124,10 @@ def made(
         for problem in _restarts(before.configuration, configuration):
             found.add(problem)
     settings = configuration.settings
-    attempts = [found.attempt(p.where, plugins.load, p.file, p.options) for p in settings.plugins]
-    loaded = [plugin for plugin in attempts if plugin is not None]
-    callees = callees_of(settings, found)
-    far = Far(settings, reactor, found, callees)
+    loaded = loaded_of(settings, found)
+    provided = Provided(loaded, found)
+    callees = callees_of(settings, provided, found)
+    far = Far(settings, reactor, found, callees, provided)
     clock: Any = reactor
     identities = Identities(
         settings.identity,
@@ -115,10 +135,16 @@ def made(
         found,
         before={} if before is None else before.keys,
         once=once or (lambda: MemoryOnce(clock)),
+        provided=provided,
         own=own,
     )
     targets, identity = far.targets(site_key), identities.made()
     rules = decided(configuration, loaded, callees, found)
+    bound = Bound.of(settings, provided)
+    if before is not None:
+        for problem in bound.restarts(before.bound):
+            found.add(problem)
+    channels = channels_of(settings, provided, clock)
     tls, certificate = settings.listen.proxy_tls, None
     if tls is not None:
         certificate = found.attempt(tls.where, _certificate, tls)
@@ -136,6 +162,8 @@ def made(
         identity=identity,
         keys=identities.keys,
         certificate=certificate,
+        bound=bound,
+        channels=channels,
         notices=said,
     )
 

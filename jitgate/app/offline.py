@@ -14,6 +14,7 @@ from pathlib import Path
 from jitgate import plugins
 from jitgate.app.callees import Callee, callees_of
 from jitgate.app.problems import Problems
+from jitgate.app.provided import Provided, loaded_of
 from jitgate.app.rules import decided
 from jitgate.config import Configuration, read_all
 from jitgate.core.http1_events import Request
@@ -86,13 +87,9 @@ def offline(file: Path) -> Offline:
     if configuration is None:
         raise ConfigurationInvalid(found)
     settings = configuration.settings
-    attempts = [
-        problems.attempt(each.where, plugins.load, each.file, each.options)
-        for each in settings.plugins
-    ]
-    loaded = [plugin for plugin in attempts if plugin is not None]
+    loaded = loaded_of(settings, problems)
     targets: dict[str, Named] = {AUTHORITY: Callee(NAME, InternalCatalog())}
-    callees = callees_of(settings, problems)
+    callees = callees_of(settings, Provided(loaded, problems), problems)
     for target in settings.targets:
         callee = callees[target.name]
         if callee is not None:

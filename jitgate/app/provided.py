@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import Interface
+from zope.interface.verify import verifyObject
 
 from jitgate import plugins
 from jitgate.app.problems import Problems
 from jitgate.config import schema
 from jitgate.config.reading import near
+from jitgate.errors import PluginInvalid
+from jitgate.flow.gateway import Gateway
+from jitgate.interfaces import (
+    IApproverChannel,
+    IListenerSource,
+    IProtocolListener,
+    IRecordStore,
+)
+from jitgate.provided import ProvidedChannel, ProvidedListener
+
+CONTROL = "cli"
+"""What the configuration calls the channel that is the control socket."""
 
 
 def loaded_of(settings: schema.Settings, problems: Problems) -> list[plugins.Plugin]:
@@ -32,22 +47,112 @@ class Provided:
             kind = kind_of(port)
             if kind != "rule":  # those in files have names as well
                 problems.unique(kind, [plugins.named(each) for each in self._of(port)])
+        if CONTROL in self.all(IApproverChannel):
+            problems.add(f"the approver channel {CONTROL!r} is the gateway's own")
 
-    def named(self, port: type[Interface], name: str, where: str) -> Any:
-        """What is called so in a port; None where nothing is, which is a problem at that place."""
+    def named(self, port: type[Interface], name: str, where: str, *own: str) -> Any:
+        """What is called so in a port; None where nothing is, which is a problem at that place.
+
+        ``own`` are names of what is the gateway's own, that may have been meant.
+        """
         known = self.all(port)
         if name not in known:
-            self._problems.add(
-                f"{where}: no plugin provides the {kind_of(port)} {name!r}{near(name, known)}"
-            )
+            meant = near(name, {*known, *own})
+            self._problems.add(f"{where}: no plugin provides the {kind_of(port)} {name!r}{meant}")
         return known.get(name)
 
     def all(self, port: type[Interface]) -> Mapping[str, Any]:
         """Everything that is provided for a port, by its name."""
         return {plugins.named(each): each for each in self._of(port)}
 
+    def told(self, provider: object) -> str:
+        """Which one it is: its plugin's text, what it is called, and all that it depends on."""
+        for plugin in self._loaded:
+            for each in plugin.provides:
+                if each is provider:
+                    return f"{plugin.digest} {plugin.provided}"
+        return ""
+
     def _of(self, port: type[Interface]) -> list[object]:
         return plugins.of_port(port, self._loaded)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What plugins provide that the gateway is bound to from its start to its end."""
+
+    store: IRecordStore | None
+    """Where the recording is kept too."""
+    listeners: Mapping[str, IListenerSource]
+    _told: Mapping[str, tuple[str, str]]
+    """By what each is to the configuration: which it is, and where that stands."""
+
+    @classmethod
+    def of(cls, settings: schema.Settings, provided: Provided) -> Bound:
+        """What the configuration names; what is not provided is a problem."""
+        told, store = {}, None
+        recording, listen = settings.recording, settings.listen
+        if recording is not None and recording.plugin is not None:
+            store = provided.named(IRecordStore, recording.plugin, recording.where)
+            told["recording.plugin"] = (provided.told(store), recording.where)
+        listeners = {}
+        for name in listen.plugins:
+            source = provided.named(IListenerSource, name, listen.where)
+            told[f"listen.plugins: {name}"] = (provided.told(source), listen.where)
+            if source is not None:
+                listeners[name] = source
+        return cls(store, listeners, told)
+
+    def restarts(self, before: Bound) -> Iterator[str]:
+        """What is another than it was, though it cannot be replaced."""
+        for what in sorted({*self._told, *before._told}):
+            which, where = self._told.get(what, ("", ""))
+            was, there = before._told.get(what, ("", ""))
+            if which != was:
+                yield f"{where or there}: {what} is another: restart to change it"
+
+
+def channels_of(
+    settings: schema.Settings, provided: Provided, clock: IReactorTime
+) -> Mapping[str, IApproverChannel | None]:
+    """The ways to people, in order; None stands for the control socket."""
+    channels: dict[str, IApproverChannel | None] = {}
+    for name in settings.approvals.channels:
+        if name == CONTROL:
+            channels[name] = None
+            continue
+        channel = provided.named(IApproverChannel, name, settings.approvals.where, CONTROL)
+        if channel is not None:
+            channels[name] = ProvidedChannel(name, channel, clock)
+    return channels
+
+
+def open_ways(
+    open_now: list[IApproverChannel],
+    control: IApproverChannel | None,
+    channels: Mapping[str, IApproverChannel | None],
+) -> None:
+    """Tell people by these channels from now on; ``control`` is the control socket, if it runs."""
+    every = (control if each is None else each for each in channels.values())
+    open_now[:] = [each for each in every if each is not None]
+
+
+def listeners_of(
+    bound: Bound, gateway: Gateway, stop: float, clock: IReactorTime
+) -> list[ProvidedListener]:
+    """The listeners that plugins make, each of which stops within ``stop`` seconds.
+
+    Raises `PluginInvalid` for one that is none.
+    """
+    made = []
+    for name, source in bound.listeners.items():
+        try:
+            listener = source.listener(gateway)
+            verifyObject(IProtocolListener, listener)
+        except Exception as error:
+            raise PluginInvalid(f"The listener {name} cannot be made: {error}") from error
+        made.append(ProvidedListener(name, listener, stop, clock))
+    return made
 
 
 _KINDS = {

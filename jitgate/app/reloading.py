@@ -103,7 +103,7 @@ class Reloading:
         try:
             new = await self._read()
             # As with everything that takes effect: first it is on record.
-            await self._on_record(by, new.version, 0)
+            await self._on_record(by, new, 0)
         except RecorderDown as down:
             return self._refused([f"{self._file}: it cannot be put on record: {down}"])
         except ConfigurationInvalid as invalid:
@@ -148,15 +148,19 @@ class Reloading:
         version = self._in_force.version
         return Reloaded(f"{self._file}", version, version, tuple(problems))
 
-    async def _on_record(self, by: Mapping[str, object], after: str | None, problems: int) -> None:
+    async def _on_record(
+        self, by: Mapping[str, object], after: InForce | None, problems: int
+    ) -> None:
         fields: dict[str, object] = {
             "by": dict(by),
             "file": f"{self._file}",
             "result": "refused" if after is None else "replaced",
             "before": self._in_force.version,
-            "policy": after,
+            "policy": None if after is None else after.version,
             "problems": problems,
         }
+        if after is not None:
+            fields["plugins"] = after.run_by
         await self._recorder.append(Entry("reload", self._reactor.seconds(), fields))
 
 

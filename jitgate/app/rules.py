@@ -62,6 +62,7 @@ def _policy(
     every = [*(rule for rule in rules if rule is not None), *provided, InternalRule()]
     problems.unique("rule", [rule.name for rule in every])
     parts = [f"plugin={each.digest}" for each in loaded]
+    parts += [f"{each!r}" for plugin in loaded for each in plugin.provided]
     parts += [repr(each) for each in configuration.profiles]
     parts += [
         f"catalog={name}={each.version}" for name, each in callees.items() if each and each.version
@@ -73,7 +74,6 @@ def _profiles(
     configuration: Configuration, loaded: Sequence[plugins.Plugin], problems: Problems
 ) -> Mapping[str, MaskingProfile]:
     provided = cast("list[IMasker]", plugins.of_port(IMasker, loaded))
-    problems.unique("masker", [masker.name for masker in provided])
     known = {masker.name: masker for masker in provided}
     profiles = {}
     for each in configuration.profiles:

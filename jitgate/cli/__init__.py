@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from jitgate.cli import approving, audit, catalog, demo, identity, policy, running, serve
+from jitgate.cli import approving, audit, catalog, demo, identity, plugins, policy, running, serve
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"jitgate {version('jitgate')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (serve, demo, running, identity, policy, catalog, approving, audit):
+    for module in (serve, demo, running, identity, policy, catalog, plugins, approving, audit):
         module.register(commands)
     options = parser.parse_args(arguments)
     try:

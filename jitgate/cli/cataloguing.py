@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jitgate.catalogs.description import read_description
-from jitgate.catalogs.okta import okta_rows
+from jitgate.catalogs.okta import oauth_rows, okta_rows
 from jitgate.catalogs.openapi import imported
 from jitgate.catalogs.revision import revised
 from jitgate.catalogs.table import parameters_of, read_file, written
@@ -139,9 +139,11 @@ def _catalogs(
 
 
 def _rows(target: schema.Target) -> Iterable[CatalogRow]:
-    if target.catalog == "none":
-        return ()
-    return okta_rows() if target.catalog == "okta" else read_file(Path(target.catalog))
+    if target.catalog == "none" or isinstance(target.catalog, schema.FromPlugin):
+        return ()  # a plugin's catalog has no rows: `jitgate plugins` tells of it
+    if target.catalog == "okta":
+        return (*okta_rows(), *oauth_rows())
+    return read_file(Path(target.catalog))
 
 
 # --- how it is shown

@@ -23,7 +23,7 @@ from jitgate.cli.configured import configuration, named_file
 from jitgate.cli.token_words import Explained, Outcome, as_json, in_words
 from jitgate.config import schema
 from jitgate.config.believing import saml_trust_of, trust_of
-from jitgate.config.identity_schema import Issuer, OidcIssuer, SamlIssuer
+from jitgate.config.identity_schema import Issuer, OidcIssuer, PluginIssuer, SamlIssuer
 from jitgate.config.reading import near
 from jitgate.errors import ConfigurationInvalid, IdentityUnavailable
 from jitgate.identity.claims import objection
@@ -32,7 +32,7 @@ from jitgate.identity.keys import KeyFile, KeySource, PublicKey
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.identity.saml_metadata import MetadataFile, Provider, ProviderSource
 from jitgate.identity.saml_verifier import SamlVerifier, named_issuer, read_assertion
-from jitgate.identity.unverified import read_token, token_refused
+from jitgate.identity.unverified import UnverifiedToken, read_token, token_refused
 from jitgate.identity.vendors import VENDORS, discovered_at
 from jitgate.stores.once_memory import MemoryOnce
 from jitgate.values import Refusal, Subject
@@ -149,13 +149,27 @@ class NotAtHand:
         raise IdentityUnavailable(self._why)
 
 
+class NotAsked:
+    """A plugin that proves an issuer's tokens, and is not asked."""
+
+    def __init__(self, name: str) -> None:
+        self._why = f"The tokens of {name} are proved by a plugin: let it be asked with --fetch."
+
+    async def verify_read(self, read: UnverifiedToken) -> Subject | Refusal:
+        """Raises `IdentityUnavailable`, always."""
+        raise IdentityUnavailable(self._why)
+
+
 def _offline(settings: schema.Settings, token: str) -> Outcome:
     """What is made of it with the keys that are in files. Raises `ConfigurationInvalid`."""
     clock = Clock()
     clock.advance(time.time())
     issuers = settings.identity.issuers
-    verifiers = {
+    verifiers: dict[str, TokenVerifier] = {
         each.issuer: _oidc(each, clock) for each in issuers if isinstance(each, OidcIssuer)
+    }
+    verifiers |= {
+        each.issuer: NotAsked(each.name) for each in issuers if isinstance(each, PluginIssuer)
     }
     providers = {
         each.issuer: _saml(each, clock) for each in issuers if isinstance(each, SamlIssuer)
@@ -217,11 +231,15 @@ def _fetching(settings: schema.Settings, token: str) -> Outcome:
 
     from jitgate.app.identities import Identities
     from jitgate.app.problems import Problems
+    from jitgate.app.provided import Provided, loaded_of
 
     reactor: Any = installed
     problems = Problems()
     once = MemoryOnce(reactor)
-    identities = Identities(settings.identity, reactor, problems, before={}, once=lambda: once)
+    provided = Provided(loaded_of(settings, problems), problems)
+    identities = Identities(
+        settings.identity, reactor, problems, before={}, once=lambda: once, provided=provided
+    )
     issuers = identities.made()
     problems.raise_any()
     outcomes: list[Any] = []

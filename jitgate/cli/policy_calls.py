@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from jitgate.app.offline import Attempt
 from jitgate.config import Configuration
 from jitgate.config.cases import Call
+from jitgate.config.identity_schema import PluginIssuer
 from jitgate.config.reading import near
 from jitgate.errors import ConfigurationInvalid
 from jitgate.values import SAFE_METHODS, Subject
@@ -41,7 +42,8 @@ def subject_of(
         meant = near(f"{issuer}", named) or "."
         raise ConfigurationInvalid([f"no issuer {issuer!r} is configured{meant}"])
     if humans is None:
-        humans = [found.owners[sub]] if sub in found.owners else []
+        owners = {} if isinstance(found, PluginIssuer) else found.owners
+        humans = [owners[sub]] if sub in owners else []
     return Subject(
         issuer=found.issuer,
         id=sub,

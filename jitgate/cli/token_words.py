@@ -16,7 +16,7 @@ from typing import Any
 from jitgate.cli.columns import labelled, wrapped
 from jitgate.cli.moments import span
 from jitgate.cli.visible import visible
-from jitgate.config.identity_schema import Issuer, OidcIssuer
+from jitgate.config.identity_schema import Issuer, OidcIssuer, PluginIssuer
 from jitgate.errors import IdentityUnavailable
 from jitgate.identity.vendors import VENDORS
 from jitgate.values import Refusal, Subject
@@ -99,6 +99,8 @@ def _subject(subject: Subject, now: float) -> dict[str, Any]:
 
 def _wanted(issuer: Issuer) -> dict[str, Any]:
     """What a token, or an assertion, must say for the issuer's entry to fit it."""
+    if isinstance(issuer, PluginIssuer):
+        return {"iss": [issuer.issuer]}
     if not isinstance(issuer, OidcIssuer):
         return {
             "issuer": [issuer.issuer],

@@ -96,7 +96,15 @@ class SamlIssuer(Section):
         return self
 
 
-Issuer = Annotated[OidcIssuer | SamlIssuer, Field(discriminator="type")]
+class PluginIssuer(Section):
+    """One issuer whose JWTs a plugin's verifier of that name proves."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    type: Literal["plugin"]
+    issuer: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+Issuer = Annotated[OidcIssuer | SamlIssuer | PluginIssuer, Field(discriminator="type")]
 
 
 class Identity(Section):

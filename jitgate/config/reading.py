@@ -203,6 +203,8 @@ def _kinds_in(annotation: Any) -> Iterator[type[Section]]:
 
 def _is_tag(part: str | int, tree: object, loc: Loc) -> bool:
     """Whether a part of a location is pydantic's name of a union's branch, not a key."""
+    if isinstance(part, str) and part.startswith("("):
+        return True
     node = _node(tree, loc[: loc.index(part)])
     return isinstance(node, Mapping) and part not in node and node.get("type") == part
 

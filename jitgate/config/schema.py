@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from jitgate.config.identity_schema import Identity
 from jitgate.config.kinds import (
@@ -34,6 +34,20 @@ from jitgate.core.limits import LIMITS
 from jitgate.upstreams.address import is_public, literal
 from jitgate.values import Risk
 
+ProvidedName = Annotated[str, Field(min_length=1, max_length=200)]
+"""What a plugin calls something that it provides."""
+
+
+class FromPlugin(Section):
+    """What a plugin provides, by its name."""
+
+    plugin: ProvidedName
+
+
+def _branch(value: object) -> str:
+    return "(plugin)" if isinstance(value, dict | FromPlugin) else "(word)"
+
+
 # --- jitgate.yaml
 
 
@@ -50,6 +64,7 @@ class Listen(Section):
     proxy: Address = ("127.0.0.1", 8080)
     proxy_tls: ProxyTls | None = None
     admin: Address = ("127.0.0.1", 8081)
+    plugins: tuple[ProvidedName, ...] = Field(default=(), strict=False)
     insecure: bool = False
 
     @model_validator(mode="after")
@@ -82,6 +97,13 @@ class StaticCredential(Section):
     value: SecretFile
 
 
+class PluginCredential(Section):
+    """What a plugin's credential source of that name issues."""
+
+    type: Literal["plugin"]
+    name: ProvidedName
+
+
 class NoCredential(Section):
     """Calls go out without any."""
 
@@ -89,8 +111,15 @@ class NoCredential(Section):
 
 
 Credential = Annotated[
-    OktaCredential | StaticCredential | NoCredential, Field(discriminator="type")
+    OktaCredential | StaticCredential | PluginCredential | NoCredential,
+    Field(discriminator="type"),
 ]
+
+Catalog = Annotated[
+    Annotated[CatalogOf, Tag("(word)")] | Annotated[FromPlugin, Tag("(plugin)")],
+    Discriminator(_branch),
+]
+"""Its tags are none of the words of the configuration, and not shown."""
 
 
 class Via(Section):
@@ -105,7 +134,7 @@ class Target(Section):
 
     name: Name
     hosts: tuple[Authority, ...] = Field(min_length=1, strict=False)
-    catalog: CatalogOf
+    catalog: Catalog
     credential: Credential
     dial: Address | None = None
     via: Via | None = None
@@ -139,6 +168,7 @@ class Recording(Section):
     """Where the evidence is kept."""
 
     directory: FilePath
+    plugin: ProvidedName | None = None
 
 
 class Control(Section):
@@ -165,7 +195,7 @@ class Approvals(Section):
     hold: Duration = Field(default=55.0, le=3600.0)
     linger: Duration = Field(default=120.0, le=86400.0)
     expire: Duration = Field(default=600.0, ge=1.0, le=7 * 86400.0)
-    channels: tuple[Literal["cli"], ...] = Field(default=("cli",), min_length=1, strict=False)
+    channels: tuple[ProvidedName, ...] = Field(default=("cli",), min_length=1, strict=False)
     groups: dict[str, Annotated[tuple[Person, ...], Field(min_length=1, strict=False)]] = Field(
         default_factory=dict
     )
@@ -264,6 +294,8 @@ class Settings(Section):
         _unique("issuer", [issuer.issuer for issuer in self.identity.issuers])
         _unique("issuer's name", [issuer.name for issuer in self.identity.issuers])
         _unique("service", self.services)
+        _unique("channel", self.approvals.channels)
+        _unique("listener", self.listen.plugins)
         return self
 
 

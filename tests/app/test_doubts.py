@@ -20,7 +20,10 @@ def said(tmp_path):
     def of(*rules, file="rules.yaml"):
         laptop.policy(*rules, file=file)
         made = laptop.made()
-        return [re.sub(r"/\S+/", "", each) for each in doubts(made.configuration, made.policy)]
+        return [
+            re.sub(r"/\S+/", "", each)
+            for each in doubts(made.configuration, made.policy, made.targets)
+        ]
 
     return of
 

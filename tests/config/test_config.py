@@ -506,7 +506,7 @@ def test_who_answers_and_for_how_long_is_read(site):
         ("[alice@acme.example, bob@acme.example]", "[]", "at least 1 item"),
         ("it-leads: [alice", "it-leds: [alice", "no group 'it-leads' in approvals.groups; did you"),
         ("hold: 20s", "hold: 20s\n  review_bodies: 5", "review_bodies has no room"),
-        ("hold: 20s", "hold: 20s\n  channels: [slack]", "'cli'"),
+        ("hold: 20s", "hold: 20s\n  channels: []", "at least 1 item"),
         ("header: Authorization", "header: If-Match", "the field If-Match is part of a call"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What every provider of the recorder's port promises, in memory and in files."""
+"""What every provider of the recorder's port promises: in memory, in files, in two at once."""
 
 import errno
 from pathlib import Path
@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from zope.interface.verify import verifyObject
 
 from jitgate.interfaces import IRecordStore
+from jitgate.stores.both import BothStores
 from jitgate.stores.layout import NOTE, numbered
 from jitgate.stores.memory import MemoryRecords
 from jitgate.stores.reading import Recording
@@ -78,7 +79,32 @@ class Files:
         self.disk.full = False
 
 
-@pytest.fixture(params=[Memory, Files])
+class Mirrored(Files):
+    """Files and another store beside them; what counts is in both."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.mirror = MemoryRecords()
+        self.store = BothStores(self.store, self.mirror)
+
+    def kept(self):
+        kept = super().kept()
+        mirrored = [(each.type, each.fields["n"]) for each in self.mirror.entries]
+        assert [each for each in mirrored if each in kept] == kept
+        return kept
+
+
+class MirroredBeside(Mirrored):
+    """The same, and the other one breaks."""
+
+    def breaks(self):
+        self.mirror.failure = FULL
+
+    def mends(self):
+        self.mirror.failure = None
+
+
+@pytest.fixture(params=[Memory, Files, Mirrored, MirroredBeside])
 def subject(request, tmp_path: Path):
     return request.param(tmp_path / "recordings")
 

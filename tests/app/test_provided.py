@@ -1,0 +1,155 @@
+"""Names in the configuration lead to what plugins provide, or are errors."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from support import everything
+from support.counterparts import TestCA
+from support.everything import PARTNERS
+from support.gateway import settings, target
+from support.tokens import Tokens
+from twisted.internet import reactor
+
+from jitgate.app.in_force import made
+from jitgate.app.provided import open_ways
+from jitgate.config import read_all
+from jitgate.errors import ConfigurationInvalid
+
+NAMED = {
+    "catalog": "things-catalog",
+    "credential": "minted",
+    "channel": "pager",
+    "issuer": "partners",
+    "store": "mirror",
+    "listener": "line",
+}
+
+
+class Site:
+    """A configuration that names something in each port, laid out in lines."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        ca = TestCA.create(folder, name="origin")
+        self.jwks, self.ca = Tokens(folder).jwks, ca.pem
+
+    def made(self, before=None, plugins=None, **named):
+        name = NAMED | named
+        far = target(1, self.ca, catalog={"plugin": name["catalog"]})
+        far["credential"] = {"type": "plugin", "name": name["credential"]}
+        written = settings(self.folder, self.jwks, [far])
+        issuer = {"name": name["issuer"], "type": "plugin", "issuer": PARTNERS}
+        written["identity"]["issuers"].append(issuer)
+        written["listen"]["plugins"] = [name["listener"]]
+        written["recording"] = {"directory": "./state/recordings", "plugin": name["store"]}
+        written["approvals"] = {"channels": [name["channel"], "cli"]}
+        options = {"folder": ".", "version": named.get("version", "1")}
+        default = [{"file": everything.__file__, "options": options}]
+        written["plugins"] = default if plugins is None else plugins
+        file = self.folder / "jitgate.yaml"
+        file.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2))
+        configuration, problems = read_all(file)
+        return made(configuration, reactor, problems, before=before)
+
+    def problems(self, **how):
+        with pytest.raises(ConfigurationInvalid) as raised:
+            self.made(**how)
+        return [each.replace(f"{self.folder}/", "") for each in raised.value.problems]
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path)
+
+
+def test_every_name_leads_to_what_a_plugin_provides(site):
+    in_force = site.made()
+    assert list(in_force.channels) == ["pager", "cli"]
+    assert in_force.bound.store.name == "mirror"
+    assert list(in_force.bound.listeners) == ["line"]
+
+
+MISSPELLED = {name: spelled + "s" for name, spelled in NAMED.items()}
+SAID = {
+    "catalog": "no plugin provides the catalog 'things-catalogs'; did you mean 'things-catalog'?",
+    "credential": "no plugin provides the credential source 'minteds'; did you mean 'minted'?",
+    "channel": "no plugin provides the approver channel 'pagers'; did you mean 'pager'?",
+    "issuer": "no plugin provides the identity verifier 'partnerss'; did you mean 'partners'?",
+    "store": "no plugin provides the record store 'mirrors'; did you mean 'mirror'?",
+    "listener": "no plugin provides the listener 'lines'; did you mean 'line'?",
+}
+
+
+@pytest.mark.parametrize("port", NAMED)
+def test_a_name_that_no_plugin_provides_is_an_error_with_its_line(site, port):
+    (problem,) = site.problems(**{port: MISSPELLED[port]})
+    where, _, said = problem.partition(": ")
+    assert said == SAID[port]
+    file, _, line = where.partition(":")
+    lines = (site.folder / file).read_text().splitlines()
+    near = lines[int(line) - 1 : int(line) + 18]
+    assert any(MISSPELLED[port] in each for each in near), problem
+
+
+def test_all_of_them_are_said_at_once(site):
+    said = {problem.partition(": ")[2] for problem in site.problems(**MISSPELLED)}
+    assert said == set(SAID.values())
+
+
+def test_what_one_port_provides_is_nothing_in_another(site):
+    (problem,) = site.problems(store="pager")
+    assert "no plugin provides the record store 'pager'" in problem
+
+
+def test_two_of_one_name_are_an_error(site):
+    each = {"file": everything.__file__, "options": {"folder": "."}}
+    problems = site.problems(plugins=[each, each])
+    assert "the record store 'mirror' is provided more than once" in problems
+
+
+def test_the_control_socket_is_meant_by_its_name_alone(site):
+    (problem,) = site.problems(channel="cly")
+    assert "did you mean 'cli'?" in problem
+
+
+def test_options_that_do_not_fit_are_told_by_their_line_and_all_at_once(site):
+    wrong = {"file": everything.__file__, "options": {"foldre": ".", "version": 7}}
+    problems = site.problems(plugins=[wrong])
+    lines = (site.folder / "jitgate.yaml").read_text().splitlines()
+    of_options = [problem for problem in problems if ": options." in problem]
+    assert [problem.partition(": ")[2] for problem in of_options] == [
+        "options.folder: this is missing",
+        "options.version: input should be a valid string",
+        "options.foldre: unknown key; did you mean 'folder'?",
+    ]
+    for problem, key in zip(of_options, ["options", "version", "foldre"], strict=True):
+        assert f'"{key}"' in lines[int(problem.split(":")[1]) - 1], problem
+
+
+def test_what_a_running_gateway_is_bound_to_is_not_replaced(site):
+    before = site.made()
+    assert site.made(before=before)
+    said = [problem.partition(": ")[2] for problem in site.problems(before=before, version="2")]
+    assert said == [
+        "listen.plugins: line is another: restart to change it",
+        "recording.plugin is another: restart to change it",
+    ]
+
+
+def test_the_version_of_the_policy_is_over_all_that_plugins_provide(site):
+    assert site.made().version == site.made().version != site.made(version="2").version
+
+
+def test_what_an_issuers_subjects_are_believed_by_is_over_its_verifier(site):
+    terms, others = site.made().terms, site.made(version="2").terms
+    assert terms[PARTNERS] != others[PARTNERS]
+    assert terms["https://idp.example"] == others["https://idp.example"]
+
+
+def test_channels_are_told_in_their_order_and_others_after_a_reload():
+    open_now = ["of before"]
+    open_ways(open_now, "socket", {"pager": "pager", "cli": None})
+    assert open_now == ["pager", "socket"]
+    open_ways(open_now, None, {"cli": None, "other": "other"})
+    assert open_now == ["other"]

@@ -1,0 +1,220 @@
+"""What plugins provide is held to its port: an answer of the right kind, in time, or a fault."""
+
+from __future__ import annotations
+
+import pytest
+from support.access import access_request
+from support.ports import agent
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from jitgate.core.binding import ISSUER
+from jitgate.core.operation import PathCatalog
+from jitgate.errors import (
+    ApproversUnreachable,
+    CatalogFault,
+    CredentialUnavailable,
+    IdentityUnavailable,
+    StoreDown,
+)
+from jitgate.identity.unverified import UnverifiedToken
+from jitgate.interfaces import IApproverChannel, ICatalog, ICredentialSource, IProtocolListener
+from jitgate.provided import (
+    PATIENCE,
+    ProvidedCatalog,
+    ProvidedChannel,
+    ProvidedCredentials,
+    ProvidedListener,
+    ProvidedVerifier,
+)
+from jitgate.values import Binding, Credential, Operation, Refusal
+
+OPERATION = Operation("things", "getThing", {}, "GET", "a.example:443", "/")
+READ = UnverifiedToken("a.b.c", {}, {}, b"")
+
+
+class Answering:
+    """Whatever is asked of it, it does what it was told."""
+
+    def __init__(self, does):
+        self.does = does
+
+    async def issue(self, operation):
+        return await self._done()
+
+    async def tell(self, request):
+        return await self._done()
+
+    async def verify(self, token, *, again=False):
+        return await self._done()
+
+    async def start(self):
+        return await self._done()
+
+    async def stop(self):
+        return await self._done()
+
+    async def _done(self):
+        if isinstance(self.does, BaseException):
+            raise self.does
+        if isinstance(self.does, Deferred):
+            return await self.does
+        return self.does
+
+
+def asked(kind, does, clock=None):
+    """What comes of asking one of a kind whose plugin does that."""
+    clock, plugin = clock or Clock(), Answering(does)
+    made = {
+        "source": lambda: ProvidedCredentials("mine", plugin, frozenset({b"prefer"}), clock).issue(OPERATION),
+        "channel": lambda: ProvidedChannel("mine", plugin, clock).tell(access_request()),
+        "verifier": lambda: ProvidedVerifier("https://idp.example", "mine", plugin, clock).verify_read(READ),
+    }  # fmt: skip
+    return Deferred.fromCoroutine(made[kind]())
+
+
+def came(deferred):
+    """What it has come to by now."""
+    outcome = []
+    deferred.addBoth(outcome.append)
+    assert outcome, "it waits"
+    return getattr(outcome[0], "value", outcome[0])
+
+
+FAULTS = [
+    ("source", CredentialUnavailable),
+    ("channel", ApproversUnreachable),
+    ("verifier", IdentityUnavailable),
+]
+
+
+@pytest.mark.parametrize(("kind", "fault"), FAULTS)
+def test_who_raises_is_a_fault_that_names_it_and_not_what_it_said(kind, fault):
+    raised = came(asked(kind, KeyError("a secret")))
+    assert type(raised) is fault
+    assert "mine raised KeyError" in f"{raised}"
+    assert "secret" not in f"{raised}"
+
+
+@pytest.mark.parametrize(("kind", "fault"), FAULTS)
+def test_who_does_not_answer_is_waited_for_no_longer_than_an_agent_waits(kind, fault):
+    clock, never = Clock(), Deferred()
+    waiting = asked(kind, never, clock)
+    outcome = []
+    waiting.addBoth(outcome.append)
+    clock.advance(PATIENCE - 0.1)
+    assert not outcome
+    clock.advance(0.2)
+    assert type(outcome[0].value) is fault
+    assert "mine did not answer within 10 s" in f"{outcome[0].value}"
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in FAULTS])
+def test_a_fault_of_ours_passes_as_it_is(kind):
+    assert type(came(asked(kind, StoreDown("down")))) is StoreDown
+
+
+@pytest.mark.parametrize("kind", ["source", "verifier"])
+@pytest.mark.parametrize("answer", [None, 7, True, "yes"])
+def test_what_is_no_answer_is_a_fault(kind, answer):
+    assert "which is no answer" in f"{came(asked(kind, answer))}"
+
+
+# --- identity
+
+
+def test_a_verifier_proves_whom_its_issuer_made():
+    assert came(asked("verifier", agent())) == agent()
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        agent(issuer="https://other.example"),
+        agent(issuer=ISSUER),
+        agent(binding=Binding("t-1")),
+    ],
+)
+def test_a_verifier_proves_nobody_else(subject):
+    assert isinstance(came(asked("verifier", subject)), Refusal)
+
+
+# --- credentials
+
+
+def test_what_a_source_issues_is_issued_with_what_must_be_hidden():
+    issued = came(asked("source", Credential(((b"X-Key", b"k"),), (b"k",))))
+    assert (issued.headers, tuple(issued.secrets)) == (((b"X-Key", b"k"),), (b"k",))
+
+
+@pytest.mark.parametrize("name", [b"Prefer", b"prefer"])
+def test_no_credential_writes_what_is_part_of_the_call(name):
+    issued = came(asked("source", Credential(((name, b"k"),), (b"k",))))
+    assert isinstance(issued, CredentialUnavailable)
+
+
+def test_a_credential_without_a_secret_is_none():
+    issued = came(asked("source", Credential(((b"X-Key", b"k"),), ())))
+    assert isinstance(issued, CredentialUnavailable)
+
+
+# --- catalogs
+
+
+class Catalog(PathCatalog):
+    def __init__(self, **changes):
+        super().__init__("another-target")
+        self.changes = changes
+
+    def operation(self, authority, method, path, query):
+        if "answer" in self.changes:
+            return self.changes["answer"]
+        fields = {"authority": authority, "method": method, "path": path, "query": query}
+        return super().operation(**fields | self.changes)
+
+
+def test_a_catalog_speaks_of_its_target_by_the_name_that_is_configured():
+    catalog = ProvidedCatalog("things", "mine", Catalog())
+    assert verifyObject(ICatalog, catalog)
+    assert catalog.operation("a:443", "GET", "/x", "q=1").target == "things"
+    assert catalog.named("a:443", "GET", {"path": "/x"}).target == "things"
+
+
+@pytest.mark.parametrize(
+    "change", [{"authority": "b:443"}, {"method": "POST"}, {"path": "/y"}, {"query": "q=2"}]
+)
+def test_a_catalog_makes_no_other_call_of_a_call(change):
+    catalog = ProvidedCatalog("things", "mine", Catalog(**change))
+    with pytest.raises(CatalogFault, match="mine answered another call"):
+        catalog.operation("a:443", "GET", "/x", "q=1")
+
+
+@pytest.mark.parametrize("answer", [7, "getThing", {}])
+def test_what_is_no_operation_is_a_fault(answer):
+    catalog = ProvidedCatalog("things", "mine", Catalog(answer=answer))
+    with pytest.raises(CatalogFault, match="neither an operation nor None"):
+        catalog.operation("a:443", "GET", "/x", "")
+
+
+def test_an_unknown_call_stays_unknown():
+    assert ProvidedCatalog("t", "mine", Catalog(answer=None)).operation("a", "GET", "/", "") is None
+
+
+# --- listeners
+
+
+def test_they_provide_their_ports():
+    clock = Clock()
+    assert verifyObject(IProtocolListener, ProvidedListener("mine", Answering(None), 1.0, clock))
+    assert verifyObject(IApproverChannel, ProvidedChannel("mine", Answering(None), clock))
+    source = ProvidedCredentials("mine", Answering(None), frozenset(), clock)
+    assert verifyObject(ICredentialSource, source)
+
+
+@pytest.mark.parametrize("does", [Deferred(), KeyError("x")])
+def test_a_listener_that_does_not_stop_keeps_nothing_else_from_stopping(does):
+    clock = Clock()
+    stopping = Deferred.fromCoroutine(ProvidedListener("mine", Answering(does), 5.0, clock).stop())
+    clock.advance(5.1)
+    assert came(stopping) is None
