@@ -46,6 +46,10 @@ class Fetcher:
     """Bytes of an answer's body that are read, after any content coding."""
     accept: str = "application/json"
     """The kinds of content that are asked for."""
+    timeout: float = TIMEOUT
+    """Seconds for one exchange."""
+    authorization: str | None = field(default=None, repr=False)
+    """What the counterpart knows the gateway by (RFC 9110, section 11.6.2)."""
 
     async def get(self, url: str) -> Fetched:
         """The answer to a GET, whatever its status."""
@@ -57,7 +61,7 @@ class Fetcher:
 
     async def _within_time(self, exchange: Coroutine[Deferred[Any], Any, Fetched]) -> Fetched:
         answer = Deferred.fromCoroutine(exchange)
-        answer.addTimeout(TIMEOUT, self.clock, onTimeoutCancel=self._too_late)
+        answer.addTimeout(self.timeout, self.clock, onTimeoutCancel=self._too_late)
         try:
             return await answer
         except self.fault:
@@ -66,10 +70,13 @@ class Fetcher:
             raise self.fault(f"{self.name} cannot be asked: {_cause(error)}.") from error
 
     async def _exchange(self, method: str, url: str, form: dict[str, str] | None) -> Fetched:
+        headers = Headers({"Accept": [self.accept]})
+        if self.authorization is not None:
+            headers.addRawHeader("Authorization", self.authorization)
         response = await self.http.request(
             method,
             url,
-            headers=Headers({"Accept": [self.accept]}),
+            headers=headers,
             data=form,
             allow_redirects=False,
             unbuffered=True,

@@ -8,11 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 
+from pydantic import field_validator
 from zope.interface import implementer
 
 from jitgate.interfaces import IMasker
+from jitgate.plugins import PluginOptions
+
+
+class Options(PluginOptions):
+    """What an employee number looks like: letters and digits as they stand in a value."""
+
+    pattern: str = r"\bE-?[0-9]{5,8}\b"
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_a_pattern(cls, value: str) -> str:
+        try:
+            found = re.compile(value).search("")
+        except re.error as error:
+            raise ValueError(f"this is no regular expression: {error}") from None
+        if found is not None:
+            raise ValueError("this finds an employee number where nothing is")
+        return value
 
 
 @implementer(IMasker)
@@ -36,12 +54,6 @@ class EmployeeNumbers:
         return shown if hits else None
 
 
-def plugin(options: Mapping[str, object]) -> EmployeeNumbers:
+def plugin(options: Options) -> EmployeeNumbers:
     """What the configuration's ``plugins`` entry loads."""
-    unknown = set(options) - {"pattern"}
-    if unknown:
-        raise ValueError(f"unknown option {min(unknown)!r}; there is only 'pattern'")
-    pattern = options.get("pattern", r"\bE-?[0-9]{5,8}\b")
-    if not isinstance(pattern, str):
-        raise TypeError("'pattern' is a regular expression")
-    return EmployeeNumbers(pattern)
+    return EmployeeNumbers(options.pattern)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 
 from zope.interface import implementer
 
 from jitgate.core.policy import NEEDS_BODY, NeedsBody
 from jitgate.interfaces import IRule
+from jitgate.plugins import PluginOptions
 from jitgate.values import Effect, Inquiry, Verdict
 
 ROLE_GRANTS = frozenset(
@@ -36,6 +36,12 @@ ROLE_GRANTS = frozenset(
         "assignAllAppsAsTargetToRoleForUser",
     }
 )
+
+
+class Options(PluginOptions):
+    """More actions to deny."""
+
+    actions: list[str] = []
 
 
 @implementer(IRule)
@@ -73,12 +79,6 @@ def _names_groups(body: bytes) -> bool:
     )
 
 
-def plugin(options: Mapping[str, object]) -> NoAdminGrants:
+def plugin(options: Options) -> NoAdminGrants:
     """What the configuration's ``plugins`` entry loads."""
-    unknown = set(options) - {"actions"}
-    if unknown:
-        raise ValueError(f"unknown option {min(unknown)!r}; there is only 'actions'")
-    actions = options.get("actions", [])
-    if not isinstance(actions, list) or not all(isinstance(each, str) for each in actions):
-        raise ValueError("'actions' is a list of action names")
-    return NoAdminGrants(frozenset(actions))
+    return NoAdminGrants(frozenset(options.actions))

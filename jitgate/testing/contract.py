@@ -21,7 +21,7 @@ _SETTINGS = settings(
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow],
 )
-"""Time is measured where it is promised. What is slow is not looked at again and again (explain)."""
+"""Time is measured where it is promised; what is slow is not looked at again and again."""
 
 Test = TypeVar("Test", bound=Callable[..., None])
 

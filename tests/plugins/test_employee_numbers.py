@@ -7,6 +7,8 @@ import pytest
 from jitgate import plugins
 from jitgate.core.json_masking import JsonMasker
 from jitgate.shipped import shipped
+from jitgate.testing import provided
+from jitgate.testing.maskers import MaskerContract
 
 FILE = shipped("plugins") / "employee_numbers.py"
 
@@ -14,6 +16,15 @@ FILE = shipped("plugins") / "employee_numbers.py"
 def masked(value, **options):
     (masker,) = plugins.load(FILE, options).provides
     return masker.mask("any", value)
+
+
+class TestItsPromises(MaskerContract):
+    def make(self):
+        (masker,) = provided(FILE)
+        return masker
+
+    def others(self):
+        return provided(FILE, pattern="P[0-9]+")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +53,9 @@ def test_no_spelling_of_a_number_gets_through_the_json():
     assert b"123456" not in shown
 
 
-@pytest.mark.parametrize("options", [{"patern": "x"}, {"pattern": 7}, {"pattern": "("}])
+@pytest.mark.parametrize(
+    "options", [{"patern": "x"}, {"pattern": 7}, {"pattern": "("}, {"pattern": "x*"}]
+)
 def test_options_that_it_cannot_use_stop_the_start(options):
     with pytest.raises(plugins.PluginInvalid):
         plugins.load(FILE, options)

@@ -8,6 +8,8 @@ from jitgate import plugins
 from jitgate.catalogs.okta import okta_rows
 from jitgate.core.policy import NEEDS_BODY
 from jitgate.shipped import shipped
+from jitgate.testing import provided
+from jitgate.testing.rules import RuleContract
 from jitgate.values import Effect, Inquiry, Operation, Subject
 
 FILE = shipped("plugins") / "no_admin_grants.py"
@@ -19,6 +21,15 @@ def judged(action, **options):
     operation = Operation("okta", action, {}, "POST", "a.example:443", "/")
     verdict = rule.judge(Inquiry(operation, SUBJECT, 0.0))
     return None if verdict is None else verdict.effect
+
+
+class TestItsPromises(RuleContract):
+    def make(self):
+        (rule,) = provided(FILE)
+        return rule
+
+    def others(self):
+        return provided(FILE, actions=["deleteUser"])
 
 
 def test_every_action_that_it_names_is_one_that_the_catalog_knows():
