@@ -1,5 +1,6 @@
 """Every value comes back as it was, and SQLite does what memory does, whatever is done."""
 
+import json
 import shutil
 import tempfile
 from dataclasses import replace
@@ -22,6 +23,7 @@ from support.access import (
 )
 
 from jitgate.errors import StoreDown
+from jitgate.stores.access_documents import document, read
 from jitgate.stores.access_memory import MemoryAccess
 from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.values import (
@@ -34,6 +36,7 @@ from jitgate.values import (
     Operation,
     Presence,
     Quorum,
+    Risk,
     Shown,
     Subject,
     Terms,
@@ -71,6 +74,11 @@ OPERATIONS = st.builds(
     query=TEXTS,
     scopes=tuples(TEXTS),
     secrets=st.frozensets(TEXTS, max_size=3),
+    risk=st.none() | st.sampled_from(Risk),
+    parameters=st.dictionaries(TEXTS, TEXTS, max_size=3),
+    in_body=tuples(TEXTS),
+    json=st.booleans(),
+    by_name=st.booleans(),
 )
 TERMS = st.builds(
     Terms, quorums=tuples(st.builds(Quorum, tuples(TEXTS), NUMBERS)), uses=NUMBERS, life=TIMES
@@ -268,3 +276,10 @@ class SameAsMemory(RuleBasedStateMachine):
 
 TestSameAsMemory = SameAsMemory.TestCase
 TestSameAsMemory.settings = settings(stateful_step_count=30)
+
+
+def test_a_document_from_before_operations_had_parameters_is_read():
+    kept = json.loads(document(grant()))
+    for name in ("risk", "parameters", "in_body", "json", "by_name"):
+        del kept["ask"]["operation"][name]
+    assert read(Grant, "g-1", 0, json.dumps(kept).encode()) == grant()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.access import NOW, access_request, ask, grant, subject
+from support.access import NOW, access_request, ask, grant, operation, subject
 
 from jitgate.core import access
 from jitgate.core.access import (
@@ -277,6 +277,15 @@ def test_a_grant_covers_its_call_and_no_other(changes, now):
     assert covers(one, ask("f1"), NOW)
     assert not covers(one, ask(**({"fingerprint": "f1"} | changes)), now)
     assert not covers(taken(one, "x-1", "f1", NOW)[0], ask("f1"), NOW)
+
+
+def test_a_grant_for_a_scope_is_for_the_same_parameters_alone():
+    terms = Terms((Quorum(("it-leads",)),), uses=5)
+    silent, loud = (operation(parameters={"sendEmail": each}) for each in ("false", "true"))
+    one = grant(asked=ask("f1", operation=silent, terms=terms), uses=5)
+    assert covers(one, ask("f2", operation=silent, terms=terms), NOW)
+    assert not covers(one, ask("f2", operation=loud, terms=terms), NOW)
+    assert not covers(one, ask("f2", operation=operation(), terms=terms), NOW)
 
 
 def test_groups_and_expiry_of_the_token_do_not_make_another_subject():

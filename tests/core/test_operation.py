@@ -21,6 +21,7 @@ from jitgate.core.operation import (
     canonical_target,
 )
 from jitgate.interfaces import ICatalog
+from jitgate.values import Risk
 
 # --- the one spelling
 
@@ -490,3 +491,74 @@ def test_a_query_that_overrides_the_method_is_refused_in_every_spelling(name, be
 @pytest.mark.parametrize("query", ["method=x", "the_method=x", "_methods=x", "a=_method", "a_b=c"])
 def test_other_names_with_a_method_in_them_are_no_override(query):
     assert canonical_target(f"/a?{query}") == CanonicalTarget("/a", query)
+
+
+# --- parameters that change what a call means
+
+
+_CREATE = CatalogRow(
+    "POST",
+    "/users",
+    "createUser",
+    risk=Risk.WRITE,
+    parameters=(("activate", "true"), ("nextLogin", None)),
+    in_body=("groupIds",),
+    json=True,
+    by_name=True,
+)
+
+
+def test_parameters_of_the_query_are_part_of_the_operation():
+    catalog = Catalog("okta", OperationTrie([_CREATE]))
+    plain = catalog.operation("a.example", "POST", "/users", "")
+    assert plain.parameters == {"activate": "true"}
+    assert (plain.risk, plain.in_body, plain.json, plain.by_name) == (
+        Risk.WRITE,
+        ("groupIds",),
+        True,
+        True,
+    )
+    staged = catalog.operation("a.example", "POST", "/users", "x=1&activate=false&nextLogin=y")
+    assert staged.parameters == {"activate": "false", "nextLogin": "y"}
+    (sample,) = catalog.samples("a.example")
+    assert sample.parameters == {"activate": "true"}
+
+
+def test_a_parameter_with_two_readings_makes_the_call_none():
+    catalog = Catalog("okta", OperationTrie([_CREATE]))
+    query = "activate=false&activate=true"
+    assert isinstance(catalog.operation("a.example", "POST", "/users", query), NotCanonical)
+
+
+# --- calls that hold calls
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/graphql",
+        "/api/GraphQL",
+        "/graphql/",
+        "/v1.0/$batch",
+        "/v1.0/%24batch",
+        "/batch",
+        "/rpc",
+        "/a/jsonrpc",
+    ],
+)
+def test_without_a_catalog_a_call_that_holds_calls_is_unknown(path):
+    target = canonical_target(path)
+    assert isinstance(target, CanonicalTarget)
+    for method in ("GET", "POST"):
+        assert PathCatalog("things").operation("a.example", method, target.path, "") is None
+    assert PathCatalog("things").named("a.example", "POST", {"path": target.path}) is None
+
+
+@pytest.mark.parametrize("path", ["/", "/batches", "/batch/7", "/graphql-schema", "/v1/$batch/x"])
+def test_without_a_catalog_other_calls_are_known(path):
+    assert PathCatalog("things").operation("a.example", "POST", path, "") is not None
+
+
+def test_a_catalog_knows_what_it_knows():
+    catalog = Catalog("x", OperationTrie([CatalogRow("POST", "/graphql", "query")]))
+    assert catalog.operation("a.example", "POST", "/graphql", "").action == "query"

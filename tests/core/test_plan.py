@@ -181,7 +181,7 @@ def test_a_large_catalog_is_gone_through_in_steps():
         paused += 1
     assert paused == len(samples) // STEP
     assert plan == planned(offers, agent(), deciding(listUsers=PERMIT))
-    assert plan[0].known == len(samples) == 732
+    assert plan[0].known == len(samples) == 776
 
 
 def test_duties_that_are_not_tuples_name_nobody():

@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from jitgate.core.access import NotCounted, Recovery
 from jitgate.core.fingerprint import fingerprint
+from jitgate.core.operation import CatalogRow
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.waiting import Patience
 from jitgate.errors import (
@@ -34,6 +35,7 @@ from jitgate.values import (
     Obligation,
     Presence,
     RequestHead,
+    Risk,
     Verdict,
 )
 
@@ -378,6 +380,70 @@ async def test_a_grant_for_a_scope_is_used_so_often_and_each_use_says_what_it_se
     told.hang_up()
     await serving
     assert len(stand.sent) == 2
+
+
+ROLE = CatalogRow(
+    "POST",
+    "/users/{id}/roles",
+    "assignRole",
+    risk=Risk.PRIVILEGED,
+    parameters=(("quiet", "false"),),
+    in_body=("type",),
+    json=True,
+)
+
+
+@ensureDeferred
+async def test_people_see_what_the_body_asks_for_and_a_scope_is_for_nothing_else():
+    stand = Stand(verdict=review(uses=5), rows=(ROLE,))
+    told, serving = stand.asked(post(b'{"type": "HELP_DESK"}', "/users/7/roles"))
+    asked = (await state(stand)).ask.operation
+    assert asked.parameters == {"quiet": "false", "type": "HELP_DESK"}
+    await stand.says()
+    await serving
+    assert told.head.status == 200
+    again, serving = stand.asked(post(b'{"x": 1, "type": "HELP_DESK"}', "/users/7/roles"))
+    await serving
+    assert again.head.status == 200
+    others = [
+        stand.asked(post(body, target))
+        for body, target in (
+            (b'{"type": "SUPER_ADMIN"}', "/users/7/roles"),
+            (b"{}", "/users/7/roles"),
+            (b'{"type": "HELP_DESK"}', "/users/7/roles?quiet=true"),
+        )
+    ]
+    pending = await stand.store.requests()
+    assert [each.ask.operation.parameters for each in pending] == [
+        {"quiet": "false", "type": "SUPER_ADMIN"},
+        {"quiet": "false"},
+        {"quiet": "true", "type": "HELP_DESK"},
+    ]
+    for told, serving in others:
+        told.hang_up()
+        await serving
+    assert len(stand.sent) == 2
+    shown = stand.entries("access.opened")[0]["operation"]
+    assert (shown["risk"], shown["parameters"]) == ("privileged", asked.parameters)
+
+
+@ensureDeferred
+@pytest.mark.parametrize(
+    ("body", "target", "headers"),
+    [
+        (b'{"type": "HELP_DESK", "type": "SUPER_ADMIN"}', "/users/7/roles", JSON),
+        (b'{"Type": "SUPER_ADMIN"}', "/users/7/roles", JSON),
+        (b'{"type": "SUPER_ADMIN"}', "/users/7/roles", ((b"Content-Type", b"text/plain"),)),
+        (b'{"type": "HELP_DESK"}', "/users/7/roles?quiet=false&quiet=true", JSON),
+    ],
+)
+async def test_what_has_two_readings_is_refused_before_anybody_is_asked(body, target, headers):
+    stand = Stand(verdict=review(), rows=(ROLE,))
+    told, serving = stand.asked(post(body, target, headers))
+    await serving
+    assert (told.head.status, denial(told)) == (400, "malformed-request")
+    assert stand.sent == []
+    assert await stand.store.requests() == []
 
 
 @ensureDeferred

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import replace
 
 import orjson
 from hypothesis import given
@@ -23,6 +24,7 @@ from jitgate.values import (
     Refusal,
     RequestHead,
     ResponseHead,
+    Risk,
 )
 
 
@@ -101,6 +103,14 @@ def test_a_decision_says_who_asked_what_and_by_which_rule_under_which_policy():
         "reason": "They may.",
         "policy": "v1",
     }
+
+
+def test_a_decision_says_what_changes_the_meaning_and_nothing_that_sounds_secret():
+    parameters = {"sendEmail": "true", "oauthTokens": "false", "newPassword": "hunter2"}
+    operation = replace(OPERATION, risk=Risk.PRIVILEGED, parameters=parameters)
+    shown = account(operation=operation).decision_entry(6.0, REFUSAL).fields["operation"]
+    assert shown["risk"] == "privileged"
+    assert shown["parameters"] == parameters | {"newPassword": "***"}
 
 
 def test_a_refusal_before_policy_is_recorded_as_a_denial():

@@ -61,6 +61,24 @@ def test_one_of_each_list_is_enough(criteria):
     assert applies(criteria)
 
 
+@pytest.mark.parametrize(
+    ("criteria", "effect", "met"),
+    [
+        (Criteria(), Effect.PERMIT, False),
+        (Criteria(actions=("*",), groups=("hr",)), Effect.PERMIT, False),
+        (Criteria(actions=("oauthToke?", "oauth*")), Effect.REVIEW, False),
+        (Criteria(actions=("x", "oauthToken")), Effect.PERMIT, True),
+        (Criteria(actions=("oauthToken",)), Effect.REVIEW, True),
+        (Criteria(actions=("oauth*",)), Effect.DENY, True),
+        (Criteria(), Effect.DENY, True),
+    ],
+)
+def test_what_passes_by_name_alone_is_met_by_its_name_or_by_what_denies(criteria, effect, met):
+    token = replace(operation("oauthToken", "POST"), by_name=True)
+    rule = MatchRule("a-rule", criteria, Verdict(effect, "So it is."))
+    assert (rule.judge(Inquiry(token, SUBJECT, 0.0)) is not None) is met
+
+
 WHOLE = {
     "targets": ("okta",),
     "actions": ("list*",),

@@ -118,7 +118,7 @@ def test_an_agent_reads_who_it_is_and_what_it_may_call(desk):
     assert reply.header("Content-Type") == "text/markdown; charset=utf-8"
     told = reply.body.decode()
     assert "You are `bot-7` of https://idp.example. Groups: `it-agents`." in told
-    assert "### okta: acme.okta.example (732 operations)" in told
+    assert "### okta: acme.okta.example (776 operations)" in told
     assert "deactivateUser: POST /api/v1/users/{id}/lifecycle/deactivate" in told
     assert "### things: api.example\n" in told
     content = json.loads(desk.ask("GET", "/", headers="Accept: application/json\r\n").body)
@@ -126,7 +126,7 @@ def test_an_agent_reads_who_it_is_and_what_it_may_call(desk):
     permitted, reviewed, denied = okta["operations"]
     assert "listUsers" in [each["action"] for each in permitted["list"]]
     assert [each["action"] for each in reviewed["list"]] == ["deactivateUser"]
-    assert permitted["count"] + reviewed["count"] + denied["count"] == 732
+    assert permitted["count"] + reviewed["count"] + denied["count"] == 776
 
 
 def test_all_of_it_on_one_connection(desk):
