@@ -43,7 +43,10 @@ def _register_import(within: argparse._SubParsersAction[Any]) -> None:
     bring.add_argument("file", metavar="FILE", type=Path, help="the description")
     bring.add_argument("--target", metavar="NAME", required=True, help="the target that it is of")
     bring.add_argument(
-        "--out", metavar="FILE", type=Path, help="the catalog (default: the target's)"
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="the catalog (default: the target's); without --config, no configuration is read",
     )
     bring.add_argument(
         "--prefix", metavar="PATH", help="the base path, instead of that of the servers"

@@ -88,10 +88,10 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def _target(arguments: argparse.Namespace) -> schema.Target | None:
-    """The target that is meant; None where a file is named and no configuration is there."""
+    """The target that is meant; None where a file is named, and no configuration is."""
+    if arguments.config is None and arguments.out is not None:
+        return None  # its name may be in no configuration yet
     file = arguments.config or Path(os.environ.get("JITGATE_CONFIG", FILE))
-    if arguments.config is None and arguments.out is not None and not file.exists():
-        return None
     return _named(configuration(file).settings, arguments.target)
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 
 from jitgate.config.places import Scalar
 from jitgate.upstreams.address import literal
+from jitgate.values import Risk
 
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)\Z")
 _SIZE = re.compile(r"([0-9]{1,9})(KiB|MiB|GiB)\Z")
@@ -234,6 +235,7 @@ SecretFile = Annotated[
     BeforeValidator(_secret_file),
     _written("secret", pattern="^file:.", examples=["file:./key"]),
 ]
+RiskWord = Annotated[Risk, Field(strict=False)]
 CatalogOf = Annotated[
     Literal["okta", "none"] | Path,
     BeforeValidator(_catalog),

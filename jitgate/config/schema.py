@@ -21,6 +21,7 @@ from jitgate.config.kinds import (
     Name,
     Person,
     Proxy,
+    RiskWord,
     SecretFile,
     Section,
     Server,
@@ -32,7 +33,6 @@ from jitgate.core import limits
 from jitgate.core.injection import COUNTING
 from jitgate.core.limits import LIMITS
 from jitgate.upstreams.address import is_public, literal
-from jitgate.values import Risk
 
 ProvidedName = Annotated[str, Field(min_length=1, max_length=200)]
 """What a plugin calls something that it provides."""
@@ -316,9 +316,7 @@ class Match(Section):
     issuers: tuple[str, ...] | None = Field(default=None, strict=False)
     subjects: tuple[str, ...] | None = Field(default=None, strict=False)
     agents: tuple[str, ...] | None = Field(default=None, strict=False)
-    risk: tuple[Annotated[Risk, Field(strict=False)], ...] | None = Field(
-        default=None, strict=False
-    )
+    risk: tuple[RiskWord, ...] | None = Field(default=None, strict=False)
 
 
 class Approvers(Section):

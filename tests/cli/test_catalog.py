@@ -139,7 +139,7 @@ def test_a_target_without_a_catalog_of_its_own_needs_a_file(desk):
     assert len(desk.rows()) == 4
 
 
-def test_no_configuration_is_needed_where_a_file_is_named(desk, monkeypatch):
+def test_no_configuration_is_read_where_only_a_file_is_named(desk, monkeypatch):
     monkeypatch.chdir(desk.folder)
     monkeypatch.delenv("JITGATE_CONFIG", raising=False)
     status, _, _ = desk.bring("--out", desk.file, "--write", name="any", config=False)

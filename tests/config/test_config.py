@@ -18,6 +18,7 @@ from jitgate.config.schema import Method
 from jitgate.core.http1_reading import METHODS
 from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import ConfigurationInvalid
+from jitgate.values import Risk
 
 SETTINGS = """\
 state: ./var
@@ -143,6 +144,22 @@ def test_every_error_of_a_file_is_told_at_once_each_with_its_line(site):
     ]
     assert problems[-1].endswith("unknown key; did you mean 'policy'?")
     assert problems[3].endswith("this is missing")
+
+
+def test_a_rules_risks_are_words(site):
+    risky = changed("match: {methods", "match: {risk: [read, destructive], methods", POLICY)
+    assert site.load(policy=risky).rules[1].match.risk == (Risk.READ, Risk.DESTRUCTIVE)
+    (problem,) = site.problems(policy=risky.replace("destructive", "wild"))
+    assert "'read', 'write', 'privileged' or 'destructive'" in problem
+
+
+def test_a_catalog_is_a_name_or_a_path_beside_the_configuration(site):
+    made = site.load(settings=changed("catalog: okta", "catalog: apis/github.csv"))
+    assert made.settings.targets[0].catalog == site.folder.resolve() / "apis" / "github.csv"
+    assert site.load(settings=changed("catalog: okta", "catalog: none"))
+    for slip in ("github", "7", "[okta]"):
+        (problem,) = site.problems(settings=changed("catalog: okta", f"catalog: {slip}"))
+        assert "okta, none, or the path of a catalog was expected" in problem
 
 
 SAML = """\
