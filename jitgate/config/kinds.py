@@ -89,10 +89,11 @@ def a_path(value: object, info: ValidationInfo) -> Path:
 
 def _catalog(value: object, info: ValidationInfo) -> str | Path:
     """A catalog by its name, or by its file. A bare word is a name, so that a slip is found."""
-    if value in {"okta", "none"}:
-        return str(value)
-    if isinstance(value, str) and ("/" in value or value.endswith(".csv")):
-        return a_path(value, info)
+    if isinstance(value, str):
+        if value in {"okta", "none"}:
+            return value
+        if "/" in value or value.endswith(".csv"):
+            return a_path(value, info)
     raise ValueError("okta, none, or the path of a catalog was expected, such as ./github.csv")
 
 
