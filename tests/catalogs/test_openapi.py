@@ -379,7 +379,8 @@ HOLDER = {"properties": {"token": TEXT}}
     ],
 )
 def test_a_secret_is_found_wherever_it_is_held(schema):
-    around = {"properties": {"again": {"$ref": "#/components/schemas/around"}}, **HOLDER}
+    again = {"properties": {"again": {"$ref": "#/components/schemas/around"}}}
+    around = {"allOf": [HOLDER, again]}
     shared = {"schemas": {"holder": HOLDER, "around": around, "empty": {}, "text": TEXT}}
     assert secrets(schema, shared) == {"token"}
 
