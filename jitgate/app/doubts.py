@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from jitgate.config import Configuration, schema
+from jitgate.core.lookalikes import BroadTemplate
 from jitgate.core.naming import Named
 from jitgate.core.operation import PathTemplate
 from jitgate.core.policy import Policy
@@ -69,7 +70,8 @@ def _kind(sample: Operation, method: str) -> _Kind:
 
 def _matched(rule: schema.Rule, made: IRule, kinds: Sequence[_Kind]) -> frozenset[_Kind]:
     """The kinds of calls that it may match, whoever makes them."""
-    paths = None if rule.match.paths is None else [*map(PathTemplate, rule.match.paths)]
+    template = PathTemplate if rule.effect == Effect.PERMIT.value else BroadTemplate
+    paths = None if rule.match.paths is None else [template(each) for each in rule.match.paths]
     return frozenset(
         kind
         for kind in kinds
@@ -78,18 +80,16 @@ def _matched(rule: schema.Rule, made: IRule, kinds: Sequence[_Kind]) -> frozense
     )
 
 
-def _leads_there(path: str | None, templates: Sequence[PathTemplate]) -> bool:
+def _leads_there(path: str | None, templates: Sequence[PathTemplate | BroadTemplate]) -> bool:
     """Whether some path is of the one template and of one of the others."""
-    if path is None:
-        return True
-    segments = PathTemplate(path).segments
-    return any(
+    return path is None or any(
         len(segments) == len(each.segments)
         and all(
             one is None or other is None or one == other
             for one, other in zip(segments, each.segments, strict=True)
         )
         for each in templates
+        for segments in [type(each)(path).segments]
     )
 
 

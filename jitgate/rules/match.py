@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from zope.interface import implementer
 
 from jitgate.core.globs import globs_matcher
+from jitgate.core.lookalikes import BroadTemplate
 from jitgate.core.operation import PathTemplate
 from jitgate.interfaces import IExplainedRule, IStatedRule
 from jitgate.values import Effect, Inquiry, Risk, Subject, Verdict
@@ -54,8 +55,10 @@ class MatchRule:
         self._subjects = None if criteria.subjects is None else globs_matcher(criteria.subjects)
         self._agents = None if criteria.agents is None else globs_matcher(criteria.agents)
         self._risk = None if criteria.risk is None else frozenset(criteria.risk)
+        permits = getattr(verdict, "effect", None) is Effect.PERMIT
+        template = PathTemplate if permits else BroadTemplate
         self._paths = (
-            None if criteria.paths is None else tuple(PathTemplate(each) for each in criteria.paths)
+            None if criteria.paths is None else tuple([template(each) for each in criteria.paths])
         )
 
     def judge(self, inquiry: Inquiry) -> Verdict | None:
