@@ -11,6 +11,7 @@ from jitgate.app.doubts import doubts
 from jitgate.app.notices import notices
 from jitgate.app.offline import Offline, offline
 from jitgate.cli.configured import named_file
+from jitgate.cli.policy_words import standing
 from jitgate.cli.visible import visible
 from jitgate.errors import ConfigurationInvalid
 
@@ -34,7 +35,7 @@ def check(arguments: argparse.Namespace) -> int:
     else:
         print(f"{visible(str(file))}: {_in_words(made)}")
         for each in said:
-            print(f"doubt: {visible(each)}")
+            print(f"doubt: {standing(each)}")
     return DOUBTFUL if said and arguments.strict else GOOD
 
 
