@@ -198,6 +198,9 @@ class IConcernedRule(IRule):
     def concerns(target: str, action: str, method: str, risk: Risk | None) -> bool:
         """Whether there is an operation of these four for which it does not answer None."""
 
+    def judge_concerned(inquiry: Inquiry) -> Verdict | Undecided | Observed | object | None:
+        """What `judge` answers of an operation that it `concerns`, which is not tested again."""
+
 
 class IStatedRule(IConcernedRule):
     """A rule that states beforehand what it answers as well, which never changes either."""

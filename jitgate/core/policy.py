@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -92,7 +93,7 @@ class Policy:
         it does not know; whoever calls denies then.
         """
         answers = self._answers(inquiry)
-        if not [name for name, answer in answers.items() if answer is not self._stated.get(name)]:
+        if all(map(operator.is_, answers.values(), map(self._stated.get, answers))):
             return self._settled(tuple(answers))
         sorted_out = _SortedOut.of(answers, inquiry.body is None)
         denied = _decision(Effect.DENY, sorted_out.verdicts, self.version)
@@ -110,9 +111,8 @@ class Policy:
         answers: dict[str, object] = {}
         asked = "that states what it concerns"
         try:
-            for rule in self._concerned_by(inquiry.operation).rules:
-                asked = rule.name
-                answer = rule.judge(inquiry)
+            for asked, judge in self._concerned_by(inquiry.operation).rules:
+                answer = judge(inquiry)
                 if answer is not None:
                     if answer is not self._stated.get(asked):
                         hash(answer)  # what can still change is no verdict
@@ -209,7 +209,8 @@ def _is_lasting(verdict: Verdict) -> bool:
 class _Concerned(NamedTuple):
     """The rules that must be asked of an operation, and the facts that they look at."""
 
-    rules: tuple[IRule, ...]
+    rules: tuple[tuple[str, Callable[[Inquiry], object]], ...]
+    """Their names, and what answers for them."""
     facts: frozenset[str]
 
 
@@ -223,7 +224,11 @@ def _concerned(
         if not IConcernedRule.providedBy(rule) or rule.concerns(target, action, method, risk)
     )
     informed = (rule.facts for rule in asked if IInformedRule.providedBy(rule))
-    return _Concerned(asked, frozenset[str]().union(*informed))
+    judges = tuple(
+        (rule.name, rule.judge_concerned if IConcernedRule.providedBy(rule) else rule.judge)
+        for rule in asked
+    )
+    return _Concerned(judges, frozenset[str]().union(*informed))
 
 
 def _is_verdict(answer: Verdict) -> bool:

@@ -22,6 +22,7 @@ class ConditionalRule:
         self.version = hashlib.sha256(f"{rule.version} {condition.text!r}".encode()).hexdigest()
         self.facts: frozenset[str] = condition.facts
         self._rule = rule
+        self._judge_concerned = rule.judge_concerned
         self._condition = condition
 
     def concerns(self, target: str, action: str, method: str, risk: Risk | None) -> bool:
@@ -34,8 +35,13 @@ class ConditionalRule:
         return f"when: {' '.join(self._condition.text.split())} is false"
 
     def judge(self, inquiry: Inquiry) -> Verdict | Undecided | NeedsBody | None:
-        if self._rule.judge(inquiry) is None:
-            return None
+        return None if self._rule.judge(inquiry) is None else self._answer(inquiry)
+
+    def judge_concerned(self, inquiry: Inquiry) -> Verdict | Undecided | NeedsBody | None:
+        return None if self._judge_concerned(inquiry) is None else self._answer(inquiry)
+
+    def _answer(self, inquiry: Inquiry) -> Verdict | Undecided | NeedsBody | None:
+        """Its answer where all that it lists fits."""
         if self.facts and not self.facts <= inquiry.facts.keys():
             return self._uninformed(inquiry)
         if inquiry.body is None and self._condition.needs_body(inquiry.operation):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from zope.interface import implementer
 
@@ -60,22 +60,37 @@ class MatchRule:
         self._paths = (
             None if criteria.paths is None else tuple([template(each) for each in criteria.paths])
         )
+        self._names_who = any(
+            each is not None for each in (criteria.issuers, criteria.subjects, criteria.agents)
+        )
 
     def judge(self, inquiry: Inquiry) -> Verdict | None:
+        operation = inquiry.operation
+        if self._meets(operation.target, operation.action, operation.method, operation.risk):
+            return self._judge_rest(inquiry)
+        return None
+
+    @property
+    def judge_concerned(self) -> Callable[[Inquiry], Verdict | None]:
+        """What a subclass answers may be anything: it is asked by its own `judge`."""
+        return self._judge_rest if type(self) is MatchRule else self.judge
+
+    def _judge_rest(self, inquiry: Inquiry) -> Verdict | None:
+        """Its answer for an operation that meets the rest of its criteria."""
         operation, subject = inquiry.operation, inquiry.subject
-        applies = (
-            self._meets(operation.target, operation.action, operation.method, operation.risk)
-            and (not operation.by_name or self._meets_by_name(operation.action))
-            and (self._groups is None or not self._groups.isdisjoint(subject.groups))
-            and self._is_one_of(subject)
-            and (self._paths is None or any(each.matches(operation.path) for each in self._paths))
-        )
-        return self.verdict if applies else None
+        if (
+            (operation.by_name and not self._meets_by_name(operation.action))
+            or (self._groups is not None and self._groups.isdisjoint(subject.groups))
+            or (self._names_who and not self._is_one_of(subject))
+            or (self._paths is not None and not self._fits(operation.path))
+        ):
+            return None
+        return self.verdict
 
     def why_not(self, inquiry: Inquiry) -> str | None:
         for test, found, passes in self._tests(inquiry):
             if not passes:
-                wanted = getattr(self._criteria, test)
+                wanted = getattr(self._criteria, test) or ()
                 listed = ", ".join(getattr(each, "value", each) for each in wanted) or "nothing"
                 return f"{test}: {found} is none of {listed}"
         return None
@@ -86,6 +101,7 @@ class MatchRule:
         Each is judged by a rule that has this one criterion alone.
         """
         operation, subject = inquiry.operation, inquiry.subject
+        plain = inquiry._replace(operation=replace(operation, by_name=False))
         found = {
             "targets": operation.target,
             "risk": "an unknown risk" if operation.risk is None else operation.risk.value,
@@ -100,7 +116,12 @@ class MatchRule:
         for test, looked_at in found.items():
             criterion = getattr(self._criteria, test)
             alone = MatchRule(self.name, Criteria(**{test: criterion}), self.verdict)
-            yield test, looked_at, alone.judge(inquiry) is not None
+            yield test, looked_at, alone.judge(plain) is not None
+        by_name = f"{operation.action}, which passes by its name alone,"
+        yield "actions", by_name, not operation.by_name or self._meets_by_name(operation.action)
+
+    def _fits(self, path: str) -> bool:
+        return any(each.matches(path) for each in self._paths or ())
 
     def _is_one_of(self, subject: Subject) -> bool:
         agent = subject.id if subject.agent is None else subject.agent

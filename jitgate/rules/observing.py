@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from zope.interface import implementer
 
@@ -22,6 +23,9 @@ class ObservingRule:
         self.name: str = rule.name
         self.version = hashlib.sha256(f"observe {rule.version}".encode()).hexdigest()
         self._rule = rule
+        self._judge_concerned = (
+            rule.judge_concerned if IConcernedRule.providedBy(rule) else rule.judge
+        )
         self._stated: Verdict | None = rule.verdict if IStatedRule.providedBy(rule) else None
 
     def concerns(self, target: str, action: str, method: str, risk: Risk | None) -> bool:
@@ -30,8 +34,14 @@ class ObservingRule:
         )
 
     def judge(self, inquiry: Inquiry) -> Observed | None:
+        return self._observed(self._rule.judge, inquiry)
+
+    def judge_concerned(self, inquiry: Inquiry) -> Observed | None:
+        return self._observed(self._judge_concerned, inquiry)
+
+    def _observed(self, judge: Callable[[Inquiry], object], inquiry: Inquiry) -> Observed | None:
         try:
-            answer = self._rule.judge(inquiry)
+            answer = judge(inquiry)
         except Exception as error:  # noqa: BLE001 (a rule that is tried out breaks nothing)
             return Observed(None, f"It raised {type(error).__name__}.")
         if answer is None:
