@@ -20,6 +20,7 @@ from jitgate.values import (
     Decision,
     Denial,
     Effect,
+    Observed,
     Operation,
     Refusal,
     RequestHead,
@@ -111,6 +112,19 @@ def test_a_decision_says_what_changes_the_meaning_and_nothing_that_sounds_secret
     shown = account(operation=operation).decision_entry(6.0, REFUSAL).fields["operation"]
     assert shown["risk"] == "privileged"
     assert shown["parameters"] == parameters | {"newPassword": "***"}
+
+
+def test_a_decision_says_what_rules_would_have_done_that_are_only_tried_out():
+    observed = (("a", Observed(Effect.DENY, "Too late.")), ("b", Observed(None, "Unclear.")))
+    decision = Decision(Effect.PERMIT, "the-rule", "They may.", "v1", observed=observed)
+    entry = account(operation=OPERATION, decision=decision).decision_entry(6.0, None)
+    assert entry.fields["observed"] == [
+        {"rule": "a", "effect": "deny", "reason": "Too late."},
+        {"rule": "b", "effect": None, "reason": "Unclear."},
+    ]
+    assert orjson.dumps(entry.fields)
+    without = account(operation=OPERATION, decision=replace(decision, observed=()))
+    assert "observed" not in without.decision_entry(6.0, None).fields
 
 
 def test_a_refusal_before_policy_is_recorded_as_a_denial():

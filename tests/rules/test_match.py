@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
+from jitgate.core.operation import PathTemplate
 from jitgate.core.policy import Policy
 from jitgate.errors import RuleFault
 from jitgate.interfaces import IExplainedRule, IRule, IStatedRule
@@ -238,6 +239,31 @@ def test_a_rule_that_an_operation_does_not_concern_answers_nothing(criteria, ope
     rule = MatchRule("a-rule", criteria, VERDICT)
     if not rule.concerns(operation.target, operation.action, operation.method, operation.risk):
         assert rule.judge(Inquiry(operation, SUBJECT, 0.0)) is None
+
+
+@given(criteria, operations)
+def test_what_an_operation_concerns_is_answered_alike_without_testing_it_again(criteria, operation):
+    rule = MatchRule("a-rule", criteria, VERDICT)
+    if rule.concerns(operation.target, operation.action, operation.method, operation.risk):
+        asked = Inquiry(operation, SUBJECT, 0.0)
+        assert rule.judge_concerned(asked) == rule.judge(asked)
+
+
+segments = st.sampled_from(["a", "b", "{x}", "{y}", "a.b", "*", "", "%C3%A9"])
+
+
+@given(
+    st.lists(st.lists(segments, min_size=1, max_size=3, unique=True), max_size=3),
+    st.lists(st.sampled_from(["a", "b", "axb", "a.b", "*", "", "%C3%A9", "x\n"]), max_size=4),
+)
+def test_paths_fit_where_one_of_their_templates_does(templates, parts):
+    path = "/" + "/".join(parts)
+    try:
+        made = [PathTemplate("/" + "/".join(each)) for each in templates]
+    except ValueError:
+        return
+    fits = any(each.matches(path) for each in made)
+    assert applies(Criteria(paths=tuple(each.text for each in made)), operation(path=path)) is fits
 
 
 def test_a_policy_remembers_whom_to_ask_for_this_target_action_and_method():
