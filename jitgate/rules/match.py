@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from zope.interface import implementer
@@ -46,6 +46,7 @@ class MatchRule:
         self.version = hashlib.sha256(f"{criteria!r} {verdict!r}".encode()).hexdigest()
         self.verdict = verdict
         self._criteria = criteria
+        self._each: Mapping[str, MatchRule] | None = None
         self._groups = None if criteria.groups is None else frozenset(criteria.groups)
         self._targets = None if criteria.targets is None else frozenset(criteria.targets)
         self._methods = None if criteria.methods is None else frozenset(criteria.methods)
@@ -88,40 +89,29 @@ class MatchRule:
         return self.verdict
 
     def why_not(self, inquiry: Inquiry) -> str | None:
-        for test, found, passes in self._tests(inquiry):
-            if not passes:
-                wanted = getattr(self._criteria, test) or ()
+        operation = inquiry.operation
+        if operation.by_name and not self._meets_by_name(operation.action):
+            return f"actions: {operation.action} passes by its name alone"
+        inquiry = inquiry._replace(operation=replace(operation, by_name=False))
+        for test, rule in self._alone().items():
+            if rule.judge(inquiry) is None:
+                wanted = getattr(self._criteria, test)
                 listed = ", ".join(getattr(each, "value", each) for each in wanted) or "nothing"
-                return f"{test}: {found} is none of {listed}"
+                return f"{test}: {_looked_at(inquiry)[test]} is none of {listed}"
         return None
-
-    def _tests(self, inquiry: Inquiry) -> Iterator[tuple[str, str, bool]]:
-        """Each criterion in the order of `judge`, what it looks at, and whether that passes.
-
-        Each is judged by a rule that has this one criterion alone.
-        """
-        operation, subject = inquiry.operation, inquiry.subject
-        plain = inquiry._replace(operation=replace(operation, by_name=False))
-        found = {
-            "targets": operation.target,
-            "risk": "an unknown risk" if operation.risk is None else operation.risk.value,
-            "methods": operation.method,
-            "actions": operation.action,
-            "groups": ", ".join(sorted(subject.groups)) or "a subject without groups",
-            "issuers": subject.issuer,
-            "subjects": subject.id,
-            "agents": subject.id if subject.agent is None else subject.agent,
-            "paths": operation.path,
-        }
-        for test, looked_at in found.items():
-            criterion = getattr(self._criteria, test)
-            alone = MatchRule(self.name, Criteria(**{test: criterion}), self.verdict)
-            yield test, looked_at, alone.judge(plain) is not None
-        by_name = f"{operation.action}, which passes by its name alone,"
-        yield "actions", by_name, not operation.by_name or self._meets_by_name(operation.action)
 
     def _fits(self, path: str) -> bool:
         return any(each.matches(path) for each in self._paths or ())
+
+    def _alone(self) -> Mapping[str, MatchRule]:
+        """For each criterion, in the order of `judge`, a rule that has this one alone."""
+        if self._each is None:
+            self._each = {
+                test: MatchRule(self.name, Criteria(**{test: criterion}), self.verdict)
+                for test in _ORDER
+                if (criterion := getattr(self._criteria, test)) is not None
+            }
+        return self._each
 
     def _is_one_of(self, subject: Subject) -> bool:
         agent = subject.id if subject.agent is None else subject.agent
@@ -152,3 +142,33 @@ class MatchRule:
         if risk is None:
             return self.verdict.effect is not Effect.PERMIT
         return self._risk is not None and risk in self._risk
+
+
+_ORDER = (
+    "targets",
+    "risk",
+    "methods",
+    "actions",
+    "groups",
+    "issuers",
+    "subjects",
+    "agents",
+    "paths",
+)
+"""The criteria as `MatchRule.judge` goes through them."""
+
+
+def _looked_at(inquiry: Inquiry) -> Mapping[str, str]:
+    """What each criterion looks at, for people."""
+    operation, subject = inquiry.operation, inquiry.subject
+    return {
+        "targets": operation.target,
+        "risk": "an unknown risk" if operation.risk is None else operation.risk.value,
+        "methods": operation.method,
+        "actions": operation.action,
+        "groups": ", ".join(sorted(subject.groups)) or "a subject without groups",
+        "issuers": subject.issuer,
+        "subjects": subject.id,
+        "agents": subject.id if subject.agent is None else subject.agent,
+        "paths": operation.path,
+    }
