@@ -76,14 +76,15 @@ class CelCondition:
                 given[FACTS] = facts_of(inquiry, self.facts)
             if self._body:
                 given[BODY] = self._body_members(inquiry)
-            answer = self._expression.eval(None, given).plain_value()
+            found = self._expression.eval(None, given)
+            answer = found.plain_value()
         except Unreadable as error:
             return Unevaluated(f"{error}")
         except Exception as error:  # noqa: BLE001 (the library raises what it likes, and it denies)
             return Unevaluated(_why(f"{error}"))
         if answer is True or answer is False:
             return answer
-        return Unevaluated(_why(answer) if isinstance(answer, str) else _NOT_BOOLEAN)
+        return Unevaluated(_why(answer) if found.type() == cel.Type.ERROR else _NOT_BOOLEAN)
 
     def _body_members(self, inquiry: Inquiry) -> object:
         """As much of the body as the expression looks at: what is handed over has its price."""

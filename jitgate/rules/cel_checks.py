@@ -140,7 +140,7 @@ class _Check:
             close = _near(node.field, RECORDS[record])
             self._found(node.at + (not node.tested), f"{record} has no {node.field!r}{close}")
         elif node.tested:  # the compiler would take it for the value
-            self._found(node.at, f"{record}.{node.field} is always there: has() tells nothing")
+            self._found(node.of.at, f"{record}.{node.field} is always there: has() tells nothing")
         self.reads.variables.add(f"{record}.{node.field}")
 
     def _fact(self, name: str) -> None:

@@ -26,7 +26,7 @@ VALUES = 10_000
 """Values of a body, or of facts, that a condition reads: about a millisecond each to hand over."""
 
 EXACT = 2.0**53
-"""Beyond this a double no longer tells one whole number from the next."""
+"""From here on a double no longer tells one whole number from the next."""
 
 _INT64 = range(-(2**63), 2**63)
 
@@ -151,7 +151,7 @@ def _integer(value: int) -> int:
 
 
 def _double(value: float) -> float:
-    if not math.isfinite(value) or abs(value) > EXACT:
+    if not math.isfinite(value) or abs(value) >= EXACT:
         raise Unreadable("a number is too large to be told exactly")
     return value
 
