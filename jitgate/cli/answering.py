@@ -111,7 +111,8 @@ def reload(arguments: argparse.Namespace) -> int:
         said = f"{visible(done['file'])}: in force. Policy {visible(done['policy'])}, {was}."
         _say([said, *map(visible, notices)])
     else:
-        print(*map(visible, problems), sep="\n", file=sys.stderr)
+        shown = [line for problem in problems for line in problem.split("\n")]
+        print(*map(visible, shown), sep="\n", file=sys.stderr)
         print("Nothing was replaced: the gateway serves as before.", file=sys.stderr)
     return 0 if done["replaced"] else 1
 

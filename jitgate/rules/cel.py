@@ -225,9 +225,9 @@ _KNOWN: Mapping[str, Callable[[str], bool]] = {
 def _picture(text: str, at: int) -> str:
     """The line of the expression, and a mark under the character."""
     begin = text.rfind("\n", 0, at) + 1
-    line = text[begin:].partition("\n")[0]
-    blank = "".join("\t" if each == "\t" else " " * _width(each) for each in line[: at - begin])
-    return f"  {line}\n  {blank}^"
+    line = text[begin:].partition("\n")[0].replace("\t", " ")
+    blank = sum(map(_width, line[: at - begin]))
+    return f"  {line}\n  {' ' * blank}^"
 
 
 def _width(character: str) -> int:

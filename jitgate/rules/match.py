@@ -114,12 +114,12 @@ class MatchRule:
         return self._each
 
     def _is_one_of(self, subject: Subject) -> bool:
+        if self._issuers is not None and subject.issuer not in self._issuers:
+            return False
+        if self._subjects is not None and self._subjects(subject.id) is None:
+            return False
         agent = subject.id if subject.agent is None else subject.agent
-        return (
-            (self._issuers is None or subject.issuer in self._issuers)
-            and (self._subjects is None or self._subjects(subject.id) is not None)
-            and (self._agents is None or self._agents(agent) is not None)
-        )
+        return self._agents is None or self._agents(agent) is not None
 
     def concerns(self, target: str, action: str, method: str, risk: Risk | None) -> bool:
         """Whether it may answer; a subclass may always, since its answers are its own."""

@@ -290,7 +290,8 @@ def test_a_rule_of_ones_own_is_asked_whatever_it_inherits():
         MatchRule("permits", Criteria(), VERDICT),
         Bodily("denies", Criteria(targets=("entra",)), VERDICT),
     )
-    assert decided(rules, operation()).rule == "denies"
+    decision = decided(rules, operation())
+    assert (decision.effect, decision.rule) == (Effect.DENY, "denies")
 
 
 def test_the_version_tells_everything_apart_that_its_answers_depend_on():
