@@ -30,6 +30,9 @@ YAML_BYTES = 16 * 1024 * 1024
 REFERENCES = 64
 """How many references may lead from one to the next before what is meant."""
 
+_SMALL = 10**9
+"""Numbers from here on stand for no version, status or default."""
+
 Node = dict[Any, Any]
 """An object of the description."""
 
@@ -90,9 +93,21 @@ def listed(value: object) -> list[Any]:
 
 
 def members(value: object) -> Iterator[tuple[str, Any]]:
-    """The members of an object, their names as text: YAML knows numbers for names."""
+    """The members of an object that have a name, as text: YAML knows numbers for names."""
     for name, each in node(value).items():
-        yield f"{name}", each
+        if isinstance(name, str) or text_of(name):
+            yield text_of(name), each
+
+
+def text_of(value: object) -> str:
+    """A text, or a small number as text; of anything else nothing.
+
+    A list of aliases of lists of aliases is small, and what it would be as a text is not.
+    """
+    if isinstance(value, str):
+        return value
+    small = isinstance(value, int | float) and abs(value) < _SMALL
+    return f"{value}" if small else ""
 
 
 def read_description(file: Path) -> Description:
@@ -119,9 +134,10 @@ def described(data: bytes) -> Description:
     content = _json(text) if text.lstrip()[:1] == "{" else _yaml(text, len(data))
     if not isinstance(content, dict):
         _refuse("this is no description of an API: keys with values were expected")
-    version = f"{content.get('openapi', '')}"
+    version = text_of(content.get("openapi"))
     if not re.match(r"3\.[01](\.|\Z)", version):
-        said = f"swagger: {content['swagger']}" if "swagger" in content else f"openapi: {version}"
+        older = text_of(content.get("swagger"))
+        said = f"swagger: {older}" if older else f"openapi: {version}"
         _refuse(f"a description by OpenAPI 3.0 or 3.1 was expected, and this says {said[:60]!r}")
     return Description(content)
 
@@ -132,9 +148,13 @@ def _refuse(problem: str) -> NoReturn:
 
 def _at(place: object, step: str) -> object:
     if isinstance(place, list):
-        return place[int(step)] if step.isdecimal() and int(step) < len(place) else None
+        return place[int(step)] if _is_number(step) and int(step) < len(place) else None
     found = node(place)
-    return found.get(int(step)) if step not in found and step.isdecimal() else found.get(step)
+    return found.get(int(step)) if step not in found and _is_number(step) else found.get(step)
+
+
+def _is_number(step: str) -> bool:
+    return step.isascii() and step.isdecimal() and len(step) < len(f"{_SMALL}")
 
 
 # --- the two notations

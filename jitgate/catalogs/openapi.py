@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from jitgate.catalogs.apart import call, made_name, named_apart, told_apart
-from jitgate.catalogs.description import Description, Node, Said, listed, members, node
+from jitgate.catalogs.description import Description, Node, Said, listed, members, node, text_of
 from jitgate.catalogs.overlaps import crossing
 from jitgate.catalogs.response_secrets import ResponseSecrets, is_json
 from jitgate.catalogs.servers import Base, base_of, common_base
@@ -96,7 +96,7 @@ class _Import:
         self._oauth = {
             name
             for name, scheme in members(schemes)
-            if description.resolved(scheme).get("type") in _OAUTH
+            if text_of(description.resolved(scheme).get("type")) in _OAUTH
         }
         self._skipped: list[Said] = []
         self._notes: list[Said] = []
@@ -173,7 +173,7 @@ class _Import:
         found: dict[tuple[str, str], Node] = {}
         for each in [*listed(item.get("parameters")), *listed(content.get("parameters"))]:
             parameter = self._description.resolved(each)
-            found[f"{parameter.get('in')}", f"{parameter.get('name')}"] = parameter
+            found[text_of(parameter.get("in")), text_of(parameter.get("name"))] = parameter
         return list(found.values())
 
     # --- one row
@@ -186,7 +186,7 @@ class _Import:
         except _Skipped as why:
             self._skipped.append(Said(f"{why}", operation.where))
             return None
-        fixed = [part for part in PathTemplate(operation.path).segments if part]
+        fixed = [part for part in operation.path.split("/") if part and part[0] != "{"]
         safe = operation.method in SAFE_METHODS
         return CatalogRow(
             operation.method,
@@ -204,7 +204,7 @@ class _Import:
         for each in operation.parameters:
             if each.get("in") != "path":
                 continue
-            if each.get("style") in {"matrix", "label"}:
+            if text_of(each.get("style")) in {"matrix", "label"}:
                 raise _Skipped("a parameter of its path is written with a mark before it")
             if each.get("x-multi-segment") is True:
                 self._notes.append(
@@ -280,7 +280,11 @@ class _Import:
 
 
 def _sorted(scopes: Iterable[object]) -> tuple[str, ...]:
-    return tuple(sorted({f"{scope}" for scope in scopes}))
+    """Raises `_Skipped` for what is no scope."""
+    found = {scope if isinstance(scope, str) else "" for scope in scopes}
+    if "" in found:
+        raise _Skipped("one of its scopes is no text")
+    return tuple(sorted(found))
 
 
 def _check_template(template: str) -> None:
@@ -299,8 +303,5 @@ def _as_sent(default: object) -> str | None:
     """A default as it would stand in a query; None where it is none that can be written."""
     if isinstance(default, bool):
         return "true" if default else "false"
-    if isinstance(default, int) or (
-        isinstance(default, str) and default.isprintable() and " " not in default
-    ):
-        return f"{default}"
-    return None
+    sent = text_of(default)
+    return sent if sent.isprintable() and sent and " " not in sent else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from jitgate.catalogs.description import Node, listed, node
+from jitgate.catalogs.description import Node, listed, node, text_of
 from jitgate.errors import ConfigurationInvalid
 
 _SERVER = re.compile(
@@ -58,4 +58,4 @@ def common_base(servers: object, prefix: str | None) -> Base:
 
 
 def _default(server: Node, variable: str) -> str:
-    return f"{node(node(server.get('variables')).get(variable)).get('default', '')}"
+    return text_of(node(node(server.get("variables")).get(variable)).get("default"))

@@ -1,6 +1,7 @@
 """A description is read within bounds, whatever stands in it, and nothing else is."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from catalogs.described import api
@@ -71,6 +72,41 @@ def test_aliases_of_aliases_cost_nothing():
     assert len(imported(description).rows) == 1
 
 
+BOMB = "\n".join(
+    [
+        "a: &a [x]",
+        *(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]" for a, b in pairwise("abcdefghijklmnopqrst")),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "openapi: *t",
+        "openapi: 2\nswagger: *t",
+        "openapi: 3.1\nservers: [{url: 'https://x/{v}', variables: {v: {default: *t}}}]\npaths: {/a: {get: {}}}",
+        "openapi: 3.1\npaths: {/a: {get: {parameters: [{in: *t, name: *t, style: *t, schema: *t}]}}}",
+        "openapi: 3.1\npaths: {/a: {post: {parameters: [{in: query, name: x, schema: {enum: *t, default: *t}}]}}}",
+        "openapi: 3.1\npaths: {/a: {get: {operationId: *t, summary: *t, servers: *t, responses: *t}}}",
+        "openapi: 3.1\npaths: {/a: {get: {responses: {200: *t, default: {content: {application/json: {schema: *t}}}}}}}",
+        (
+            "openapi: 3.1\ncomponents: {securitySchemes: {o: {type: oauth2}, p: {type: *t}}}\n"
+            "security: [{o: *t}]\npaths: {/a: {get: {}}}"
+        ),
+        "openapi: 3.1\npaths: {/a: {? *t : {}, ? [0xfffff, *t] : {}, get: {}}}",
+        "openapi: 3.1\npaths: {/a: {0x" + "f" * 9000 + ": {}, get: {}}}",
+        "openapi: 3.1\npaths: {/a: {$ref: '#/t/" + "9" * 9000 + "'}}",
+    ],
+)
+def test_what_is_large_only_once_it_is_written_out_never_is(rest):
+    try:
+        found = imported(described(f"{BOMB}\n{rest}\n".encode()))
+    except ConfigurationInvalid:
+        return
+    assert len(found.rows) == 1
+
+
 def test_a_value_that_holds_itself_is_looked_at_once():
     text = b"""openapi: 3.0.0
 paths:
@@ -135,6 +171,7 @@ KEYS = st.sampled_from(
         *("paths", "/a", "/a/{b}", "get", "post", "parameters", "responses", "200", "content"),
         *("application/json", "schema", "properties", "token", "$ref", "allOf", "items", "name"),
         *("in", "security", "servers", "url", "operationId", "requestBody", "type", "enum"),
+        *("style", "scheme", "oauth", "x-multi-segment"),
         *("components", "securitySchemes", "discriminator", "mapping", "default", "variables"),
     ]
 )
