@@ -18,6 +18,7 @@ TRIES = 5
 
 _SETTINGS = settings(
     deadline=None,
+    max_examples=50,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -62,6 +63,17 @@ class Contract:
     def make(self) -> Any:
         """The thing that is tested, made anew at each call."""
         raise NotImplementedError("let make() return what your plugin provides")
+
+    def pair(self) -> tuple[Any, Any]:
+        """Two of it, made alike, for all the questions that are asked: loading one takes a while.
+
+        An answer that depends on what was asked before shows as well.
+        """
+        cls = type(self)
+        if "_pair" not in cls.__dict__:
+            setattr(cls, "_pair", (self.make(), self.make()))  # noqa: B010 (of this class alone)
+        made: tuple[Any, Any] = cls.__dict__["_pair"]
+        return made
 
     def others(self) -> Sequence[Any]:
         """The same with other options, each of which makes it answer something else."""

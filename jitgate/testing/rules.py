@@ -28,23 +28,23 @@ class RuleContract(Contract):
 
         So does an obligation that the gateway does not know, and NEEDS_BODY once there is a body.
         """
-        Policy((self.make(),), "a version", DUTIES).decide(inquiry)
+        Policy((self.pair()[0],), "a version", DUTIES).decide(inquiry)
 
     @for_all(inquiry=inquiries())
     def test_the_same_question_has_the_same_answer(self, inquiry: Inquiry) -> None:
-        one, other = self.make(), self.make()
+        one, other = self.pair()
         first = one.judge(inquiry)
         assert one.judge(inquiry) == first
         assert other.judge(inquiry) == first
 
     @for_all(inquiry=inquiries())
     def test_it_answers_quickly(self, inquiry: Inquiry) -> None:
-        rule = self.make()
+        rule, _ = self.pair()
         assert quickest(lambda: rule.judge(inquiry)) < QUICK
 
     @for_all(inquiry=inquiries())
     def test_it_answers_what_it_states_where_it_states_anything(self, inquiry: Inquiry) -> None:
-        rule, operation = self.make(), inquiry.operation
+        rule, operation = self.pair()[0], inquiry.operation
         if not IStatedRule.providedBy(rule):
             return
         answer = rule.judge(inquiry)
@@ -55,7 +55,7 @@ class RuleContract(Contract):
 
     @for_all(inquiry=inquiries())
     def test_it_permits_nothing_while_it_lacks_facts(self, inquiry: Inquiry) -> None:
-        rule = self.make()
+        rule, _ = self.pair()
         if not IInformedRule.providedBy(rule):
             return
         assert all(isinstance(each, str) for each in rule.facts)
