@@ -89,6 +89,10 @@ class CredentialUnavailable(OurFault):
     """No credential could be issued for this operation."""
 
 
+class CredentialRefused(CredentialUnavailable):
+    """There is none for this operation, now or later, and it must not go without."""
+
+
 class IdentityUnavailable(OurFault):
     """The issuer's keys cannot be had, so no token can be verified."""
 

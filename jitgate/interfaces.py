@@ -334,7 +334,10 @@ class ICredentialSource(Interface):
     """Issues what a target needs to accept a call. It does not decide whether the call may be."""
 
     async def issue(operation: Operation) -> Credential:
-        """A credential for exactly this operation. Raises `CredentialUnavailable`."""
+        """A credential for exactly this operation.
+
+        Raises `CredentialUnavailable`, or `CredentialRefused` where there will never be one.
+        """
 
 
 class IUpstream(Interface):

@@ -22,7 +22,7 @@ from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from jitgate.errors import CredentialUnavailable
+from jitgate.errors import CredentialRefused, CredentialUnavailable
 from jitgate.fetching import Fetched, Fetcher
 from jitgate.interfaces import ICredentialSource
 from jitgate.values import Credential, Operation
@@ -40,6 +40,8 @@ _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 """A bearer token (RFC 6750, section 2.1): nothing that could end a header field."""
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
+_PUBLIC = re.compile(r"/\.well-known/.+|/oauth2/v1/keys")
+"""What an org tells anybody: its metadata (RFC 8615) and the keys that it signs with."""
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -47,6 +49,9 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 @implementer(ICredentialSource)
 class OktaCredentials:
     """Issues a token that has exactly the scopes of the operation that it is for.
+
+    For an operation that needs no scope there is none: a public read goes without a credential,
+    and all else is refused, since it asks for an API token or for a proof of another kind.
 
     Args:
         org: The org's URL, ``https://acme.okta.com``.
@@ -86,7 +91,7 @@ class OktaCredentials:
 
     async def issue(self, operation: Operation) -> Credential:
         if not operation.scopes:
-            return Credential(headers=(), secrets=(), facts={"kind": "none"})
+            return _nothing_for(operation)
         form = {
             "grant_type": "client_credentials",
             "scope": " ".join(operation.scopes),
@@ -124,6 +129,16 @@ class OktaCredentials:
         if token_id is not None:
             facts["jti"] = token_id
         return Credential(((b"Authorization", b"Bearer " + secret),), (secret,), facts)
+
+
+def _nothing_for(operation: Operation) -> Credential:
+    """No credential for what anybody may read. Raises `CredentialRefused` for all else."""
+    if operation.changes or not _PUBLIC.fullmatch(operation.path):
+        raise CredentialRefused(
+            f"{operation.action} needs no scope, so that no token is good for it, and it is not a "
+            f"public read: {operation.target} is not sent such a call."
+        )
+    return Credential(headers=(), secrets=(), facts={"kind": "none"})
 
 
 # --- what is configured

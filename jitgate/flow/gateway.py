@@ -20,6 +20,7 @@ from jitgate.errors import (
     AgentGone,
     ApproversUnreachable,
     BodyTooLarge,
+    CredentialRefused,
     CredentialUnavailable,
     CutShort,
     HeadTooLarge,
@@ -73,6 +74,7 @@ _FAULTS: Mapping[type[JitgateError], Denial] = {
     UpstreamMalformed: Denial.UPSTREAM_MALFORMED,
     MaskingFault: Denial.RESPONSE_WITHHELD,
     CredentialUnavailable: Denial.CREDENTIAL_UNAVAILABLE,
+    CredentialRefused: Denial.POLICY,
     IdentityUnavailable: Denial.IDENTITY_UNAVAILABLE,
     RecorderDown: Denial.RECORDER_DOWN,
     StoreDown: Denial.STORE_DOWN,
@@ -376,7 +378,7 @@ def _advice(denial: Denial | None, account: Account | None) -> str:
             return _CARRIED_OUT
         changes = account.operation is not None and account.operation.changes
         return _LOOK_FIRST if changes else _LATER
-    if account is not None and account.grant is not None:
+    if account is not None and account.grant is not None and denial is not Denial.POLICY:
         return _APPROVED
     return _LATER if denial in _PASSING else Refusal(Denial.FAULT, "").advice
 

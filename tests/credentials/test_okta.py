@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from itertools import count
 
 import jwt
@@ -16,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
 from jitgate.credentials.okta import ASSERTION_LIFE, MAX_ANSWER, OktaCredentials
-from jitgate.errors import CredentialUnavailable
+from jitgate.errors import CredentialRefused, CredentialUnavailable
 from jitgate.fetching import TIMEOUT
 from jitgate.interfaces import ICredentialSource
 from jitgate.values import Credential, Operation
@@ -167,9 +168,37 @@ async def test_exactly_the_scopes_of_the_operation_are_asked_for(org):
     assert org.asked[0][2][b"scope"] == [b"okta.apps.read okta.groups.read"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/.well-known/okta-organization", "/.well-known/a/b", "/oauth2/v1/keys"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest_twisted.ensureDeferred
-async def test_an_operation_without_scopes_is_given_no_token(org):
-    assert await org.source().issue(operation()) == Credential((), (), {"kind": "none"})
+async def test_what_anybody_may_read_is_read_without_a_credential(org, method, path):
+    asked = replace(operation(), method=method, path=path)
+    assert await org.source().issue(asked) == Credential((), (), {"kind": "none"})
+    assert org.asked == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/users/00u1/factors/questions"),
+        ("DELETE", "/api/v1/api-tokens/current"),
+        ("POST", "/security/api/v1/security-events"),
+        ("POST", "/.well-known/okta-organization"),
+        ("POST", "/oauth2/v1/keys"),
+        ("GET", "/.well-known"),
+        ("GET", "/.well-known/"),
+        ("GET", "/api/.well-known/okta-organization"),
+        ("GET", "/oauth2/v1/keys/k1"),
+        ("GET", "/oauth2/v1/authorize"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_no_other_operation_without_scopes_goes_without_a_credential(org, method, path):
+    asked = replace(operation(), method=method, path=path)
+    with pytest.raises(CredentialRefused, match="deactivateUser needs no scope.*not a public read"):
+        await org.source().issue(asked)
     assert org.asked == []
 
 

@@ -17,6 +17,7 @@ from jitgate.core.policy import Policy, version_of
 from jitgate.core.waiting import Patience
 from jitgate.errors import (
     ApproversUnreachable,
+    CredentialRefused,
     CredentialUnavailable,
     RecorderDown,
     StoreDown,
@@ -481,6 +482,22 @@ async def test_a_failure_before_sending_costs_nobody_an_approval(stage, fault):
     await serving
     assert told.head.status == 200
     assert len(stand.entries("access.opened")) == 1
+
+
+@ensureDeferred
+async def test_what_has_no_credential_is_not_to_be_sent_again_though_it_was_approved():
+    refused = CredentialRefused("It is not a public read.")
+    stand = Stand(verdict=review(), fail={"credential": refused})
+    told, serving = stand.asked(post())
+    await stand.says()
+    await serving
+    assert told.head.status == 403
+    problem = json.loads(told.data)
+    assert problem["type"].endswith("denied-by-policy")
+    assert problem["detail"] == "It is not a public read."
+    assert problem["retry"] == "Do not repeat this call unchanged."
+    assert stand.sent == []
+    assert (await grant(stand)).tally == {GrantState.ACTIVE: 1}
 
 
 @ensureDeferred
