@@ -4,14 +4,11 @@
 //
 // Options: {tls: {cert, key}, client: {client_id, jwks, scopes}, seed}; `scopes` are those granted
 // to the client, `seed` is emulate's own seed for its Okta service.
-import { createHash, createPublicKey, randomUUID, verify } from 'node:crypto';
 import { subscribe } from 'node:diagnostics_channel';
 import http from 'node:http';
-import { buffer } from 'node:stream/consumers';
 import { createEmulator } from 'emulate';
-import { errors } from 'oidc-provider';
+import { endToEnd, journaled, orgAuthority, refuse } from './authority.mjs';
 import { listen, listenForControl, readOptions, ready, tlsServer } from './program.mjs';
-import { machineProvider, reasonOf, signingKey } from './provider.mjs';
 
 const HOST = 'acme.okta.example';
 const ISSUER = `https://${HOST}`;
@@ -29,95 +26,14 @@ const OPERATIONS = [
   ['GET', /^\/api\/v1\/apps\/[^/]+$/, 'okta.apps.read'],
 ];
 
-const HOP_BY_HOP = new Set([
-  'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer',
-  'transfer-encoding', 'upgrade',
-]);
-
 const { tls, client, seed } = await readOptions();
-const key = signingKey('RS256');
-const publicKey = createPublicKey({ key, format: 'jwk' });
-const journal = [];
-
-// --- the org authorization server
-
-function checkScopes(requested) {
-  const refused = [...requested].find((scope) => !client.scopes.includes(scope));
-  if (refused || requested.size === 0) {
-    throw new errors.InvalidScope('scopes must be named, and granted to the client', refused);
-  }
-}
-
-// Okta refuses an assertion that lives for more than an hour; oidc-provider alone would take it.
-function checkAssertion(ctx, claims) {
-  if (claims.exp > Date.now() / 1000 + 3600) {
-    throw new errors.InvalidClientAuth('the client_assertion lives for more than an hour');
-  }
-}
-
-const provider = machineProvider(ISSUER, {
-  keys: [key],
-  clients: [{
-    client_id: client.client_id,
-    jwks: client.jwks,
-    token_endpoint_auth_method: 'private_key_jwt',
-  }],
-  clientAuthMethods: ['private_key_jwt'],
-  enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'ES256'] },
-  assertJwtClientAuthClaimsAndHeader: checkAssertion,
-  resource: { identifier: ISSUER, audience: ISSUER, scopes: client.scopes, ttl: 3600 },
-  checkScopes,
-  routes: { token: '/oauth2/v1/token', jwks: '/oauth2/v1/keys' },
-});
-provider.on('grant.success', (ctx) => {
-  ctx.req.entry.scope = ctx.oidc.entities.ClientCredentials.scope;
-});
-provider.on('grant.error', (ctx, error) => {
-  ctx.req.entry.reason = reasonOf(error);
-});
-const authorizationServer = provider.callback();
-
-function authorize(req, res, body) {
-  // The audience of an assertion is the org's public URL, whatever port a test has reached it by.
-  req.headers.host = HOST;
-  req.body = body;
-  authorizationServer(req, res);
-}
+const authority = orgAuthority(HOST, client);
 
 // --- the checker
 
-// The claims of an access token that this org's own key has signed and that holds now.
-function claimsOf(authorization) {
-  const [, token] = /^Bearer (\S+)$/i.exec(authorization ?? '') ?? [];
-  if (!token) throw new Error('no bearer token');
-  const [head, payload, signature] = token.split('.');
-  const { alg, kid, typ } = JSON.parse(Buffer.from(head, 'base64url'));
-  if (alg !== key.alg || kid !== key.kid || typ !== 'at+jwt') throw new Error('a foreign key');
-  const signed = Buffer.from(`${head}.${payload}`);
-  if (!verify('sha256', signed, publicKey, Buffer.from(signature, 'base64url'))) {
-    throw new Error('a bad signature');
-  }
-  const claims = JSON.parse(Buffer.from(payload, 'base64url'));
-  if (claims.iss !== ISSUER || claims.aud !== ISSUER) throw new Error('a foreign token');
-  if (claims.exp <= Date.now() / 1000) throw new Error('an expired token');
-  return claims;
-}
-
-function refuse(res, entry, status, errorCode, errorSummary, reason) {
-  entry.reason = reason;
-  res.writeHead(status, { 'content-type': 'application/json' });
-  res.end(JSON.stringify({
-    errorCode,
-    errorSummary,
-    errorLink: errorCode,
-    errorId: `oae${randomUUID()}`,
-    errorCauses: [{ errorSummary: reason }],
-  }));
-}
-
 function manage(req, res, body, entry) {
   try {
-    entry.scope = claimsOf(req.headers.authorization).scope;
+    entry.scope = authority.claimsOf(req.headers.authorization).scope;
   } catch (error) {
     refuse(res, entry, 401, 'E0000011', 'Invalid token provided', error.message);
     return;
@@ -169,10 +85,6 @@ async function removeSampleApp() {
 
 await removeSampleApp();
 
-function endToEnd(headers) {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !HOP_BY_HOP.has(name)));
-}
-
 function forward(req, res, body) {
   const request = http.request({
     host: '127.0.0.1',
@@ -190,40 +102,16 @@ function forward(req, res, body) {
 
 // --- what the test reads
 
-// Entered when a request arrives; its status is read late, since oidc-provider sets it on its own.
-function enter(req, res) {
-  const { pathname, search } = new URL(req.url, ISSUER);
-  const entry = {
-    method: req.method,
-    path: pathname,
-    query: search.slice(1),
-    host: req.headers.host ?? null,
-    scope: null,
-    reason: null,
-    body_sha256: null,
-    get status() {
-      return res.headersSent ? res.statusCode : null;
-    },
-  };
-  journal.push(entry);
-  return entry;
-}
-
-async function serve(req, res) {
-  const entry = enter(req, res);
-  const body = await buffer(req);
-  entry.body_sha256 = createHash('sha256').update(body).digest('hex');
+function serve(req, res, body, entry) {
   if (entry.path.startsWith('/api/')) {
     manage(req, res, body, entry);
   } else {
-    req.entry = entry;
-    authorize(req, res, body);
+    authority.authorize(req, res, body, entry);
   }
 }
 
-const server = tlsServer(tls).on('request', (req, res) => {
-  serve(req, res).catch((error) => res.destroy(error));
-});
+const server = tlsServer(tls);
+const journal = journaled(server, HOST, serve);
 const port = await listen(server);
 const control = await listenForControl({
   'GET /journal': () => journal,
