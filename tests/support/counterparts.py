@@ -46,7 +46,7 @@ NODE = NODE_WHEEL / "bin" / "node"
 NPM = NODE_WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 INSTALL_SECONDS = 300
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 5
 ANSWER_SECONDS = 10
 
@@ -342,6 +342,7 @@ class Received:
 
     `scope` is that of the token which the request carried, or which a token request was given;
     `reason` says why the org refused, and `status` is None while the answer is not yet begun.
+    An org that is made from a description tells which operation it is, and what is wrong with it.
     """
 
     method: str
@@ -352,6 +353,8 @@ class Received:
     reason: str | None
     body_sha256: str | None
     status: int | None
+    operation: str | None = None
+    violations: str | None = None
 
 
 @dataclass(frozen=True)
@@ -378,8 +381,12 @@ class Org:
         algorithm: Algorithm = "RS256",
         scopes: Sequence[str] = ALL_SCOPES,
         seed: Mapping[str, object] = ORG_SEED,
+        description: Path | None = None,
     ) -> Iterator[Org]:
-        """Run an org with one service app, which has a new private key and is granted `scopes`."""
+        """Run an org with one service app, which has a new private key and is granted `scopes`.
+
+        With the OpenAPI file of a `description` it has every operation of that, and no `seed`.
+        """
         own = _own_folder(folder, "org")
         authority = ca or TestCA.create(own)
         leaf = authority.leaf(cls.host)
@@ -392,9 +399,10 @@ class Org:
                 "jwks": {"keys": [public_key]},
                 "scopes": list(scopes),
             },
-            "seed": seed,
+            **({"seed": seed} if description is None else {"description": str(description)}),
         }
-        with _running("org.mjs", options, own) as at:
+        program = "org.mjs" if description is None else "described.mjs"
+        with _running(program, options, own) as at:
             yield cls(at["port"], authority.pem, client_id, private_key, kid, at["control"])
 
     def journal(self) -> list[Received]:

@@ -1,0 +1,89 @@
+// An Okta org that has every operation of an OpenAPI description: Prism checks each request against
+// the description and answers with what it says; the org's authorization server is oidc-provider.
+// Prism takes any token, so that the org's own is asked for here.
+//
+// Options: {tls: {cert, key}, client: {client_id, jwks, scopes}, description}: the file's path.
+// What the journal tells of a call beside is which operation it is, as Prism's router has it.
+import http from 'node:http';
+import { createLogger } from '@stoplight/prism-core';
+import { getHttpOperationsFromSpec } from '@stoplight/prism-http';
+import prismRouter from '@stoplight/prism-http/dist/router/index.js';
+import { createServer } from '@stoplight/prism-http-server';
+import { endToEnd, journaled, orgAuthority, refuse } from './authority.mjs';
+import { listen, listenForControl, readOptions, ready, tlsServer } from './program.mjs';
+
+const HOST = 'acme.okta.example';
+
+const { tls, client, description } = await readOptions();
+const authority = orgAuthority(HOST, client);
+
+const operations = await getHttpOperationsFromSpec(description);
+const prism = createServer(operations, {
+  cors: false,
+  config: {
+    isProxy: false,
+    validateRequest: true,
+    validateResponse: false,
+    checkSecurity: true,
+    errors: false,
+    mock: { dynamic: false },
+  },
+  components: { logger: createLogger('prism', { level: 'silent' }) },
+});
+const prismAt = new URL(await prism.listen(0, '127.0.0.1'));
+
+const segments = (path) => path.split('/').length;
+const bySegments = Map.groupBy(operations, ({ path }) => segments(path));
+
+// The operation that Prism takes a call for; null if it is none of the description's. Prism's
+// router looks at all that it is given, which takes long.
+function operationOf(method, path) {
+  const found = prismRouter.default({
+    resources: bySegments.get(segments(path)) ?? [],
+    input: { method: method.toLowerCase(), url: { path } },
+  });
+  return found._tag === 'Right' ? found.right.iid : null;
+}
+
+function forward(req, res, body, entry) {
+  const request = http.request({
+    agent: false, // no connection is used again that Prism may be about to end
+    host: prismAt.hostname,
+    port: prismAt.port,
+    method: req.method,
+    path: req.url,
+    headers: endToEnd(req.headers),
+  }, (answer) => {
+    entry.violations = answer.headers['sl-violations'] ?? null;
+    res.writeHead(answer.statusCode, endToEnd(answer.headers));
+    answer.pipe(res);
+  });
+  request.on('error', (error) => res.destroy(error));
+  request.end(body);
+}
+
+function serve(req, res, body, entry) {
+  if (entry.path === '/oauth2/v1/token') {
+    authority.authorize(req, res, body, entry);
+    return;
+  }
+  entry.operation = operationOf(req.method, entry.path);
+  if (req.headers.authorization !== undefined) {
+    try {
+      entry.scope = authority.claimsOf(req.headers.authorization).scope;
+    } catch (error) {
+      refuse(res, entry, 401, 'E0000011', 'Invalid token provided', error.message);
+      return;
+    }
+  }
+  forward(req, res, body, entry);
+}
+
+const server = tlsServer(tls);
+const journal = journaled(server, HOST, serve);
+const port = await listen(server);
+const control = await listenForControl({
+  'GET /journal': () => journal,
+  'POST /journal/clear': () => { journal.length = 0; },
+});
+ready({ port, control });

@@ -1,0 +1,359 @@
+"""Every operation of Okta's published description, driven through the gateway one by one.
+
+The description (`okta.json`, made by `.ci/make_okta_description.py`) is read here by itself, and
+npm's Prism serves it: what the gateway's catalog says is held against both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from support.counterparts import Org, Received
+from support.description import Described, Description
+from support.gateway import GatewayProcess, settings, wait_for
+from support.tokens import Tokens
+from support.wire import Reply, Tunnel
+
+from jitgate.catalogs.okta import okta_rows
+
+# Prism takes some 30 ms for each call, and all of them are made before the first test looks.
+pytestmark = pytest.mark.timeout(600)
+
+DESCRIPTION = Path(__file__).parent / "okta.json"
+OPERATIONS = Description(DESCRIPTION).operations
+BY_ACTION = {each.action: each for each in OPERATIONS}
+ROWS = {each.action: each for each in okta_rows()}
+
+Sent = tuple[str, str, Mapping[str, str], bytes]
+"""A call: method, target, fields, body."""
+
+OPEN_READS = {
+    "getWellKnownAppAuthenticatorConfiguration",
+    "getAppleAppSiteAssociationWellKnownURI",
+    "getAssetLinksWellKnownURI",
+    "getWellknownOrgMetadata",
+    "getWellknownSsfMetadata",
+    "getWebAuthnWellKnownURI",
+}
+NOT_SENT = {
+    "revokeCurrentApiToken",  # needs an API token
+    "listSupportedSecurityQuestions",  # needs an API token
+    "publishSecurityEventTokens",  # open, but it writes: who calls is proved by the body
+}
+
+TAKEN_FOR_WRONG = {"updateApplicationUser", "executeInlineHook"}
+"""Their body has to be one of several open objects and no other, and whatever is one is another."""
+
+TUNNELS = 8
+"""Tunnels at a time; in each one call after the other."""
+
+MASKED = "*" * 16
+
+
+@dataclass(frozen=True)
+class Driven:
+    """What came of all calls: by action what the agent got, what the org got, what is on record."""
+
+    replies: Mapping[str, Reply]
+    received: Sequence[Received]
+    decisions: Mapping[str, dict[str, Any]]
+    outcomes: Mapping[str, dict[str, Any]]
+
+    @property
+    def calls(self) -> Mapping[str, Received]:
+        """What reached the org's API, by the operation for which Prism takes it."""
+        calls = [each for each in self.received if each.path != "/oauth2/v1/token"]
+        by_action = {each.operation: each for each in calls if each.operation is not None}
+        assert len(by_action) == len(calls)
+        return by_action
+
+    @property
+    def minted(self) -> Counter[str]:
+        """The scopes of the tokens that were minted, and how many of each."""
+        asked = [each for each in self.received if each.path == "/oauth2/v1/token"]
+        assert {(each.method, each.status, each.reason) for each in asked} == {("POST", 200, None)}
+        return Counter(" ".join(sorted(str(each.scope).split())) for each in asked)
+
+
+class Driver:
+    """Sends calls through a gateway."""
+
+    def __init__(self, gateway: GatewayProcess, tokens: Tokens) -> None:
+        self._gateway = gateway
+        self._tokens = tokens
+
+    def send(self, calls: Sequence[Sent]) -> list[Reply]:
+        """What each call is answered, in their order."""
+        with ThreadPoolExecutor(TUNNELS) as pool:
+            dealt = [calls[n::TUNNELS] for n in range(TUNNELS)]
+            lots = list(pool.map(self._one_after_the_other, dealt))
+        return [lots[n % TUNNELS][n // TUNNELS] for n in range(len(calls))]
+
+    def _one_after_the_other(self, calls: Sequence[Sent]) -> list[Reply]:
+        token = self._tokens.token()
+        host = Org.host
+        with Tunnel(self._gateway.proxy, self._gateway.ca, token, f"{host}:443", host) as tunnel:
+            return [_sent(tunnel, *call) for call in calls]
+
+
+def _sent(
+    tunnel: Tunnel, method: str, target: str, fields: Mapping[str, str], body: bytes
+) -> Reply:
+    fields = {"Host": Org.host, "Authorization": "SSWS the-agents-own"} | fields
+    if body or method in {"POST", "PUT", "PATCH"}:
+        fields |= {"Content-Length": str(len(body))}
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    tunnel.send("\r\n".join([*lines, "", ""]).encode() + body)
+    return tunnel.reply(method)
+
+
+@dataclass(frozen=True)
+class Estate:
+    """The org that Prism serves, and the gateway before it."""
+
+    org: Org
+    gateway: GatewayProcess
+    driver: Driver
+
+
+@contextmanager
+def estate_in(folder: Path) -> Iterator[Estate]:
+    scopes = sorted({scope for each in OPERATIONS for scope in each.scopes})
+    tokens = Tokens(folder)
+    rule = {
+        "name": "all",
+        "reason": "All of Okta, with its secrets masked",
+        "match": {"targets": ["okta"]},
+        "effect": "permit",
+        "mask": "okta",
+    }
+    (folder / "policy.yaml").write_bytes(orjson.dumps([rule]))
+    masking = [{"profile": "okta", "secrets": "catalog"}]
+    (folder / "masking.yaml").write_bytes(orjson.dumps(masking))
+    with Org.start(folder, scopes=scopes, description=DESCRIPTION) as org:
+        okta = {
+            "name": "okta",
+            "hosts": [org.host],
+            "catalog": "okta",
+            "dial": f"127.0.0.1:{org.port}",
+            "trust": str(org.ca),
+            "credential": {
+                "type": "okta",
+                "org": f"https://{org.host}",
+                "client_id": org.client_id,
+                "key_id": org.kid,
+                "private_key": f"file:{org.private_key}",
+            },
+        }
+        made = settings(folder, tokens.jwks, [okta], masking=[str(folder / "masking.yaml")])
+        with GatewayProcess(folder, made) as gateway:
+            yield Estate(org, gateway, Driver(gateway, tokens))
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory):
+    with estate_in(tmp_path_factory.mktemp("described")) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def from_the_seed():
+    """Nothing here is of the estate that other tests seed anew."""
+
+
+@pytest.fixture(scope="module")
+def driven(described):
+    described.org.clear()
+    calls = [(each.method, _target(each), each.headers, each.body) for each in OPERATIONS]
+    replies = dict(zip(BY_ACTION, described.driver.send(calls), strict=True))
+    outcomes = wait_for(lambda: _all(described.gateway.entries("outcome"), len(calls)))
+    decisions = {each["exchange"]: each for each in described.gateway.entries("decision")}
+    by_action = {}
+    for each in outcomes:
+        operation = decisions[each["exchange"]]["operation"]
+        by_action[operation["action"]] = (decisions[each["exchange"]], each)
+    return Driven(
+        replies,
+        described.org.journal(),
+        {action: decision for action, (decision, _) in by_action.items()},
+        {action: outcome for action, (_, outcome) in by_action.items()},
+    )
+
+
+def _all(entries: list[Any], count: int) -> list[Any]:
+    return entries if len(entries) == count else []
+
+
+def _target(call: Described) -> str:
+    return call.path + (f"?{call.query}" if call.query else "")
+
+
+# --- the operations
+
+
+def test_the_catalog_has_the_operations_of_the_description():
+    assert len(OPERATIONS) == len(BY_ACTION) == 732
+    described = {(each.method, each.template, each.action) for each in OPERATIONS}
+    assert described <= {(each.method, each.template, each.action) for each in ROWS.values()}
+    assert all(ROWS[each.action].scopes == each.scopes for each in OPERATIONS)
+    more = [each.template for each in ROWS.values() if each.action not in BY_ACTION]
+    assert [each for each in more if not each.startswith(("/oauth2/", "/.well-known/"))] == []
+
+
+def test_nine_operations_need_no_scope_and_six_of_them_are_reads_for_anybody():
+    needed = Counter(len(each.scopes) for each in OPERATIONS)
+    assert needed == {1: 718, 2: 5, 0: 9}
+    without = [each for each in OPERATIONS if not each.scopes]
+    assert {each.action for each in without} == OPEN_READS | NOT_SENT
+    assert {each.action for each in without if each.is_open and each.method == "GET"} == OPEN_READS
+
+
+def test_each_operation_is_recognised_as_itself(driven):
+    assert driven.decisions.keys() == BY_ACTION.keys()
+    for action, each in BY_ACTION.items():
+        said = driven.decisions[action]
+        assert said["request"]["method"] == each.method
+        assert said["request"]["target"].partition("?")[0] == each.path
+        assert (said["effect"], said["rule"]) == ("permit", "all")
+        named = {key: said["operation"][key] for key in ("target", "action", "resource", "method")}
+        assert named == {
+            "target": "okta",
+            "action": action,
+            "resource": dict(each.resource),
+            "method": each.method,
+        }
+
+
+def test_each_call_is_to_the_org_the_operation_that_it_is_to_the_gateway(driven):
+    assert driven.calls.keys() == BY_ACTION.keys() - NOT_SENT
+    for action, call in driven.calls.items():
+        each = BY_ACTION[action]
+        assert (call.method, call.path, call.query) == (each.method, each.path, each.query)
+
+
+# --- what they are given
+
+
+def test_each_token_has_exactly_the_scopes_of_its_operation(driven):
+    for action, call in driven.calls.items():
+        scopes = BY_ACTION[action].scopes
+        if scopes:
+            facts = driven.outcomes[action]["credential"]
+            assert (facts["kind"], facts["scopes"]) == ("okta", list(scopes))
+            assert sorted(call.scope.split()) == list(scopes)
+
+
+def test_no_other_token_was_minted(driven):
+    assert driven.minted == Counter(" ".join(each.scopes) for each in OPERATIONS if each.scopes)
+
+
+def test_what_anybody_may_read_goes_out_without_a_credential(driven):
+    for action in OPEN_READS:
+        assert driven.calls[action].scope is None  # and none that the org would have refused:
+        assert driven.replies[action].status == 200
+        assert driven.outcomes[action]["credential"] == {"kind": "none"}
+
+
+def test_all_else_that_needs_no_scope_is_denied(driven):
+    for action in NOT_SENT:
+        assert driven.replies[action].status == 403
+        assert b"is not a public read" in driven.replies[action].body
+        assert driven.outcomes[action]["denial"] == "denied-by-policy"
+        assert "credential" not in driven.outcomes[action]
+
+
+# --- what comes back
+
+
+def test_each_answer_is_the_one_that_the_description_has(driven):
+    for action in BY_ACTION.keys() - NOT_SENT - TAKEN_FOR_WRONG:
+        reply, answers = driven.replies[action], BY_ACTION[action].answers
+        assert reply.status < 400, (action, reply.body, driven.calls[action])
+        assert driven.outcomes[action]["outcome"] == "completed"
+        assert str(reply.status) in answers
+        if reply.body:
+            assert reply.header("Content-Type") in answers[str(reply.status)]
+
+
+def test_what_the_org_says_of_a_wrong_body_comes_back(driven):
+    for action in TAKEN_FOR_WRONG:
+        assert "exactly one schema in oneOf" in driven.calls[action].violations
+        assert driven.replies[action].status == 400
+        assert driven.outcomes[action]["outcome"] == "completed"
+
+
+def test_no_field_comes_back_that_the_catalog_marks_as_secret(driven):
+    seen: Counter[object] = Counter()
+    for action, reply in driven.replies.items():
+        if reply.header("Content-Type") == "application/json":
+            members = _members(orjson.loads(reply.body))
+            seen.update(value for name, value in members if name in ROWS[action].secrets)
+    assert seen.keys() == {MASKED}
+    assert seen.total() > 20
+
+
+def _members(node: object) -> Iterator[tuple[str, object]]:
+    """Every member of every object, however deep."""
+    if isinstance(node, dict):
+        yield from node.items()
+        node = list(node.values())
+    if isinstance(node, list):
+        for each in node:
+            yield from _members(each)
+
+
+# --- what stands beside them
+
+
+KNOWN = [
+    (each.method, re.compile(re.sub(r"\\{[^/]+\\}", "[^/]+", re.escape(each.template))))
+    for each in ROWS.values()
+]
+
+
+def _is_known(method: str, path: str) -> bool:
+    return any(method == each and template.fullmatch(path) for each, template in KNOWN)
+
+
+def _neighbours(call: Described) -> Iterator[tuple[str, str]]:
+    """Beside a call: another method, a segment more, one less, and each fixed segment changed."""
+    methods = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    yield next(each for each in methods if not _is_known(each, call.path)), call.path
+    yield call.method, f"{call.path}/more"
+    yield call.method, f"{call.path}/"
+    yield call.method, call.path.rpartition("/")[0]
+    parts, template = call.path.split("/"), call.template.split("/")
+    for at, part in enumerate(parts):
+        if part and part == template[at]:
+            changed = (part + "x", part.swapcase(), part[:-1])[at % 3]
+            yield call.method, "/".join([*parts[:at], changed, *parts[at + 1 :]])
+
+
+def test_what_stands_beside_an_operation_is_none_and_goes_nowhere(described):
+    found = {
+        (method, path)
+        for each in OPERATIONS
+        for method, path in _neighbours(each)
+        if path and "//" not in path and not _is_known(method, path)
+    }
+    calls = [(method, path, {}, b"") for method, path in sorted(found)]
+    before = len(described.gateway.entries("outcome"))
+    described.org.clear()
+    replies = described.driver.send(calls)
+    assert len(calls) > 4 * len(OPERATIONS)
+    assert {each.status for each in replies} == {403}
+    assert all(b"is no operation known of okta" in each.body for each in replies)
+    assert described.org.journal() == []
+    outcomes = wait_for(lambda: _all(described.gateway.entries("outcome")[before:], len(calls)))
+    assert {(each["outcome"], each["denial"]) for each in outcomes} == {
+        ("denied", "operation-unknown")
+    }
