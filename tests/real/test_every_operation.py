@@ -9,32 +9,24 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from support.counterparts import Org, Received
-from support.description import Described, Description
-from support.gateway import GatewayProcess, settings, wait_for
-from support.tokens import Tokens
-from support.wire import Reply, Tunnel
+from real.described import OPERATIONS, described_in
+from support.counterparts import Received
+from support.description import Described
+from support.gateway import wait_for
+from support.wire import Reply
 
 from jitgate.catalogs.okta import okta_rows
 
 # Prism takes some 30 ms for each call, and all of them are made before the first test looks.
 pytestmark = pytest.mark.timeout(600)
 
-DESCRIPTION = Path(__file__).parent / "okta.json"
-OPERATIONS = Description(DESCRIPTION).operations
 BY_ACTION = {each.action: each for each in OPERATIONS}
 ROWS = {each.action: each for each in okta_rows()}
-
-Sent = tuple[str, str, Mapping[str, str], bytes]
-"""A call: method, target, fields, body."""
 
 OPEN_READS = {
     "getWellKnownAppAuthenticatorConfiguration",
@@ -52,9 +44,6 @@ NOT_SENT = {
 
 TAKEN_FOR_WRONG = {"updateApplicationUser", "executeInlineHook"}
 """Their body has to be one of several open objects and no other, and whatever is one is another."""
-
-TUNNELS = 8
-"""Tunnels at a time; in each one call after the other."""
 
 MASKED = "*" * 16
 
@@ -84,84 +73,9 @@ class Driven:
         return Counter(" ".join(sorted(str(each.scope).split())) for each in asked)
 
 
-class Driver:
-    """Sends calls through a gateway."""
-
-    def __init__(self, gateway: GatewayProcess, tokens: Tokens) -> None:
-        self._gateway = gateway
-        self._tokens = tokens
-
-    def send(self, calls: Sequence[Sent]) -> list[Reply]:
-        """What each call is answered, in their order."""
-        with ThreadPoolExecutor(TUNNELS) as pool:
-            dealt = [calls[n::TUNNELS] for n in range(TUNNELS)]
-            lots = list(pool.map(self._one_after_the_other, dealt))
-        return [lots[n % TUNNELS][n // TUNNELS] for n in range(len(calls))]
-
-    def _one_after_the_other(self, calls: Sequence[Sent]) -> list[Reply]:
-        token = self._tokens.token()
-        host = Org.host
-        with Tunnel(self._gateway.proxy, self._gateway.ca, token, f"{host}:443", host) as tunnel:
-            return [_sent(tunnel, *call) for call in calls]
-
-
-def _sent(
-    tunnel: Tunnel, method: str, target: str, fields: Mapping[str, str], body: bytes
-) -> Reply:
-    fields = {"Host": Org.host, "Authorization": "SSWS the-agents-own"} | fields
-    if body or method in {"POST", "PUT", "PATCH"}:
-        fields |= {"Content-Length": str(len(body))}
-    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-    tunnel.send("\r\n".join([*lines, "", ""]).encode() + body)
-    return tunnel.reply(method)
-
-
-@dataclass(frozen=True)
-class Estate:
-    """The org that Prism serves, and the gateway before it."""
-
-    org: Org
-    gateway: GatewayProcess
-    driver: Driver
-
-
-@contextmanager
-def estate_in(folder: Path) -> Iterator[Estate]:
-    scopes = sorted({scope for each in OPERATIONS for scope in each.scopes})
-    tokens = Tokens(folder)
-    rule = {
-        "name": "all",
-        "reason": "All of Okta, with its secrets masked",
-        "match": {"targets": ["okta"]},
-        "effect": "permit",
-        "mask": "okta",
-    }
-    (folder / "policy.yaml").write_bytes(orjson.dumps([rule]))
-    masking = [{"profile": "okta", "secrets": "catalog"}]
-    (folder / "masking.yaml").write_bytes(orjson.dumps(masking))
-    with Org.start(folder, scopes=scopes, description=DESCRIPTION) as org:
-        okta = {
-            "name": "okta",
-            "hosts": [org.host],
-            "catalog": "okta",
-            "dial": f"127.0.0.1:{org.port}",
-            "trust": str(org.ca),
-            "credential": {
-                "type": "okta",
-                "org": f"https://{org.host}",
-                "client_id": org.client_id,
-                "key_id": org.kid,
-                "private_key": f"file:{org.private_key}",
-            },
-        }
-        made = settings(folder, tokens.jwks, [okta], masking=[str(folder / "masking.yaml")])
-        with GatewayProcess(folder, made) as gateway:
-            yield Estate(org, gateway, Driver(gateway, tokens))
-
-
 @pytest.fixture(scope="module")
 def described(tmp_path_factory):
-    with estate_in(tmp_path_factory.mktemp("described")) as made:
+    with described_in(tmp_path_factory.mktemp("described")) as made:
         yield made
 
 

@@ -1,0 +1,101 @@
+"""An Okta org that has every operation of the description, and the gateway before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from support.counterparts import Org
+from support.description import Description
+from support.gateway import GatewayProcess, settings
+from support.tokens import Tokens
+from support.wire import Reply, Tunnel
+
+DESCRIPTION = Path(__file__).parent / "okta.json"
+OPERATIONS = Description(DESCRIPTION).operations
+
+Sent = tuple[str, str, Mapping[str, str], bytes]
+"""A call: method, target, fields, body."""
+
+TUNNELS = 4
+"""Tunnels at a time; in each one call after the other. Prism computes one answer at a time."""
+
+
+class Driver:
+    """Sends calls through a gateway."""
+
+    def __init__(self, gateway: GatewayProcess, tokens: Tokens) -> None:
+        self._gateway = gateway
+        self._tokens = tokens
+
+    def send(self, calls: Sequence[Sent]) -> list[Reply]:
+        """What each call is answered, in their order."""
+        with ThreadPoolExecutor(TUNNELS) as pool:
+            dealt = [calls[n::TUNNELS] for n in range(TUNNELS)]
+            lots = list(pool.map(self._one_after_the_other, dealt))
+        return [lots[n % TUNNELS][n // TUNNELS] for n in range(len(calls))]
+
+    def _one_after_the_other(self, calls: Sequence[Sent]) -> list[Reply]:
+        token = self._tokens.token()
+        host = Org.host
+        with Tunnel(self._gateway.proxy, self._gateway.ca, token, f"{host}:443", host) as tunnel:
+            return [_sent(tunnel, *call) for call in calls]
+
+
+def _sent(
+    tunnel: Tunnel, method: str, target: str, fields: Mapping[str, str], body: bytes
+) -> Reply:
+    fields = {"Host": Org.host, "Authorization": "SSWS the-agents-own"} | fields
+    if body or method in {"POST", "PUT", "PATCH"}:
+        fields |= {"Content-Length": str(len(body))}
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    tunnel.send("\r\n".join([*lines, "", ""]).encode() + body)
+    return tunnel.reply(method)
+
+
+@dataclass(frozen=True)
+class DescribedEstate:
+    """The org that Prism serves, and the gateway before it."""
+
+    org: Org
+    gateway: GatewayProcess
+    driver: Driver
+
+
+@contextmanager
+def described_in(folder: Path) -> Iterator[DescribedEstate]:
+    """Start both; all of Okta is permitted, and the fields that the catalog marks are masked."""
+    scopes = sorted({scope for each in OPERATIONS for scope in each.scopes})
+    tokens = Tokens(folder)
+    rule = {
+        "name": "all",
+        "reason": "All of Okta, with its secrets masked",
+        "match": {"targets": ["okta"]},
+        "effect": "permit",
+        "mask": "okta",
+    }
+    (folder / "policy.yaml").write_bytes(orjson.dumps([rule]))
+    masking = [{"profile": "okta", "secrets": "catalog"}]
+    (folder / "masking.yaml").write_bytes(orjson.dumps(masking))
+    with Org.start(folder, scopes=scopes, description=DESCRIPTION) as org:
+        okta = {
+            "name": "okta",
+            "hosts": [org.host],
+            "catalog": "okta",
+            "dial": f"127.0.0.1:{org.port}",
+            "trust": str(org.ca),
+            "credential": {
+                "type": "okta",
+                "org": f"https://{org.host}",
+                "client_id": org.client_id,
+                "key_id": org.kid,
+                "private_key": f"file:{org.private_key}",
+            },
+        }
+        made = settings(folder, tokens.jwks, [okta], masking=[str(folder / "masking.yaml")])
+        with GatewayProcess(folder, made) as gateway:
+            yield DescribedEstate(org, gateway, Driver(gateway, tokens))
