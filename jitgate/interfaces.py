@@ -15,6 +15,7 @@ from zope.interface import Attribute, Interface
 from jitgate.values import (
     AccessRequest,
     Binding,
+    Charge,
     Credential,
     Entry,
     Grant,
@@ -29,6 +30,7 @@ from jitgate.values import (
     RequestHead,
     ResponseHead,
     Risk,
+    Spent,
     Stored,
     Subject,
     Undecided,
@@ -93,6 +95,26 @@ class IOnce(Interface):
 
     async def kept(kind: str) -> Sequence[str]:
         """Every key of that kind that was taken and not dropped. Raises `StoreDown`."""
+
+
+class IBudgets(Interface):
+    """Counts calls in sliding windows. It does not say what is counted, or why.
+
+    A use that was taken at ``t`` counts in a window of ``within`` seconds until ``t + within``, and
+    then no longer; one from the future, where the clock was set back, counts.
+    """
+
+    async def take(charges: Sequence[Charge]) -> Spent | None:
+        """Take a use of every count that is charged, if all have room: durable when this returns.
+
+        Charges of one key take one use of it, and each of them must have room. None: taken. Else
+        nothing is taken, and it is the charge for which there is no room the longest. Two that
+        come at once never take the same room. Raises `StoreDown` where it cannot tell; then it may
+        or may not have been taken, and counts as taken.
+        """
+
+    async def look(charges: Sequence[Charge]) -> Spent | None:
+        """What `take` would return now. It takes nothing. Raises `StoreDown`."""
 
 
 class ITokenSource(Interface):

@@ -214,6 +214,45 @@ class Obligation:
     value: object
 
 
+class Per(enum.Enum):
+    """What a budget counts apart from each other."""
+
+    SUBJECT = "subject"
+    """Each Subject, by issuer and id, whatever program brings its token and whoever it acts for."""
+    AGENT = "agent"
+    """Each program: the one that the token names beside the Subject, else the Subject itself."""
+    TARGET = "target"
+    ALL = "all"
+    """Nothing: all calls together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many calls a rule lets pass, or sends to people, in any window of so many seconds."""
+
+    rule: str
+    """Counted under this name: budgets of one rule that count the same apart share a count."""
+    uses: int
+    within: float
+    per: Per = Per.SUBJECT
+
+
+class Charge(NamedTuple):
+    """What one call takes of one budget: a use of the count that ``key`` names."""
+
+    key: str
+    uses: int
+    within: float
+
+
+class Spent(NamedTuple):
+    """A budget without room."""
+
+    charge: Charge
+    until: float
+    """When there is room in it again, unless others take that first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One rule's part in a decision."""
@@ -277,6 +316,7 @@ class Denial(enum.Enum):
     BODY_TOO_LARGE = "body-too-large"
     OPERATION_UNKNOWN = "operation-unknown"
     POLICY = "denied-by-policy"
+    BUDGET_SPENT = "budget-spent"
     NEEDS_APPROVAL = "needs-approval"
     APPROVAL_PENDING = "approval-pending"
     APPROVAL_DENIED = "approval-denied"
@@ -355,6 +395,8 @@ class Terms:
     life: float = 300.0
     ahead: bool = False
     """Whether it is asked for ahead of the call, for a token that names the grant."""
+    auto: bool = False
+    """Whether policy approves it itself; then there are no quorums."""
 
     @property
     def is_scope(self) -> bool:

@@ -31,6 +31,7 @@ from jitgate.flow.access import Access
 from jitgate.flow.account import Accounts
 from jitgate.flow.admission import Target
 from jitgate.flow.bodies import HeldBodies
+from jitgate.flow.budgets import Budgets
 from jitgate.flow.deciding import Decider
 from jitgate.flow.gateway import Gateway
 from jitgate.flow.grants import Grants
@@ -41,12 +42,7 @@ from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
 from jitgate.flow.tokens import TokenExchange
 from jitgate.identity.own_tokens import OwnTokens
-from jitgate.interfaces import (
-    IAccessStore,
-    IApproverChannel,
-    IOnce,
-    IRecordStore,
-)
+from jitgate.interfaces import IAccessStore, IApproverChannel, IBudgets, IOnce, IRecordStore
 from jitgate.proxy.authority import CertificateAuthority, load_or_create
 from jitgate.proxy.certificate import PortTls
 from jitgate.proxy.internal import AUTHORITY, internal_target
@@ -64,6 +60,7 @@ from jitgate.service import (
 )
 from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.stores.both import BothStores
+from jitgate.stores.budgets_sqlite import SqliteBudgets
 from jitgate.stores.evidence import RecordedEvidence
 from jitgate.stores.once_sqlite import SqliteOnce
 from jitgate.stores.recordings import RecordFiles
@@ -140,6 +137,7 @@ class _Assembly:
     """One run of putting together. What is wrong is said before any state is made."""
 
     _once: IOnce
+    _budgets: IBudgets
 
     def __init__(
         self, configuration: Configuration, reactor: IReactorCore, problems: Sequence[str]
@@ -241,11 +239,13 @@ class _Assembly:
             recorder, clock=clock, new_id=partial(self._new_id, "x"), site_key=site_key
         )
         bodies = HeldBodies(approvals.review_body, approvals.review_bodies)
+        budgets = Budgets(self._budgets, clock)
         decider = Decider(
             **in_force.decided,
             access=access,
             bodies=bodies,
             accounts=accounts,
+            budgets=budgets,
             clock=clock,
             site_key=site_key,
         )
@@ -256,6 +256,7 @@ class _Assembly:
             decide=decider.foreseen,
             scope_print=decider.scope_print,
             access=access,
+            budgets=budgets,
             source=self._own,
             revocations=revocations,
             clock=clock,
@@ -294,6 +295,8 @@ class _Assembly:
         verifyObject(IAccessStore, store)
         self._once = SqliteOnce(store.database, in_thread=worker, clock=self._reactor)
         verifyObject(IOnce, self._once)
+        self._budgets = SqliteBudgets(store.database, in_thread=worker, clock=self._reactor)
+        verifyObject(IBudgets, self._budgets)
         return Ledger(store, recorder, self._reactor), worker
 
     def _reloading(

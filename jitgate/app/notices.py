@@ -18,7 +18,7 @@ def notices(configuration: Configuration) -> list[str]:
         if rule.effect != "review" or sdks.isdisjoint(rule.match.targets or sdks):
             continue
         life = Terms(()).life if rule.grant is None else rule.grant.life
-        covered = slow_down(patience, life).expire
+        covered = slow_down(patience.held(rule.hold), life).expire
         if covered < patience.expire:
             said.append(
                 f"{rule.where}: rule {rule.name}: an Okta SDK asks for {covered:.0f} s at most, so "

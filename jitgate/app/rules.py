@@ -22,7 +22,7 @@ from jitgate.rules.cel import CelCondition, ConditionInvalid
 from jitgate.rules.conditional import ConditionalRule
 from jitgate.rules.match import Criteria, MatchRule
 from jitgate.rules.observing import ObservingRule
-from jitgate.values import Effect, Obligation, Verdict
+from jitgate.values import Budget, Effect, Obligation, Verdict
 
 Known = Mapping[str, frozenset[str] | None]
 """The actions of each target; None where its catalog is not there to say."""
@@ -57,7 +57,8 @@ def _policy(
     known: Known = {
         name: None if each is None else each.catalog.actions for name, each in callees.items()
     }
-    rules = [_attempted(each, known, problems) for each in configuration.rules]
+    hold = configuration.settings.approvals.hold
+    rules = [_attempted(each, known, hold, problems) for each in configuration.rules]
     provided = cast("list[IRule]", plugins.of_port(IRule, loaded))
     every = [*(rule for rule in rules if rule is not None), *provided, InternalRule()]
     problems.unique("rule", [rule.name for rule in every])
@@ -87,7 +88,7 @@ def _profiles(
     return profiles
 
 
-def _attempted(rule: schema.Rule, known: Known, problems: Problems) -> IRule | None:
+def _attempted(rule: schema.Rule, known: Known, hold: float, problems: Problems) -> IRule | None:
     """The rule; None where all that is wrong with it went to ``problems``."""
     condition = None
     try:
@@ -95,14 +96,19 @@ def _attempted(rule: schema.Rule, known: Known, problems: Problems) -> IRule | N
     except ConditionInvalid as error:
         for problem in error.described(functools.partial(rule.place, "when")):
             problems.add(problem)
-    matching = problems.attempt(rule.where, _rule, rule, known)
+    matching = problems.attempt(rule.where, _rule, rule, known, hold)
     if matching is None or (rule.when is not None and condition is None):
         return None
     made = matching if condition is None else ConditionalRule(matching, condition)
     return cast(IRule, made if rule.mode == "enforce" else ObservingRule(cast(IRule, made)))
 
 
-def _rule(rule: schema.Rule, known: Known) -> MatchRule:
+def _rule(rule: schema.Rule, known: Known, hold: float) -> MatchRule:
+    if rule.hold is not None and rule.hold > hold:
+        raise ValueError(
+            f"rule {rule.name}: hold is longer than approvals.hold ({hold:g} s), which is the "
+            "longest that any call is held: shorten the one, or lengthen the other"
+        )
     _known_actions(rule, known)
     return _made_rule(rule, tuple(known))
 
@@ -138,6 +144,16 @@ def _duties(rule: schema.Rule) -> tuple[Obligation, ...]:
         duties.append(Obligation("approvers", (rule.approvers.groups, rule.approvers.quorum)))
     if rule.grant is not None:
         duties.append(Obligation("grant", (rule.grant.uses, rule.grant.life)))
+    if rule.auto:
+        duties.append(Obligation("auto", True))
+    if rule.hold is not None:
+        duties.append(Obligation("hold", rule.hold))
+    if rule.record is not None:
+        duties.append(Obligation("record", rule.record))
+    duties += [
+        Obligation("budget", Budget(rule.name, each.uses, each.within, each.per))
+        for each in rule.budget or ()
+    ]
     return tuple(duties)
 
 

@@ -104,11 +104,14 @@ def _outcome(kept: Kept) -> Iterator[str]:
 def _opened(kept: Kept) -> Iterator[str]:
     operation, uses = kept.part("operation"), kept.content.get("uses")
     asked = f"{_show(operation.get('action'))} on {_show(operation.get('target'))}"
-    yield f"{asked} waits for approval by {_asked(kept)}  {_about(kept)}"
+    auto = kept.content.get("auto") is True
+    waits = "is for policy itself to approve" if auto else f"waits for approval by {_asked(kept)}"
+    yield f"{asked} {waits}  {_about(kept)}"
     gives = "for this call, once" if uses == 1 else f"for a scope, {_show(uses)} times"
     if kept.content.get("ahead") is True:
         gives = f"for a scope, {_show(uses)} times, ahead of the call"
-    yield f"an approval is {gives}, within {_span(kept)}; it is waited for until {_until(kept)}"
+    waited = "" if auto else f"; it is waited for until {_until(kept)}"
+    yield f"an approval is {gives}, within {_span(kept)}{waited}"
 
 
 def _answered(kept: Kept) -> Iterator[str]:

@@ -153,8 +153,7 @@ def _described(
             _inside(other["loc"], each["loc"]) for other in errors
         ):
             continue  # it is short only because its items have errors of their own
-        whole = (*at, *each["loc"])
-        loc = tuple(part for part in whole if not _is_tag(part, tree, whole))
+        loc = _written(tree, (*at, *each["loc"]))
         where = ".".join(f"{part}" for part in loc)
         yield _line(tree, loc, start), f"{where + ': ' if where else ''}{_said(each, loc, known)}"
 
@@ -201,23 +200,29 @@ def _kinds_in(annotation: Any) -> Iterator[type[Section]]:
         yield from _kinds_in(part)
 
 
-def _is_tag(part: str | int, tree: object, loc: Loc) -> bool:
-    """Whether a part of a location is pydantic's name of a union's branch, not a key."""
-    if isinstance(part, str) and part.startswith("("):
-        return True
-    node = _node(tree, loc[: loc.index(part)])
-    return isinstance(node, Mapping) and part not in node and node.get("type") == part
+def _written(tree: object, loc: Loc) -> Loc:
+    """The parts of a location that stand in the file; others are pydantic's own.
 
-
-def _node(tree: object, loc: Loc) -> object:
-    """What stands at a location, as far as it leads."""
+    Those are the name of a union's branch, and the place in a list whose one item stands alone.
+    """
     node: Any = tree
-    for step in loc:
-        try:
-            node = node[step]
-        except (KeyError, IndexError, TypeError):
-            return node
-    return node
+    written: list[str | int] = []
+    for part in loc:
+        if isinstance(part, str) and part.startswith("("):
+            continue
+        inside = not isinstance(node, Mapping) or part in node
+        if inside or not (isinstance(part, int) or node.get("type") == part):
+            written.append(part)
+            node = _inner(node, part)
+    return tuple(written)
+
+
+def _inner(node: Any, part: str | int) -> Any:
+    """What stands at a part of a location; nothing where it does not lead there."""
+    try:
+        return node[part]
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 def _line(tree: object, loc: Loc, start: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from jitgate.config.identity_schema import Identity
 from jitgate.config.kinds import (
@@ -29,10 +29,11 @@ from jitgate.config.kinds import (
     Uid,
     is_loopback,
 )
-from jitgate.core import limits
+from jitgate.core import duties, limits
 from jitgate.core.injection import COUNTING
 from jitgate.core.limits import LIMITS
 from jitgate.upstreams.address import is_public, literal
+from jitgate.values import Per
 
 ProvidedName = Annotated[str, Field(min_length=1, max_length=200)]
 """What a plugin calls something that it provides."""
@@ -333,6 +334,26 @@ class GrantTerms(Section):
     life: Duration = Field(default=300.0, ge=1.0, le=86400.0)
 
 
+class BudgetTerms(Section):
+    """How many calls a rule lets pass, or sends to people, in any window of that length."""
+
+    uses: int = Field(ge=1, le=duties.USES)
+    within: Duration = Field(ge=1.0, le=duties.LONGEST)
+    per: Per = Field(default=Per.SUBJECT, strict=False)
+
+
+def _one_or_several(written: object) -> object:
+    return [written] if isinstance(written, dict) else written
+
+
+Budgets = Annotated[
+    tuple[BudgetTerms, ...],
+    BeforeValidator(_one_or_several, BudgetTerms | list[BudgetTerms]),
+    Field(min_length=1, max_length=10, strict=False),
+]
+"""One budget or a list of them."""
+
+
 class Rule(Section):
     """One statement of policy."""
 
@@ -346,16 +367,28 @@ class Rule(Section):
     mode: Literal["enforce", "observe"] = "enforce"
     approvers: Approvers | None = None
     grant: GrantTerms | None = None
+    auto: bool = False
+    hold: Duration | None = Field(default=None, le=3600.0)
     mask: str | None = None
+    record: Literal["head", "bodies"] | None = None
+    budget: Budgets | None = None
 
     @model_validator(mode="after")
     def _fits_its_effect(self) -> Rule:
-        if self.effect != "review" and (self.approvers or self.grant):
-            raise ValueError("approvers and grant go with effect: review")
-        if self.effect == "review" and self.approvers is None:
-            raise ValueError("effect: review needs approvers")
-        if self.effect == "deny" and self.mask is not None:
-            raise ValueError("mask does not go with effect: deny")
+        written = self.model_fields_set
+        if self.effect != "review" and written & {"approvers", "grant", "auto", "hold"}:
+            raise ValueError("approvers, grant, auto and hold go with effect: review")
+        if self.effect == "review" and self.approvers is None and not self.auto:
+            raise ValueError("effect: review needs approvers, or auto: true")
+        if self.approvers is not None and self.auto:
+            raise ValueError(
+                "approvers and auto exclude each other: people approve, or policy does"
+            )
+        if self.auto and self.hold is not None:
+            raise ValueError("hold does not go with auto: nobody is waited for")
+        for name in ("mask", "record", "budget"):
+            if self.effect == "deny" and name in written:
+                raise ValueError(f"{name} does not go with effect: deny")
         return self
 
 

@@ -140,6 +140,10 @@ People = Mapping[str, frozenset[str]]
 """Groups of approvers: whom each name stands for, as `person` spells them."""
 
 
+BY_POLICY: Final = "policy:"
+"""Before a rule's name: who has approved what policy approves itself. Nobody else is called so."""
+
+
 @dataclass(frozen=True, slots=True)
 class NotCounted:
     """Why an answer does not count, in a sentence for whoever gave it."""
@@ -185,6 +189,8 @@ def _objection(request: AccessRequest, someone: str, people: People, now: float)
         return f"This request is {request.state.value} already. {request.why}".strip()
     if now >= request.expires_at:
         return "This request has expired."
+    if person(someone).startswith(BY_POLICY):
+        return "This is how policy is called: no person is."
     if is_self(someone, request.ask.subject):
         return "Nobody answers what they, or an agent of theirs, asked for."
     quorums = request.ask.terms.quorums
@@ -192,6 +198,17 @@ def _objection(request: AccessRequest, someone: str, people: People, now: float)
         groups = ", ".join(sorted({name for each in quorums for name in each.groups}))
         return f"{someone} is in none of the groups that are asked: {groups}."
     return None
+
+
+def by_policy(request: AccessRequest, now: float) -> AccessRequest | None:
+    """The request as policy approves it itself; None if it is for people to answer."""
+    terms = request.ask.terms
+    if not terms.auto or terms.quorums or request.state is not AccessState.PENDING:
+        return None
+    name = f"{BY_POLICY}{request.ask.rule}"
+    answer = Answer(name, approves=True, at=now, channel="policy", reason=request.ask.reason)
+    after = replace(request, answers=(*request.answers, answer))
+    return ended(after, APPROVE, f"Approved by {name}.")
 
 
 def approvers(request: AccessRequest) -> tuple[str, ...]:
@@ -229,15 +246,19 @@ def terms_of(decision: Decision) -> Terms | None:
     """What a decision that needs humans asks for; None if it names nobody who could answer.
 
     Where several rules oblige, all of their quorums must be met, and the shortest grant is given.
+    Policy approves by itself only where every one of them says so, and none names people.
     """
     asked = [value for value in decision.obliged("approvers") if isinstance(value, tuple)]
     given = [value for value in decision.obliged("grant") if isinstance(value, tuple)]
     quorums = tuple(Quorum(tuple(groups), count) for groups, count in asked)
-    if not quorums:
+    said = decision.obliged("auto")
+    auto = bool(said) and not quorums and all(value is True for value in said)
+    if not quorums and not auto:
         return None
     if not given:
-        return Terms(quorums)
-    return Terms(quorums, min(uses for uses, _ in given), min(life for _, life in given))
+        return Terms(quorums, auto=auto)
+    uses, life = min(uses for uses, _ in given), min(life for _, life in given)
+    return Terms(quorums, uses, life, auto=auto)
 
 
 # --- a grant

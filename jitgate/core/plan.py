@@ -23,6 +23,7 @@ class Prospect(Enum):
     """What is to be expected, from the best to the worst."""
 
     PERMITTED = "permitted"
+    APPROVED = "approved-by-policy"
     REVIEWED = "needs-approval"
     BY_BODY = "depends-on-body"
     UNTOLD = "cannot-be-told"
@@ -140,4 +141,5 @@ def _expected(sample: Operation, subject: Subject, decide: Decide) -> Expectatio
     terms = terms_of(decision)
     if terms is None:
         return Expectation(Prospect.DENIED, decision.rule, _NOBODY)
-    return Expectation(Prospect.REVIEWED, decision.rule, decision.reason, terms)
+    prospect = Prospect.APPROVED if terms.auto else Prospect.REVIEWED
+    return Expectation(prospect, decision.rule, decision.reason, terms)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+from jitgate.core.duties import BODIES, check_duties
 from jitgate.errors import RuleFault
 from jitgate.interfaces import IConcernedRule, IInformedRule, IRule, IStatedRule
 from jitgate.values import (
@@ -44,6 +45,10 @@ another rule that agrees hides nothing."""
 
 ONCE = (Obligation("grant", (1, 300.0)),)
 """What a review that names no grant gives: else it would not tighten a broader one beside it."""
+
+UNSAID = (Obligation("record", BODIES), Obligation("auto", False))
+"""What a verdict says by naming no duty of that name, beside one that does and agrees: else the one
+would take away what the other relies on."""
 
 REASON_CHARS = 2000
 """Characters of a reason: it stands in records, in refusals, and before people."""
@@ -138,6 +143,7 @@ class Policy:
         unknown = {duty.name for duty in decision.obligations} - self.duties
         if unknown:
             raise RuleFault(f"Rule {decision.rule} obliges to what is unknown: {sorted(unknown)}.")
+        check_duties(decision)
         return decision
 
 
@@ -266,14 +272,26 @@ def _duties(verdict: Verdict) -> tuple[Obligation, ...]:
     return (*verdict.obligations, *(duty for duty in defaults if duty.name not in named))
 
 
+def _named(agreeing: Iterable[Verdict]) -> Iterable[Obligation]:
+    return (duty for each in agreeing for duty in _duties(each))
+
+
+def _unsaid(agreeing: Sequence[Verdict]) -> Iterable[Obligation]:
+    """What those say that do not name a duty that another names."""
+    for duty in UNSAID:
+        naming = sum(any(own.name == duty.name for own in each.obligations) for each in agreeing)
+        if 0 < naming < len(agreeing):
+            yield duty
+
+
 def _decision(effect: Effect, verdicts: Mapping[str, Verdict], version: str) -> Decision | None:
     """The decision of all rules of that effect: the first name speaks, all of them oblige."""
     names = sorted(name for name, verdict in verdicts.items() if verdict.effect is effect)
     if not names:
         return None
     agreeing = [verdicts[name] for name in names]
-    duties = tuple(dict.fromkeys(duty for each in agreeing for duty in _duties(each)))
+    obliged = tuple(dict.fromkeys([*_named(agreeing), *_unsaid(agreeing)]))
     reason = agreeing[0].reason
     if effect is Effect.REVIEW:  # people must see why each of the rules wants them to look
         reason = "; ".join(dict.fromkeys(each.reason for each in agreeing))
-    return Decision(effect, names[0], reason, version, duties)
+    return Decision(effect, names[0], reason, version, obliged)

@@ -7,7 +7,7 @@ Clients differ in what they do with an answer that means "not yet". The SDKs tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jitgate.core.fields import values_of
 from jitgate.values import Headers
@@ -33,6 +33,10 @@ class Patience:
     httpx after 5 s, PyGithub after 15, slack_sdk after 30."""
     expire: float = 600.0
     """A request in all."""
+
+    def held(self, hold: float | None) -> Patience:
+        """The same where rules have calls held for so long; never longer than without them."""
+        return self if hold is None else replace(self, hold=min(hold, self.hold))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from jitgate.core.policy import NeedsBody
 from jitgate.core.waiting import RETURN_AFTER, Patience, Preference, Wait, waiting
 from jitgate.errors import AgentGone, ApproversUnreachable, RecorderDown, StoreDown, traced
 from jitgate.flow import ledger as record
+from jitgate.flow.by_policy import ByPolicy
 from jitgate.flow.deadlines import RETRY, Deadlines
 from jitgate.flow.grants import Grants
 from jitgate.flow.holding import Holding, Woken
@@ -91,6 +92,7 @@ class Access:
         new_id: Callable[[str], str],
     ) -> None:
         self._grants = grants
+        self._policy = ByPolicy(ledger, grants, new_id)
         self._ledger = ledger
         self._store = ledger.store
         self._channels = channels
@@ -115,9 +117,21 @@ class Access:
         """Go by these from now on; what is pending ends when it was to end."""
         self._people, self._patience, self._limits = people, patience, limits
 
-    def wait(self, ask: Ask, wish: Preference, *, since: float, resends: bool) -> Wait:
-        """How an exchange waits whose client wishes so; ``resends``: its SDK sends again itself."""
-        return waiting(self._patience, wish, since=since, resends=resends, life=ask.terms.life)
+    def wait(
+        self,
+        ask: Ask,
+        wish: Preference,
+        *,
+        since: float,
+        resends: bool,
+        hold: float | None = None,
+    ) -> Wait:
+        """How an exchange waits whose client wishes so, and whose rules have it held so long.
+
+        ``resends``: its SDK sends again itself.
+        """
+        patience = self._patience.held(hold)
+        return waiting(patience, wish, since=since, resends=resends, life=ask.terms.life)
 
     async def leave(self, ask: Ask, wait: Wait, response: IResponse) -> Grant | Refusal | None:
         """A grant for the call, or why there is none yet; None if policy must decide again.
@@ -127,6 +141,8 @@ class Access:
         grant = await self._grants.covering(ask)
         if grant is not None:
             return grant
+        if ask.terms.auto:
+            return await self._by_policy(ask, wait)
         key = ask.subject.key
         if self._held[key] >= self._limits.per_agent or self._held.total() >= self._limits.in_all:
             return self._overloaded(wait)
@@ -140,6 +156,15 @@ class Access:
             self._held[key] -= 1
             if not self._held[key]:
                 del self._held[key]
+
+    async def _by_policy(self, ask: Ask, wait: Wait) -> Grant | Refusal | None:
+        """A grant that policy gives itself; what people were asked before is theirs no more."""
+        if len(await self._store.grants(ask.subject.key)) >= self._limits.per_agent:
+            return self._overloaded(wait)
+        asked = await self._store.pending(ask.subject.key, ask.fingerprint)
+        if asked is not None:
+            await self.end(asked.id, access.SUPERSEDE, "Policy approves it itself now.")
+        return await self._policy.granted(ask)
 
     async def ahead(self, ask: Ask, wait: Wait) -> Grant | Refusal:
         """A grant that is asked for before there is a call, or why there is none yet.
@@ -155,6 +180,11 @@ class Access:
             grant = await self._grants.covering(ask)
             if grant is not None:
                 return grant
+            if ask.terms.auto:
+                given = await self._by_policy(ask, wait)
+                if given is not None:
+                    return given
+                continue
             request = await self._joined(ask, wait)
             if isinstance(request, Refusal):
                 return request

@@ -11,6 +11,7 @@ from urllib.parse import unquote_plus
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from jitgate.core.duties import HEAD, keeps_bodies
 from jitgate.core.fields import is_form, is_json
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.parameters import BOOLEANS
@@ -128,6 +129,8 @@ class Account:
     """When people were first asked for it."""
     grant: str | None = None
     """The grant under which it goes."""
+    budgets: tuple[str, ...] = ()
+    """The rules in whose budgets it is counted."""
     settled: bool = False
     """Whether the outcome is on record: there is one for each exchange."""
 
@@ -179,6 +182,8 @@ class Account:
             fields["credential"] = dict(self.credential)
         if self.grant is not None:
             fields["grant"] = self.grant
+        if self.budgets:
+            fields["budgets"] = list(self.budgets)
         if self.upstream_status is not None:
             fields["upstream"] = {"status": self.upstream_status}
         if self.answer is not None:
@@ -188,12 +193,18 @@ class Account:
                     for name, value in self.answer.headers
                 ]
             }
+        if self.decision is not None and not keeps_bodies(self.decision):
+            return Entry("outcome", now, {**fields, "record": HEAD})
+        return Entry("outcome", now, fields, self._bodies())
+
+    def _bodies(self) -> dict[str, Body]:
+        """What is kept of the bodies."""
         bodies: dict[str, Body] = {}
         if self.request_body is not None and self.request_body.length:
             bodies["request"] = self.request_body
         if self.released.bytes and (response := shown_response(self)) is not None:
             bodies["response"] = response
-        return Entry("outcome", now, fields, bodies)
+        return bodies
 
 
 class Accounts:

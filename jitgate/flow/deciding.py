@@ -5,11 +5,13 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 from twisted.internet.interfaces import IReactorTime
 
 from jitgate.core.access import same_terms, scope, terms_of
+from jitgate.core.duties import budgets_of, hold_of
 from jitgate.core.fields import is_json
 from jitgate.core.fingerprint import counting_fields, fingerprint
 from jitgate.core.injection import NOTHING_ISSUED
@@ -17,9 +19,11 @@ from jitgate.core.parameters import completed
 from jitgate.core.policy import NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile, maskers_for
 from jitgate.core.waiting import Wait, preference
+from jitgate.errors import AgentGone
 from jitgate.flow.access import Access
 from jitgate.flow.account import Accounts, Witnessed, shown_request, shown_target
 from jitgate.flow.bodies import HeldBodies, HeldBody
+from jitgate.flow.budgets import Budgets
 from jitgate.flow.call import Call
 from jitgate.interfaces import IRequest
 from jitgate.values import (
@@ -49,6 +53,7 @@ class Leave(NamedTuple):
     body: IRequest
     operation: Operation
     """With all of its parameters, where policy had to see the body."""
+    decision: Decision
     ask: Ask | None = None
     grant: Grant | None = None
 
@@ -64,6 +69,7 @@ class Decider:
         access: Access,
         bodies: HeldBodies,
         accounts: Accounts,
+        budgets: Budgets,
         clock: IReactorTime,
         site_key: bytes,
     ) -> None:
@@ -72,6 +78,7 @@ class Decider:
         self._access = access
         self._bodies = bodies
         self._accounts = accounts
+        self._budgets = budgets
         self._clock = clock
         self._site_key = site_key
 
@@ -149,11 +156,41 @@ class Decider:
             if call.account.recorded is not None:  # it was another one before
                 await self._accounts.decided(call.account)
             return Refusal(Denial.POLICY, decision.reason, decision.rule)
+        full = await self._full(call, decision)
+        if full is not None:
+            return full
         call.account.maskers = maskers_for(call.operation, decision, self._profiles)
         recorded = self._accounts.decided(call.account)
         if call.operation.changes:
             await recorded
-        return Leave(body, call.operation)
+        return Leave(body, call.operation, decision)
+
+    async def _full(self, call: Call, decision: Decision) -> Refusal | None:
+        """Why there is no room for the call in a budget, if there is none: nothing is counted."""
+        full = await self._budgets.objection(decision, call.operation, call.subject)
+        return None if full is None else await self._overspent(call, decision, full)
+
+    async def charged(self, call: Call, leave: Leave) -> Refusal | None:
+        """Count the call in its budgets: it is about to leave. Or why there is no room any more."""
+        if call.response.gone:
+            raise AgentGone("The agent hung up before its call was sent.")
+        call.span.check()
+        full = await self._budgets.take(leave.decision, call.operation, call.subject)
+        if full is not None:
+            return await self._overspent(call, leave.decision, full)
+        counted = {each.rule for each in budgets_of(leave.decision)}
+        call.account.budgets = tuple(sorted(counted))
+        return None
+
+    async def _overspent(self, call: Call, decision: Decision, full: Refusal) -> Refusal:
+        """What there is no room for is denied, and that is on record as what policy said."""
+        account = call.account
+        account.grant = None  # the call does not go under it, and it stays as it is
+        denied = replace(decision, effect=Effect.DENY, rule=f"{full.rule}", reason=full.detail)
+        account.decision = denied
+        if account.recorded is not None:  # it was another one before
+            await self._accounts.decided(account)
+        return full
 
     async def _asked(
         self, call: Call, held: HeldBody, decision: Decision
@@ -162,10 +199,13 @@ class Decider:
 
         It may have changed meanwhile, or look at the time; and the token may have expired.
         """
+        full = await self._full(call, decision)
+        if full is not None:
+            return full
         ask = await self._ask(call, held, decision)
         if isinstance(ask, Refusal):
             return ask
-        wait = self._wait(call, held, ask)
+        wait = self._wait(call, held, ask, hold_of(decision))
         call.span.check()  # nobody is to be asked for what will not go any more
         with call.span.aside():
             given = await self._access.leave(ask, wait, call.response)
@@ -177,15 +217,16 @@ class Decider:
             return None
         await self._noted(call, decision)
         call.account.grant = given.id
-        return Leave(held, call.operation, ask, given)
+        return Leave(held, call.operation, decision, ask, given)
 
-    def _wait(self, call: Call, held: HeldBody, ask: Ask) -> Wait:
+    def _wait(self, call: Call, held: HeldBody, ask: Ask, hold: float | None) -> Wait:
         """How long people are waited for, from the first time that they were asked."""
         account = call.account
         if account.asked_at is None:
             account.asked_at = self._clock.seconds()
         wish, resends = preference(held.head.headers), call.target.resends
-        return self._access.wait(ask, wish, since=account.asked_at, resends=resends)
+        since = account.asked_at
+        return self._access.wait(ask, wish, since=since, resends=resends, hold=hold)
 
     async def _ask(self, call: Call, held: HeldBody, decision: Decision) -> Ask | Refusal:
         """The call as people are asked about it, once it is on record that they are."""

@@ -54,7 +54,7 @@ from jitgate.values import (
     Subject,
 )
 
-DUTIES = frozenset({"mask", "approvers", "grant"})
+DUTIES = frozenset({"mask", "approvers", "grant", "auto", "hold", "record", "budget"})
 """The obligations that are understood here; a decision with any other denies (invariant 1)."""
 
 _LATER = "Send the call again in a while."

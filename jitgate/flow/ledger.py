@@ -83,6 +83,7 @@ def opened(request: AccessRequest) -> Told:
         "uses": ask.terms.uses,
         "life": ask.terms.life,
         "ahead": ask.terms.ahead,
+        "auto": ask.terms.auto,
         "expires_at": request.expires_at,
     }
 

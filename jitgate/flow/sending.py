@@ -50,8 +50,9 @@ class Sender:
 
     def sent(self, ready: Departure) -> Awaitable[Refusal | None]:
         """Send it, and release the response; returns once the agent has all of it."""
-        binding = ready.call.subject.binding
-        if ready.leave.grant is None and (binding is None or not binding.once):
+        binding, leave = ready.call.subject.binding, ready.leave
+        once = binding is not None and binding.once
+        if leave.grant is None and not once and not leave.decision.obliged("budget"):
             return self._carried(ready)
         return self._taking(ready)
 
@@ -74,7 +75,14 @@ class Sender:
             await self._grants.settle(use, ready.call.session, answered=answered)
 
     async def _taken(self, ready: Departure) -> Use | Refusal | None:
-        """Take what can be used once: a token that is for one call, and a use of the grant."""
+        """Take what can be used so often: a budget, a token that is for one call, and a grant.
+
+        The budget first: it is all that may be taken in vain, and nothing else is where it is full.
+        """
+        if ready.leave.decision.obliged("budget"):
+            full = await self._decider.charged(ready.call, ready.leave)
+            if full is not None:
+                return full
         subject = ready.call.subject
         if subject.binding is not None and subject.binding.once:
             used = await self._revocations.take(subject.binding, subject.expires_at)

@@ -18,6 +18,7 @@ from jitgate.core.waiting import Preference
 from jitgate.flow.access import Access, Decide
 from jitgate.flow.account import shown_target
 from jitgate.flow.admission import Target
+from jitgate.flow.budgets import Budgets
 from jitgate.flow.revoking import Revocations
 from jitgate.interfaces import IIdentityVerifier, ITokenSource
 from jitgate.values import (
@@ -89,6 +90,7 @@ class TokenExchange:
         decide: Decide,
         scope_print: Callable[[Operation], str],
         access: Access,
+        budgets: Budgets,
         source: ITokenSource,
         revocations: Revocations,
         clock: IReactorTime,
@@ -97,6 +99,7 @@ class TokenExchange:
         self._decide = decide
         self._scope_print = scope_print
         self._access = access
+        self._budgets = budgets
         self._source = source
         self._revocations = revocations
         self._clock = clock
@@ -217,6 +220,9 @@ class TokenExchange:
         terms = terms_of(decision)
         if terms is None:
             return Declined("access_denied", f"{decision.reason} (rule {decision.rule})")
+        full = await self._budgets.objection(decision, operation, subject)
+        if full is not None:
+            return Declined("access_denied", f"{full.detail} (rule {full.rule})")
         ask = Ask(
             subject=subject,
             operation=operation,

@@ -21,6 +21,7 @@ Of more it lists the names, and of denied ones it gives the number. The reader p
 
 _HEADINGS = {
     Prospect.PERMITTED: "Permitted at once",
+    Prospect.APPROVED: "Approved by policy",
     Prospect.REVIEWED: "Needs approval",
     Prospect.BY_BODY: "Depends on the body",
     Prospect.UNTOLD: "Cannot be told beforehand",
@@ -250,6 +251,8 @@ def _paragraph(expectation: Expectation, kinds: tuple[Kind, ...], plan: TargetPl
 
 
 def _terms(terms: Terms) -> str:
+    if terms.auto:
+        return "Approved at once, by policy itself, and recorded as such."
     who = ", and ".join(_quorum(each) for each in terms.quorums)
     what = f"{terms.uses} calls of one action on one resource" if terms.is_scope else "one call"
     return f"Must approve: {who}. An approval is good for {what} within {_span(terms.life)}."

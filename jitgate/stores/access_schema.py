@@ -1,6 +1,6 @@
 """The tables of the state database, and how its file is opened.
 
-Access requests, grants and uses are kept in it, and what was taken once.
+Access requests, grants and uses are kept in it, what was taken once, and what budgets count.
 """
 
 from __future__ import annotations
@@ -71,6 +71,17 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT, WITHOUT ROWID
         """,
         "CREATE INDEX taken_until ON taken (until)",
+    ),
+    (
+        """
+        CREATE TABLE counted (
+            key TEXT NOT NULL,
+            at REAL NOT NULL,
+            until REAL NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX counted_of ON counted (key, at)",
+        "CREATE INDEX counted_until ON counted (until)",
     ),
 )
 """Each brings a file of the version before it to its own, the first an empty one. Never changed.

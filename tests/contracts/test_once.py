@@ -147,7 +147,9 @@ async def test_a_database_from_before_there_was_such_a_table_gets_one(tmp_path, 
         await kept.open()
         await kept.store.close()
         with closing(sqlite3.connect(kept.file)) as connection:
-            connection.executescript("DROP TABLE taken; PRAGMA user_version = 1")
+            connection.executescript(
+                "DROP TABLE taken; DROP TABLE counted; PRAGMA user_version = 1"
+            )
         kept.made()
         await kept.open()
         assert await kept.once.take("saml", "a", NOW + 60)

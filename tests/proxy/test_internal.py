@@ -19,6 +19,7 @@ from jitgate.core.waiting import Patience
 from jitgate.credentials.none import NoCredential
 from jitgate.errors import StoreDown, UpstreamUnreachable
 from jitgate.flow.admission import Knock, Target, Tunnel
+from jitgate.flow.budgets import Budgets
 from jitgate.flow.gateway import DUTIES
 from jitgate.flow.tokens import TokenExchange
 from jitgate.identity.own_tokens import OwnTokens
@@ -68,6 +69,7 @@ class Site:
             decide=decide,
             scope_print=self.stand.decider.scope_print,
             access=self.stand.access,
+            budgets=Budgets(self.stand.budgets, self.stand.clock),
             source=self.own,
             revocations=self.stand.revocations,
             clock=self.stand.clock,

@@ -17,7 +17,7 @@ from jitgate.core.waiting import Patience
 from jitgate.proxy.manifest import IN_FULL, Manifest, content, text
 from jitgate.proxy.problems import ADVICE, problem_page
 from jitgate.proxy.refusals import TITLES
-from jitgate.values import Decision, Denial, Effect
+from jitgate.values import Decision, Denial, Effect, Obligation
 
 NOW = 1_795_500_000.0
 TERMS = terms_of(Decision(Effect.REVIEW, "", "", "", review().obligations))
@@ -127,6 +127,17 @@ def test_of_a_target_without_a_list_it_says_so():
     assert content(manifest())["targets"][0]["known_operations"] is None
 
 
+def test_what_policy_approves_itself_is_told_as_that():
+    said = (Obligation("auto", True),)
+    terms = terms_of(Decision(Effect.REVIEW, "small", "Policy looks.", "1", said))
+    found = (Expectation(Prospect.APPROVED, "small", "Policy looks.", terms), kinds("a"))
+    told = text(manifest(found))
+    assert "**Approved by policy** (all 1): Policy looks. Approved at once, by policy" in told
+    assert "Must approve" not in told
+    (expected,) = content(manifest(found))["targets"][0]["operations"]
+    assert (expected["prospect"], expected["approvers"]) == ("approved-by-policy", [])
+
+
 def test_a_program_learns_the_same():
     told = orjson.loads(orjson.dumps(content(WHOLE)))
     assert told["subject"] == {
@@ -140,7 +151,10 @@ def test_a_program_learns_the_same():
     assert target["hosts"] == ["api.example", "api.example:8443"]
     assert target["known_operations"] == 706
     prospects = [each["prospect"] for each in target["operations"]]
-    assert prospects == [each.value for each in Prospect] + ["denied"]
+    assert prospects == [
+        *(each.value for each in Prospect if each is not Prospect.APPROVED),
+        "denied",
+    ]
     reviewed = target["operations"][1]
     assert reviewed["approvers"] == [{"groups": ["leads"], "count": 1}]
     assert reviewed["grant"] == {"uses": 1, "seconds": 300.0}

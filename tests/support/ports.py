@@ -24,6 +24,7 @@ from jitgate.flow.access import Access, Limits
 from jitgate.flow.account import Accounts
 from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway
 from jitgate.flow.bodies import HeldBodies
+from jitgate.flow.budgets import Budgets
 from jitgate.flow.deciding import Decider
 from jitgate.flow.gateway import DUTIES, Gateway
 from jitgate.flow.grants import Grants
@@ -45,6 +46,7 @@ from jitgate.interfaces import (
 )
 from jitgate.proxy.refusals import rendered
 from jitgate.stores.access_memory import MemoryAccess
+from jitgate.stores.budgets_memory import MemoryBudgets
 from jitgate.stores.memory import MemoryRecords
 from jitgate.stores.once_memory import MemoryOnce
 from jitgate.values import (
@@ -195,6 +197,7 @@ class Stand:
         self.fresh_asked: list[bool] = []
         self.recorder = Recorder(self.records, clock=self.clock, in_thread=self._in_thread)
         self.channel = MemoryChannel()
+        self.budgets = MemoryBudgets(self.clock)
         self.build()
         self.starting = Deferred.fromCoroutine(self.start())
 
@@ -223,6 +226,7 @@ class Stand:
             access=self.access,
             bodies=bodies,
             accounts=accounts,
+            budgets=Budgets(self.budgets, clock),
             clock=clock,
             site_key=site_key,
         )
