@@ -15,7 +15,7 @@ def notices(configuration: Configuration) -> list[str]:
     patience, said = patience_of(settings.approvals), []
     sdks = {target.name for target in settings.targets if manner_of(target) == "okta"}
     for rule in configuration.rules:
-        if rule.effect != "review" or sdks.isdisjoint(rule.match.targets or sdks):
+        if not _asks_people(rule) or sdks.isdisjoint(rule.match.targets or sdks):
             continue
         life = Terms(()).life if rule.grant is None else rule.grant.life
         covered = slow_down(patience.held(rule.hold), life).expire
@@ -34,13 +34,15 @@ def patience_of(approvals: schema.Approvals) -> Patience:
     return Patience(approvals.hold, approvals.linger, approvals.expire)
 
 
+def _asks_people(rule: schema.Rule) -> bool:
+    return rule.effect == "review" and not rule.auto
+
+
 def _unreachable(configuration: Configuration) -> list[str]:
     """Rules that nobody, or too few, can answer for; said of each group and rule."""
     settings, said = configuration.settings, []
     reachable = {person(name) for name in settings.control.approvers.values()}
-    if "control" not in settings.services and any(
-        rule.effect == "review" for rule in configuration.rules
-    ):
+    if "control" not in settings.services and any(map(_asks_people, configuration.rules)):
         said.append("Without the service control nobody can answer what rules send to people.")
     groups = {
         group: {person(each) for each in people} & reachable

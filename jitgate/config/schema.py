@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
+from jitgate.config.duty_schema import Approvers, Budgets, GrantTerms
 from jitgate.config.identity_schema import Identity
 from jitgate.config.kinds import (
     Address,
@@ -29,11 +30,10 @@ from jitgate.config.kinds import (
     Uid,
     is_loopback,
 )
-from jitgate.core import duties, limits
+from jitgate.core import limits
 from jitgate.core.injection import COUNTING
 from jitgate.core.limits import LIMITS
 from jitgate.upstreams.address import is_public, literal
-from jitgate.values import Per
 
 ProvidedName = Annotated[str, Field(min_length=1, max_length=200)]
 """What a plugin calls something that it provides."""
@@ -318,40 +318,6 @@ class Match(Section):
     subjects: tuple[str, ...] | None = Field(default=None, strict=False)
     agents: tuple[str, ...] | None = Field(default=None, strict=False)
     risk: tuple[RiskWord, ...] | None = Field(default=None, strict=False)
-
-
-class Approvers(Section):
-    """Who may answer for an operation that needs approval."""
-
-    groups: tuple[str, ...] = Field(min_length=1, strict=False)
-    quorum: int = Field(default=1, ge=1, le=10)
-
-
-class GrantTerms(Section):
-    """What an approval gives."""
-
-    uses: int = Field(default=1, ge=1, le=1000)
-    life: Duration = Field(default=300.0, ge=1.0, le=86400.0)
-
-
-class BudgetTerms(Section):
-    """How many calls a rule lets pass, or sends to people, in any window of that length."""
-
-    uses: int = Field(ge=1, le=duties.USES)
-    within: Duration = Field(ge=1.0, le=duties.LONGEST)
-    per: Per = Field(default=Per.SUBJECT, strict=False)
-
-
-def _one_or_several(written: object) -> object:
-    return [written] if isinstance(written, dict) else written
-
-
-Budgets = Annotated[
-    tuple[BudgetTerms, ...],
-    BeforeValidator(_one_or_several, BudgetTerms | list[BudgetTerms]),
-    Field(min_length=1, max_length=10, strict=False),
-]
-"""One budget or a list of them."""
 
 
 class Rule(Section):

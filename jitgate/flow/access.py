@@ -22,13 +22,14 @@ from jitgate.core import access
 from jitgate.core.access import NotCounted, People
 from jitgate.core.policy import NeedsBody
 from jitgate.core.waiting import RETURN_AFTER, Patience, Preference, Wait, waiting
-from jitgate.errors import AgentGone, ApproversUnreachable, RecorderDown, StoreDown, traced
+from jitgate.errors import AgentGone, ApproversUnreachable, RecorderDown, StoreDown
 from jitgate.flow import ledger as record
 from jitgate.flow.by_policy import ByPolicy
 from jitgate.flow.deadlines import RETRY, Deadlines
 from jitgate.flow.grants import Grants
 from jitgate.flow.holding import Holding, Woken
 from jitgate.flow.ledger import Ledger
+from jitgate.flow.telling import Telling
 from jitgate.interfaces import IApproverChannel, IResponse
 from jitgate.values import (
     AccessRequest,
@@ -95,7 +96,7 @@ class Access:
         self._policy = ByPolicy(ledger, grants, new_id)
         self._ledger = ledger
         self._store = ledger.store
-        self._channels = channels
+        self._telling = Telling(channels)
         self._people = people
         self._patience = patience
         self._limits = limits
@@ -118,13 +119,7 @@ class Access:
         self._people, self._patience, self._limits = people, patience, limits
 
     def wait(
-        self,
-        ask: Ask,
-        wish: Preference,
-        *,
-        since: float,
-        resends: bool,
-        hold: float | None = None,
+        self, ask: Ask, wish: Preference, *, since: float, resends: bool, hold: float | None = None
     ) -> Wait:
         """How an exchange waits whose client wishes so, and whose rules have it held so long.
 
@@ -237,7 +232,7 @@ class Access:
         self._watch(request)
         try:
             await recorded
-            await self._tell(request)
+            await self._telling.tell(request)
         except (ApproversUnreachable, RecorderDown):
             await self.end(request.id, access.WITHDRAW, "Nobody could be asked.")
             raise
@@ -501,25 +496,7 @@ class Access:
         else:
             self._deadlines.forget(request.id)
             self._holding.wake(request.id)
-        telling = Deferred.fromCoroutine(self._tell(request))
-        telling.addErrback(self._untold)
-
-    def _untold(self, failure: Failure) -> None:
-        """The request stands as it does, whether people see it or not; each failure was logged."""
-        failure.trap(ApproversUnreachable)
-
-    async def _tell(self, request: AccessRequest) -> None:
-        """Show a request on every channel. Raises `ApproversUnreachable` if none could."""
-        told = 0
-        for channel in self._channels:
-            try:
-                await channel.tell(request)
-            except Exception as fault:  # noqa: BLE001 (whatever it is, this channel is down)
-                self._log.error("{channel}: {how}", channel=channel.name, how=traced(fault))
-            else:
-                told += 1
-        if not told:
-            raise ApproversUnreachable("Nobody could be asked: no channel to the approvers works.")
+        self._telling.tell_soon(request)
 
     # --- time
 

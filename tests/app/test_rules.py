@@ -8,7 +8,9 @@ import orjson
 import pytest
 from support.gateway import settings, target
 
+from jitgate.app.callees import callees_of
 from jitgate.app.problems import Problems
+from jitgate.app.provided import Provided
 from jitgate.app.rules import decided
 from jitgate.config import read_all
 from jitgate.core.policy import NEEDS_BODY
@@ -26,7 +28,8 @@ def policy_of(tmp_path, text):
     file.write_bytes(orjson.dumps({**made, "policy": ["policy.yaml"]}))
     configuration, found = read_all(file)
     problems = Problems(found)
-    policy = decided(configuration, (), problems)["policy"]
+    callees = callees_of(configuration.settings, Provided((), problems), problems)
+    policy = decided(configuration, (), callees, problems)["policy"]
     problems.raise_any()
     return policy
 

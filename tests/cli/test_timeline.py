@@ -137,6 +137,12 @@ def test_a_scope_is_told_as_one(tmp_path):
     assert "an approval is for a scope, 3 times, within 5 min" in lines[-1]
 
 
+def test_what_policy_approves_itself_waits_for_nobody(tmp_path):
+    first, second = told(tmp_path, "access.opened", OPENED | {"auto": True, "quorums": []})[4:]
+    assert "deactivateUser on okta is for policy itself to approve  [access request a-1" in first
+    assert second.strip() == "an approval is for this call, once, within 5 min"
+
+
 def test_a_session_is_replayed_with_what_people_did(tmp_path, capsys):
     site = Site(tmp_path / "recordings")
     run = site.run()

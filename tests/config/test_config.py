@@ -18,7 +18,7 @@ from jitgate.config.schema import Method
 from jitgate.core.http1_reading import METHODS
 from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import ConfigurationInvalid
-from jitgate.values import Risk
+from jitgate.values import Per, Risk
 
 SETTINGS = """\
 state: ./var
@@ -315,6 +315,37 @@ def test_loopback_needs_no_such_word(site, address):
         ("uses: 1", "uses: 0", "uses"),
         ("uses: 1", "use: 1", "unknown key"),
         ("effect: permit", "effect: deny", "mask does not go with effect: deny"),
+        ("  mask: okta\n", "  auto: true\n", "go with effect: review"),
+        ("  mask: okta\n", "  hold: 5s\n", "go with effect: review"),
+        ("life: 5m}", "life: 5m}\n  auto: true", "approvers and auto exclude each other"),
+        ("life: 5m}", "life: 5m}\n  auto: yes", "auto"),
+        ("approvers: {groups: [it-leads], quorum: 2}", "auto: false", "needs approvers, or auto"),
+        (
+            "approvers: {groups: [it-leads], quorum: 2}",
+            "auto: true\n  hold: 5s",
+            "hold does not go with auto",
+        ),
+        ("life: 5m}", "life: 5m}\n  hold: 20", "unit"),
+        ("life: 5m}", "life: 5m}\n  record: all", "record"),
+        (
+            "  effect: permit\n  mask: okta\n",
+            "  effect: deny\n  record: head\n",
+            "record does not go with effect: deny",
+        ),
+        (
+            "  effect: permit\n  mask: okta\n",
+            "  effect: deny\n  budget: {uses: 1, within: 1h}\n",
+            "budget does not go with effect: deny",
+        ),
+        ("mask: okta", "budget: {within: 1h}", "0.budget.uses: this is missing"),
+        ("mask: okta", "budget: {uses: 0, within: 1h}", "0.budget.uses: "),
+        ("mask: okta", "budget: {uses: 1, within: 0s}", "0.budget.within: "),
+        ("mask: okta", "budget: {uses: 1, within: 32d}", "0.budget.within: "),
+        ("mask: okta", "budget: {uses: 1, within: 1h, pre: all}", "did you mean 'per'?"),
+        ("mask: okta", "budget: {uses: 1, within: 1h, per: user}", "0.budget.per: "),
+        ("mask: okta", "budget: [{uses: 1, within: 1h}, {uses: 2}]", "0.budget.1.within: "),
+        ("mask: okta", "budget: []", "0.budget: "),
+        ("mask: okta", "budget: 5", "0.budget: a list was expected"),
         ("reason: They may look", "reason: ''", "reason"),
         ("match: {targets", "matches: {targets", "unknown key"),
         ("groups: [it-agents]", "group: [it-agents]", "unknown key"),
@@ -324,6 +355,16 @@ def test_loopback_needs_no_such_word(site, address):
 )
 def test_a_rule_that_says_what_it_cannot_mean_is_refused(site, old, new, says):
     assert says in "\n".join(site.problems(policy=changed(old, new, POLICY)))
+
+
+def test_a_budget_may_stand_alone_or_in_a_list(site):
+    alone = site.load(policy=changed("mask: okta", "budget: {uses: 5, within: 1h}", POLICY))
+    several = "budget: [{uses: 5, within: 1h}, {uses: 9, within: 1d, per: all}]"
+    both = site.load(policy=changed("mask: okta", several, POLICY))
+    first = {"uses": 5, "within": 3600.0, "per": Per.SUBJECT}
+    assert [each.model_dump() for each in alone.rules[0].budget] == [first]
+    second = {"uses": 9, "within": 86400.0, "per": Per.ALL}
+    assert [each.model_dump() for each in both.rules[0].budget] == [first, second]
 
 
 @pytest.mark.parametrize("test", ["targets", "actions", "groups", "methods", "paths"])

@@ -21,7 +21,7 @@ from jitgate.errors import StoreDown, UpstreamUnreachable
 from jitgate.flow.admission import Knock, Target, Tunnel
 from jitgate.flow.budgets import Budgets
 from jitgate.flow.gateway import DUTIES
-from jitgate.flow.tokens import TokenExchange
+from jitgate.flow.tokens import TokenExchange, Wanted
 from jitgate.identity.own_tokens import OwnTokens
 from jitgate.interfaces import ICatalog, IRule, IUpstream, IUpstreamConnection
 from jitgate.proxy.internal import (
@@ -33,7 +33,16 @@ from jitgate.proxy.internal import (
     internal_target,
 )
 from jitgate.proxy.pages import CALLS, Pages
-from jitgate.values import Denial, Effect, Inquiry, Operation, Refusal, Verdict
+from jitgate.values import (
+    Budget,
+    Denial,
+    Effect,
+    Inquiry,
+    Obligation,
+    Operation,
+    Refusal,
+    Verdict,
+)
 
 CA = b"-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"
 OTHER = agent(id="bot-8")
@@ -716,3 +725,38 @@ def test_what_anybody_may_have_tells_of_nobody(path):
 )
 def test_and_it_is_nothing_but_that(path):
     assert Site().pages.plain(path) is None
+
+
+# --- tokens that are asked for ahead of the call
+
+
+def wanted():
+    return Wanted("t", target="things", action="POST", resource={"path": "/things/7"})
+
+
+@ensureDeferred
+async def test_nobody_is_asked_ahead_for_what_has_no_room():
+    budget = Obligation("budget", Budget("the-rule", 1, 100.0))
+    site = Site(Verdict(Effect.REVIEW, "Look at it.", (*review().obligations, budget)))
+    told, serving = site.held()
+    await site.stand.says()
+    await serving
+    assert told.head.status == 200
+    declined = await site.tokens.exchange(agent(), wanted(), "s-1")
+    assert (declined.error, declined.pending) == ("access_denied", None)
+    assert declined.description.startswith("At most 1 call in 100 s for this subject; room again")
+    assert len(site.stand.entries("access.opened")) == 1
+    site.stand.clock.advance(100)
+    declined = await site.tokens.exchange(agent(), wanted(), "s-1")
+    assert declined.error == "authorization_pending"
+
+
+@ensureDeferred
+async def test_policy_approves_itself_ahead_of_the_call_too_and_asks_nobody():
+    site = Site(Verdict(Effect.REVIEW, "Policy looks.", (Obligation("auto", True),)))
+    _, binding = await site.tokens.exchange(agent(), wanted(), "s-1")
+    assert binding.grant == "g-1"
+    (opened,), (made,) = (site.stand.entries(kind) for kind in ("access.opened", "grant.made"))
+    assert (opened["ahead"], opened["auto"]) == (True, True)
+    assert made["approved_by"] == ["policy:the-rule"]
+    assert await site.stand.access.requests() == []

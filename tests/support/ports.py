@@ -169,7 +169,7 @@ class Stand:
     store: IAccessStore = field(default_factory=MemoryAccess)
     records: MemoryRecords = field(default_factory=MemoryRecords)
     clock: Clock = field(default_factory=Clock)
-    ids: dict[str, int] = field(default_factory=lambda: {"x": 0, "a": 0, "g": 0})
+    ids: dict[str, int] = field(default_factory=lambda: {"x": 0, "a": 0, "g": 0, "t": 0})
     pause: Callable[[str], Awaitable[None]] | None = None
     """Awaited before and after whatever takes time outside."""
     patience: Patience = field(default_factory=Patience)
