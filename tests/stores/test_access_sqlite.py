@@ -643,7 +643,7 @@ def filled(file, count=200):
     now(store.close())
 
 
-@pytest.mark.parametrize("where", [0, 18, 100, 4096, 3 * 4096 + 5, -4096, -1024])
+@pytest.mark.parametrize("where", [0, 18, 100, 4096, 3 * 4096 + 5, -4096, -8192])
 def test_a_damaged_database_is_found_when_it_is_opened(file, where):
     filled(file)
     data = bytearray(file.read_bytes())
