@@ -109,8 +109,16 @@ class CatalogFault(OurFault):
     """A catalog answered nonsense; the message names it."""
 
 
+class FactsUnknown(OurFault):
+    """A source of facts has told nothing that counts; the message is for the log alone."""
+
+
 class MaskingFault(OurFault):
     """The response cannot be looked at, so it cannot be released."""
+
+
+class MaskerOff(MaskingFault):
+    """A masker took too long and is not asked any more; the message names it."""
 
 
 # --- must stop: nothing may be served at all

@@ -267,14 +267,18 @@ class IFacts(Interface):
 
     name = Attribute("Unique; rules look at what it knows by this name.")
     version = Attribute("A digest of all that its answers depend on, but for the outside.")
-    deadline = Attribute("Seconds that a call waits for it at most.")
+    deadline = Attribute("Seconds that a call waits for it at most: above 0, 10 at most.")
     max_age = Attribute("Seconds for which what it told counts for the same ``key``; 0: once.")
 
     def key(operation: Operation, subject: Subject) -> Hashable:
         """What its answer depends on of a call: calls of one key share an answer."""
 
     async def gather(operation: Operation, subject: Subject) -> Mapping[str, object]:
-        """What is known of this call, in JSON's types. Whatever it raises, nothing is known."""
+        """What is known of this call, in JSON's types. Whatever it raises, nothing is known.
+
+        Cancelled when it is late, or when nobody waits for it any more. Of what it raises only the
+        message of a `FactsUnknown` is logged: others' can hold what they were given.
+        """
 
 
 class IApproverChannel(Interface):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 from twisted.internet.defer import maybeDeferred
@@ -23,13 +23,19 @@ SHOWN = 200
 
 
 class Health(Resource):
-    """200 while everything works, else 503; the body says what does not."""
+    """200 while the gateway does its duty, else 503; the body says what does not work.
+
+    A rule or masker of a plugin that is switched off denies, which is no more than its duty.
+    """
 
     isLeaf = True  # noqa: N815 (twisted.web's name)
 
-    def __init__(self, down: Callable[[], str | None]) -> None:
+    def __init__(
+        self, down: Callable[[], str | None], switched_off: Callable[[], Sequence[str]]
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._down = down
+        self._switched_off = switched_off
 
     def render_GET(self, request: Request) -> bytes:
         reason = self._down()
@@ -37,7 +43,9 @@ class Health(Resource):
         request.setHeader(b"Content-Type", b"application/json")
         request.setHeader(b"Cache-Control", b"no-store")
         state = "ok" if reason is None else "down"
-        return orjson.dumps({"recorder": {"state": state, "reason": reason}})
+        off = list(self._switched_off())
+        plugins = {"state": "switched-off" if off else "ok", "switched_off": off}
+        return orjson.dumps({"recorder": {"state": state, "reason": reason}, "plugins": plugins})
 
 
 class Nothing(Resource):
@@ -93,8 +101,8 @@ class _Root(Resource):
 class AdminSite:
     """Serves the admin port. Health is all that it tells, and nothing is decided here.
 
-    ``down`` says why the gateway denies everything, or None; ``note`` puts on record whatever else
-    is asked for.
+    ``down`` says why the gateway denies everything, or None; ``switched_off`` which rules and
+    maskers of plugins are, and why; ``note`` puts on record whatever else is asked for.
     """
 
     def __init__(
@@ -103,9 +111,10 @@ class AdminSite:
         down: Callable[[], str | None],
         note: Note,
         clock: IReactorTime,
+        switched_off: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         root = _Root(Nothing(note, clock))
-        root.putChild(b"healthz", Health(down))
+        root.putChild(b"healthz", Health(down, switched_off))
         self._site = Site(root)
         self._site.noisy = False
         self._site.displayTracebacks = False

@@ -253,7 +253,7 @@ class _Assembly:
         tokens = TokenExchange(
             targets=in_force.targets,
             identity=in_force.identity,
-            decide=decider.foreseen,
+            decide=decider.ahead,
             scope_print=decider.scope_print,
             access=access,
             budgets=budgets,
@@ -371,7 +371,8 @@ class _Assembly:
             elif name == "admin":
                 note = partial(recorder.note, "admin.refused")
                 endpoint = self._endpoint(self._settings.listen.admin)
-                admin = AdminSite(endpoint, lambda: recorder.down, note, self._reactor)
+                off = story.decider.switched_off
+                admin = AdminSite(endpoint, lambda: recorder.down, note, self._reactor, off)
                 listening.add("admin", admin)
                 parts.append(admin)
             else:

@@ -12,10 +12,12 @@ from jitgate.app.callees import Callees
 from jitgate.app.problems import Problems
 from jitgate.config import Configuration, schema
 from jitgate.core.globs import globs_matcher
-from jitgate.core.policy import Policy, version_of
+from jitgate.core.policy import Policy, facts_of, version_of
 from jitgate.core.profiles import MaskingProfile
+from jitgate.flow.facts import stated_wrongly
 from jitgate.flow.gateway import DUTIES
-from jitgate.interfaces import IMasker, IRule
+from jitgate.flow.watching import watched_masker, watched_rule
+from jitgate.interfaces import IFacts, IMasker, IRule
 from jitgate.maskers.names import NameMasker
 from jitgate.proxy.internal import InternalRule
 from jitgate.rules.cel import CelCondition, ConditionInvalid
@@ -33,6 +35,7 @@ class Decided(TypedDict):
 
     policy: Policy
     profiles: Mapping[str, MaskingProfile]
+    sources: Sequence[IFacts]
 
 
 def decided(
@@ -42,16 +45,34 @@ def decided(
     problems: Problems,
 ) -> Decided:
     """Policy and masking profiles; what is wrong with them goes to ``problems``."""
+    sources = _sources(loaded, problems)
     return Decided(
-        policy=_policy(configuration, loaded, callees, problems),
+        policy=_policy(configuration, loaded, callees, sources, problems),
         profiles=_profiles(configuration, loaded, problems),
+        sources=sources,
     )
+
+
+def _sources(loaded: Sequence[plugins.Plugin], problems: Problems) -> Sequence[IFacts]:
+    """What plugins know from outside."""
+    sources = cast("list[IFacts]", plugins.of_port(IFacts, loaded))
+    problems.unique("source of facts", [each.name for each in sources])
+    for each in sources:
+        if (wrong := stated_wrongly(each)) is not None:
+            problems.add(f"{_file(each, loaded)}: facts {each.name!r}: {wrong}")
+    return sources
+
+
+def _file(provided: object, loaded: Sequence[plugins.Plugin]) -> str:
+    """The plugin's file that something comes from."""
+    return next((f"{each.file}" for each in loaded if provided in each.provides), "a plugin")
 
 
 def _policy(
     configuration: Configuration,
     loaded: Sequence[plugins.Plugin],
     callees: Callees,
+    sources: Sequence[IFacts],
     problems: Problems,
 ) -> Policy:
     known: Known = {
@@ -59,11 +80,17 @@ def _policy(
     }
     hold = configuration.settings.approvals.hold
     rules = [_attempted(each, known, hold, problems) for each in configuration.rules]
-    provided = cast("list[IRule]", plugins.of_port(IRule, loaded))
-    every = [*(rule for rule in rules if rule is not None), *provided, InternalRule()]
+    places = {each.name: each.where for each in configuration.rules}
+    provided = []
+    for each in cast("list[IRule]", plugins.of_port(IRule, loaded)):
+        places[each.name] = file = _file(each, loaded)
+        provided.append(problems.attempt(file, watched_rule, each))
+    every = [*(rule for rule in (*rules, *provided) if rule is not None), InternalRule()]
     problems.unique("rule", [rule.name for rule in every])
+    _known_facts(every, places, [each.name for each in sources], problems)
     parts = [f"plugin={each.digest}" for each in loaded]
     parts += [f"{each!r}" for plugin in loaded for each in plugin.provided]
+    parts += [f"facts={each.name}={each.version}" for each in sources]
     parts += [repr(each) for each in configuration.profiles]
     parts += [
         f"catalog={name}={each.version}" for name, each in callees.items() if each and each.version
@@ -71,10 +98,28 @@ def _policy(
     return Policy(tuple(every), version_of(every, parts), DUTIES)
 
 
+def _known_facts(
+    rules: Sequence[IRule], places: Mapping[str, str], known: Sequence[str], problems: Problems
+) -> None:
+    """Refuse facts that no plugin provides: a rule that needs them could never permit."""
+    for rule in rules:
+        for name in sorted(facts_of(rule) - set(known)):
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            problems.add(
+                f"{places.get(rule.name, rule.name)}: rule {rule.name} looks at facts {name!r}, "
+                f"which no plugin provides{hint}"
+            )
+
+
 def _profiles(
     configuration: Configuration, loaded: Sequence[plugins.Plugin], problems: Problems
 ) -> Mapping[str, MaskingProfile]:
-    provided = cast("list[IMasker]", plugins.of_port(IMasker, loaded))
+    attempts = [
+        problems.attempt(_file(each, loaded), watched_masker, each)
+        for each in cast("list[IMasker]", plugins.of_port(IMasker, loaded))
+    ]
+    provided = [each for each in attempts if each is not None]
     known = {masker.name: masker for masker in provided}
     profiles = {}
     for each in configuration.profiles:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from jitgate.core.json_glance import Glance
-from jitgate.errors import MaskingFault
+from jitgate.errors import MaskerOff, MaskingFault
 from jitgate.interfaces import IMasker
 
 REMEMBERED_FIELDS = 1024
@@ -136,6 +136,8 @@ _asked = lru_cache(maxsize=REMEMBERED_SETS)(_Asked)
 def _hides(masker: IMasker, field: str) -> bool:
     try:
         answer = masker.hides(field)
+    except MaskerOff:
+        raise  # it names the masker, and says more
     except BaseException as cause:
         raise MaskingFault(f"masker {masker.name!r} failed on a field") from cause
     if answer is True or answer is False:
@@ -146,6 +148,8 @@ def _hides(masker: IMasker, field: str) -> bool:
 def _masked(masker: IMasker, field: str, value: str) -> str | None:
     try:
         answer = masker.mask(field, value)
+    except MaskerOff:
+        raise
     except BaseException as cause:
         raise MaskingFault(f"masker {masker.name!r} failed on a value") from cause
     if answer is None or isinstance(answer, str):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from jitgate.core.access import terms_of
-from jitgate.core.policy import NO_RULE, NeedsBody
+from jitgate.core.policy import NO_RULE, Needs, NeedsBody
 from jitgate.errors import RuleFault
 from jitgate.values import Decision, Effect, Operation, Subject, Terms
 
@@ -26,6 +26,7 @@ class Prospect(Enum):
     APPROVED = "approved-by-policy"
     REVIEWED = "needs-approval"
     BY_BODY = "depends-on-body"
+    BY_FACTS = "depends-on-facts"
     UNTOLD = "cannot-be-told"
     DENIED = "denied"
 
@@ -79,10 +80,13 @@ class TargetPlan:
 
 Plan = tuple[TargetPlan, ...]
 
-Decide = Callable[[Operation, Subject], Decision | NeedsBody]
-"""Policy as it is now, without a body. Raises `RuleFault`."""
+Decide = Callable[[Operation, Subject], Decision | Needs]
+"""Policy as it is now, without a body or facts. Raises `RuleFault`."""
 
 _BY_BODY = Expectation(Prospect.BY_BODY, None, "A rule must see the body of the call.")
+_BY_FACTS = Expectation(
+    Prospect.BY_FACTS, None, "A rule looks at facts from outside, as they are when the call comes."
+)
 _UNTOLD = Expectation(Prospect.UNTOLD, None, "A rule could not judge a made-up call.")
 _NOBODY = "Policy sends it to people, and names nobody who could approve it."
 
@@ -132,8 +136,8 @@ def _expected(sample: Operation, subject: Subject, decide: Decide) -> Expectatio
         decision = decide(sample, subject)
     except RuleFault:
         return _UNTOLD
-    if isinstance(decision, NeedsBody):
-        return _BY_BODY
+    if isinstance(decision, Needs):
+        return _BY_BODY if isinstance(decision, NeedsBody) else _BY_FACTS
     if decision.effect is Effect.PERMIT:
         return Expectation(Prospect.PERMITTED, decision.rule, decision.reason)
     if decision.effect is Effect.DENY:

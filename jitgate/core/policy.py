@@ -20,6 +20,7 @@ from jitgate.interfaces import IConcernedRule, IInformedRule, IRule, IStatedRule
 from jitgate.values import (
     Decision,
     Effect,
+    Facts,
     Inquiry,
     Obligation,
     Observed,
@@ -30,7 +31,11 @@ from jitgate.values import (
 )
 
 
-class NeedsBody:
+class Needs:
+    """What is answered in place of a decision that cannot be had yet; a kind for each reason."""
+
+
+class NeedsBody(Needs):
     """What a rule, or `decide`, answers while it could still match but must see the body."""
 
     def __repr__(self) -> str:
@@ -38,6 +43,16 @@ class NeedsBody:
 
 
 NEEDS_BODY: Final = NeedsBody()
+
+
+class NeedsFacts(Needs):
+    """What `foretell` answers where facts, which are gathered for real calls, may count."""
+
+    def __repr__(self) -> str:
+        return "NEEDS_FACTS"
+
+
+NEEDS_FACTS: Final = NeedsFacts()
 
 DEFAULTS = (Obligation("mask", "catalog"),)
 """Duties of a verdict that names none of their name: what the catalog marks stays hidden, even if
@@ -97,7 +112,10 @@ class Policy:
         Raises `RuleFault` if a rule raises, answers nonsense, or obliges the gateway to something
         it does not know; whoever calls denies then.
         """
-        answers = self._answers(inquiry)
+        concerned = self._concerned_by(inquiry.operation)
+        answers = self._answers(inquiry, concerned.rules)
+        if concerned.facts and not concerned.facts <= inquiry.facts.keys():
+            answers = _unpermitted(answers, concerned.needs, inquiry.facts)
         if all(map(operator.is_, answers.values(), map(self._stated.get, answers))):
             return self._settled(tuple(answers))
         sorted_out = _SortedOut.of(answers, inquiry.body is None)
@@ -108,15 +126,36 @@ class Policy:
             return NEEDS_BODY
         return sorted_out.noted(self._opened(sorted_out.verdicts))
 
-    def _concerned_by(self, operation: Operation) -> _Concerned:
-        return self._concerned(operation.target, operation.action, operation.method, operation.risk)
+    def foretell(self, inquiry: Inquiry) -> Decision | Needs:
+        """The decision as far as it can be told without facts: promises and ends nothing wrongly.
 
-    def _answers(self, inquiry: Inquiry) -> dict[str, object]:
+        NEEDS_FACTS where rules look at them, unless others deny whatever those say. Raises as
+        `decide` does.
+        """
+        concerned = self._concerned_by(inquiry.operation)
+        if not concerned.facts:
+            return self.decide(inquiry)
+        answers = self._answers(
+            inquiry, [each for each in concerned.rules if each[0] not in concerned.needs]
+        )
+        sorted_out = _SortedOut.of(answers, inquiry.body is None)
+        return _decision(Effect.DENY, sorted_out.verdicts, self.version) or NEEDS_FACTS
+
+    def _concerned_by(self, operation: Operation) -> _Concerned:
+        try:
+            return self._concerned(
+                operation.target, operation.action, operation.method, operation.risk
+            )
+        except BaseException as error:
+            kind = type(error).__name__
+            raise RuleFault(f"A rule that states what it concerns raised {kind}.") from error
+
+    def _answers(self, inquiry: Inquiry, rules: Iterable[_Judge]) -> dict[str, object]:
         """What the rules say that say something, by their names."""
         answers: dict[str, object] = {}
-        asked = "that states what it concerns"
+        asked = ""
         try:
-            for asked, judge in self._concerned_by(inquiry.operation).rules:
+            for asked, judge in rules:
                 answer = judge(inquiry)
                 if answer is not None:
                     if answer is not self._stated.get(asked):
@@ -212,11 +251,16 @@ def _is_lasting(verdict: Verdict) -> bool:
     return _is_verdict(verdict)
 
 
+_Judge = tuple[str, Callable[[Inquiry], object]]
+"""The name of a rule, and what answers for it."""
+
+
 class _Concerned(NamedTuple):
     """The rules that must be asked of an operation, and the facts that they look at."""
 
-    rules: tuple[tuple[str, Callable[[Inquiry], object]], ...]
-    """Their names, and what answers for them."""
+    rules: tuple[_Judge, ...]
+    needs: Mapping[str, frozenset[str]]
+    """Which facts each rule looks at that looks at any, by its name."""
     facts: frozenset[str]
 
 
@@ -229,12 +273,30 @@ def _concerned(
         for rule in rules
         if not IConcernedRule.providedBy(rule) or rule.concerns(target, action, method, risk)
     )
-    informed = (rule.facts for rule in asked if IInformedRule.providedBy(rule))
     judges = tuple(
         (rule.name, rule.judge_concerned if IConcernedRule.providedBy(rule) else rule.judge)
         for rule in asked
     )
-    return _Concerned(judges, frozenset[str]().union(*informed))
+    needs = {rule.name: facts for rule in asked if (facts := facts_of(rule))}
+    return _Concerned(judges, needs, frozenset[str]().union(*needs.values()))
+
+
+def facts_of(rule: IRule) -> frozenset[str]:
+    """The names of the facts that a rule looks at."""
+    return rule.facts if IInformedRule.providedBy(rule) else frozenset()
+
+
+def _unpermitted(
+    answers: Mapping[str, object], needs: Mapping[str, frozenset[str]], known: Facts
+) -> dict[str, object]:
+    """The answers, but that no rule permits that lacks facts, whatever it makes of that itself."""
+    unpermitted = dict(answers)
+    for name, facts in needs.items():
+        missing, answer = facts - known.keys(), answers.get(name)
+        if missing and isinstance(answer, Verdict) and answer.effect is Effect.PERMIT:
+            named = ", ".join(sorted(missing))
+            unpermitted[name] = Undecided(f"It looks at facts that are not known: {named}.")
+    return unpermitted
 
 
 def _is_verdict(answer: Verdict) -> bool:

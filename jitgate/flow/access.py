@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from jitgate.core import access
 from jitgate.core.access import NotCounted, People
-from jitgate.core.policy import NeedsBody
+from jitgate.core.policy import Needs
 from jitgate.core.waiting import RETURN_AFTER, Patience, Preference, Wait, waiting
 from jitgate.errors import AgentGone, ApproversUnreachable, RecorderDown, StoreDown
 from jitgate.flow import ledger as record
@@ -64,7 +64,7 @@ ASK_AGAIN = "Send the call again only if it should be asked for once more."
 
 TAKE_NO = "A person has said no. Do not ask for it again, in this form or another."
 
-Decide = Callable[[Operation, Subject], Decision | NeedsBody]
+Decide = Callable[[Operation, Subject], Decision | Needs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,7 +479,7 @@ class Access:
         await self._holding.wake_all(Woken.POLICY)
         for request in await self._store.requests():
             decision = decide(request.ask.operation, request.ask.subject)
-            if isinstance(decision, NeedsBody):
+            if isinstance(decision, Needs):
                 continue  # it is decided when the call is there
             terms = access.terms_of(decision) if decision.effect is Effect.REVIEW else None
             if not access.same_terms(request.ask.terms, terms):

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from jitgate.core.duties import HEAD, keeps_bodies
+from jitgate.core.facts import NOTHING_KNOWN, Known
 from jitgate.core.fields import is_form, is_json
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.parameters import BOOLEANS
@@ -113,6 +114,10 @@ class Account:
     released: Witness
     operation: Operation | None = None
     decision: Decision | None = None
+    known: Known = NOTHING_KNOWN
+    """The facts by which the decision was made."""
+    shown: Known = NOTHING_KNOWN
+    """Those that are on record."""
     maskers: tuple[IMasker, ...] = ()
     begun: bool = False
     """Whether the target may have seen anything of the request."""
@@ -162,6 +167,8 @@ class Account:
                 }
                 for rule, each in said.observed
             ]
+        if self.known is not NOTHING_KNOWN:
+            fields["facts"] = self.known.described(now)
         return Entry("decision", now, fields)
 
     def outcome_entry(self, now: float, outcome: str, refusal: Refusal | None) -> Entry:
@@ -242,6 +249,7 @@ class Accounts:
     def decided(self, account: Account, refusal: Refusal | None = None) -> Kept:
         """Record the decision; fires when it is durable."""
         entry = account.decision_entry(self._clock.seconds(), refusal)
+        account.shown = account.known
         account.recorded = self._recorder.append(entry)
         return account.recorded
 

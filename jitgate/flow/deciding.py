@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, cast
 
@@ -12,11 +12,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from jitgate.core.access import same_terms, scope, terms_of
 from jitgate.core.duties import budgets_of, hold_of
+from jitgate.core.facts import NOTHING_KNOWN
 from jitgate.core.fields import is_json
 from jitgate.core.fingerprint import counting_fields, fingerprint
 from jitgate.core.injection import NOTHING_ISSUED
 from jitgate.core.parameters import completed
-from jitgate.core.policy import NeedsBody, Policy
+from jitgate.core.policy import Needs, NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile, maskers_for
 from jitgate.core.waiting import Wait, preference
 from jitgate.errors import AgentGone
@@ -25,7 +26,9 @@ from jitgate.flow.account import Accounts, Witnessed, shown_request, shown_targe
 from jitgate.flow.bodies import HeldBodies, HeldBody
 from jitgate.flow.budgets import Budgets
 from jitgate.flow.call import Call
-from jitgate.interfaces import IRequest
+from jitgate.flow.facts import Knowledge
+from jitgate.flow.watching import check_maskers, switched_off
+from jitgate.interfaces import IFacts, IMasker, IRequest
 from jitgate.values import (
     Ask,
     Decision,
@@ -72,27 +75,48 @@ class Decider:
         budgets: Budgets,
         clock: IReactorTime,
         site_key: bytes,
+        sources: Sequence[IFacts] = (),
     ) -> None:
-        self._policy = policy
-        self._profiles = profiles
         self._access = access
         self._bodies = bodies
         self._accounts = accounts
         self._budgets = budgets
         self._clock = clock
         self._site_key = site_key
+        self.adopt(policy, profiles, sources)
 
-    def adopt(self, policy: Policy, profiles: Mapping[str, MaskingProfile]) -> None:
+    def adopt(
+        self,
+        policy: Policy,
+        profiles: Mapping[str, MaskingProfile],
+        sources: Sequence[IFacts] = (),
+    ) -> None:
         """Decide by these from now on. `reconsider` what is held then."""
         self._policy, self._profiles = policy, profiles
+        self._knowledge = Knowledge(sources, self._clock)
+
+    def switched_off(self) -> list[str]:
+        """Why rules and maskers of plugins are switched off, of those that are."""
+        maskers = [each for profile in self._profiles.values() for each in profile.maskers]
+        return switched_off(dict.fromkeys([*self._policy.rules, *maskers]))
 
     async def reconsider(self) -> None:
         """Decide again what waits for people, as far as it can be without the call itself."""
         await self._access.reconsider(self.foreseen)
 
-    def foreseen(self, operation: Operation, subject: Subject) -> Decision | NeedsBody:
-        """What policy says now of an operation whose body is not there."""
-        return self._decided(Inquiry(operation, subject, self._clock.seconds()))
+    def foreseen(self, operation: Operation, subject: Subject) -> Decision | Needs:
+        """What policy says now of an operation of which neither body nor facts are there."""
+        return self._policy.foretell(Inquiry(operation, subject, self._clock.seconds()))
+
+    async def ahead(self, operation: Operation, subject: Subject) -> Decision | NeedsBody:
+        """What policy says of a call to come, by facts that are gathered for it now."""
+        while True:
+            policy = self._policy
+            names = policy.facts(operation)
+            known = await self._knowledge.gathered(names, operation, subject)
+            if policy is self._policy:  # else it was replaced meanwhile
+                now = self._clock.seconds()
+                return policy.decide(Inquiry(operation, subject, now, facts=known.facts))
 
     def expired(self, subject: Subject) -> Refusal | None:
         """Why the subject's token is good no more, if it is not."""
@@ -107,7 +131,14 @@ class Decider:
         """
         held = call.account.held
         body: IRequest = held or Witnessed(call.request, call.account.sent)
-        decision = self._decided(self._inquiry(call))
+        decision: Decision | NeedsBody | None
+        if self._policy.facts(call.operation):
+            decision = await self._informed(call)
+        else:
+            call.account.known = NOTHING_KNOWN
+            decision = self._decided(self._inquiry(call))
+        if decision is None:
+            return None
         if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW:
             if held is None:
                 holding = self._bodies.hold(body, self._clock.seconds(), call.subject.key)
@@ -119,10 +150,10 @@ class Decider:
             if isinstance(named, Refusal):
                 return named
             call = named
-            decision = self._complete(call, held)
-            if decision.effect is Effect.REVIEW:
+            decision = await self._complete(call, held)
+            if decision is not None and decision.effect is Effect.REVIEW:
                 return await self._asked(call, held, decision)
-        return await self._permitted(call, body, decision)
+        return None if decision is None else await self._permitted(call, body, decision)
 
     def _inquiry(self, call: Call, body: bytes | None = None) -> Inquiry:
         """What policy is asked of a call."""
@@ -132,6 +163,7 @@ class Decider:
             self._clock.seconds(),
             body,
             body is not None and is_json(call.request.head.headers),
+            call.account.known.facts,
         )
 
     def _named(self, call: Call, held: HeldBody) -> Call | Refusal:
@@ -145,9 +177,20 @@ class Decider:
     def _decided(self, inquiry: Inquiry) -> Decision | NeedsBody:
         return self._policy.decide(inquiry)
 
-    def _complete(self, call: Call, held: HeldBody) -> Decision:
-        """What policy says now that it has the body: always a decision."""
-        return cast(Decision, self._decided(self._inquiry(call, held.data)))
+    async def _informed(self, call: Call, body: bytes | None = None) -> Decision | NeedsBody | None:
+        """What policy says by the facts of this moment; None if it was replaced meanwhile."""
+        policy, known = self._policy, NOTHING_KNOWN
+        if names := policy.facts(call.operation):
+            gathering = self._knowledge.gathered(names, call.operation, call.subject)
+            known = await call.span.within(gathering)
+        call.account.known = known
+        if policy is not self._policy:
+            return None
+        return self._decided(self._inquiry(call, body))
+
+    async def _complete(self, call: Call, held: HeldBody) -> Decision | None:
+        """What policy says now that it has the body: a decision, unless it was replaced."""
+        return cast(Decision | None, await self._informed(call, held.data))
 
     async def _permitted(self, call: Call, body: IRequest, decision: Decision) -> Leave | Refusal:
         """Leave by policy alone. What changes something waits for the decision's record."""
@@ -159,7 +202,7 @@ class Decider:
         full = await self._full(call, decision)
         if full is not None:
             return full
-        call.account.maskers = maskers_for(call.operation, decision, self._profiles)
+        call.account.maskers = self._maskers(call, decision)
         recorded = self._accounts.decided(call.account)
         if call.operation.changes:
             await recorded
@@ -192,6 +235,12 @@ class Decider:
             await self._accounts.decided(account)
         return full
 
+    def _maskers(self, call: Call, decision: Decision) -> tuple[IMasker, ...]:
+        """What hides in the answer what the agent must not see. Raises `MaskerOff`."""
+        maskers = maskers_for(call.operation, decision, self._profiles)
+        check_maskers(maskers)  # else the call would be carried out, and its answer withheld
+        return maskers
+
     async def _asked(
         self, call: Call, held: HeldBody, decision: Decision
     ) -> Leave | Refusal | None:
@@ -209,15 +258,17 @@ class Decider:
         call.span.check()  # nobody is to be asked for what will not go any more
         with call.span.aside():
             given = await self._access.leave(ask, wait, call.response)
-        refusal = given if isinstance(given, Refusal) else self.expired(call.subject)
-        if refusal is not None:
+        if isinstance(given, Refusal):
+            return given
+        again = await self._complete(call, held)
+        refusal = self.expired(call.subject)
+        if refusal is not None or given is None:
             return refusal
-        decision = self._complete(call, held)
-        if not isinstance(given, Grant) or not same_terms(ask.terms, terms_of(decision)):
+        if again is None or not same_terms(ask.terms, terms_of(again)):
             return None
-        await self._noted(call, decision)
+        await self._noted(call, again)
         call.account.grant = given.id
-        return Leave(held, call.operation, decision, ask, given)
+        return Leave(held, call.operation, again, ask, given)
 
     def _wait(self, call: Call, held: HeldBody, ask: Ask, hold: float | None) -> Wait:
         """How long people are waited for, from the first time that they were asked."""
@@ -251,8 +302,8 @@ class Decider:
     async def _noted(self, call: Call, decision: Decision) -> None:
         """Go by this decision from now on: what it hides, and what the record says of it."""
         account = call.account
-        account.maskers = maskers_for(call.operation, decision, self._profiles)
-        if decision != account.decision:
+        account.maskers = self._maskers(call, decision)
+        if decision != account.decision or account.known != account.shown:
             account.decision = decision
             await self._accounts.decided(account)
 

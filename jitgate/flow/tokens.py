@@ -6,7 +6,7 @@ then names the grant that they gave. What could only be decided with the body ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from twisted.internet.interfaces import IReactorTime
@@ -15,7 +15,7 @@ from jitgate.core.access import terms_of
 from jitgate.core.binding import LARGEST, LONGEST
 from jitgate.core.policy import NeedsBody
 from jitgate.core.waiting import Preference
-from jitgate.flow.access import Access, Decide
+from jitgate.flow.access import Access
 from jitgate.flow.account import shown_target
 from jitgate.flow.admission import Target
 from jitgate.flow.budgets import Budgets
@@ -77,6 +77,10 @@ _ERRORS = {
     Denial.OVERLOADED: "slow_down",
 }
 """How RFC 8628, section 3.5 calls what people, or nobody, have said."""
+
+
+Decide = Callable[[Operation, Subject], Awaitable[Decision | NeedsBody]]
+"""Policy as it is now, by facts gathered for this, without a body. Raises `RuleFault`."""
 
 
 class TokenExchange:
@@ -201,7 +205,7 @@ class TokenExchange:
         self, subject: Subject, operation: Operation, session: str
     ) -> Grant | Declined | None:
         """Whether policy would let the call go: by itself, or by people, whose grant it is then."""
-        decision = self._decide(operation, subject)
+        decision = await self._decide(operation, subject)
         if isinstance(decision, NeedsBody):
             return Declined(
                 "invalid_authorization_details",

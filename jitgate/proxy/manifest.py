@@ -24,6 +24,7 @@ _HEADINGS = {
     Prospect.APPROVED: "Approved by policy",
     Prospect.REVIEWED: "Needs approval",
     Prospect.BY_BODY: "Depends on the body",
+    Prospect.BY_FACTS: "Depends on facts from outside",
     Prospect.UNTOLD: "Cannot be told beforehand",
     Prospect.DENIED: "Denied",
 }

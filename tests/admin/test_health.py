@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 
+import orjson
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
@@ -21,7 +22,10 @@ class Door:
     def __init__(self):
         self.noted, self.down, self.clock = [], None, Clock()
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        self.site = AdminSite(endpoint, lambda: self.down, self.noted.append, self.clock)
+        self.off = []
+        self.site = AdminSite(
+            endpoint, lambda: self.down, self.noted.append, self.clock, lambda: self.off
+        )
 
     async def ask(self, path, method="GET"):
         url = f"http://127.0.0.1:{self.site.port.getHost().port}{path}"
@@ -51,6 +55,18 @@ async def test_it_tells_health(door):
     assert status == 503
     assert b"The disk is full." in body
     assert door.noted == []
+    await door.site.stop()
+
+
+@ensureDeferred
+async def test_it_names_what_is_switched_off_and_that_is_no_failure(door):
+    await door.site.start()
+    status, body = await door.ask("/healthz")
+    assert orjson.loads(body)["plugins"] == {"state": "ok", "switched_off": []}
+    door.off = ["Rule slow was switched off."]
+    status, body = await door.ask("/healthz")
+    assert status == 200
+    assert orjson.loads(body)["plugins"] == {"state": "switched-off", "switched_off": door.off}
     await door.site.stop()
 
 

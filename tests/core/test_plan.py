@@ -8,7 +8,7 @@ from support.ports import agent, review
 from jitgate.catalogs.okta import load_okta
 from jitgate.core.operation import Catalog, CatalogRow, OperationTrie, PathCatalog
 from jitgate.core.plan import STEP, Expectation, Kind, Offer, Prospect, planned, planning
-from jitgate.core.policy import NEEDS_BODY, Policy, version_of
+from jitgate.core.policy import NEEDS_BODY, NEEDS_FACTS, Policy, version_of
 from jitgate.errors import RuleFault
 from jitgate.values import Decision, Effect, Inquiry, Obligation, Quorum, Terms, Verdict
 
@@ -29,7 +29,7 @@ def deciding(**answers):
         answer = answers.get(operation.action)
         if isinstance(answer, Exception):
             raise answer
-        if answer is NEEDS_BODY:
+        if answer in {NEEDS_BODY, NEEDS_FACTS}:
             return answer
         if answer is None:
             return Decision(Effect.DENY, "default", "No rule permits this operation.", "p1")
@@ -65,6 +65,11 @@ def test_a_kind_of_call_is_expected_to_go_as_policy_says_of_a_made_up_one(answer
 def test_a_rule_that_must_see_the_body_is_told_as_such():
     (plan,) = planned([offer(END)], agent(), deciding(deleteUser=NEEDS_BODY))
     assert [each.prospect for each, _ in plan.kinds] == [Prospect.BY_BODY]
+
+
+def test_a_rule_that_looks_at_facts_is_told_as_such():
+    (plan,) = planned([offer(END)], agent(), deciding(deleteUser=NEEDS_FACTS))
+    assert [each.prospect for each, _ in plan.kinds] == [Prospect.BY_FACTS]
 
 
 def test_a_rule_that_raises_on_a_made_up_call_leaves_the_others_told():

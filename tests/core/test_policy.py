@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface import implementer
 
-from jitgate.core.policy import NEEDS_BODY, NO_RULE, Policy, version_of
+from jitgate.core.policy import NEEDS_BODY, NEEDS_FACTS, NO_RULE, Policy, version_of
 from jitgate.errors import RuleFault
-from jitgate.interfaces import IInformedRule
+from jitgate.interfaces import IInformedRule, IStatedRule
 from jitgate.values import (
     Decision,
     Effect,
@@ -239,6 +239,69 @@ def test_it_is_known_beforehand_which_facts_rules_look_at():
         "ticket"
     }
     assert Policy((Says("b", None),), "1", DUTIES).facts(OPERATION) == frozenset()
+
+
+TICKET = {"ticket": {"open": True}}
+
+
+def informed(answer, *others, facts=TICKET):
+    """What policy says where a rule that looks at the ticket gives that answer."""
+    rules = (Informed("i", answer), *(Says(f"r{n}", each) for n, each in enumerate(others)))
+    return Policy(rules, "v1", DUTIES).decide(Inquiry(OPERATION, SUBJECT, 0.0, b"", facts=facts))
+
+
+def test_a_rule_that_lacks_its_facts_permits_nothing_whatever_it_answers():
+    assert informed(PERMITS).effect is Effect.PERMIT
+    decision = informed(PERMITS, facts={"weather": {}})
+    assert (decision.effect, decision.rule) == (Effect.DENY, NO_RULE)
+    assert "i: It looks at facts that are not known: ticket." in decision.reason
+
+
+def test_it_still_denies_and_asks_and_others_still_permit():
+    assert informed(DENIES, PERMITS, facts={}).rule == "i"
+    assert informed(ASKS, PERMITS, facts={}).effect is Effect.REVIEW
+    assert informed(PERMITS, PERMITS, facts={}).rule == "r0"
+
+
+@implementer(IInformedRule, IStatedRule)
+class StatedAndInformed(Informed):
+    """It states its verdict too, so that what it decides is remembered."""
+
+    @property
+    def verdict(self):
+        return self.answer
+
+    def concerns(self, target, action, method, risk):
+        return True
+
+
+def test_what_is_remembered_of_stated_verdicts_is_not_used_where_facts_are_missing():
+    policy = Policy((StatedAndInformed("s", PERMITS),), "v1", DUTIES)
+    known = Inquiry(OPERATION, SUBJECT, 0.0, b"", facts=TICKET)
+    assert policy.decide(known).effect is Effect.PERMIT
+    assert policy.decide(known._replace(facts={})).effect is Effect.DENY
+
+
+def foretold(*rules):
+    return Policy(rules, "v1", DUTIES).foretell(Inquiry(OPERATION, SUBJECT, 0.0))
+
+
+def test_without_facts_nothing_is_foretold_but_what_others_deny():
+    for answer in (PERMITS, DENIES, ASKS, None, KeyError("ticket")):
+        assert foretold(Informed("i", answer), Says("r", PERMITS)) is NEEDS_FACTS
+    assert foretold(Informed("i", PERMITS), Says("r", DENIES)).effect is Effect.DENY
+    assert foretold(Informed("i", PERMITS), Says("r", NEEDS_BODY)) is NEEDS_FACTS
+    assert foretold(Says("r", PERMITS)).effect is Effect.PERMIT
+    assert foretold(Says("r", NEEDS_BODY)) is NEEDS_BODY
+
+
+def test_a_rule_that_raises_when_asked_what_it_concerns_is_a_fault():
+    rule = StatedAndInformed("s", PERMITS)
+    rule.concerns = lambda *_: 1 / 0
+    policy = Policy((rule,), "v1", DUTIES)
+    for ask in (policy.decide, policy.foretell, lambda each: policy.facts(each.operation)):
+        with pytest.raises(RuleFault, match="ZeroDivisionError"):
+            ask(Inquiry(OPERATION, SUBJECT, 0.0))
 
 
 # --- the version

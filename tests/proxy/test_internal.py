@@ -69,13 +69,10 @@ class Site:
         known = self.stand.gateway._targets
         self.own = OwnTokens(lambda: "jitgate/test", self.stand.clock)
 
-        def decide(operation, subject):
-            return policy.decide(Inquiry(operation, subject, self.stand.clock.seconds()))
-
         self.tokens = TokenExchange(
             targets=known if targets is None else targets,
             identity=self.stand.gateway._identity,
-            decide=decide,
+            decide=self.stand.decider.ahead,
             scope_print=self.stand.decider.scope_print,
             access=self.stand.access,
             budgets=Budgets(self.stand.budgets, self.stand.clock),
@@ -88,7 +85,7 @@ class Site:
             self.stand.access,
             self.stand.access._grants,
             targets=known if targets is None else targets,
-            decide=decide,
+            decide=self.stand.decider.foreseen,
             ca=CA,
             patience=Patience(),
             tokens=self.tokens,

@@ -43,6 +43,7 @@ def many(count, prefix="call"):
 PERMITTED = Expectation(Prospect.PERMITTED, "readers", "They may look")
 REVIEWED = Expectation(Prospect.REVIEWED, "people-changes", "IT looks\nat these", TERMS)
 BY_BODY = Expectation(Prospect.BY_BODY, None, "A rule must see the body.")
+BY_FACTS = Expectation(Prospect.BY_FACTS, None, "A rule looks at facts.")
 UNTOLD = Expectation(Prospect.UNTOLD, None, "A rule could not judge it.")
 DENIED = Expectation(Prospect.DENIED, "no-admins", "Never by agents.")
 DEFAULT = Expectation(Prospect.DENIED, "default", "No rule permits this operation.")
@@ -57,6 +58,7 @@ WHOLE = manifest(
     (PERMITTED, kinds("list")),
     (REVIEWED, kinds("drop")),
     (BY_BODY, kinds("make")),
+    (BY_FACTS, kinds("change")),
     (UNTOLD, kinds("odd")),
     (DENIED, kinds("promote", "demote")),
     (DEFAULT, many(700)),
@@ -74,7 +76,7 @@ def test_a_reader_learns_who_it_is():
 
 def test_a_reader_learns_what_to_expect_of_each_call_by_whom_and_why():
     told = text(WHOLE)
-    assert "### things: api.example, api.example:8443 (706 operations)" in told
+    assert "### things: api.example, api.example:8443 (707 operations)" in told
     assert (
         "**Permitted at once** (1): They may look. (Rule `readers`)\n- list: GET /list/{id}" in told
     )
@@ -83,6 +85,7 @@ def test_a_reader_learns_what_to_expect_of_each_call_by_whom_and_why():
         "one call within 5 min. (Rule `people-changes`)\n- drop: GET /drop/{id}" in told
     )
     assert "**Depends on the body** (1)" in told
+    assert "**Depends on facts from outside** (1)" in told
     assert "**Cannot be told beforehand** (1)" in told
     assert "**Denied** (2): Never by agents. (Rule `no-admins`)\npromote, demote" in told
 
@@ -149,7 +152,7 @@ def test_a_program_learns_the_same():
     }
     (target,) = told["targets"]
     assert target["hosts"] == ["api.example", "api.example:8443"]
-    assert target["known_operations"] == 706
+    assert target["known_operations"] == 707
     prospects = [each["prospect"] for each in target["operations"]]
     assert prospects == [
         *(each.value for each in Prospect if each is not Prospect.APPROVED),

@@ -37,6 +37,7 @@ from jitgate.interfaces import (
     IAccessStore,
     ICatalog,
     ICredentialSource,
+    IFacts,
     IIdentityVerifier,
     IRequest,
     IResponse,
@@ -162,6 +163,9 @@ class Stand:
     verdict: Verdict = field(default_factory=lambda: Verdict(Effect.PERMIT, "They may."))
     subject: Subject | Refusal = field(default_factory=agent)
     profiles: dict[str, MaskingProfile] = field(default_factory=dict)
+    sources: tuple[IFacts, ...] = ()
+    rules: tuple[IRule, ...] = ()
+    """Beside the one that gives ``verdict``."""
     secrets: frozenset[str] = frozenset()
     rows: tuple[CatalogRow, ...] = ()
     """What the catalog knows; without any, every path but one."""
@@ -229,6 +233,7 @@ class Stand:
             budgets=Budgets(self.budgets, clock),
             clock=clock,
             site_key=site_key,
+            sources=self.sources,
         )
         self.gateway = Gateway(
             targets={
@@ -255,7 +260,7 @@ class Stand:
 
     def policy(self) -> Policy:
         """The one rule's policy; its version changes with the verdict."""
-        rules = (_Rule(self),)
+        rules = (_Rule(self), *self.rules)
         return Policy(rules, version_of(rules, [repr(self.verdict)]), DUTIES)
 
     def new_id(self, kind: str) -> str:

@@ -1,0 +1,289 @@
+"""The watch over rules and maskers of plugins: who keeps the gateway waiting twice is switched off.
+
+They are called in the one thread that serves everybody, so each call may take 5 ms. What counts is
+what a call took by its own doing; on a busy machine it takes longer through no fault of its own. A
+rule that is switched off denies, and a masker that is switched off lets no answer pass. One that
+never comes back cannot be switched off: plugins are trusted code.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from twisted.logger import Logger
+from zope.interface import alsoProvides, implementer
+
+from jitgate.errors import MaskerOff, PluginInvalid
+from jitgate.interfaces import IInformedRule, IMasker, IRule, IStatedRule
+from jitgate.values import Effect, Inquiry, Risk, Verdict
+
+ALLOWED = 0.005
+"""Seconds that a call may take: so long everybody else waits."""
+
+TWICE = 2
+"""Calls that may take longer: the first may be one that compiles or imports something."""
+
+FRESH = 0.0005
+"""Seconds for which a reading of the clocks serves as that before a call; one costs some 8 µs,
+which is too much for each value of a large answer."""
+
+OTHERS = 0.00005
+"""Seconds of other threads' work beside a call in which it may have waited for one of them: for
+the interpreter, which only one of them has at a time."""
+
+
+class Reading(NamedTuple):
+    """What this thread and its process had used up at a moment. Seconds, and counts."""
+
+    wall: float
+    thread: float
+    process: float
+    queued: float
+    """How long the thread was ready and another had its processor."""
+    waits: int
+    """How often it gave its processor away."""
+    faults: int
+    """How often it waited for memory to be read from disk."""
+    collected: int
+    """How often the process looked through everything for garbage."""
+
+
+class Meter:
+    """Reads all of it, of the one thread that asks."""
+
+    def __init__(self) -> None:
+        self._schedule: int | None = None
+
+    def __call__(self) -> Reading:
+        used = resource.getrusage(resource.RUSAGE_THREAD)
+        return Reading(
+            wall=time.perf_counter(),
+            thread=time.thread_time(),
+            process=time.process_time(),
+            queued=self._queued(),
+            waits=used.ru_nvcsw,
+            faults=used.ru_majflt,
+            collected=gc.get_stats()[-1]["collections"],
+        )
+
+    def _queued(self) -> float:
+        """The second number there (proc(5)), in nanoseconds; NaN where the system does not tell.
+
+        The file stays open: to find it takes ten times as long as to read it.
+        """
+        try:
+            if self._schedule is None:
+                self._schedule = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+            return int(os.pread(self._schedule, 100, 0).split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            return float("nan")
+
+
+class Took(NamedTuple):
+    """What a call took by its own doing, in seconds, and whether that is sure."""
+
+    seconds: float
+    sure: bool = True
+
+
+def own(before: Reading, after: Reading, leave_out: float = 0.0) -> Took:
+    """The time between that was the thread's own doing, but for so many seconds of it.
+
+    Its processor time; and where it gave the processor away, the time that it waited for something
+    (sleep, a file, the network). Not the time in which it was ready and others ran, processes or
+    threads. Where memory was read from disk, or the interpreter looked for garbage, all is in its
+    favour: who is slow is slow again. It is not sure where it may have waited for another thread
+    which itself had to wait.
+    """
+    if after.collected != before.collected:
+        return Took(0.0)
+    worked = after.thread - before.thread
+    others = max(0.0, after.process - before.process - worked)
+    waited = after.wall - before.wall - worked - others - (after.queued - before.queued)
+    blocked = after.waits > before.waits and after.faults == before.faults and waited > 0
+    if not blocked or worked - leave_out > ALLOWED:  # what is NaN is not above 0
+        return Took(worked - leave_out)
+    return Took(worked + waited - leave_out, sure=others < OTHERS)
+
+
+class Stopwatch:
+    """Tells what calls took of their own; those that are quick anyhow cost it next to nothing."""
+
+    def __init__(
+        self,
+        read: Callable[[], Reading] | None = None,
+        now: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._read = read or Meter()
+        self._now = now
+        self._before = Reading(float("-inf"), 0.0, 0.0, 0.0, 0, 0, 0)
+
+    def begun(self) -> float:
+        """A call begins; give what this returns to `took`."""
+        now = self._now()
+        if now - self._before.wall > FRESH:
+            self._before = self._read()
+            return self._now()
+        return now
+
+    def took(self, begun: float) -> Took | None:
+        """What the call took by its own doing; None for any that is allowed."""
+        if self._now() - begun <= ALLOWED:
+            return None
+        before, after = self._before, self._read()
+        self._before = after
+        took = own(before, after, leave_out=begun - before.wall)  # of what came before it
+        return took if took.seconds > ALLOWED else None
+
+
+class _Watch:
+    """Counts the calls of one rule or masker that took too long."""
+
+    _log = Logger()
+
+    def __init__(self, what: str, then: str, stopwatch: Stopwatch) -> None:
+        self._what = what
+        self._then = then
+        self._stopwatch = stopwatch
+        self._slow: list[float] = []
+        self._doubtful: tuple[float, ...] = ()
+        """The call before, where it is not sure that it was slow: it was if this one is too."""
+        self.off: str | None = None
+        """Why it is switched off, in sentences, once it is."""
+        self.begun = stopwatch.begun
+
+    def ended(self, begun: float) -> None:
+        """A call has ended."""
+        took, before = self._stopwatch.took(begun), self._doubtful
+        if took is None or (not took.sure and not before):
+            self._doubtful = () if took is None else (took.seconds,)
+            return
+        self._slow += [*before, took.seconds]
+        self._doubtful = ()
+        if len(self._slow) < TWICE:
+            self._log.warn(
+                "{what} took {ms:.0f} ms for a call, {most:g} are allowed. Once more, and {then}",
+                what=self._what,
+                ms=took.seconds * 1000,
+                most=ALLOWED * 1000,
+                then=self._then,
+            )
+            return
+        times = " and ".join(f"{each * 1000:.0f} ms" for each in self._slow[-TWICE:])
+        self.off = (
+            f"{self._what} was switched off: it took {times} for a call, {ALLOWED * 1000:g} are "
+            "allowed. Whoever runs the gateway has to make it faster, or to leave it out, and to "
+            "reload."
+        )
+        self._log.critical("{why} Until then {then}", why=self.off, then=self._then)
+
+
+_STOPWATCH = Stopwatch()
+"""Of the thread that serves: all are watched by one, so that they share its readings."""
+
+
+@implementer(IRule)
+class WatchedRule:
+    """A plugin's rule; once it is switched off it denies whatever it is asked."""
+
+    def __init__(self, rule: IRule, stopwatch: Stopwatch) -> None:
+        self.name: str = rule.name
+        self.version: str = rule.version
+        if IStatedRule.providedBy(rule):
+            self.verdict: Verdict = rule.verdict
+            self.concerns: Callable[[str, str, str, Risk | None], bool] = rule.concerns
+            alsoProvides(self, IStatedRule)
+        if IInformedRule.providedBy(rule):
+            self.facts: frozenset[str] = rule.facts
+            alsoProvides(self, IInformedRule)
+        self._judge = rule.judge
+        self._watch = _Watch(f"Rule {self.name}", "what it is asked is denied.", stopwatch)
+        self._denies: Verdict | None = None
+
+    @property
+    def off(self) -> str | None:
+        """Why it is switched off, once it is."""
+        return self._watch.off
+
+    def judge(self, inquiry: Inquiry) -> object:
+        if self._denies is not None:
+            return self._denies
+        begun = self._watch.begun()
+        try:
+            return self._judge(inquiry)
+        finally:
+            self._watch.ended(begun)
+            if self._watch.off is not None:
+                self._denies = Verdict(Effect.DENY, self._watch.off)
+
+
+@implementer(IMasker)
+class WatchedMasker:
+    """A plugin's masker; once it is switched off it raises `MaskerOff`, so that nothing passes."""
+
+    def __init__(self, masker: IMasker, stopwatch: Stopwatch) -> None:
+        self.name: str = masker.name
+        self.version: str = masker.version
+        self.looks_at_values: bool = masker.looks_at_values
+        self._hides = masker.hides
+        self._mask = masker.mask
+        self._watch = _Watch(f"Masker {self.name}", "no answer passes it.", stopwatch)
+
+    @property
+    def off(self) -> str | None:
+        """Why it is switched off, once it is."""
+        return self._watch.off
+
+    def check(self) -> None:
+        """Raises `MaskerOff` if it is switched off."""
+        if self._watch.off is not None:
+            raise MaskerOff(self._watch.off)
+
+    def hides(self, field: str) -> bool:
+        self.check()
+        begun = self._watch.begun()
+        try:
+            return self._hides(field)
+        finally:
+            self._watch.ended(begun)
+
+    def mask(self, field: str, value: str) -> str | None:
+        self.check()
+        begun = self._watch.begun()
+        try:
+            return self._mask(field, value)
+        finally:
+            self._watch.ended(begun)
+
+
+def watched_rule(rule: IRule, stopwatch: Stopwatch = _STOPWATCH) -> IRule:
+    """The rule, watched. Raises `PluginInvalid` for one that states itself wrongly."""
+    facts = rule.facts if IInformedRule.providedBy(rule) else frozenset()
+    if not isinstance(facts, frozenset) or not all(isinstance(each, str) for each in facts):
+        raise PluginInvalid(f"rule {rule.name}: its facts are no frozenset of names")
+    return WatchedRule(rule, stopwatch)
+
+
+def watched_masker(masker: IMasker, stopwatch: Stopwatch = _STOPWATCH) -> IMasker:
+    """The masker, watched. Raises `PluginInvalid` for one that states itself wrongly."""
+    if not isinstance(masker.looks_at_values, bool):
+        raise PluginInvalid(f"masker {masker.name}: its looks_at_values is neither True nor False")
+    return WatchedMasker(masker, stopwatch)
+
+
+def check_maskers(maskers: Iterable[IMasker]) -> None:
+    """Raises `MaskerOff` before anything is sent whose answer could not pass."""
+    for each in maskers:
+        if isinstance(each, WatchedMasker):
+            each.check()
+
+
+def switched_off(watched: Iterable[object]) -> list[str]:
+    """Why those of them are switched off that are."""
+    kinds = WatchedRule | WatchedMasker
+    return [each.off for each in watched if isinstance(each, kinds) and each.off is not None]
