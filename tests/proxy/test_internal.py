@@ -9,6 +9,7 @@ from pytest_twisted import ensureDeferred
 from support.ports import AUTHORITY as THINGS
 from support.ports import JSON, Asked, Stand, Told, agent, review
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from jitgate.catalogs.okta import load_okta
@@ -23,7 +24,14 @@ from jitgate.flow.budgets import Budgets
 from jitgate.flow.gateway import DUTIES
 from jitgate.flow.tokens import TokenExchange, Wanted
 from jitgate.identity.own_tokens import OwnTokens
-from jitgate.interfaces import ICatalog, IRule, IUpstream, IUpstreamConnection
+from jitgate.interfaces import (
+    ICatalog,
+    IFacts,
+    IInformedRule,
+    IRule,
+    IUpstream,
+    IUpstreamConnection,
+)
 from jitgate.proxy.internal import (
     AUTHORITY,
     BODY,
@@ -757,3 +765,45 @@ async def test_policy_approves_itself_ahead_of_the_call_too_and_asks_nobody():
     assert (opened["ahead"], opened["auto"]) == (True, True)
     assert made["approved_by"] == ["policy:the-rule"]
     assert await site.stand.access.requests() == []
+
+
+# --- facts
+
+
+@implementer(IFacts)
+class OnCall:
+    """Knows who is on call, if it is there."""
+
+    name, version, deadline, max_age = "on-call", "1", 1.0, 0.0
+
+    def __init__(self, who):
+        self.who = who
+
+    def key(self, operation, subject):
+        return operation.target
+
+    async def gather(self, operation, subject):
+        return {"who": self.who}
+
+
+@implementer(IInformedRule)
+class OnlyOnCall:
+    """Permits whoever is on call."""
+
+    name, version, facts = "only-on-call", "1", frozenset({"on-call"})
+
+    def judge(self, inquiry):
+        is_on_call = inquiry.facts["on-call"]["who"] == inquiry.subject.id
+        return Verdict(Effect.PERMIT, "They are on call.") if is_on_call else None
+
+
+@pytest.mark.parametrize(("who", "made"), [("bot-7", True), ("bot-8", False)])
+@ensureDeferred
+async def test_a_token_ahead_of_a_call_is_given_by_facts_that_are_gathered_for_it(who, made):
+    site, rules = Site(), (OnlyOnCall(), InternalRule())
+    policy = Policy(rules, version_of(rules), DUTIES)
+    site.stand.decider.adopt(policy, {}, (OnCall(who),))
+    wanted = Wanted("t", target="things", action="GET", resource={"path": "/things"})
+    given = await site.tokens.exchange(agent(), wanted, "s-1")
+    assert isinstance(given, tuple) is made
+    assert made or given.error == "access_denied"
