@@ -8,6 +8,7 @@ from support.ports import Stand
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from jitgate.flow.budgets import Budgets
 from jitgate.flow.tokens import Declined, TokenExchange, Wanted
 from jitgate.identity.own_tokens import OwnTokens
 from jitgate.interfaces import IIdentityVerifier
@@ -35,9 +36,10 @@ async def test_who_was_proved_on_terms_that_are_gone_gets_no_token(believed_anew
     tokens = TokenExchange(
         targets={},
         identity=identity,
-        decide=stand.decider.foreseen,
+        decide=stand.decider.ahead,
         scope_print=stand.decider.scope_print,
         access=stand.access,
+        budgets=Budgets(stand.budgets, stand.clock),
         source=OwnTokens(lambda: "jitgate/test", stand.clock),
         revocations=stand.revocations,
         clock=stand.clock,

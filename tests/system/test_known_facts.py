@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 from support.gateway import health, wait_for
+from support.wire import answering
 from system.test_reload import PERMIT, Desk
 
 KNOWS = """\
@@ -160,4 +161,57 @@ def test_a_rule_that_sleeps_is_switched_off_and_named_everywhere_until_a_reload(
         assert tunnel.ask("GET", "/slow").status == 200
         assert health(gateway)[1]["plugins"]["state"] == "ok"
         wait_for(lambda: any("Reloaded" in line for line in gateway.output))
+        gateway.output[:] = [each for each in gateway.output if "critical" not in each]
+
+
+MASKER = """\
+import time
+from zope.interface import implementer
+from jitgate.interfaces import IMasker
+
+
+@implementer(IMasker)
+class Sleeps:
+    name, version, looks_at_values = "sleeps", "1", True
+
+    def hides(self, field):
+        return False
+
+    def mask(self, field, value):
+        if value == "broken":
+            raise ValueError("secret-internals")
+        time.sleep(0.006)
+
+
+def plugin(options):
+    return Sleeps()
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'["a","b"]', "Masker sleeps was switched off: it took "),
+        (b'["broken"]', "masker 'sleeps' failed on a value"),
+    ],
+)
+def test_a_masker_that_is_slow_or_raises_is_named_and_lets_no_answer_pass(desk, body, said):
+    desk.handler = answering(body)
+    profile = {"profile": "slow", "maskers": ["sleeps"]}
+    (desk.folder / "masking.yaml").write_bytes(orjson.dumps([profile]))
+    desk.policy({**PERMIT, "mask": "slow"})
+    more = {"masking": ["./masking.yaml"], **plugged(desk, MASKER)}
+    with desk.serving(**more) as gateway, desk.tunnel() as tunnel:
+        for _ in range(10):
+            reply = tunnel.ask("GET", "/")
+            if reply.status == 502:
+                break
+        problem = orjson.loads(reply.body)
+        assert problem["type"].endswith("/response-withheld")
+        assert problem["detail"].startswith(said)
+        assert wait_for(lambda: gateway.entries("outcome"))[-1]["why"] == problem["detail"]
+        sent = len(desk.origin.received)
+        assert tunnel.ask("GET", "/").status == 502
+        assert len(desk.origin.received) - sent == (body == b'["broken"]')
+        assert "secret-internals" not in "".join(gateway.output)
         gateway.output[:] = [each for each in gateway.output if "critical" not in each]
