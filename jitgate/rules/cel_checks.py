@@ -209,6 +209,10 @@ class _Check:
         """Refuse what searches through the same long text or list once for each element."""
         if node.function in IN_LOOPS:
             return
+        if node.function == "matches":
+            message = "matches() in a loop is not taken: its pattern would be compiled each time"
+            self._found(node.at, message)
+            return
         searched = node.operands[-1:] if node.function == "@in" else node.operands
         for each in searched:
             if not (_is_of(each, scope.variables) or _path(each) in _SHORT_LISTS):

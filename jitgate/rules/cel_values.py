@@ -22,8 +22,9 @@ from jitgate.values import Inquiry
 BODY_BYTES = 256 * 1024
 """Bytes of a body that a condition reads: above what APIs send, read in about a millisecond."""
 
-VALUES = 10_000
-"""Values of a body, or of facts, that a condition reads: about a millisecond each to hand over."""
+VALUES = 5_000
+"""Values of a body, or of facts, that a condition reads: to read and hand them over, and to go over
+them in a loop, takes about a millisecond each."""
 
 EXACT = 2.0**53
 """From here on a double no longer tells one whole number from the next."""

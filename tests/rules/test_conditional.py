@@ -89,7 +89,11 @@ def test_without_its_facts_a_rule_cannot_permit_and_denies_what_it_might_have_pr
 
 
 def test_it_says_which_facts_it_looks_at():
-    assert rule("facts.ticket.open && facts.oncall.x == 1").facts == {"ticket", "oncall"}
+    made = rule("facts.ticket.open && facts.oncall.x == 1")
+    assert made.facts == {"ticket", "oncall"}
+    policy = Policy((made, rule("true")), "v", frozenset())
+    assert policy.facts(inquiry().operation) == {"ticket", "oncall"}
+    assert policy.facts(inquiry(action="listUsers").operation) == frozenset()
 
 
 def test_a_body_is_asked_for_only_by_what_reads_it():
