@@ -253,6 +253,30 @@ def test_what_it_reads_is_known_at_load():
     assert not CelCondition('operation.path == ""').needs_body(replace(OPERATION, in_body=("a",)))
 
 
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (b"", True),
+        (b"{}", True),
+        (b"[]", True),
+        (b'{"sendEmail": true}', True),
+        (b'{"sendEmail": "true"}', True),
+        (b'{"sendEmail": false, "other": "true"}', False),
+        (b'{"sendEmail": 0}', False),
+        (b'{"sendEmail": null}', None),
+        (b'{"sendEmail": ["true"]}', None),
+        (b'{"sendEmail": "true\\u0000"}', None),
+        (b'{"sendEmail": true, "sendEmail": false}', None),
+        (b"sendEmail=false", None),
+    ],
+)
+def test_a_parameter_that_is_a_member_of_the_body_is_what_the_body_says(body, answer):
+    text = 'operation.parameters["sendEmail"] == "true"'
+    told = held(text, inquiry(body, in_body=("sendEmail",)))
+    assert isinstance(told, Unevaluated) if answer is None else told is answer
+    assert held(text, inquiry(b'{"sendEmail": false}')) is True  # no parameter of this operation
+
+
 # --- what is wrong is said at load
 
 
