@@ -97,7 +97,8 @@ class View:
         yield from self._labelled("acts for", humans or "nobody that its token names")
         reason = f"{visible(request['rule'])}: {visible(request['reason'])}"
         yield from self._labelled("because", reason)
-        yield from self._labelled("asked", ", and ".join(map(asked, request["quorums"])))
+        quorums = ", and ".join(map(asked, request["quorums"]))
+        yield from self._labelled("asked", quorums or "nobody: policy approves it itself")
         for answer in request["answers"]:
             yield from self._labelled("answer", answered(answer))
         if not request["answers"]:

@@ -228,6 +228,7 @@ class Decider:
     async def _overspent(self, call: Call, decision: Decision, full: Refusal) -> Refusal:
         """What there is no room for is denied, and that is on record as what policy said."""
         account = call.account
+        account.maskers = maskers_for(call.operation, decision, self._profiles)
         account.grant = None  # the call does not go under it, and it stays as it is
         denied = replace(decision, effect=Effect.DENY, rule=f"{full.rule}", reason=full.detail)
         account.decision = denied

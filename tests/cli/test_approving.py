@@ -369,6 +369,17 @@ async def test_an_approval_of_a_scope_says_what_more_may_go_out(site, jitgate):
 
 
 @ensureDeferred
+async def test_what_policy_approves_itself_asks_nobody(site, jitgate):
+    asked = deactivation(terms=Terms((), auto=True))
+    times = {"state": AccessState.APPROVED, "expires_at": time.time() + 60}
+    await site.store.commit([access_request(KEY, asked, **times)])
+    told = await jitgate("requests", KEY)
+    assert "asked        nobody: policy approves it itself" in told.out
+    told = await jitgate("approve", KEY)
+    assert told.code == 1
+
+
+@ensureDeferred
 async def test_a_denial_and_a_revocation_say_what_they_do(site, jitgate):
     await site.store.commit([access_request(KEY, deactivation(), expires_at=time.time() + 60)])
     told = await jitgate("deny", KEY, "--reason", "no ticket")

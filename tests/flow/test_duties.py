@@ -130,6 +130,24 @@ async def test_nobody_is_asked_for_what_has_no_room():
     assert await stand.access.requests() == []
 
 
+@pytest.mark.parametrize("people", [False, True])
+@ensureDeferred
+async def test_what_has_no_room_shows_on_record_no_more_than_what_went(people):
+    once = Budget("the-rule", 1, 100.0)
+    verdict = reviewed(("budget", once)) if people else permit(budget=once)
+    stand = Stand(verdict=verdict, secrets=frozenset({"why"}))
+    for _ in range(2):
+        _, serving = stand.asked(post())
+        if people and not serving.called:
+            await stand.says()
+        await serving
+    first, second = (each for each in stand.records.entries if each.type == "outcome")
+    assert second.fields["denial"] == "budget-spent"
+    assert b"left" not in first.bodies["request"].data
+    assert all(b"left" not in body.data for body in second.bodies.values())
+    assert ("request" in second.bodies) == people  # what need not be read is not
+
+
 @ensureDeferred
 async def test_waiting_for_people_takes_no_room_and_a_denial_gives_none_away():
     stand = Stand(verdict=reviewed(("budget", Budget("the-rule", 1, 100.0))))
