@@ -137,8 +137,6 @@ def _approvers(trial: Trial, attempt: Attempt, made: Offline) -> Iterator[str]:
         people = dict.fromkeys(each for name in asked["groups"] for each in groups.get(name, ()))
         may = [each for each in people if not is_self(each, attempt.subject)]
         yield f"{duty_words(value)}: {', '.join(may) or 'nobody who may'}"
-    if trial.effect is Effect.REVIEW and trial.decision and terms_of(trial.decision) is None:
-        yield "nobody is named who could approve, so it is refused"
 
 
 def _masks(trial: Trial, made: Offline) -> Iterator[str]:
@@ -161,7 +159,7 @@ def _waits(trial: Trial, attempt: Attempt, made: Offline) -> str | None:
     """How the agent would wait for people."""
     decision, operation = trial.decision, trial.operation
     terms = None if decision is None or operation is None else terms_of(decision)
-    if trial.effect is not Effect.REVIEW or terms is None or operation is None:
+    if trial.effect is not Effect.REVIEW or operation is None or not (terms and terms.quorums):
         return None
     patience = patience_of(made.configuration.settings.approvals)
     fields = tuple((name.encode(), value.encode()) for name, value in attempt.headers)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from jitgate.core.access import terms_of
 from jitgate.core.fields import is_json
 from jitgate.core.parameters import completed
 from jitgate.core.policy import NEEDS_BODY, NO_RULE, NeedsBody, Policy
@@ -71,8 +72,8 @@ class Part:
 class Trial:
     """What would become of one call.
 
-    ``refusal`` says why policy was not asked, or why it could not answer: that denies. Without it
-    and without a ``decision`` it depends on a body that is not given.
+    ``refusal`` says why policy was not asked, why it could not answer, or why nobody can be asked:
+    that denies. Without it and without a ``decision`` it depends on a body that is not given.
     """
 
     operation: Operation | None = None
@@ -128,9 +129,23 @@ def tried(
         found = None if isinstance(decision, NeedsBody) else decision
         maskers = () if found is None else maskers_for(asked.operation, found, profiles)
     except RuleFault as fault:
-        refusal = Refusal(Denial.FAULT, f"{fault}")
-        return replace(trial, refusal=refusal, parts=parts(policy, asked, None))
-    return replace(trial, decision=found, maskers=maskers, parts=parts(policy, asked, found))
+        failed = Refusal(Denial.FAULT, f"{fault}")
+        return replace(trial, refusal=failed, parts=parts(policy, asked, None))
+    return replace(
+        trial,
+        decision=found,
+        refusal=_for_nobody(found),
+        maskers=maskers,
+        parts=parts(policy, asked, found),
+    )
+
+
+def _for_nobody(decision: Decision | None) -> Refusal | None:
+    """Why a call that needs people is refused where no rule names any."""
+    if decision is None or decision.effect is not Effect.REVIEW or terms_of(decision) is not None:
+        return None
+    detail = f"{decision.reason} (No rule names anybody who could approve it.)"
+    return Refusal(Denial.NEEDS_APPROVAL, detail, decision.rule)
 
 
 def parts(policy: Policy, inquiry: Inquiry, decision: Decision | None) -> tuple[Part, ...]:

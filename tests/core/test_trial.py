@@ -32,7 +32,7 @@ DUTIES = frozenset({"mask", "grant", "approvers"})
 JSON = ((b"Content-Type", b"application/json"),)
 PERMITS = Verdict(Effect.PERMIT, "They may.")
 DENIES = Verdict(Effect.DENY, "They may not.")
-ASKS = Verdict(Effect.REVIEW, "Ask.")
+ASKS = Verdict(Effect.REVIEW, "Ask.", (Obligation("approvers", (("leads",), 1)),))
 
 
 @dataclass
@@ -119,6 +119,12 @@ def test_rules_are_told_whether_the_body_says_that_it_is_json():
     for headers, effect in ((JSON, Effect.PERMIT), ((), Effect.DENY)):
         inquiry = Inquiry(OPERATION, SUBJECT, 0.0, b"{}")
         assert tried(policy, {}, inquiry, headers, longest=9).effect is effect
+
+
+def test_what_nobody_can_be_asked_about_is_refused():
+    told = trial(Verdict(Effect.REVIEW, "Ask."))
+    assert (told.effect, told.denial) == (Effect.DENY, Denial.NEEDS_APPROVAL)
+    assert trial(ASKS).effect is Effect.REVIEW
 
 
 def test_a_fault_denies_and_names_its_rule():
