@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, WithJsonSchema, model_validator
 
-from jitgate.config.kinds import Section
+from jitgate.config.kinds import RiskWord, Section
 from jitgate.config.reading import read
 from jitgate.config.schema import Configuration, Method
-from jitgate.values import Denial, Risk
+from jitgate.values import Denial
 
 FOLDER = "tests"
 """The folder beside policy files that holds their test files."""
@@ -109,7 +109,7 @@ class Expected(Section):
     action: str | None = None
     """What the catalog calls the operation."""
     resource: dict[str, str] | None = None
-    risk: Risk | None = Field(default=None, strict=False)
+    risk: RiskWord | None = None
 
     @model_validator(mode="after")
     def _expects_an_answer(self) -> Expected:

@@ -236,7 +236,6 @@ SecretFile = Annotated[
     BeforeValidator(_secret_file),
     _written("secret", pattern="^file:.", examples=["file:./key"]),
 ]
-RiskWord = Annotated[Risk, Field(strict=False)]
 CatalogOf = Annotated[
     Literal["okta", "none"] | Path,
     BeforeValidator(_catalog),
@@ -260,6 +259,7 @@ HeaderName = Annotated[
 ]
 ForwardedName = Annotated[HeaderName, AfterValidator(_forwarded)]
 Name = Annotated[str, Field(pattern=_NAME)]
+RiskWord = Annotated[Risk, Field(strict=False)]
 
 
 class Section(BaseModel):
