@@ -75,7 +75,9 @@ class View:
 
     def _body(self, request: Content) -> Iterator[str]:
         if request["ahead"]:
-            yield from self._labelled("body", "there is no call yet; any body and query may come")
+            same = " with these parameters" if request["parameters"] else ""
+            coming = f"there is no call yet; any body and query{same} may come"
+            yield from self._labelled("body", coming)
             return
         body, count = request["body"], request["body_bytes"]
         if body is None or not count:

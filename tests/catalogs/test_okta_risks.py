@@ -1,6 +1,8 @@
 """What each of Okta's operations can do is reviewed, row by row; nobody changes a row unnoticed."""
 
+import csv
 import hashlib
+from importlib import resources
 
 import pytest
 
@@ -24,6 +26,63 @@ def test_no_row_is_in_another_class_than_it_was_reviewed_for(risk, count, digest
     named = "\n".join(CLASSES[risk]).encode()
     assert len(CLASSES[risk]) == count
     assert hashlib.sha256(named).hexdigest()[:16] == digest
+
+
+def _table(name):
+    text = resources.files("jitgate.catalogs").joinpath(name).read_text("utf-8")
+    return list(csv.DictReader(text.splitlines(), strict=True))
+
+
+def test_the_catalog_has_what_was_reviewed_and_nothing_else():
+    reviewed = [(row["operation"], row["risk"]) for row in _table("okta_risks.csv")]
+    assert reviewed == sorted((row.action, row.risk.value) for row in ROWS)
+    assert [
+        (row["operation"], row["parameter"].removeprefix("body:"))
+        for row in sorted(_table("okta_parameters.csv"), key=lambda row: row["operation"])
+        if row["parameter"].startswith("body:")
+    ] == [(row.action, name) for row in sorted(ROWS, key=_name) for name in row.in_body]
+    assert {
+        (row["operation"], row["parameter"])
+        for row in _table("okta_parameters.csv")
+        if not row["parameter"].startswith("body:")
+    } == {(row.action, name) for row in ROWS for name, _ in row.parameters}
+
+
+def _name(row):
+    return row.action
+
+
+def test_each_field_that_was_decided_to_be_secret_is_marked_and_each_that_was_not_is_not():
+    marked = {row.action: row.secrets for row in ROWS}
+    decided = _table("okta_secrets.csv")
+    assert all(row["reason"] for row in decided)
+    for row in decided:
+        for operation in set(row["operations"].split()) - {"*"}:
+            assert (row["field"] in marked[operation]) is (row["secret"] == "yes"), row
+
+
+@pytest.mark.parametrize(
+    ("action", "parameters", "in_body"),
+    [
+        ("deactivateUser", {"sendEmail": "false"}, ()),
+        ("activateUser", {"sendEmail": "true"}, ()),
+        ("createUser", {"activate": "true", "provider": "false", "nextLogin": None}, ("groupIds",)),
+        ("updateUser", {"strict": "false"}, ()),
+        ("expirePassword", {"tempPassword": "false"}, ()),
+        ("revokeUserSessions", {"oauthTokens": "false", "forgetDevices": "true"}, ()),
+        ("resetPassword", {"sendEmail": "true", "revokeSessions": "false"}, ()),
+        ("assignRoleToUser", {"disableNotifications": "false"}, ("type", "role", "resource-set")),
+        ("assignUserToApplication", {}, ("id", "scope")),
+        ("grantConsentToScope", {}, ("scopeId",)),
+        ("cloneApplicationKey", {"targetAid": None}, ()),
+        ("listUsers", {}, ()),
+        ("listLogEvents", {}, ()),
+    ],
+)
+def test_what_changes_the_meaning_is_known(action, parameters, in_body):
+    (row,) = [row for row in ROWS if row.action == action]
+    assert dict(row.parameters) == parameters
+    assert set(in_body) <= set(row.in_body)
 
 
 def test_every_operation_has_a_class():

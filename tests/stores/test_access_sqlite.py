@@ -643,10 +643,15 @@ def filled(file, count=200):
     now(store.close())
 
 
-@pytest.mark.parametrize("where", [0, 18, 100, 4096, 3 * 4096 + 5, -4096, -8192])
+PAGE, INDEX_LEAF = 4096, 10  # as the file format of SQLite has them (section 1.6)
+
+
+@pytest.mark.parametrize("where", [0, 18, 100, PAGE, 3 * PAGE + 5, -PAGE, "an index"])
 def test_a_damaged_database_is_found_when_it_is_opened(file, where):
     filled(file)
     data = bytearray(file.read_bytes())
+    if where == "an index":
+        where = max(at for at in range(0, len(data), PAGE) if data[at] == INDEX_LEAF) + PAGE - 1024
     start = where % len(data)
     data[start : start + 512] = bytes(each ^ 0xFF for each in data[start : start + 512])
     file.write_bytes(data)
