@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
+import time
 
+import jwt
 import pytest
+from support import everything
+from support.everything import KEY, PARTNERS
 
 from jitgate.cli import main
 from jitgate.cli.plugged import HIDDEN, shown
@@ -124,3 +130,44 @@ def test_two_of_one_name_in_a_port_are_told(site):
 )
 def test_what_sounds_like_a_secret_is_not_shown(options, as_shown):
     assert shown(options) == as_shown
+
+
+# --- whose tokens a plugin proves
+
+
+@pytest.fixture
+def partners(tmp_path):
+    """`jitgate identity check` of a token that says that the partners made it."""
+    (tmp_path / "policy.yaml").write_text("[]")
+    issuer = {"name": "partners", "type": "plugin", "issuer": PARTNERS}
+    plugin = {"file": everything.__file__, "options": {"folder": "."}}
+    written = SETTINGS.format(plugins=json.dumps([plugin]))
+    start, end = written.index("[{name: a"), written.index("\ntargets")
+    file = tmp_path / "jitgate.yaml"
+    file.write_text(written[:start] + json.dumps([issuer]) + written[end:])
+
+    def check(key, *arguments):
+        claims = {"iss": PARTNERS, "sub": "their-bot", "exp": int(time.time()) + 60}
+        done = subprocess.run(
+            [sys.executable, "-m", "jitgate", "identity", "check", "--config", file, *arguments],
+            input=jwt.encode(claims, key, "HS256"),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return check
+
+
+def test_a_plugin_is_asked_about_a_token_if_that_is_asked_for(partners):
+    code, said = partners(KEY)
+    assert code == 2
+    assert "proved by a plugin" in said
+    code, said = partners(KEY, "--fetch")
+    assert code == 0, said
+    assert "their-bot" in said
+    code, said = partners("another-key-that-nobody-shares-with-us", "--fetch")
+    assert code == 1
+    assert "The partners have not made it" in said
