@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from jitgate.app.problems import Problems
 from jitgate.app.provided import Provided
-from jitgate.catalogs.okta import load_okta
-from jitgate.catalogs.table import read_file, written
+from jitgate.catalogs.okta import load_okta, okta_version
+from jitgate.catalogs.table import read_file, version_of
 from jitgate.config import schema
 from jitgate.core.operation import Catalog, OperationTrie, PathCatalog
 from jitgate.interfaces import ICatalog
@@ -26,7 +25,7 @@ class Callee:
     declared: frozenset[bytes] = frozenset()
     merges: bool = False
     version: str = ""
-    """A digest of what its catalog's file says; none of those that come with the gateway."""
+    """A digest of the catalog's rows, where it has any."""
 
 
 Callees = Mapping[str, Callee | None]
@@ -63,7 +62,6 @@ def _catalog(target: schema.Target, provided: Provided) -> tuple[ICatalog, str] 
     if target.catalog == "none":
         return PathCatalog(target.name), ""
     if target.catalog == "okta":
-        return load_okta(target.name), ""
+        return load_okta(target.name), okta_version()
     rows = read_file(Path(target.catalog))
-    version = hashlib.sha256(written(rows).encode()).hexdigest()
-    return Catalog(target.name, OperationTrie(rows)), version
+    return Catalog(target.name, OperationTrie(rows)), version_of(rows)

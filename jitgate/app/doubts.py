@@ -10,7 +10,7 @@ from jitgate.core.lookalikes import BroadTemplate
 from jitgate.core.naming import Named
 from jitgate.core.operation import PathTemplate
 from jitgate.core.policy import Policy
-from jitgate.interfaces import IRule, IStatedRule
+from jitgate.interfaces import IConcernedRule, IRule
 from jitgate.values import METHODS, Effect, Operation, Risk
 
 _ALWAYS = frozenset({"name", "reason", "match", "effect"})
@@ -75,7 +75,7 @@ def _matched(rule: schema.Rule, made: IRule, kinds: Sequence[_Kind]) -> frozense
     return frozenset(
         kind
         for kind in kinds
-        if not IStatedRule.providedBy(made)
+        if not IConcernedRule.providedBy(made)
         or (made.concerns(*kind[:4]) and (paths is None or _leads_there(kind.path, paths)))
     )
 

@@ -196,7 +196,7 @@ def _fixed(configuration: Configuration) -> Iterator[tuple[str, object, str]]:
     yield "listen.proxy_tls", listen.proxy_tls is not None, listen.where
     yield "listen.admin", listen.admin, listen.where
     yield "control.socket", configuration.control_socket, settings.control.where
-    yield "limits", settings.limits, settings.limits.where
+    yield "limits", settings.limits.bounds, settings.limits.where
     yield "recording.directory", recording.directory, recording.where
 
 

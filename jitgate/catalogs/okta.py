@@ -12,7 +12,7 @@ import functools
 from dataclasses import replace
 from importlib import resources
 
-from jitgate.catalogs.table import read_rows
+from jitgate.catalogs.table import read_rows, version_of
 from jitgate.core.operation import Catalog, CatalogRow, OperationTrie
 
 _MANAGEMENT = "okta.csv"
@@ -28,6 +28,12 @@ def load_okta(target: str) -> Catalog:
 def _trie() -> OperationTrie:
     """Built once: it is immutable, and the same for every org."""
     return OperationTrie((*okta_rows(), *oauth_rows()))
+
+
+@functools.cache
+def okta_version() -> str:
+    """A digest of all that this knows."""
+    return version_of(_trie().rows)
 
 
 def okta_rows() -> tuple[CatalogRow, ...]:

@@ -11,6 +11,7 @@ looked at and holds no secret, whatever a description of the API may say.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -111,6 +112,11 @@ def written(rows: Iterable[CatalogRow]) -> str:
             ]
         )
     return text.getvalue()
+
+
+def version_of(rows: Iterable[CatalogRow]) -> str:
+    """A digest of the rows, whatever their order."""
+    return hashlib.sha256(written(rows).encode()).hexdigest()
 
 
 def parameters_of(row: CatalogRow) -> list[str]:

@@ -27,9 +27,10 @@ from jitgate.cli.policy_words import (
 )
 from jitgate.cli.visible import visible
 from jitgate.core.access import is_self, terms_of
+from jitgate.core.duties import hold_of
 from jitgate.core.profiles import MarkedFields
 from jitgate.core.trial import Share, Trial
-from jitgate.core.waiting import preference, slow_down
+from jitgate.core.waiting import preference, waiting
 from jitgate.errors import ConfigurationInvalid
 from jitgate.values import Decision, Effect, Facts, Operation, Subject
 
@@ -159,25 +160,22 @@ def _waits(trial: Trial, attempt: Attempt, made: Offline) -> str | None:
     """How the agent would wait for people."""
     decision, operation = trial.decision, trial.operation
     terms = None if decision is None or operation is None else terms_of(decision)
-    if trial.effect is not Effect.REVIEW or operation is None or not (terms and terms.quorums):
+    if decision is None or operation is None or trial.effect is not Effect.REVIEW:
         return None
-    patience = patience_of(made.configuration.settings.approvals)
+    if terms is None or not terms.quorums:
+        return None
+    patience = patience_of(made.configuration.settings.approvals).held(hold_of(decision))
     fields = tuple((name.encode(), value.encode()) for name, value in attempt.headers)
-    wish = preference(fields)
-    hold = patience.hold if wish.wait is None else min(patience.hold, wish.wait)
     sdks = {each.name for each in made.configuration.settings.targets if manner_of(each) == "okta"}
-    if wish.asynchronous:
-        return f"told at once (202) where to ask; it expires after {span(patience.expire)}"
-    if operation.target in sdks:
-        slow = slow_down(patience, terms.life)
-        return (
-            f"held for {span(hold)}, then told (429) to come back after {span(slow.wait)}, as an "
-            f"Okta SDK does by itself; it expires after {span(slow.expire)}"
-        )
-    return (
-        f"held for {span(hold)}, then told (403) to come back; it expires after "
-        f"{span(patience.expire)}"
-    )
+    resends = operation.target in sdks
+    wait = waiting(patience, preference(fields), since=0.0, resends=resends, life=terms.life)
+    told = {
+        "accepted": "told (202) where to ask",
+        "slow-down": f"told (429) to come back after {span(wait.again)}, as Okta's SDKs do",
+        None: "told (403) to come back",
+    }[wait.manner]
+    held = f"held for {span(wait.until)}, then " if wait.until else "at once "
+    return f"{held}{told}; it expires after {span(wait.expire)}"
 
 
 # --- in words

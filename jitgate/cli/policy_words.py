@@ -13,7 +13,7 @@ from jitgate.cli.columns import table
 from jitgate.cli.moments import span
 from jitgate.cli.visible import visible
 from jitgate.core.trial import Part, Share, Trial
-from jitgate.values import Obligation
+from jitgate.values import Budget, Obligation, Per
 
 CELL_CHARS = 70
 """Characters of a cell that tells why: a criterion and some names; the rest is for --json."""
@@ -49,6 +49,10 @@ def duty_words(obligation: Obligation) -> str:
     if isinstance(value, dict) and set(value) == {"uses", "life"}:
         uses = "1 use" if value["uses"] == 1 else f"{value['uses']} uses"
         return f"{uses} in {span(value['life'])}"
+    if isinstance(obligation.value, Budget):
+        budget = obligation.value
+        per = "" if budget.per is Per.ALL else f" for each {budget.per.value}"
+        return f"at most {budget.uses} in {span(budget.within)}{per}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"{obligation.name} {text}"
 

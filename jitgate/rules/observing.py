@@ -8,11 +8,11 @@ from collections.abc import Callable
 from zope.interface import implementer
 
 from jitgate.core.policy import NEEDS_BODY
-from jitgate.interfaces import IConcernedRule, IRule, IStatedRule
+from jitgate.interfaces import IConcernedRule, IExplainedRule, IRule, IStatedRule
 from jitgate.values import Inquiry, Observed, Risk, Undecided, Verdict
 
 
-@implementer(IConcernedRule)
+@implementer(IConcernedRule, IExplainedRule)
 class ObservingRule:
     """Answers `Observed` wherever its rule answers anything.
 
@@ -32,6 +32,9 @@ class ObservingRule:
         return not IConcernedRule.providedBy(self._rule) or self._rule.concerns(
             target, action, method, risk
         )
+
+    def why_not(self, inquiry: Inquiry) -> str | None:
+        return self._rule.why_not(inquiry) if IExplainedRule.providedBy(self._rule) else None
 
     def judge(self, inquiry: Inquiry) -> Observed | None:
         return self._observed(self._rule.judge, inquiry)

@@ -145,6 +145,22 @@ async def test_what_is_wrong_replaces_nothing_and_all_of_it_is_said(site):
     await site.recorder.stop()
 
 
+@ensureDeferred
+async def test_what_only_stands_on_another_line_is_no_other(site):
+    """The sections that need a restart are compared by what they say."""
+    await site.recorder.start()
+    await site.reloading.start()
+    site.settings["limits"] = {"exchanges": 50}
+    site.write()
+    (problem,) = (await site.reload()).problems
+    assert "limits is another: restart to change it" in problem
+    del site.settings["limits"]
+    site.write()
+    site.file.write_text(f"# A line before all others\n\n{site.file.read_text()}")
+    assert (await site.reload()).problems == ()
+    await site.recorder.stop()
+
+
 @pytest.mark.parametrize("how", ["state", "fault"])
 @ensureDeferred
 async def test_a_fault_leaves_in_force_what_is(site, how, nothing_unnoticed):
