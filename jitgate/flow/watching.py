@@ -19,7 +19,14 @@ from twisted.logger import Logger
 from zope.interface import alsoProvides, implementer
 
 from jitgate.errors import MaskerOff, PluginInvalid
-from jitgate.interfaces import IInformedRule, IMasker, IRule, IStatedRule
+from jitgate.interfaces import (
+    IConcernedRule,
+    IExplainedRule,
+    IInformedRule,
+    IMasker,
+    IRule,
+    IStatedRule,
+)
 from jitgate.values import Effect, Inquiry, Risk, Verdict
 
 ALLOWED = 0.005
@@ -194,10 +201,17 @@ class WatchedRule:
     def __init__(self, rule: IRule, stopwatch: Stopwatch) -> None:
         self.name: str = rule.name
         self.version: str = rule.version
+        self._judge_concerned = rule.judge
+        if IConcernedRule.providedBy(rule):
+            self.concerns: Callable[[str, str, str, Risk | None], bool] = rule.concerns
+            self._judge_concerned = rule.judge_concerned
+            alsoProvides(self, IConcernedRule)
         if IStatedRule.providedBy(rule):
             self.verdict: Verdict = rule.verdict
-            self.concerns: Callable[[str, str, str, Risk | None], bool] = rule.concerns
             alsoProvides(self, IStatedRule)
+        if IExplainedRule.providedBy(rule):
+            self.why_not: Callable[[Inquiry], str | None] = rule.why_not
+            alsoProvides(self, IExplainedRule)
         if IInformedRule.providedBy(rule):
             self.facts: frozenset[str] = rule.facts
             alsoProvides(self, IInformedRule)
@@ -211,11 +225,17 @@ class WatchedRule:
         return self._watch.off
 
     def judge(self, inquiry: Inquiry) -> object:
+        return self._watched(self._judge, inquiry)
+
+    def judge_concerned(self, inquiry: Inquiry) -> object:
+        return self._watched(self._judge_concerned, inquiry)
+
+    def _watched(self, judge: Callable[[Inquiry], object], inquiry: Inquiry) -> object:
         if self._denies is not None:
             return self._denies
         begun = self._watch.begun()
         try:
-            return self._judge(inquiry)
+            return judge(inquiry)
         finally:
             self._watch.ended(begun)
             if self._watch.off is not None:

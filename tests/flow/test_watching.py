@@ -265,6 +265,9 @@ class Stated(Slow):
     def concerns(self, target, action, method, risk):
         return target == "things"
 
+    def judge_concerned(self, inquiry):
+        return self.judge(inquiry)
+
 
 INQUIRY = Inquiry(None, None, 0.0)
 
