@@ -210,8 +210,9 @@ def test_what_other_processes_take_does_not_count():
 
 @contextmanager
 def a_busy_thread():
-    """Another thread has the interpreter half of the time."""
-    stopped = threading.Event()
+    """Another thread has the interpreter half of the time, a little while at a time."""
+    stopped, interval = threading.Event(), sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
 
     def work():
         while not stopped.is_set():
@@ -224,6 +225,7 @@ def a_busy_thread():
     finally:
         stopped.set()
         thread.join()
+        sys.setswitchinterval(interval)
 
 
 def test_what_other_threads_take_does_not_count():
