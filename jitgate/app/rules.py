@@ -56,7 +56,6 @@ def decided(
 def _sources(loaded: Sequence[plugins.Plugin], problems: Problems) -> Sequence[IFacts]:
     """What plugins know from outside."""
     sources = cast("list[IFacts]", plugins.of_port(IFacts, loaded))
-    problems.unique("source of facts", [each.name for each in sources])
     for each in sources:
         if (wrong := stated_wrongly(each)) is not None:
             problems.add(f"{_file(each, loaded)}: facts {each.name!r}: {wrong}")

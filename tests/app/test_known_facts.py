@@ -93,7 +93,7 @@ def test_facts_that_nobody_knows_are_an_error_that_says_where_and_what_may_be_me
 @pytest.mark.parametrize(
     ("provides", "said"),
     [
-        (['Source("ticket")', 'Source("ticket")'], "source of facts 'ticket' is provided more"),
+        (['Source("ticket")', 'Source("ticket")'], "facts 'ticket' is provided more than once"),
         (['Source("ticket", deadline=11)'], "plugin.py: facts 'ticket': its deadline must be"),
         (['Source("ticket", max_age=-1)'], "plugin.py: facts 'ticket': its max_age must be"),
         (['Rule("ticket")'], "plugin.py: rule only-with-a-ticket: its facts are no frozenset"),

@@ -274,6 +274,9 @@ class StatedAndInformed(Informed):
     def concerns(self, target, action, method, risk):
         return True
 
+    def judge_concerned(self, inquiry):
+        return self.judge(inquiry)
+
 
 def test_what_is_remembered_of_stated_verdicts_is_not_used_where_facts_are_missing():
     policy = Policy((StatedAndInformed("s", PERMITS),), "v1", DUTIES)

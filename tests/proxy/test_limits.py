@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from pytest_twisted import ensureDeferred
@@ -76,7 +77,8 @@ async def in_head(made):
 
 
 async def in_body(made):
-    made.stand.gateway._decider._policy = _Policy()
+    decider = made.stand.gateway._decider
+    decider._policy = replace(decider._policy, rules=(ReadsBody(),))
     tunnel = await made.tunnel()
     tunnel.send(POST + b"Content-Length: 10\r\n\r\nhalf")
     connection = await inside(made)
@@ -110,10 +112,12 @@ async def draining(made):
     return tunnel.tls
 
 
-class _Policy:
-    """Must see the body."""
+class ReadsBody:
+    """A rule that must see the body."""
 
-    def decide(self, inquiry):
+    name, version = "reader", "1"
+
+    def judge(self, inquiry):
         return NEEDS_BODY if inquiry.body is None else Verdict(Effect.PERMIT, "They may.")
 
 
