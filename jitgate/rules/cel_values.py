@@ -64,28 +64,6 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _parameters(inquiry: Inquiry) -> dict[str, str]:
-    """Those of the query, and those that are members of the body where there is one."""
-    parameters = _texts(inquiry.operation.parameters)
-    if inquiry.operation.in_body and inquiry.body:
-        members = body_of(inquiry)
-        for name in inquiry.operation.in_body:
-            if isinstance(members, dict) and name in members:
-                parameters[name] = _spelled(members[name])
-    return parameters
-
-
-def _spelled(value: object) -> str:
-    """A member of the body as a query would spell it."""
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return f"{value}"
-    raise Unreadable("a parameter in the body is neither a text, a whole number, true nor false")
-
-
 _TEXTS = Type.Map(Type.STRING, Type.STRING)
 _LIST = Type.List(Type.STRING)
 
@@ -100,7 +78,7 @@ VARIABLES: Mapping[str, Variable] = {
     "operation.path": Variable(Type.STRING, lambda it: _text(it.operation.path)),
     "operation.query": Variable(Type.STRING, lambda it: _text(it.operation.query)),
     "operation.resource": Variable(_TEXTS, lambda it: _texts(it.operation.resource)),
-    "operation.parameters": Variable(_TEXTS, _parameters),
+    "operation.parameters": Variable(_TEXTS, lambda it: _texts(it.operation.parameters)),
     "operation.risk": Variable(
         Type.STRING, lambda it: "" if it.operation.risk is None else it.operation.risk.value
     ),
