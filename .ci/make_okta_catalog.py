@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 
 from jitgate.catalogs.table import written
-from jitgate.core.operation import CatalogRow
+from jitgate.core.catalog import CatalogRow
 from jitgate.values import Risk
 
 CATALOGS = Path(__file__).parents[1] / "jitgate/catalogs"

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from jitgate.core.binding import ISSUER
-from jitgate.core.operation import PathCatalog
+from jitgate.core.catalog import PathCatalog
 from jitgate.errors import (
     ApproversUnreachable,
     CatalogFault,

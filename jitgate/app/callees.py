@@ -11,7 +11,7 @@ from jitgate.app.provided import Provided
 from jitgate.catalogs.okta import load_okta, okta_version
 from jitgate.catalogs.table import read_file, version_of
 from jitgate.config import schema
-from jitgate.core.operation import Catalog, OperationTrie, PathCatalog
+from jitgate.core.catalog import Catalog, OperationTrie, PathCatalog
 from jitgate.interfaces import ICatalog
 from jitgate.provided import ProvidedCatalog
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from jitgate.catalogs.description import Said
 from jitgate.catalogs.table import Shape, shape
 from jitgate.catalogs.wording import words
-from jitgate.core.operation import CatalogRow
+from jitgate.core.catalog import CatalogRow
 
 _NAMED = 3
 """How many rows for the same calls as another one's are named beside it."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 from importlib import resources
 
 from jitgate.catalogs.table import read_rows, version_of
-from jitgate.core.operation import Catalog, CatalogRow, OperationTrie
+from jitgate.core.catalog import Catalog, CatalogRow, OperationTrie
 
 _MANAGEMENT = "okta.csv"
 _OAUTH = "okta_oauth.csv"

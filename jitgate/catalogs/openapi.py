@@ -19,7 +19,8 @@ from jitgate.catalogs.response_secrets import ResponseSecrets, is_json
 from jitgate.catalogs.servers import Base, base_of, common_base
 from jitgate.catalogs.table import flaw, problem_of_name
 from jitgate.catalogs.wording import proposed_risk
-from jitgate.core.operation import CatalogRow, PathTemplate
+from jitgate.core.catalog import CatalogRow
+from jitgate.core.operation import PathTemplate
 from jitgate.errors import ConfigurationInvalid
 from jitgate.values import METHODS, SAFE_METHODS
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from jitgate.catalogs.table import shape
-from jitgate.core.operation import CatalogRow
+from jitgate.core.catalog import CatalogRow
 
 _Segments = tuple[str | None, ...]
 

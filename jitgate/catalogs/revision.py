@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from jitgate.catalogs.table import parameters_of, shape
-from jitgate.core.operation import CatalogRow
+from jitgate.core.catalog import CatalogRow
 from jitgate.values import Risk
 
 

@@ -17,7 +17,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from jitgate.core.operation import CatalogRow, PathTemplate
+from jitgate.core.catalog import CatalogRow
+from jitgate.core.operation import PathTemplate
 from jitgate.errors import ConfigurationInvalid
 from jitgate.values import METHODS, Risk
 

@@ -9,7 +9,7 @@ from typing import Any
 from jitgate.catalogs.description import Said
 from jitgate.catalogs.openapi import Imported
 from jitgate.catalogs.revision import Revision
-from jitgate.core.operation import CatalogRow
+from jitgate.core.catalog import CatalogRow
 from jitgate.values import Risk
 
 NOTED = 10

@@ -25,8 +25,8 @@ from jitgate.cli.configured import configuration
 from jitgate.cli.visible import visible
 from jitgate.config import schema
 from jitgate.config.reading import near
+from jitgate.core.catalog import CatalogRow
 from jitgate.core.globs import globs_matcher
-from jitgate.core.operation import CatalogRow
 from jitgate.errors import ConfigurationInvalid
 
 FILE = "etc/jitgate.yaml"

@@ -12,7 +12,7 @@ from functools import partial
 
 from zope.interface import implementer
 
-from jitgate.core.operation import Catalog, PathCatalog
+from jitgate.core.catalog import Catalog, PathCatalog
 from jitgate.core.profiles import UNMASKED
 from jitgate.errors import UpstreamUnreachable
 from jitgate.flow.admission import Target

@@ -14,8 +14,8 @@ import orjson
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from jitgate.core.catalog import CatalogRow, OperationTrie
 from jitgate.core.fields import values_of
-from jitgate.core.operation import CatalogRow, OperationTrie
 from jitgate.core.plan import Decide, Offer, Plan, planning
 from jitgate.core.waiting import RETURN_AFTER, Patience
 from jitgate.flow.access import Access

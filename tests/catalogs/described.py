@@ -4,7 +4,7 @@ import json
 
 from jitgate.catalogs.description import described
 from jitgate.catalogs.openapi import Imported, imported
-from jitgate.core.operation import CatalogRow
+from jitgate.core.catalog import CatalogRow
 
 
 def api(paths, version="3.0.3", **more):

@@ -9,8 +9,9 @@ from support.counterparts import npm_packages
 from jitgate.catalogs.description import read_description
 from jitgate.catalogs.openapi import imported
 from jitgate.catalogs.table import read_rows, written
+from jitgate.core.catalog import OperationTrie
 from jitgate.core.globs import globs_matcher
-from jitgate.core.operation import CanonicalTarget, OperationTrie, PathTemplate, canonical_target
+from jitgate.core.operation import CanonicalTarget, PathTemplate, canonical_target
 from jitgate.values import Risk
 
 SOURCE = Path(__file__).parents[1] / "real" / "openapi"

@@ -8,7 +8,8 @@ from zope.interface.verify import verifyObject
 
 from jitgate.catalogs.okta import load_okta, oauth_rows, okta_rows
 from jitgate.catalogs.table import read_rows
-from jitgate.core.operation import CanonicalTarget, CatalogRow, canonical_target
+from jitgate.core.catalog import CatalogRow
+from jitgate.core.operation import CanonicalTarget, canonical_target
 from jitgate.core.policy import Policy
 from jitgate.interfaces import ICatalog
 from jitgate.rules.match import Criteria, MatchRule

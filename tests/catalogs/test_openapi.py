@@ -8,7 +8,7 @@ from catalogs.described import made, row
 from jitgate.catalogs.description import Description
 from jitgate.catalogs.openapi import OPERATIONS
 from jitgate.catalogs.response_secrets import ResponseSecrets
-from jitgate.core.operation import CatalogRow, OperationTrie
+from jitgate.core.catalog import CatalogRow, OperationTrie
 from jitgate.errors import ConfigurationInvalid
 from jitgate.values import Risk
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitgate.catalogs.revision import revised
-from jitgate.core.operation import CatalogRow
+from jitgate.core.catalog import CatalogRow
 from jitgate.values import Risk
 
 PROPOSED = CatalogRow(

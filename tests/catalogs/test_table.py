@@ -15,7 +15,7 @@ from jitgate.catalogs.table import (
     read_rows,
     written,
 )
-from jitgate.core.operation import CatalogRow
+from jitgate.core.catalog import CatalogRow
 from jitgate.errors import ConfigurationInvalid
 from jitgate.values import Risk
 

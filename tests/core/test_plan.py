@@ -6,7 +6,7 @@ import pytest
 from support.ports import agent, review
 
 from jitgate.catalogs.okta import load_okta
-from jitgate.core.operation import Catalog, CatalogRow, OperationTrie, PathCatalog
+from jitgate.core.catalog import Catalog, CatalogRow, OperationTrie, PathCatalog
 from jitgate.core.plan import STEP, Expectation, Kind, Offer, Prospect, planned, planning
 from jitgate.core.policy import NEEDS_BODY, NEEDS_FACTS, Policy, version_of
 from jitgate.errors import RuleFault

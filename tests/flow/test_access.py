@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from jitgate.core.access import NotCounted, Recovery
+from jitgate.core.catalog import CatalogRow
 from jitgate.core.fingerprint import fingerprint
-from jitgate.core.operation import CatalogRow
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.waiting import Patience
 from jitgate.errors import (

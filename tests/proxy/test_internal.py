@@ -13,7 +13,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from jitgate.catalogs.okta import load_okta
-from jitgate.core.operation import PathCatalog
+from jitgate.core.catalog import PathCatalog
 from jitgate.core.plan import STEP
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.waiting import Patience

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from jitgate.approvers.memory import MemoryChannel
 from jitgate.core import limits as bounds
 from jitgate.core.access import NotCounted
-from jitgate.core.operation import Catalog, CatalogRow, OperationTrie, PathCatalog
+from jitgate.core.catalog import Catalog, CatalogRow, OperationTrie, PathCatalog
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.profiles import MaskingProfile
 from jitgate.core.waiting import Patience

@@ -7,7 +7,7 @@ import functools
 import pytest
 
 from jitgate.catalogs.okta import load_okta
-from jitgate.core.operation import PathCatalog
+from jitgate.core.catalog import PathCatalog
 from jitgate.maskers.names import NameMasker
 from jitgate.rules.match import Criteria, MatchRule
 from jitgate.testing.catalogs import CatalogContract
