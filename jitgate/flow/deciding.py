@@ -210,6 +210,8 @@ class Decider:
 
     async def _full(self, call: Call, decision: Decision) -> Refusal | None:
         """Why there is no room for the call in a budget, if there is none: nothing is counted."""
+        if not decision.obliged("budget"):
+            return None
         full = await self._budgets.objection(decision, call.operation, call.subject)
         return None if full is None else await self._overspent(call, decision, full)
 
