@@ -18,6 +18,7 @@ from jitgate.values import (
     Answer,
     Ask,
     Decision,
+    Effect,
     Entry,
     Grant,
     GrantState,
@@ -243,11 +244,13 @@ def _may_answer(someone: str, quorum: Quorum, people: People) -> bool:
 
 
 def terms_of(decision: Decision) -> Terms | None:
-    """What a decision that needs humans asks for; None if it names nobody who could answer.
+    """What a decision that needs humans asks for; None if it needs none, or names nobody.
 
     Where several rules oblige, all of their quorums must be met, and the shortest grant is given.
     Policy approves by itself only where every one of them says so, and none names people.
     """
+    if decision.effect is not Effect.REVIEW:
+        return None  # whatever else it obliges to
     asked = [value for value in decision.obliged("approvers") if isinstance(value, tuple)]
     given = [value for value in decision.obliged("grant") if isinstance(value, tuple)]
     quorums = tuple(Quorum(tuple(groups), count) for groups, count in asked)

@@ -668,11 +668,12 @@ async def test_an_approval_given_under_another_policy_is_not_used_under_a_strict
     await serving
 
 
+@pytest.mark.parametrize("duties", [(), review().obligations])
 @ensureDeferred
-async def test_policy_is_asked_again_once_people_have_said_yes():
+async def test_policy_is_asked_again_once_people_have_said_yes(duties):
     stand = Stand(verdict=review())
     told, serving = stand.asked(post())
-    stand.verdict = Verdict(Effect.DENY, "It is night now.")  # a rule that looks at the time
+    stand.verdict = Verdict(Effect.DENY, "It is night now.", duties)  # it looks at the time
     await stand.says()
     await serving
     assert told.head.status == 403
