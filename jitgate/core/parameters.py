@@ -86,13 +86,27 @@ def _value(raw: str) -> str | None:
 
 # --- in the body
 
+LARGEST_BODY: Final = 256 * 1024
+"""Bytes of a body whose members are looked at: above what APIs send; it is read while all wait."""
+
+MOST_VALUES: Final = 2_000
+"""Commas and opening brackets of such a body, within texts too: more take longer than others can
+be let wait."""
+
+LONGEST: Final = 16 * 1024
+"""Characters of one such member, which people see and the record keeps, twice."""
+
+_TOO_LARGE = NotCanonical(
+    f"The body of this operation is looked at: it may have {LARGEST_BODY // 1024} KiB, "
+    f"{MOST_VALUES:,} values, and {LONGEST // 1024} KiB in each member that changes what is asked."
+)
 _NO_OBJECT = NotCanonical(
     "The body of this operation is looked at, and is not one JSON object in UTF-8 with one reading."
 )
 
 
 def completed(operation: Operation, body: bytes, is_json: bool) -> Operation | NotCanonical:
-    """The operation with those of its parameters that are members of its body.
+    """The operation with those of its parameters that are members of its body, which is bounded.
 
     ``is_json``: whether the request says so of its body. Refused is a body that is not one JSON
     object (RFC 8259) in UTF-8 without a byte order mark, that has a member twice at any depth, or
@@ -101,17 +115,26 @@ def completed(operation: Operation, body: bytes, is_json: bool) -> Operation | N
     """
     if not operation.in_body:
         return operation
-    members = _members(body) if is_json else None
-    if members is None:
+    if len(body) > LARGEST_BODY or sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        return _TOO_LARGE
+    found = _found(operation.in_body, body) if is_json else None
+    if found is None:
         return _NO_OBJECT
-    wanted = {name.casefold(): name for name in operation.in_body}
-    if any(wanted.get(name.casefold(), name) != name for name in members):
-        return _NO_OBJECT
-    try:
-        found = {name: _text(members[name]) for name in operation.in_body if name in members}
-    except RecursionError:
-        return _NO_OBJECT
+    if any(len(each) > LONGEST for each in found.values()):
+        return _TOO_LARGE
     return replace(operation, parameters={**operation.parameters, **found})
+
+
+def _found(wanted: Sequence[str], body: bytes) -> dict[str, str] | None:
+    """Those of the members that are there, as text; None where the body has no single reading."""
+    members = _members(body)
+    spelled = {name.casefold(): name for name in wanted}
+    if members is None or any(spelled.get(name.casefold(), name) != name for name in members):
+        return None
+    try:
+        return {name: _text(members[name]) for name in wanted if name in members}
+    except RecursionError:
+        return None
 
 
 class _Number(str):

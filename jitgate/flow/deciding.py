@@ -289,6 +289,9 @@ class Decider:
         if terms is None:
             return Refusal(Denial.NEEDS_APPROVAL, decision.reason, decision.rule)
         head = call.head(held, NOTHING_ISSUED)
+        shown = _shown(call, head)
+        if shown.body is None and shown.length and _is_to_be_seen(call):
+            return Refusal(Denial.MALFORMED, _UNSEEN)
         return Ask(
             subject=call.subject,
             operation=call.operation,
@@ -299,7 +302,7 @@ class Decider:
             policy=decision.policy,
             session=call.session,
             exchange=call.account.id,
-            shown=_shown(call, head),
+            shown=shown,
         )
 
     async def _noted(self, call: Call, decision: Decision) -> None:
@@ -319,6 +322,17 @@ class Decider:
         """Of a head and a body as they leave; keyed, so that nobody can guess a body by it."""
         plain = fingerprint(head, held.data, call.target.declared)
         return hmac.digest(self._site_key, b"jitgate fingerprint\0" + plain, "sha256").hex()
+
+
+_UNSEEN = (
+    "The body is JSON by its operation or by its Content-Type, and cannot be shown to the people "
+    "who would approve it: it is no JSON that can be masked."
+)
+
+
+def _is_to_be_seen(call: Call) -> bool:
+    """Whether people would rightly expect to see the body: then nobody approves it unseen."""
+    return call.operation.json or is_json(call.request.head.headers)
 
 
 def _shown(call: Call, head: RequestHead) -> Shown:

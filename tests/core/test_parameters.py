@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitgate.core.parameters import completed, in_query
+from jitgate.core.parameters import LARGEST_BODY, LONGEST, MOST_VALUES, completed, in_query
 from jitgate.values import NotCanonical, Operation
 
 WANTED = (("sendEmail", "false"), ("nextLogin", None))
@@ -203,6 +203,24 @@ def test_members_of_the_body_become_parameters(body, found):
 )
 def test_a_body_with_another_reading_is_refused(body):
     assert isinstance(with_body(body), NotCanonical)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"x": "' + b"a" * LARGEST_BODY + b'"}',
+        b'{"x": [' + b",".join([b"1"] * MOST_VALUES) + b"]}",
+        b'{"x": [' + b",".join([b"{}"] * (MOST_VALUES // 2)) + b"]}",
+        b'{"type": "' + b"a" * (LONGEST + 1) + b'"}',
+    ],
+    ids=["bytes", "values", "containers", "a member"],
+)
+def test_a_body_that_takes_long_to_look_at_is_refused(body):
+    refused = with_body(body)
+    assert isinstance(refused, NotCanonical)
+    assert "it may have" in refused.reason
+    plain = Operation("things", "POST", {}, "POST", "a.example:443", "/things")
+    assert completed(plain, body, True) is plain
 
 
 def test_a_body_that_is_not_said_to_be_json_is_refused():

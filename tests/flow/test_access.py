@@ -942,6 +942,40 @@ async def test_a_body_under_review_that_is_too_large_is_refused_before_anybody_i
     assert stand.channel.told == []
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"why": "left", "x": ' + b"[" * 101 + b"]" * 101 + b"}",
+        b'{"why": "left", "' + b"n" * 70_000 + b'": 1}',
+        b'{"why": "left", "x": ' + b"1" * 5_000 + b"}",
+        b'{"why": "left"',
+    ],
+    ids=["depth", "name", "number", "half"],
+)
+@ensureDeferred
+async def test_nobody_approves_json_that_cannot_be_shown(body):
+    stand = Stand(verdict=review())
+    told, serving = stand.asked(post(body))
+    await serving
+    assert (told.head.status, denial(told)) == (400, "malformed-request")
+    assert stand.channel.told == []
+    assert stand.sent == []
+
+
+@ensureDeferred
+async def test_what_is_said_to_be_no_json_is_approved_unseen_unless_the_catalog_says_it_is():
+    plain = ((b"Content-Type", b"text/plain"),)
+    stand = Stand(verdict=review())
+    stand.asked(post(b"left", headers=plain))
+    (request,) = stand.channel.told
+    assert (request.ask.shown.body, request.ask.shown.length) == (None, 4)
+    row = CatalogRow("POST", "/things/{id}", "change", json=True)
+    stand = Stand(verdict=review(), rows=[row])
+    told, serving = stand.asked(post(b"left", headers=plain))
+    await serving
+    assert (told.head.status, stand.channel.told) == (400, [])
+
+
 # --- what people and agents are told
 
 
