@@ -102,7 +102,11 @@ class TokenUnavailable(OurFault):
 
 
 class RuleFault(OurFault):
-    """A rule raised or answered nonsense; the message names the rule."""
+    """A rule raised or answered nonsense; the message names the rule, as ``rule`` does."""
+
+    def __init__(self, message: str, rule: str | None = None) -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class CatalogFault(OurFault):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import io
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,7 +56,10 @@ class Written:
 
 
 def read(file: Path, shape: TypeAdapter[Model], problems: list[str]) -> Model | None:
-    """The file as ``shape`` describes it; None where ``problems`` was given its errors."""
+    """The file as ``shape`` describes it; None where ``problems`` was given its errors.
+
+    Of a list what is sound is read all the same, so that all else that is wrong is told too.
+    """
     try:
         text = file.read_text("utf-8")
         tree = YAML(typ="rt").load(io.StringIO(text))
@@ -77,11 +81,29 @@ def read(file: Path, shape: TypeAdapter[Model], problems: list[str]) -> Model | 
             made = shape.validate_python(_plain(tree), context={"base": file.parent.resolve()})
         except ValidationError as error:
             described = _described(tree, error, _every_key())
-            problems.extend(f"{file}:{line}: {text}" for line, text in described)
+            problems.extend(f"{file}:{line}: {told}" for line, told in described)
+            return _sound(file, shape, tree, text)
         else:
             _locate(made, tree, file, text)
             return made
     return None
+
+
+def _sound(file: Path, shape: TypeAdapter[Model], tree: Any, text: str) -> Model | None:
+    """Those items of a list that are as ``shape`` describes them; None of what is no list."""
+    if not isinstance(tree, CommentedSeq):
+        return None
+    sound, base = CommentedSeq(), file.parent.resolve()
+    for node in tree:
+        with contextlib.suppress(ValidationError):
+            shape.validate_python([_plain(node)], context={"base": base})
+            sound.append(node)
+    try:
+        made = shape.validate_python(_plain(sound), context={"base": base})
+    except ValidationError:  # it is no list that was expected
+        return None
+    _locate(made, sound, file, text)
+    return made
 
 
 def named(file: Path, key: str) -> tuple[str, ...]:

@@ -35,7 +35,9 @@ def hold_of(decision: Decision) -> float | None:
     for value in decision.obliged("hold"):
         span = _number(value)
         if span is None or span < 0:
-            raise RuleFault(f"Rule {decision.rule} obliges to a hold that is no span of time.")
+            raise RuleFault(
+                f"Rule {decision.rule} obliges to a hold that is no span of time.", decision.rule
+            )
         spans.append(span)
     return min(spans, default=None)
 
@@ -51,7 +53,9 @@ def budgets_of(decision: Decision) -> tuple[Budget, ...]:
     found = []
     for value in decision.obliged("budget"):
         if not isinstance(value, Budget) or not _is_sound(value):
-            raise RuleFault(f"Rule {decision.rule} obliges to a budget that is none.")
+            raise RuleFault(
+                f"Rule {decision.rule} obliges to a budget that is none.", decision.rule
+            )
         found.append(value)
     return tuple(found)
 
@@ -61,7 +65,9 @@ def check_duties(decision: Decision) -> None:
     hold_of(decision)
     budgets_of(decision)
     if any(level not in (HEAD, BODIES) for level in decision.obliged("record")):
-        raise RuleFault(f"Rule {decision.rule} obliges to a record of an unknown level.")
+        raise RuleFault(
+            f"Rule {decision.rule} obliges to a record of an unknown level.", decision.rule
+        )
 
 
 def _is_sound(budget: Budget) -> bool:

@@ -162,7 +162,7 @@ class Policy:
                         hash(answer)  # what can still change is no verdict
                     answers[asked] = answer
         except BaseException as error:
-            raise RuleFault(f"Rule {asked} raised {type(error).__name__}.") from error
+            raise RuleFault(f"Rule {asked} raised {type(error).__name__}.", asked) from error
         return answers
 
     def _settle(self, names: tuple[str, ...]) -> Decision:
@@ -181,7 +181,8 @@ class Policy:
     def _checked(self, decision: Decision) -> Decision:
         unknown = {duty.name for duty in decision.obligations} - self.duties
         if unknown:
-            raise RuleFault(f"Rule {decision.rule} obliges to what is unknown: {sorted(unknown)}.")
+            what = f"Rule {decision.rule} obliges to what is unknown: {sorted(unknown)}."
+            raise RuleFault(what, decision.rule)
         check_duties(decision)
         return decision
 
@@ -212,7 +213,7 @@ class _SortedOut:
             elif isinstance(answer, Observed) and _is_observed(answer):
                 observed[name] = answer
             else:
-                raise RuleFault(f"Rule {name} answered neither a verdict nor None.")
+                raise RuleFault(f"Rule {name} answered neither a verdict nor None.", name)
         return cls(verdicts, needs_body, undecided, tuple(sorted(observed.items())))
 
     def noted(self, decision: Decision) -> Decision:

@@ -94,5 +94,6 @@ def _profile(
         return _MARKED
     profile = profiles.get(name) if isinstance(name, str) else None
     if profile is None:
-        raise RuleFault(f"Rule {decision.rule} names a masking profile that does not exist.")
+        what = f"Rule {decision.rule} names a masking profile that does not exist."
+        raise RuleFault(what, decision.rule)
     return profile

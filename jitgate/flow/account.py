@@ -113,6 +113,8 @@ class Account:
     sent: Witness
     released: Witness
     operation: Operation | None = None
+    policy: str | None = None
+    """The version of the policy that was asked; None: it was refused before."""
     decision: Decision | None = None
     known: Known = NOTHING_KNOWN
     """The facts by which the decision was made."""
@@ -146,7 +148,8 @@ class Account:
 
     def decision_entry(self, now: float, refusal: Refusal | None) -> Entry:
         """Who asked what, and what policy said; a refusal before policy is a denial as well."""
-        said, why = self.decision, "" if refusal is None else refusal.detail
+        said = self.decision
+        why, rule = ("", None) if refusal is None else (refusal.detail, refusal.rule)
         fields: dict[str, object] = {
             "exchange": self.id,
             "session": self.session,
@@ -154,9 +157,9 @@ class Account:
             "operation": described_operation(self.operation),
             "request": {"method": self.head.method, "target": shown_target(self.head.target)},
             "effect": Effect.DENY.value if said is None else said.effect.value,
-            "rule": None if said is None else said.rule,
+            "rule": rule if said is None else said.rule,
             "reason": why if said is None else said.reason,
-            "policy": None if said is None else said.policy,
+            "policy": self.policy if said is None else said.policy,
         }
         if said is not None and said.observed:
             fields["observed"] = [

@@ -129,6 +129,7 @@ class Decider:
 
         A body that is held already (``account.held``) is not read again.
         """
+        call.account.policy = self._policy.version
         held = call.account.held
         body: IRequest = held or Witnessed(call.request, call.account.sent)
         decision: Decision | NeedsBody | None

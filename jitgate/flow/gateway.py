@@ -30,6 +30,7 @@ from jitgate.errors import (
     MaskingFault,
     PeerFault,
     RecorderDown,
+    RuleFault,
     StoreDown,
     UpstreamMalformed,
     UpstreamUnreachable,
@@ -322,7 +323,8 @@ class Gateway:
             self._log.critical("A fault denied {what}: {how}", what=what, how=traced(fault))
         known = isinstance(fault, JitgateError)
         detail = f"{fault}" if known else "The gateway failed; its log says how."
-        return Refusal(denial or Denial.FAULT, detail, advice=_advice(denial, account))
+        rule = fault.rule if isinstance(fault, RuleFault) else None
+        return Refusal(denial or Denial.FAULT, detail, rule, _advice(denial, account))
 
     async def _refuse(
         self, account: Account, tunnel: Tunnel, response: IResponse, refusal: Refusal

@@ -133,6 +133,24 @@ def test_what_is_wrong_in_a_condition_is_told_with_line_column_and_caret(tmp_pat
     ]
 
 
+def test_a_rule_that_cannot_be_read_hides_nothing_that_is_wrong_in_others(tmp_path):
+    found = problems_of(
+        tmp_path,
+        """\
+        - {name: a, reason: b, match: {mehtods: [GET]}, effect: deny}
+        - {name: b, reason: b, match: {}, effect: deny, when: operation.pth == "x"}
+        - {name: c, reason: b, match: {}, effect: denies}
+        - {name: d, reason: b, match: {actions: [nothing]}, effect: deny}
+        """,
+    )
+    assert [each.partition(": ")[0] for each in found] == [
+        "policy.yaml:1",
+        "policy.yaml:3",
+        "policy.yaml:2:65",
+        "policy.yaml:4",
+    ]
+
+
 def test_a_picture_is_aligned_below_wide_characters(tmp_path):
     (problem,) = problems_of(
         tmp_path,

@@ -595,3 +595,17 @@ async def test_no_spelling_of_a_secret_parameter_is_recorded(query):
     stand = Stand()
     await stand.serve(Asked(target=f"/things?{query}"))
     assert "abc123" not in repr(stand.records.entries)
+
+
+@ensureDeferred
+async def test_a_rule_that_raises_is_named_to_the_agent_and_on_record_with_the_policy(
+    nothing_unnoticed,
+):
+    stand = Stand(fail={"rule": KeyError("secret")})
+    told = await stand.serve(Asked())
+    answer, (decision,) = json.loads(told.data), stand.entries("decision")
+    assert (answer["rule"], answer["detail"]) == ("the-rule", "Rule the-rule raised KeyError.")
+    assert (decision["effect"], decision["rule"]) == ("deny", "the-rule")
+    assert decision["policy"] == stand.decider._policy.version
+    assert len(nothing_unnoticed) == 1
+    nothing_unnoticed.clear()

@@ -85,7 +85,7 @@ class Description:
             scopes=_scopes(operation["security"]),
             is_open=not operation["security"],
             resource=given["path"],
-            query=urlencode(given["query"]),
+            query=urlencode(given["query"], quote_via=quote),  # "+" would have two readings
             headers=given["header"] | ({"Content-Type": kind} if kind else {}),
             body=body,
             answers=answers,
