@@ -19,7 +19,7 @@ from jitgate.catalogs.response_secrets import ResponseSecrets, is_json
 from jitgate.catalogs.servers import Base, base_of, common_base
 from jitgate.catalogs.table import flaw, problem_of_name
 from jitgate.catalogs.wording import proposed_risk
-from jitgate.core.catalog import CatalogRow
+from jitgate.core.catalog import CatalogRow, holds_calls
 from jitgate.core.operation import PathTemplate
 from jitgate.errors import ConfigurationInvalid
 from jitgate.values import METHODS, SAFE_METHODS
@@ -61,7 +61,6 @@ class _Skipped(Exception):
 
 _FORMS = {"?": "the path holds a query", "{": "a parameter is only a part of its segment"}
 _PARAMETER = re.compile(r"\A\{[A-Za-z0-9_.$-]+\}\Z")
-_HIDES_CALLS = re.compile(r"(?:\$?batch|graphql|json-?rpc)\Z", re.IGNORECASE)
 _CROSSING = "some calls are of both forms: the gateway takes the one that is fixed first"
 _OAUTH = frozenset({"oauth2", "openIdConnect"})
 
@@ -151,7 +150,7 @@ class _Import:
         operation = _Operation(
             method, path, base.path + path, content, self._parameters(item, content)
         )
-        if _HIDES_CALLS.match(path.rstrip("/").rpartition("/")[2]):
+        if holds_calls(path):
             raise _Skipped("its calls hold other calls, which nobody would see")
         _check_template(operation.template)
         return operation

@@ -5,6 +5,8 @@ Everything here reads the path of a request in its canonical spelling (`jitgate.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -214,8 +216,29 @@ class Catalog:
         )
 
 
-HOLDING_CALLS = frozenset({"$batch", "batch", "graphql", "jsonrpc", "rpc"})
-"""How paths end, in lower case, at which one call is sent that holds others."""
+HOLDING_CALLS = frozenset({"$batch", "graphql", "graphiql", "jsonrpc", "json-rpc", "xmlrpc"})
+"""Segments of paths, up to a dot, at which one call is sent that holds others."""
+
+ENDS_HOLDING_CALLS = HOLDING_CALLS | {"batch", "rpc", "mcp"}
+"""Those that say so only at the end of a path, or before a version; elsewhere they name things."""
+
+_PERHAPS = re.compile("%|batch|graphi?ql|rpc|mcp", re.IGNORECASE)
+"""Without any of these none of them is there."""
+
+_VERSION = re.compile(r"v[0-9]+[a-z0-9]*\Z")
+
+
+def holds_calls(path: str) -> bool:
+    """Whether other calls may be sent in one to that path, or to one that a server reads alike."""
+    if not _PERHAPS.search(path):
+        return False
+    text = unicodedata.normalize("NFKC", unquote(path)).casefold()
+    segments = [each.strip(" .").partition(".")[0] for each in text.split("/") if each.strip(" .")]
+    while segments and _VERSION.match(segments[-1]):
+        segments.pop()
+    return bool(segments) and (
+        segments[-1] in ENDS_HOLDING_CALLS or not HOLDING_CALLS.isdisjoint(segments)
+    )
 
 
 @implementer(ICatalog)
@@ -235,7 +258,7 @@ class PathCatalog:
         return ()
 
     def operation(self, authority: str, method: str, path: str, query: str) -> Operation | None:
-        if _last_segment(path) in HOLDING_CALLS:
+        if holds_calls(path):
             return None
         return Operation(
             target=self._target,
@@ -250,11 +273,6 @@ class PathCatalog:
     def named(self, authority: str, action: str, resource: Mapping[str, str]) -> Operation | None:
         path = resource.get("path", "") if action in METHODS else ""
         return _as_named(self, (authority, action, path), action, resource)
-
-
-def _last_segment(path: str) -> str:
-    """What a path ends with, decoded and in lower case; a trailing slash does not count."""
-    return unquote(path.rstrip("/").rpartition("/")[2]).lower()
 
 
 def _as_named(

@@ -99,6 +99,18 @@ def is_events(headers: Headers) -> bool:
     return len(types) == 1 and types[0].lower().partition(b";")[0].strip() == kind
 
 
+_HOLDING_CALLS = frozenset({b"multipart/mixed", b"multipart/batch", b"application/http"})
+_SPEAKING_OTHERWISE = (b"application/graphql", b"application/json-rpc", b"application/jsonrpc")
+
+
+def holds_calls(headers: Headers) -> bool:
+    """Whether a Content-Type says that the body holds calls of its own, which nobody would see."""
+    kinds = [
+        each.lower().partition(b";")[0].strip() for each in values_of(headers, b"content-type")
+    ]
+    return any(each in _HOLDING_CALLS or each.startswith(_SPEAKING_OTHERWISE) for each in kinds)
+
+
 def is_form(headers: Headers) -> bool:
     """Whether the one Content-Type says that the body is a form (WHATWG URL, section 5)."""
     types = values_of(headers, b"content-type")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jitgate.core.fields import overriding
+from jitgate.core.fields import holds_calls, overriding
 from jitgate.core.injection import misread
 from jitgate.core.operation import canonical_target
 from jitgate.interfaces import ICatalog
@@ -39,14 +39,9 @@ def named_operation(target: Named, authority: str, head: RequestHead) -> Operati
     spelled = canonical_target(head.target, head.method, merging=target.merges)
     if isinstance(spelled, NotCanonical):
         return Refusal(Denial.MALFORMED, spelled.reason)
-    if overriding(head.headers):
-        return Refusal(Denial.MALFORMED, "A field asks for another method or path.")
-    if misread(head.headers, target.declared):
-        return Refusal(
-            Denial.MALFORMED,
-            "The body is coded, or a part of something, and the target's `headers` do not say "
-            "that it takes Content-Encoding or Content-Range.",
-        )
+    misleading = _misleading(head, target.declared)
+    if misleading is not None:
+        return misleading
     operation = target.catalog.operation(authority, head.method, spelled.path, spelled.query)
     if isinstance(operation, NotCanonical):
         return Refusal(Denial.MALFORMED, operation.reason)
@@ -56,3 +51,21 @@ def named_operation(target: Named, authority: str, head: RequestHead) -> Operati
             f"{head.method} {spelled.path} is no operation known of {target.name}.",
         )
     return operation
+
+
+def _misleading(head: RequestHead, declared: frozenset[bytes]) -> Refusal | None:
+    """Why the call may be another than its first line says, if its fields say so."""
+    if overriding(head.headers):
+        return Refusal(Denial.MALFORMED, "A field asks for another method or path.")
+    if misread(head.headers, declared):
+        return Refusal(
+            Denial.MALFORMED,
+            "The body is coded, or a part of something, and the target's `headers` do not say "
+            "that it takes Content-Encoding or Content-Range.",
+        )
+    if holds_calls(head.headers):
+        return Refusal(
+            Denial.OPERATION_UNKNOWN,
+            "By its Content-Type the body holds other calls, and nobody would see which.",
+        )
+    return None

@@ -60,6 +60,8 @@ _PLAIN = re.compile(
 """What is canonical as it stands, but for the names in its query: the path, and the query."""
 
 _SEPARATOR = re.compile("[&;]")
+_PERHAPS = re.compile("%|method", re.IGNORECASE)
+"""Without any of these no name asks for another method."""
 _BLANK = "\x00\t\n\v\f\r "
 _C1_CONTROL = re.compile(r"[\x80-\x9f]")
 _EMPTY_SEGMENTS = re.compile(r"(?<=[^/])/{2,}")
@@ -130,13 +132,21 @@ def _reason_in_escapes(path: str) -> str | None:
     return "The path holds a control character." if _C1_CONTROL.search(text) else None
 
 
+def overrides(form: bytes) -> bool:
+    """Whether a form that is the body asks for another method, as a query may."""
+    return _reason_in_names(form.decode("latin-1")) is not None
+
+
+_OVERRIDES = frozenset({"_method", "x-http-method-override", "x-http-method", "x-method-override"})
+
+
 def _reason_in_names(query: str) -> str | None:
-    """Frameworks take a parameter ``_method`` for the method, in whatever spelling it comes."""
-    if "_" not in query and "%5" not in query:
+    """Frameworks take some parameters for the method, in whatever spelling they come."""
+    if not _PERHAPS.search(query):
         return None
     for part in _SEPARATOR.split(query):
         name = unquote_plus(part.partition("=")[0]).strip(_BLANK).lower()
-        if name == "_method" or name.startswith("_method["):
+        if name.partition("[")[0] in _OVERRIDES:
             return "The query overrides the method."
     return None
 

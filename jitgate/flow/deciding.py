@@ -13,9 +13,10 @@ from twisted.internet.interfaces import IReactorTime
 from jitgate.core.access import same_terms, scope, terms_of
 from jitgate.core.duties import budgets_of, hold_of
 from jitgate.core.facts import NOTHING_KNOWN
-from jitgate.core.fields import is_json
+from jitgate.core.fields import is_form, is_json
 from jitgate.core.fingerprint import counting_fields, fingerprint
 from jitgate.core.injection import NOTHING_ISSUED
+from jitgate.core.operation import overrides
 from jitgate.core.parameters import completed
 from jitgate.core.policy import Needs, NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile, maskers_for
@@ -140,7 +141,7 @@ class Decider:
             decision = self._decided(self._inquiry(call))
         if decision is None:
             return None
-        if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW:
+        if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW or _may_ask(call):
             if held is None:
                 holding = self._bodies.hold(body, self._clock.seconds(), call.subject.key)
                 read = await call.span.within(holding)
@@ -169,6 +170,8 @@ class Decider:
 
     def _named(self, call: Call, held: HeldBody) -> Call | Refusal:
         """The call with the parameters that its body has: they are what people see and allow."""
+        if _may_ask(call) and overrides(held.data):
+            return Refusal(Denial.MALFORMED, "The body asks for another method.")
         operation = completed(call.operation, held.data, is_json(call.request.head.headers))
         if isinstance(operation, NotCanonical):
             return Refusal(Denial.MALFORMED, operation.reason)
@@ -323,6 +326,11 @@ class Decider:
         """Of a head and a body as they leave; keyed, so that nobody can guess a body by it."""
         plain = fingerprint(head, held.data, call.target.declared)
         return hmac.digest(self._site_key, b"jitgate fingerprint\0" + plain, "sha256").hex()
+
+
+def _may_ask(call: Call) -> bool:
+    """Whether the body is a form: some servers take a field of it for the method."""
+    return call.request.head.length != 0 and is_form(call.request.head.headers)
 
 
 _UNSEEN = (

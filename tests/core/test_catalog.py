@@ -250,6 +250,16 @@ def test_a_parameter_with_two_readings_makes_the_call_none():
         "/batch",
         "/rpc",
         "/a/jsonrpc",
+        "/json-rpc",
+        "/batch/v1",
+        "/graphql%20",
+        "/%EF%BD%87raphql",
+        "/v1/graphql.",
+        "/graphql.json",
+        "/xmlrpc.php",
+        "/mcp",
+        "/v1/$batch/x",
+        "/graphql/things",
     ],
 )
 def test_without_a_catalog_a_call_that_holds_calls_is_unknown(path):
@@ -260,7 +270,9 @@ def test_without_a_catalog_a_call_that_holds_calls_is_unknown(path):
     assert PathCatalog("things").named("a.example", "POST", {"path": target.path}) is None
 
 
-@pytest.mark.parametrize("path", ["/", "/batches", "/batch/7", "/graphql-schema", "/v1/$batch/x"])
+@pytest.mark.parametrize(
+    "path", ["/", "/batches", "/batch/7", "/graphql-schema", "/v1", "/v1/rpc/eth"]
+)
 def test_without_a_catalog_other_calls_are_known(path):
     assert PathCatalog("things").operation("a.example", "POST", path, "") is not None
 

@@ -468,6 +468,39 @@ class ReadsBody:
         return Verdict(Effect.PERMIT if b"ok" in inquiry.body else Effect.DENY, "By its body.")
 
 
+FORM = ((b"Content-Type", b"application/x-www-form-urlencoded; charset=utf-8"),)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"a=b&c=d", 200), (b"a=b&_method=DELETE", 400), (b"%5Fmethod=put", 400), (b"", 200)],
+)
+@ensureDeferred
+async def test_a_form_that_asks_for_another_method_is_refused(body, status):
+    stand = Stand()
+    told = await stand.serve(Asked("POST", body=body, headers=FORM))
+    assert told.head.status == status
+    assert [data for _, data in stand.sent] == ([body] if status == 200 else [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (b"multipart/mixed; boundary=x", 403),
+        (b"Application/HTTP", 403),
+        (b"application/graphql+json", 403),
+        (b"application/json-rpc", 403),
+        (b"multipart/form-data; boundary=x", 200),
+    ],
+)
+@ensureDeferred
+async def test_a_body_that_says_it_holds_calls_is_unknown(kind, status):
+    stand = Stand()
+    told = await stand.serve(Asked("POST", body=b"x", headers=((b"Content-Type", kind),)))
+    assert told.head.status == status
+    assert len(stand.sent) == (1 if status == 200 else 0)
+
+
 @pytest.mark.parametrize(("body", "status"), [(b"ok", 200), (b"bad", 403)])
 @ensureDeferred
 async def test_a_rule_that_reads_the_body_gets_it_and_the_same_bytes_leave(body, status):
