@@ -208,6 +208,9 @@ class IRule(Interface):
         A rule that could still match but must see the body answers NEEDS_BODY while it has not
         been read. One that lacks facts answers `Undecided` if all it could do is permit, else it
         denies. `Observed` counts for nothing but the record. A rule that raises denies.
+
+        A plugin's is asked again without a body that has more than 32 KiB
+        (`flow.watching.LONGEST`): NEEDS_BODY denies that call.
         """
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from twisted.logger import Logger
 from zope.interface import alsoProvides, implementer
 
+from jitgate.core.policy import NEEDS_BODY
 from jitgate.errors import MaskerOff, PluginInvalid
 from jitgate.interfaces import (
     IConcernedRule,
@@ -34,6 +35,13 @@ ALLOWED = 0.005
 
 TWICE = 2
 """Calls that may take longer: the first may be one that compiles or imports something."""
+
+AGE = 3600.0
+"""Seconds for which a slow call counts against the next: accidents further apart are accidents."""
+
+LONGEST = 32 * 1024
+"""Bytes of a body that a plugin's rule is handed, and characters of a text that its masker is: they
+are an agent's own, and whatever they hold, a parser or a pattern reads so many in about 1 ms."""
 
 FRESH = 0.0005
 """Seconds for which a reading of the clocks serves as that before a call; one costs some 8 µs,
@@ -196,7 +204,10 @@ _STOPWATCH = Stopwatch()
 
 @implementer(IRule)
 class WatchedRule:
-    """A plugin's rule; once it is switched off it denies whatever it is asked."""
+    """A plugin's rule; once it is switched off it denies whatever it is asked.
+
+    It is asked without a body that is too long for it, and denies where it must see that.
+    """
 
     def __init__(self, rule: IRule, stopwatch: Stopwatch) -> None:
         self.name: str = rule.name
@@ -218,6 +229,10 @@ class WatchedRule:
         self._judge = rule.judge
         self._watch = _Watch(f"Rule {self.name}", "what it is asked is denied.", stopwatch)
         self._denies: Verdict | None = None
+        self._too_long = Verdict(
+            Effect.DENY,
+            f"Rule {self.name} must see the body, and is handed none of more than {LONGEST} bytes.",
+        )
 
     @property
     def off(self) -> str | None:
@@ -233,6 +248,12 @@ class WatchedRule:
     def _watched(self, judge: Callable[[Inquiry], object], inquiry: Inquiry) -> object:
         if self._denies is not None:
             return self._denies
+        if inquiry.body is None or len(inquiry.body) <= LONGEST:
+            return self._timed(judge, inquiry)
+        answer = self._timed(judge, inquiry._replace(body=None, is_json=False))
+        return self._too_long if answer is NEEDS_BODY else answer
+
+    def _timed(self, judge: Callable[[Inquiry], object], inquiry: Inquiry) -> object:
         begun = self._watch.begun()
         try:
             return judge(inquiry)

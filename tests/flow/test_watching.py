@@ -18,13 +18,14 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from jitgate.core.masking import Maskers
-from jitgate.core.policy import Policy
+from jitgate.core.policy import NEEDS_BODY, Policy
 from jitgate.core.profiles import MaskingProfile
 from jitgate.errors import MaskerOff, MaskingFault, PluginInvalid
 from jitgate.flow.gateway import DUTIES
 from jitgate.flow.watching import (
     ALLOWED,
     FRESH,
+    LONGEST,
     OTHERS,
     Meter,
     Reading,
@@ -375,6 +376,37 @@ def test_a_rule_whose_facts_are_no_names_does_not_load(facts):
     rule.facts = facts
     with pytest.raises(PluginInvalid, match="rule slow"):
         watched_rule(rule)
+
+
+@implementer(IRule)
+class Reads(Slow):
+    """Denies what its answer says, once it has the body; keeps what it was asked."""
+
+    def judge(self, inquiry):
+        self.inquiry = inquiry
+        return NEEDS_BODY if inquiry.body is None else self.answer
+
+
+def test_a_rule_is_handed_no_body_that_takes_long_to_read_and_denies_if_it_must_see_it(clocks):
+    reads = Reads(None)
+    rule = watched_rule(reads, clocks.stopwatch)
+    longest = INQUIRY._replace(body=b"x" * LONGEST, is_json=True)
+    assert rule.judge(longest) == permit()
+    assert reads.inquiry is longest
+    denied = rule.judge(longest._replace(body=longest.body + b"x"))
+    assert denied.effect is Effect.DENY
+    assert (
+        denied.reason
+        == f"Rule slow must see the body, and is handed none of more than {LONGEST} bytes."
+    )
+    assert (reads.inquiry.body, reads.inquiry.is_json) == (None, False)
+    assert rule.judge(INQUIRY) is NEEDS_BODY
+    assert rule.off is None
+
+
+def test_a_rule_that_need_not_see_the_body_answers_of_one_of_any_length(clocks):
+    rule = watched_rule(Slow(lambda: None), clocks.stopwatch)
+    assert rule.judge(INQUIRY._replace(body=b"x" * LONGEST * 2)) == permit()
 
 
 # --- maskers

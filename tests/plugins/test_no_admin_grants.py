@@ -7,6 +7,8 @@ import pytest
 from jitgate import plugins
 from jitgate.catalogs.okta import okta_rows
 from jitgate.core.policy import NEEDS_BODY
+from jitgate.flow.watching import LONGEST, Meter, Stopwatch, watched_rule
+from jitgate.interfaces import IConcernedRule
 from jitgate.shipped import shipped
 from jitgate.testing import provided
 from jitgate.testing.rules import RuleContract
@@ -86,11 +88,13 @@ def test_options_that_it_does_not_know_stop_the_start(options):
         (b'{"profile":{},"group\\u0049ds":["00g1"]}', True),
         (b'{"groupids":[],"profile":{}}', True),
         (b'{"groupIds":["00g1"],"groupIds":[]}', True),
-        (b"[]", False),
+        (b"[]", True),
         (b'["groupIds"]', True),
         (b"", True),
         (b"{", True),
         (b"\xff", True),
+        (b"[" * 5000, True),
+        (b'{"profile":{"groupIds":[]}}', False),
     ],
 )
 def test_a_new_user_is_put_into_no_group(body, denied):
@@ -99,3 +103,23 @@ def test_a_new_user_is_put_into_no_group(body, denied):
     assert rule.judge(Inquiry(create, SUBJECT, 0.0)) is NEEDS_BODY
     verdict = rule.judge(Inquiry(create, SUBJECT, 0.0, body))
     assert (verdict is not None and verdict.effect is Effect.DENY) is denied
+
+
+def test_no_call_but_those_that_it_denies_or_looks_into_concerns_it():
+    rule = plugins.load(FILE, {"actions": ["deleteUser"]}).provides[0]
+    assert IConcernedRule.providedBy(rule)
+    for row in okta_rows():
+        concerned = row.action in rule._denied or row.action == "createUser"
+        assert rule.concerns("okta", row.action, row.method, row.risk) is concerned
+
+
+@pytest.mark.parametrize("unit", [b'"%x":1', b'"%x":{"a":1}', b'"%x":[[],[]]'])
+def test_no_body_of_an_agent_s_switches_it_off(unit):
+    create = Operation("okta", "createUser", {}, "POST", "a.example:443", "/")
+    rule = watched_rule(plugins.load(FILE, {}).provides[0], Stopwatch(Meter()))
+    for size in (LONGEST, 1024 * 1024):
+        members = (unit % number for number in range(size // (len(unit) + 6)))
+        body = b"{" + b",".join(members) + b"}"
+        for _ in range(5):
+            rule.judge(Inquiry(create, SUBJECT, 0.0, body, True))
+    assert rule.off is None
