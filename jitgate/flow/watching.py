@@ -1,9 +1,9 @@
 """The watch over rules and maskers of plugins: who keeps the gateway waiting twice is switched off.
 
-They are called in the one thread that serves everybody, so each call may take 5 ms. What counts is
-what a call took by its own doing; on a busy machine it takes longer through no fault of its own. A
-rule that is switched off denies, and a masker that is switched off lets no answer pass. One that
-never comes back cannot be switched off: plugins are trusted code.
+Twice within an hour. They are called in the one thread that serves everybody, so each call may take
+5 ms. What counts is what a call took by its own doing; on a busy machine it takes longer through no
+fault of its own. A rule that is switched off denies, and a masker that is switched off lets no
+answer pass. One that never comes back cannot be switched off: plugins are trusted code.
 """
 
 from __future__ import annotations
@@ -156,6 +156,13 @@ class Stopwatch:
         return took if took.seconds > ALLOWED else None
 
 
+class _Slow(NamedTuple):
+    """A call that took too long: when it began by the stopwatch, and what it took. Seconds."""
+
+    begun: float
+    seconds: float
+
+
 class _Watch:
     """Counts the calls of one rule or masker that took too long."""
 
@@ -165,8 +172,8 @@ class _Watch:
         self._what = what
         self._then = then
         self._stopwatch = stopwatch
-        self._slow: list[float] = []
-        self._doubtful: tuple[float, ...] = ()
+        self._slow: list[_Slow] = []
+        self._doubtful: tuple[_Slow, ...] = ()
         """The call before, where it is not sure that it was slow: it was if this one is too."""
         self.off: str | None = None
         """Why it is switched off, in sentences, once it is."""
@@ -176,20 +183,22 @@ class _Watch:
         """A call has ended."""
         took, before = self._stopwatch.took(begun), self._doubtful
         if took is None or (not took.sure and not before):
-            self._doubtful = () if took is None else (took.seconds,)
+            self._doubtful = () if took is None else (_Slow(begun, took.seconds),)
             return
-        self._slow += [*before, took.seconds]
+        slow = [*self._slow, *before, _Slow(begun, took.seconds)]
+        self._slow = [each for each in slow if begun - each.begun < AGE]
         self._doubtful = ()
         if len(self._slow) < TWICE:
             self._log.warn(
-                "{what} took {ms:.0f} ms for a call, {most:g} are allowed. Once more, and {then}",
+                "{what} took {ms:.0f} ms for a call, {most:g} are allowed. Once more "
+                "within an hour, and {then}",
                 what=self._what,
                 ms=took.seconds * 1000,
                 most=ALLOWED * 1000,
                 then=self._then,
             )
             return
-        times = " and ".join(f"{each * 1000:.0f} ms" for each in self._slow[-TWICE:])
+        times = " and ".join(f"{each.seconds * 1000:.0f} ms" for each in self._slow[-TWICE:])
         self.off = (
             f"{self._what} was switched off: it took {times} for a call, {ALLOWED * 1000:g} are "
             "allowed. Whoever runs the gateway has to make it faster, or to leave it out, and to "

@@ -23,6 +23,7 @@ from jitgate.core.profiles import MaskingProfile
 from jitgate.errors import MaskerOff, MaskingFault, PluginInvalid
 from jitgate.flow.gateway import DUTIES
 from jitgate.flow.watching import (
+    AGE,
     ALLOWED,
     FRESH,
     LONGEST,
@@ -339,6 +340,20 @@ def test_a_call_that_may_have_waited_for_another_thread_counts_if_the_next_is_sl
     rule.judge(INQUIRY)
     rule.judge(INQUIRY)
     assert rule.judge(INQUIRY).effect is Effect.DENY
+
+
+@pytest.mark.parametrize(("apart", "off"), [(AGE - 1, True), (AGE, False)])
+@pytest.mark.parametrize("sure", [True, False])
+def test_slow_calls_that_are_far_apart_are_accidents(clocks, request, apart, off, sure):
+    if off:
+        request.getfixturevalue("critical")
+    slow = Slow(None)
+    slow.takes = lambda: clocks.works(0.007) if sure else clocks.waits(0.009, others=2 * OTHERS)
+    rule = watched_rule(slow, clocks.stopwatch)
+    rule.judge(INQUIRY)
+    clocks.waits(apart)
+    rule.judge(INQUIRY)
+    assert (rule.off is not None) is off
 
 
 def test_each_rule_is_counted_by_itself(clocks):
