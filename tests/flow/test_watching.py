@@ -22,21 +22,17 @@ from jitgate.core.policy import NEEDS_BODY, Policy
 from jitgate.core.profiles import MaskingProfile
 from jitgate.errors import MaskerOff, MaskingFault, PluginInvalid
 from jitgate.flow.gateway import DUTIES
-from jitgate.flow.watching import (
-    AGE,
+from jitgate.flow.stopwatch import (
     ALLOWED,
     FRESH,
-    LONGEST,
     OTHERS,
     Meter,
     Reading,
     Stopwatch,
     Took,
     own,
-    switched_off,
-    watched_masker,
-    watched_rule,
 )
+from jitgate.flow.watching import AGE, LONGEST, switched_off, watched_masker, watched_rule
 from jitgate.interfaces import IInformedRule, IMasker, IRule, IStatedRule
 from jitgate.values import Effect, Inquiry, Operation, Verdict
 

@@ -7,7 +7,8 @@ import pytest
 from jitgate import plugins
 from jitgate.catalogs.okta import okta_rows
 from jitgate.core.policy import NEEDS_BODY
-from jitgate.flow.watching import LONGEST, Meter, Stopwatch, watched_rule
+from jitgate.flow.stopwatch import Meter, Stopwatch
+from jitgate.flow.watching import LONGEST, watched_rule
 from jitgate.interfaces import IConcernedRule
 from jitgate.shipped import shipped
 from jitgate.testing import provided
