@@ -408,7 +408,11 @@ class IUpstreamConnection(Interface):
 
 
 class IMasker(Interface):
-    """Says what the agent must not see. Pure and synchronous, one value at a time."""
+    """Says what the agent must not see. Pure and synchronous, one value at a time.
+
+    A plugin's is not shown what has more than 32 Ki characters (`flow.watching.LONGEST`): such a
+    value is hidden whole, and so is that of a field whose name is as long.
+    """
 
     name = Attribute("Stands in records.")
     version = Attribute("A digest of all that its answers depend on.")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from twisted.logger import Logger
 from zope.interface import alsoProvides, implementer
 
+from jitgate.core.json_grammar import CONCEALED_TEXT
 from jitgate.core.policy import NEEDS_BODY
 from jitgate.errors import MaskerOff, PluginInvalid
 from jitgate.flow.stopwatch import ALLOWED, Stopwatch
@@ -156,7 +157,10 @@ class WatchedRule:
 
 @implementer(IMasker)
 class WatchedMasker:
-    """A plugin's masker; once it is switched off it raises `MaskerOff`, so that nothing passes."""
+    """A plugin's masker; once it is switched off it raises `MaskerOff`, so that nothing passes.
+
+    A text that is too long for it is hidden whole, and so is the value of a field whose name is.
+    """
 
     def __init__(self, masker: IMasker, stopwatch: Stopwatch) -> None:
         self.name: str = masker.name
@@ -178,6 +182,8 @@ class WatchedMasker:
 
     def hides(self, field: str) -> bool:
         self.check()
+        if len(field) > LONGEST:
+            return True
         begun = self._watch.begun()
         try:
             return self._hides(field)
@@ -186,6 +192,8 @@ class WatchedMasker:
 
     def mask(self, field: str, value: str) -> str | None:
         self.check()
+        if len(value) > LONGEST:
+            return CONCEALED_TEXT
         begun = self._watch.begun()
         try:
             return self._mask(field, value)

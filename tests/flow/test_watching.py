@@ -17,6 +17,7 @@ from twisted.logger import globalLogPublisher
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from jitgate.core.json_masking import JsonMasker
 from jitgate.core.masking import Maskers
 from jitgate.core.policy import NEEDS_BODY, Policy
 from jitgate.core.profiles import MaskingProfile
@@ -454,6 +455,45 @@ def test_a_masker_that_is_slow_twice_lets_nothing_pass_and_is_named(clocks, crit
             ask()
     assert switched_off([masker]) == [masker.off]
     assert len(critical) == 1
+
+
+@implementer(IMasker)
+class Looks(SlowMasker):
+    """Leaves all as it is, and keeps how long it was."""
+
+    def __init__(self):
+        self.lengths = []
+
+    def hides(self, field):
+        self.lengths.append(len(field))
+        return False
+
+    def mask(self, field, value):
+        self.lengths.append(len(value))
+
+
+@pytest.mark.parametrize("openly", [True, False])
+def test_a_text_that_takes_long_to_look_at_is_hidden_whole_and_not_looked_at(clocks, openly):
+    looks = Looks()
+    masker = JsonMasker([watched_masker(looks, clocks.stopwatch)], openly=openly)
+    longest, longer = "é" * LONGEST, "é" * (LONGEST + 1)
+    text = {"a": longest, "b": longer, longest: 1, longer: "Ada", "c": [longer, {"d": 7}]}
+    shown = masker.feed(json.dumps(text, ensure_ascii=False).encode()) + masker.finish()
+    hidden = "*" * 16
+    assert json.loads(shown) == {
+        "a": longest, "b": hidden, longest: 1, longer: hidden, "c": [hidden, {"d": 7}]
+    }  # fmt: skip
+    assert masker.counts == {"numbers": 3}
+    assert max(looks.lengths) == LONGEST
+
+
+def test_a_masker_that_is_off_hides_nothing_itself_of_what_is_too_long(clocks, critical):
+    masker = watched_masker(SlowMasker(lambda: clocks.works(0.007)), clocks.stopwatch)
+    for _ in range(2):
+        masker.mask("name", "Ada")
+    for ask in (lambda: masker.mask("name", "x" * 10**5), lambda: masker.hides("x" * 10**5)):
+        with pytest.raises(MaskerOff):
+            ask()
 
 
 def test_what_a_masker_says_in_its_own_faults_is_not_told(clocks):

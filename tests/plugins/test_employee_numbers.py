@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from jitgate import plugins
+from jitgate.core.json_grammar import LONGEST_VIEWED
 from jitgate.core.json_masking import JsonMasker
+from jitgate.flow.stopwatch import Meter, Stopwatch
+from jitgate.flow.watching import LONGEST, watched_masker
 from jitgate.shipped import shipped
 from jitgate.testing import provided
 from jitgate.testing.maskers import MaskerContract
@@ -59,3 +62,13 @@ def test_no_spelling_of_a_number_gets_through_the_json():
 def test_options_that_it_cannot_use_stop_the_start(options):
     with pytest.raises(plugins.PluginInvalid):
         plugins.load(FILE, options)
+
+
+@pytest.mark.parametrize("value", ["E12345 ", "E-1234 ", "E", "E1234567890"])
+def test_no_text_of_an_agent_s_switches_it_off(value):
+    (made,) = provided(FILE)
+    masker = watched_masker(made, Stopwatch(Meter()))
+    for size in (LONGEST, LONGEST_VIEWED):
+        for _ in range(5):
+            masker.mask("note", value * (size // len(value)))
+    assert masker.off is None
