@@ -210,7 +210,10 @@ class IRule(Interface):
         denies. `Observed` counts for nothing but the record. A rule that raises denies.
 
         A plugin's is asked again without a body that has more than 32 KiB
-        (`flow.watching.LONGEST`): NEEDS_BODY denies that call.
+        (`flow.watching.LONGEST`): NEEDS_BODY denies that call. It is not asked at all before
+        the parameters that stand in the body are known, and where it lacks facts, None and a
+        permit of it are a denial: unless it `concerns` no such operation, or is an
+        `IStatedRule`.
         """
 
 
@@ -228,7 +231,11 @@ class IConcernedRule(IRule):
 
 
 class IStatedRule(IConcernedRule):
-    """A rule that states beforehand what it answers as well, which never changes either."""
+    """A rule that states beforehand what it answers as well, which never changes either.
+
+    It answers NEEDS_BODY itself where it reads parameters that stand in the body
+    (`Operation.in_body`). Where it lacks facts, its None counts only if its verdict permits.
+    """
 
     verdict = Attribute("The only `Verdict` that it answers, unless it cannot tell.")
 

@@ -18,9 +18,9 @@ from pydantic import field_validator, model_validator
 from zope.interface import implementer
 
 from jitgate.core.globs import globs_matcher
-from jitgate.interfaces import IRule
+from jitgate.interfaces import IStatedRule
 from jitgate.plugins import PluginOptions
-from jitgate.values import Effect, Inquiry, Operation, Verdict
+from jitgate.values import Effect, Inquiry, Risk, Verdict
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -89,7 +89,7 @@ def minutes(time: str) -> int:
     return int(hours) * 60 + int(rest)
 
 
-@implementer(IRule)
+@implementer(IStatedRule)
 class OfficeHours:
     """Denies what the options name while the office is closed."""
 
@@ -105,13 +105,18 @@ class OfficeHours:
         self._risks = frozenset(options.risks)
         days = " ".join(day for day in DAYS if day in options.days)
         hours = f"{options.opens} to {options.closes}, {days}, {options.zone}"
-        self._closed = Verdict(Effect.DENY, f"This is for office hours only ({hours})")
+        self.verdict = Verdict(Effect.DENY, f"This is for office hours only ({hours})")
 
     def judge(self, inquiry: Inquiry) -> Verdict | None:
         """Deny what is named while the office is closed; say nothing of all else."""
-        if not self._is_named(inquiry.operation) or self.is_open(inquiry.now):
+        asked = inquiry.operation
+        if not self.concerns(asked.target, asked.action, asked.method, asked.risk):
             return None
-        return self._closed
+        return self.judge_concerned(inquiry)
+
+    def judge_concerned(self, inquiry: Inquiry) -> Verdict | None:
+        """What it answers of what is named: neither body nor parameters count."""
+        return None if self.is_open(inquiry.now) else self.verdict
 
     def is_open(self, now: float) -> bool:
         """Whether the office is, at so many seconds since the epoch."""
@@ -123,13 +128,14 @@ class OfficeHours:
         begun = today in self._days and time >= self._opens
         return begun or (yesterday in self._days and time < self._closes)
 
-    def _is_named(self, operation: Operation) -> bool:
-        if operation.target == OWN_PAGES and OWN_PAGES not in self._targets:
+    def concerns(self, target: str, action: str, method: str, risk: Risk | None) -> bool:
+        """Whether the options name it."""
+        if target == OWN_PAGES and OWN_PAGES not in self._targets:
             return False
         return (
-            (not self._targets or operation.target in self._targets)
-            and (operation.risk is None or operation.risk.value in self._risks)
-            and self._actions(operation.action) is not None
+            (not self._targets or target in self._targets)
+            and (risk is None or risk.value in self._risks)
+            and self._actions(action) is not None
         )
 
 

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from zope.interface import alsoProvides, implementer
 
 from jitgate.core.json_grammar import CONCEALED_TEXT
-from jitgate.core.policy import NEEDS_BODY
+from jitgate.core.policy import NEEDS_BODY, REASON_CHARS, facts_of
 from jitgate.errors import MaskerOff, PluginInvalid
 from jitgate.flow.stopwatch import ALLOWED, Stopwatch
 from jitgate.interfaces import (
@@ -98,27 +98,34 @@ _STOPWATCH = Stopwatch()
 class WatchedRule:
     """A plugin's rule; once it is switched off it denies whatever it is asked.
 
-    It is asked without a body that is too long for it, and denies where it must see that.
+    It is asked without a body that is too long for it, and denies where it must see that. It is not
+    asked before a call has all of its parameters, and does not stand aside for want of facts: what
+    it would have denied, another rule could permit. A rule that states its verdict says itself when
+    it needs the body, and where that permits, standing aside is all that it can do.
     """
 
     def __init__(self, rule: IRule, stopwatch: Stopwatch) -> None:
         self.name: str = rule.name
         self.version: str = rule.version
-        self._judge_concerned = rule.judge
+        self._judge = self._judge_concerned = rule.judge
+        self._concerns: Callable[[str, str, str, Risk | None], bool] = lambda *_: True
         if IConcernedRule.providedBy(rule):
-            self.concerns: Callable[[str, str, str, Risk | None], bool] = rule.concerns
+            self.concerns = self._concerns = rule.concerns
             self._judge_concerned = rule.judge_concerned
             alsoProvides(self, IConcernedRule)
+        self._is_stated = self._only_permits = False
         if IStatedRule.providedBy(rule):
             self.verdict: Verdict = rule.verdict
+            self._is_stated = True
+            self._only_permits = getattr(self.verdict, "effect", None) is Effect.PERMIT
             alsoProvides(self, IStatedRule)
         if IExplainedRule.providedBy(rule):
             self.why_not: Callable[[Inquiry], str | None] = rule.why_not
             alsoProvides(self, IExplainedRule)
+        self._facts = facts_of(rule)
         if IInformedRule.providedBy(rule):
-            self.facts: frozenset[str] = rule.facts
+            self.facts = self._facts
             alsoProvides(self, IInformedRule)
-        self._judge = rule.judge
         self._watch = _Watch(f"Rule {self.name}", "what it is asked is denied.", stopwatch)
         self._denies: Verdict | None = None
         self._too_long = Verdict(
@@ -132,7 +139,10 @@ class WatchedRule:
         return self._watch.off
 
     def judge(self, inquiry: Inquiry) -> object:
-        return self._watched(self._judge, inquiry)
+        asked = inquiry.operation
+        if self._concerns(asked.target, asked.action, asked.method, asked.risk):
+            return self._watched(self._judge, inquiry)
+        return None
 
     def judge_concerned(self, inquiry: Inquiry) -> object:
         return self._watched(self._judge_concerned, inquiry)
@@ -140,6 +150,23 @@ class WatchedRule:
     def _watched(self, judge: Callable[[Inquiry], object], inquiry: Inquiry) -> object:
         if self._denies is not None:
             return self._denies
+        if inquiry.body is None and inquiry.operation.in_body and not self._is_stated:
+            return NEEDS_BODY
+        answer = self._answer(judge, inquiry)
+        if not self._facts or self._facts <= inquiry.facts.keys():
+            return answer
+        return self._uninformed(answer, inquiry)
+
+    def _uninformed(self, answer: object, inquiry: Inquiry) -> object:
+        """What its answer counts for that it gave without facts: they might have made it deny."""
+        permits = isinstance(answer, Verdict) and answer.effect is Effect.PERMIT
+        if self._only_permits or not (answer is None or permits):
+            return answer
+        missing = ", ".join(sorted(self._facts - inquiry.facts.keys()))
+        why = f"Rule {self.name} looks at facts that are not known: {missing}."
+        return Verdict(Effect.DENY, why[:REASON_CHARS])
+
+    def _answer(self, judge: Callable[[Inquiry], object], inquiry: Inquiry) -> object:
         if inquiry.body is None or len(inquiry.body) <= LONGEST:
             return self._timed(judge, inquiry)
         answer = self._timed(judge, inquiry._replace(body=None, is_json=False))
@@ -203,7 +230,7 @@ class WatchedMasker:
 
 def watched_rule(rule: IRule, stopwatch: Stopwatch = _STOPWATCH) -> IRule:
     """The rule, watched. Raises `PluginInvalid` for one that states itself wrongly."""
-    facts = rule.facts if IInformedRule.providedBy(rule) else frozenset()
+    facts = facts_of(rule)
     if not isinstance(facts, frozenset) or not all(isinstance(each, str) for each in facts):
         raise PluginInvalid(f"rule {rule.name}: its facts are no frozenset of names")
     return WatchedRule(rule, stopwatch)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from pytest_twisted import ensureDeferred
@@ -34,8 +35,8 @@ from jitgate.flow.stopwatch import (
     own,
 )
 from jitgate.flow.watching import AGE, LONGEST, switched_off, watched_masker, watched_rule
-from jitgate.interfaces import IInformedRule, IMasker, IRule, IStatedRule
-from jitgate.values import Effect, Inquiry, Operation, Verdict
+from jitgate.interfaces import IConcernedRule, IInformedRule, IMasker, IRule, IStatedRule
+from jitgate.values import Effect, Inquiry, Operation, Undecided, Verdict
 
 START = Reading(wall=100.0, thread=1.0, process=2.0, queued=0.5, waits=3, faults=0, collected=1)
 NAN = float("nan")
@@ -274,7 +275,8 @@ class Stated(Slow):
         return self.judge(inquiry)
 
 
-INQUIRY = Inquiry(None, None, 0.0)
+THINGS = Operation("things", "GET", {}, "GET", "api.example:443", "/things")
+INQUIRY = Inquiry(THINGS, None, 0.0)
 
 
 @pytest.fixture
@@ -376,10 +378,123 @@ def test_a_rule_that_states_its_verdict_denies_all_the_same_once_it_is_off(clock
     rule = Stated(lambda: clocks.works(0.007))
     rule.concerns = lambda *_: True
     policy = Policy((watched_rule(rule, clocks.stopwatch),), "1", DUTIES)
-    operation = Operation("things", "GET", {}, "GET", "api.example:443", "/things")
-    inquiry = Inquiry(operation, None, 0.0, facts={"ticket": {}})
+    inquiry = INQUIRY._replace(facts={"ticket": {}})
     effects = [policy.decide(inquiry).effect for _ in range(3)]
     assert effects == [Effect.PERMIT, Effect.PERMIT, Effect.DENY]
+
+
+class Answers:
+    """A rule of each kind, that answers what a test says."""
+
+    def __init__(self, answer, effect=None, target="things"):
+        self.name, self.version, self.answer, self.target = "mine", "1", answer, target
+        self.verdict = Verdict(effect, "So.")
+        self.asked = []
+
+    def judge(self, inquiry):
+        self.asked.append(inquiry)
+        return self.answer
+
+    judge_concerned = judge
+
+    def concerns(self, target, action, method, risk):
+        return target == self.target
+
+
+@implementer(IInformedRule)
+class Informed(Answers):
+    facts = frozenset({"freeze", "ticket"})
+
+
+@implementer(IConcernedRule, IInformedRule)
+class InformedOfThings(Informed):
+    """States what it is about."""
+
+
+@implementer(IStatedRule, IInformedRule)
+class InformedAndStated(Informed):
+    """States what it answers, too."""
+
+
+DENY, REVIEW, PERMIT = (Verdict(effect, "So.") for effect in (Effect.DENY, Effect.REVIEW, Effect.PERMIT))  # fmt: skip
+LACKS = Verdict(Effect.DENY, "Rule mine looks at facts that are not known: ticket.")
+CANNOT = Undecided("No ticket.")
+
+
+@pytest.mark.parametrize("ask", ["judge", "judge_concerned"])
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (Informed(None), LACKS),
+        (Informed(PERMIT), LACKS),
+        (Informed(REVIEW), REVIEW),
+        (Informed(DENY), DENY),
+        (Informed(CANNOT), CANNOT),
+        (Informed(NEEDS_BODY), NEEDS_BODY),
+        (InformedOfThings(None), LACKS),
+        (InformedAndStated(None, Effect.DENY), LACKS),
+        (InformedAndStated(None, Effect.REVIEW), LACKS),
+        (InformedAndStated(None, Effect.PERMIT), None),
+        (InformedAndStated(PERMIT, Effect.PERMIT), PERMIT),
+    ],
+)
+def test_a_rule_that_lacks_facts_does_not_stand_aside_where_it_might_deny(clocks, rule, said, ask):
+    watched = watched_rule(rule, clocks.stopwatch)
+    lacking = INQUIRY._replace(facts={"freeze": {}})
+    assert getattr(watched, ask)(lacking) == said
+    informed = INQUIRY._replace(facts={"freeze": {}, "ticket": {}})
+    assert getattr(watched, ask)(informed) is rule.answer
+
+
+def test_what_may_be_prevented_by_facts_that_are_not_known_is_not_permitted_by_another_rule(clocks):
+    for answer in (None, PERMIT):
+        watched = watched_rule(Informed(answer), clocks.stopwatch)
+        policy = Policy((watched, Slow(lambda: None)), "1", DUTIES)
+        decision = policy.decide(INQUIRY)
+        assert (decision.effect, decision.rule) == (Effect.DENY, "mine")
+
+
+@pytest.mark.parametrize("kind", [InformedOfThings, InformedAndStated])
+def test_what_does_not_concern_a_rule_it_lets_be_whatever_it_lacks(clocks, kind):
+    rule = kind(None, Effect.DENY, target="others")
+    watched = watched_rule(rule, clocks.stopwatch)
+    operation = replace(THINGS, in_body=("groupIds",))
+    assert watched.judge(INQUIRY._replace(operation=operation)) is None
+    assert rule.asked == []
+
+
+@implementer(IRule)
+class Plain(Answers):
+    """States nothing."""
+
+
+@implementer(IConcernedRule)
+class OfThings(Answers):
+    """States what it is about."""
+
+
+@implementer(IStatedRule)
+class AndStated(Answers):
+    """States what it answers, too."""
+
+
+@pytest.mark.parametrize("ask", ["judge", "judge_concerned"])
+@pytest.mark.parametrize("kind", [Plain, OfThings])
+def test_a_rule_is_not_asked_before_the_call_has_all_of_its_parameters(clocks, kind, ask):
+    rule = kind(None)
+    judge = getattr(watched_rule(rule, clocks.stopwatch), ask)
+    early = INQUIRY._replace(operation=replace(THINGS, in_body=("groupIds",)))
+    assert judge(early) is NEEDS_BODY
+    assert rule.asked == []
+    for body in (b"{}", b" " * (LONGEST + 1)):
+        assert judge(early._replace(body=body)) is None
+    assert judge(INQUIRY) is None
+    assert len(rule.asked) == 3
+
+
+def test_a_rule_that_states_its_verdict_asks_for_the_body_itself(clocks):
+    watched = watched_rule(AndStated(None, Effect.DENY), clocks.stopwatch)
+    assert watched.judge(INQUIRY._replace(operation=replace(THINGS, in_body=("a",)))) is None
 
 
 @pytest.mark.parametrize("facts", ["ticket", ["ticket"], frozenset({1})])

@@ -12,6 +12,7 @@ from support.ports import agent
 
 from jitgate import plugins
 from jitgate.errors import OptionsInvalid
+from jitgate.flow.watching import watched_rule
 from jitgate.shipped import shipped
 from jitgate.testing import provided
 from jitgate.testing.rules import RuleContract
@@ -237,3 +238,12 @@ def test_a_machine_without_time_zones_of_its_own_knows_them(monkeypatch):
         monkeypatch.undo()
         zoneinfo.reset_tzpath()
         zoneinfo.ZoneInfo.clear_cache()
+
+
+def test_no_body_is_held_for_it():
+    watched = watched_rule(rule())
+    operation = Operation(
+        "okta", "createUser", {}, "POST", "a.example:443", "/", in_body=("groupIds",)
+    )
+    assert watched.judge(Inquiry(operation, agent(), at(f"{SUNDAY} 12:00"))) == watched.verdict
+    assert watched.judge(Inquiry(operation, agent(), at(f"{MONDAY} 12:00"))) is None
