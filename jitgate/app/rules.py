@@ -12,7 +12,7 @@ from jitgate.app.callees import Callees
 from jitgate.app.problems import Problems
 from jitgate.config import Configuration, schema
 from jitgate.core.globs import globs_matcher
-from jitgate.core.policy import Policy, facts_of, version_of
+from jitgate.core.policy import NO_RULE, Policy, facts_of, version_of
 from jitgate.core.profiles import MaskingProfile
 from jitgate.flow.facts import stated_wrongly
 from jitgate.flow.gateway import DUTIES
@@ -86,6 +86,11 @@ def _policy(
         provided.append(problems.attempt(file, watched_rule, each))
     every = [*(rule for rule in (*rules, *provided) if rule is not None), InternalRule()]
     problems.unique("rule", [rule.name for rule in every])
+    if NO_RULE in places:
+        problems.add(
+            f"{places[NO_RULE]}: no rule can be called {NO_RULE!r}, which is what stands on record "
+            "where no rule decided: rename it"
+        )
     _known_facts(every, places, [each.name for each in sources], problems)
     parts = [f"plugin={each.digest}" for each in loaded]
     parts += [f"{each!r}" for plugin in loaded for each in plugin.provided]

@@ -112,8 +112,9 @@ def tried(
     The inquiry's body is None where it is not known. ``longest``: bytes of a body that is held.
     """
     asked = inquiry._replace(body=None, is_json=False)
-    trial = Trial(inquiry.operation, facts=policy.facts(inquiry.operation))
+    trial = Trial(inquiry.operation)
     try:
+        trial = replace(trial, facts=policy.facts(inquiry.operation))
         decision = policy.decide(asked)
         undecided = isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW
         if undecided and inquiry.body is not None:

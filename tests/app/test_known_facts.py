@@ -108,3 +108,9 @@ def test_the_version_of_the_policy_tells_what_knows_the_facts(configured):
     by_option = 'Source("ticket", str(options.get("v")))'
     one, same, other = (configured(RULE, by_option, v=v).version for v in (1, 1, 2))
     assert one == same != other
+
+
+def test_no_plugin_s_rule_is_called_what_stands_where_no_rule_decided(configured):
+    (problem,) = configured('type("Named", (Rule,), {"name": "default"})(frozenset())')
+    assert "plugin.py" in problem
+    assert "'default'" in problem

@@ -187,3 +187,12 @@ def test_what_is_no_condition_and_no_mode_is_refused(tmp_path, line, says):
     )
     assert problem.startswith("policy.yaml:")
     assert says in problem
+
+
+def test_no_rule_is_called_what_stands_where_no_rule_decided(tmp_path):
+    text = "- {name: default, reason: So, match: {}, effect: deny}\n"
+    with pytest.raises(ConfigurationInvalid) as caught:
+        policy_of(tmp_path, text)
+    (problem,) = caught.value.problems
+    assert "policy.yaml:1" in problem
+    assert "'default'" in problem

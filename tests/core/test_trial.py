@@ -13,7 +13,7 @@ from jitgate.core.policy import NEEDS_BODY, NO_RULE, NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile
 from jitgate.core.trial import Share, tried
 from jitgate.errors import RuleFault
-from jitgate.interfaces import IExplainedRule, IInformedRule
+from jitgate.interfaces import IConcernedRule, IExplainedRule, IInformedRule
 from jitgate.values import (
     Denial,
     Effect,
@@ -195,3 +195,21 @@ def test_what_is_told_is_what_policy_decides(given_answers, body):
     decides = [part.rule for part in told.parts if part.share is Share.DECIDES]
     by = [] if told.decision is None or told.decision.rule == NO_RULE else [told.decision.rule]
     assert decides == by
+
+
+@implementer(IConcernedRule)
+class DoesNotKnowWhatItConcerns(Says):
+    """Raises where it is to state that."""
+
+    def concerns(self, target, action, method, risk):
+        raise KeyError("hunter2")
+
+    judge_concerned = Says.judge
+
+
+def test_a_rule_that_cannot_say_what_it_concerns_is_a_fault_as_in_the_gateway():
+    policy = Policy((DoesNotKnowWhatItConcerns("r", PERMITS),), "v1", DUTIES)
+    told = tried(policy, {}, Inquiry(OPERATION, SUBJECT, 0.0), (), longest=100)
+    assert (told.effect, told.denial) == (Effect.DENY, Denial.FAULT)
+    assert "KeyError" in told.refusal.detail
+    assert "hunter2" not in told.refusal.detail
