@@ -33,7 +33,6 @@ from jitgate.interfaces import (
     IIdentityVerifier,
     IListenerSource,
     IMasker,
-    INamed,
     IRecordStore,
     IRule,
 )
@@ -77,17 +76,9 @@ class Plugin:
     digest: str
     """SHA-256, in hexadecimal."""
     provides: tuple[object, ...]
+    provided: tuple[Provided, ...]
+    """What those are, in order; what provides two ports stands twice. Read once, as it loaded."""
     module: ModuleType = field(repr=False)
-
-    @property
-    def provided(self) -> tuple[Provided, ...]:
-        """What it provides, in order; what provides two ports stands twice."""
-        return tuple(
-            Provided(port.__name__, named(each), getattr(each, "version"))  # noqa: B009
-            for each in self.provides
-            for port in PORTS
-            if port.providedBy(each)
-        )
 
 
 def load(file: Path, options: Mapping[str, object], written: Written | None = None) -> Plugin:
@@ -110,11 +101,10 @@ def load(file: Path, options: Mapping[str, object], written: Written | None = No
     except BaseException as error:
         raise PluginInvalid(f"{file}: plugin(options) raised {_named(error)}.") from error
     provides = tuple(made) if isinstance(made, list | tuple) else (made,)
-    for each in provides:
-        _verify(file, each)
+    provided = tuple(one for each in provides for one in _verified(file, each))
     if not provides:
         raise PluginInvalid(f"{file}: plugin(options) returned nothing.")
-    return Plugin(file, hashlib.sha256(source).hexdigest(), provides, module)
+    return Plugin(file, hashlib.sha256(source).hexdigest(), provides, provided, module)
 
 
 def settle(plugins: Iterable[Plugin]) -> None:
@@ -167,32 +157,43 @@ def _options(file: Path, module: ModuleType, written: Written) -> object:
         raise PluginInvalid(f"{file}: checking its options raised {_named(error)}.") from error
 
 
-def _verify(file: Path, provider: object) -> None:
+def _verified(file: Path, provider: object) -> list[Provided]:
+    """What it is for each of its ports; it is a plugin's, so that whatever is asked may raise."""
+    try:
+        ports = _ports(file, provider)
+        for port in ports:
+            verifyObject(port, provider)
+        name, version = (_text(file, provider, attribute) for attribute in ("name", "version"))
+    except PluginInvalid:
+        raise
+    except Invalid as error:
+        reason = f"{error}".replace("\n", " ")
+        raise PluginInvalid(f"{file}: {reason}") from error
+    except BaseException as error:
+        raise PluginInvalid(f"{file}: looking at it raised {_named(error)}.") from error
+    return [Provided(port.__name__, name, version) for port in ports]
+
+
+def _ports(file: Path, provider: object) -> list[type[Interface]]:
+    """The ports that it says that it provides."""
     ports = [port for port in PORTS if port.providedBy(provider)]
     if not ports:
         raise PluginInvalid(
             f"{file}: {type(provider).__name__} provides none of "
             f"{', '.join(port.__name__ for port in PORTS)}."
         )
-    try:
-        for port in ports:
-            verifyObject(port, provider)
-        _verify_named(file, provider)
-    except PluginInvalid:
-        raise
-    except Invalid as error:
-        reason = f"{error}".replace("\n", " ")
-        raise PluginInvalid(f"{file}: {reason}") from error
-    except Exception as error:
-        raise PluginInvalid(f"{file}: looking at it raised {_named(error)}.") from error
+    return ports
 
 
-def _verify_named(file: Path, provider: object) -> None:
-    """Refuse what `INamed` does not describe; that it says so itself is not asked for."""
-    for attribute in INamed.names():
-        value = getattr(provider, attribute, None)
-        if not isinstance(value, str) or not value:
-            raise PluginInvalid(f"{file}: the {attribute} of what it provides is no text.")
+def _text(file: Path, provider: object, attribute: str) -> str:
+    """What `INamed` describes, which it need not say that it provides.
+
+    No text of a kind of its own: that could be equal to others, or not, as it likes.
+    """
+    value = getattr(provider, attribute, None)
+    if type(value) is not str or not value:
+        raise PluginInvalid(f"{file}: the {attribute} of what it provides is no text.")
+    return value
 
 
 def _named(error: BaseException) -> str:

@@ -52,6 +52,16 @@ def test_a_plugin_is_what_its_function_returns_with_the_digest_of_its_text(loade
     assert plugins.of_port(IMasker, [made]) == []
 
 
+def test_its_name_is_read_when_it_loads_and_then_no_more(loaded):
+    made = loaded(
+        changed(
+            'name = "a-rule"',
+            "names = iter('abcdefgh')\n    @property\n    def name(self): return next(self.names)",
+        )
+    )
+    assert made.provided == made.provided
+
+
 def test_several_things_come_in_their_order(loaded):
     made = loaded(changed("return Rule()", "return [Rule(), Rule()]"))
     assert len(plugins.of_port(IRule, [made])) == 2
@@ -103,6 +113,19 @@ BROKEN = {
     "has a list for a name": (changed('name = "a-rule"', "name = ['a']"), "name"),
     "has an empty name": (changed('name = "a-rule"', "name = ''"), "name"),
     "has a number for a version": (changed('version = "1"', "version = 1"), "version"),
+    "has a name of a kind of its own": (
+        changed('name = "a-rule"', "name = type('Name', (str,), {})('a-rule')"), "the name of",
+    ),
+    "leaves when looked at": (
+        changed('version = "1"', "@property\n    def version(self): raise SystemExit(0)"),
+        "SystemExit",
+    ),
+    "raises when asked for its ports": (
+        changed(
+            "    def judge", "    @property\n    def __provides__(self): raise KeyError('x')\n    def judge"
+        ),
+        "KeyError",
+    ),
     "one of two is none": (changed("return Rule()", "return [Rule(), object()]"), "object provides none"),
 }  # fmt: skip
 
