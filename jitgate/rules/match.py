@@ -21,7 +21,8 @@ class Criteria:
 
     None tests nothing, () matches nothing. In ``actions``, ``subjects`` and ``agents`` ``*`` stands
     for any run of characters; ``paths`` are templates; ``agents`` are the programs, which for a
-    Subject that names none beside it is the Subject itself. An operation of unknown ``risk`` meets
+    Subject that names none beside it is the Subject itself. GET among ``methods`` is HEAD too, but
+    for a rule that permits. An operation of unknown ``risk`` meets
     every one but a rule's that permits. One that a catalog calls ``by_name`` is met only by a rule
     that denies, or that has its name among its ``actions`` as it is.
     """
@@ -49,7 +50,6 @@ class MatchRule:
         self._each: Mapping[str, MatchRule] | None = None
         self._groups = None if criteria.groups is None else frozenset(criteria.groups)
         self._targets = None if criteria.targets is None else frozenset(criteria.targets)
-        self._methods = None if criteria.methods is None else frozenset(criteria.methods)
         self._actions = None if criteria.actions is None else globs_matcher(criteria.actions)
         self._named = frozenset(criteria.actions or ())
         self._issuers = None if criteria.issuers is None else frozenset(criteria.issuers)
@@ -57,6 +57,9 @@ class MatchRule:
         self._agents = None if criteria.agents is None else globs_matcher(criteria.agents)
         self._risk = None if criteria.risk is None else frozenset(criteria.risk)
         permits = getattr(verdict, "effect", None) is Effect.PERMIT
+        self._methods = None if criteria.methods is None else frozenset(criteria.methods)
+        if not permits and "GET" in (self._methods or ()):  # it asks for the same
+            self._methods = frozenset({*(self._methods or ()), "HEAD"})
         template = PathTemplate if permits else BroadTemplate
         self._paths = (
             None if criteria.paths is None else tuple([template(each) for each in criteria.paths])

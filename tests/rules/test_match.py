@@ -80,6 +80,22 @@ def test_what_passes_by_name_alone_is_met_by_its_name_or_by_what_denies(criteria
     assert (rule.judge(Inquiry(token, SUBJECT, 0.0)) is not None) is met
 
 
+@pytest.mark.parametrize("effect", Effect)
+@pytest.mark.parametrize(("method", "met"), [("GET", True), ("HEAD", None), ("POST", False)])
+def test_what_denies_or_reviews_a_get_does_so_with_its_head(effect, method, met):
+    rule = MatchRule("a-rule", Criteria(methods=("GET",)), Verdict(effect, "So it is."))
+    inquiry = Inquiry(operation(method, method), SUBJECT, 0.0)
+    expected = effect is not Effect.PERMIT if met is None else met
+    assert (rule.judge(inquiry) is not None) is expected
+    assert rule.concerns("okta", method, method, None) is expected
+    assert (rule.why_not(inquiry) is None) is expected
+
+
+def test_what_denies_a_head_says_nothing_of_its_get():
+    rule = MatchRule("a-rule", Criteria(methods=("HEAD",)), Verdict(Effect.DENY, "So it is."))
+    assert rule.judge(Inquiry(operation(), SUBJECT, 0.0)) is None
+
+
 WHOLE = {
     "targets": ("okta",),
     "actions": ("list*",),
@@ -201,7 +217,7 @@ unsound = st.sampled_from(
 operations = st.builds(
     operation,
     action=st.sampled_from(["a", "b", "ab"]),
-    method=st.sampled_from(["GET", "POST", "PUT"]),
+    method=st.sampled_from(["GET", "HEAD", "POST", "PUT"]),
     path=st.sampled_from(["/a", "/b", "/b/y"]),
     target=st.sampled_from(["a", "b", "c"]),
 )
