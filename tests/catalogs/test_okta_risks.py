@@ -17,8 +17,8 @@ CLASSES = {risk: sorted(row.action for row in ROWS if row.risk is risk) for risk
     ("risk", "count", "digest"),
     [
         (Risk.READ, 290, "730c3c3afaba1120"),
-        (Risk.WRITE, 98, "e299486af5055032"),
-        (Risk.PRIVILEGED, 271, "ad13a3aff252edd6"),
+        (Risk.WRITE, 61, "262707a2765e673a"),
+        (Risk.PRIVILEGED, 308, "89b040427e3cd617"),
         (Risk.DESTRUCTIVE, 73, "1fefa1b789438381"),
     ],
 )
@@ -97,8 +97,8 @@ SPOT_CHECKS = {
     """,
     Risk.WRITE: """
         createUser updateUser replaceUser activateUser suspendUser unsuspendUser unlockUser addGroup
-        assignUserToGroup unassignUserFromGroup assignUserToApplication createApplication
-        replaceApplication updateProfileMapping createBrand replaceEmailCustomization updateOrgSettings
+        assignUserToGroup unassignUserFromGroup assignUserToApplication assignGroupToApplication
+        createBrand replaceBrandTheme uploadApplicationLogo createUserType activateApplication
     """,
     Risk.PRIVILEGED: """
         assignRoleToUser assignRoleToGroup assignRoleToClient unassignRoleFromUser createRole
@@ -127,6 +127,47 @@ SPOT_CHECKS = {
 @pytest.mark.parametrize("risk", Risk)
 def test_what_people_would_expect_is_so(risk):
     assert set(SPOT_CHECKS[risk].split()) - set(CLASSES[risk]) == set()
+
+
+LOOKS_LIKE_A_WRITE = {
+    "it may hold a client's keys or its secret": "createApplication replaceApplication",
+    "links to recover an account, and codes, go out in it": """
+        createEmailCustomization replaceEmailCustomization createSmsTemplate replaceSmsTemplate
+        updateSmsTemplate
+    """,
+    "it says whom warnings reach, and when": """
+        replaceEmailSettings replaceRateLimitSettingsAdminNotifications
+        replaceRateLimitSettingsWarningThreshold
+    """,
+    "mail in the org's name comes from there": """
+        createEmailDomain replaceEmailDomain verifyEmailDomain replaceBrand
+    """,
+    "its script runs where people sign in, or its links lead away from there": """
+        replaceCustomizedErrorPage replacePreviewErrorPage replacePreviewSignInPage
+        replaceSignOutPageSettings replaceOrgSettings updateOrgSettings
+    """,
+    "passwords and accounts go to an app by it, or come from there": "updateFeatureForApplication",
+    "who one is to the org, or to an app": """
+        updateProfileMapping updateApplicationUser updateGroupAssignmentToApplication
+        createIdentitySourceUser replaceExistingIdentitySourceUser updateIdentitySourceUsers
+        uploadIdentitySourceDataForUpsert
+    """,
+    "it takes attributes away of all who have them, or lets people set their own": """
+        updateUserProfile updateGroupSchema updateApplicationUserProfile
+    """,
+    "its groups are an app's own, or known by another's ids alone": """
+        createGroupPushMapping updateGroupPushMapping createIdentitySourceGroupsMemberships
+        uploadIdentitySourceGroupMembershipsForUpsert
+    """,
+    "it says which accounts may leave the org": """
+        replaceOktaPersonalAdminSettings replaceBlockedEmailDomains
+    """,
+}
+
+
+@pytest.mark.parametrize("reason", LOOKS_LIKE_A_WRITE)
+def test_what_looks_like_a_write_and_gives_power_is_privileged(reason):
+    assert set(LOOKS_LIKE_A_WRITE[reason].split()) - set(CLASSES[Risk.PRIVILEGED]) == set()
 
 
 # --- what the method, or the scopes, would make one think
@@ -212,6 +253,9 @@ AREAS = (
     "/api/v1/api-tokens",
     "/api/v1/org/privacy/oktaSupport",
     "/api/v1/behaviors",
+    "/api/v1/mappings",
+    "/api/v1/templates/sms",
+    "/api/v1/email-domains",
     "/oauth2/v1/clients/{clientId}/roles",
 )
 
