@@ -23,17 +23,33 @@ ROLE_GRANTS = frozenset(
         "assignRoleToClient",
         "createRole",
         "replaceRole",
-        "createResourceSetBinding",
-        "addMembersToBinding",
         "createRolePermission",
         "replaceRolePermission",
+        # who has a role of one's own making, and what it reaches
+        "createResourceSet",
+        "replaceResourceSet",
+        "createResourceSetBinding",
+        "addMembersToBinding",
         "addResourceSetResource",
         "addResourceSetResources",
-        "replaceResourceSet",
+        "replaceResourceSetResource",
         "createGovernanceBundle",
+        "replaceGovernanceBundle",
+        # what a standard role reaches
         "assignGroupTargetToUserRole",
+        "assignGroupTargetToGroupAdminRole",
+        "assignGroupTargetRoleForClient",
         "assignAppTargetToAdminRoleForUser",
+        "assignAppTargetToAdminRoleForGroup",
+        "assignAppTargetRoleToClient",
+        "assignAppInstanceTargetToAppAdminRoleForUser",
+        "assignAppInstanceTargetToAppAdminRoleForGroup",
+        "assignAppTargetInstanceRoleForClient",
         "assignAllAppsAsTargetToRoleForUser",
+        # what new clients and administrators get by themselves
+        "assignClientPrivilegesSetting",
+        "updateAutoAssignAdminAppSetting",
+        "updateThirdPartyAdminSetting",
     }
 )
 
