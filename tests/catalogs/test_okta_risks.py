@@ -17,8 +17,8 @@ CLASSES = {risk: sorted(row.action for row in ROWS if row.risk is risk) for risk
     ("risk", "count", "digest"),
     [
         (Risk.READ, 290, "730c3c3afaba1120"),
-        (Risk.WRITE, 61, "262707a2765e673a"),
-        (Risk.PRIVILEGED, 308, "89b040427e3cd617"),
+        (Risk.WRITE, 60, "db109e24eed298b2"),
+        (Risk.PRIVILEGED, 309, "402ff37c371fdab5"),
         (Risk.DESTRUCTIVE, 73, "1fefa1b789438381"),
     ],
 )
@@ -97,7 +97,7 @@ SPOT_CHECKS = {
     """,
     Risk.WRITE: """
         createUser updateUser replaceUser activateUser suspendUser unsuspendUser unlockUser addGroup
-        assignUserToGroup unassignUserFromGroup assignUserToApplication assignGroupToApplication
+        assignUserToGroup unassignUserFromGroup assignUserToApplication
         createBrand replaceBrandTheme uploadApplicationLogo createUserType activateApplication
     """,
     Risk.PRIVILEGED: """
@@ -148,7 +148,8 @@ LOOKS_LIKE_A_WRITE = {
     """,
     "passwords and accounts go to an app by it, or come from there": "updateFeatureForApplication",
     "who one is to the org, or to an app": """
-        updateProfileMapping updateApplicationUser updateGroupAssignmentToApplication
+        updateProfileMapping updateApplicationUser assignGroupToApplication
+        updateGroupAssignmentToApplication
         createIdentitySourceUser replaceExistingIdentitySourceUser updateIdentitySourceUsers
         uploadIdentitySourceDataForUpsert
     """,
