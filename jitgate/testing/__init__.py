@@ -10,8 +10,8 @@ A test file loads the plugin as the gateway does, and inherits the suite of its 
             (rule,) = provided("mine.py", actions=["deleteUser"])
             return rule
 
-It needs pytest and Hypothesis (``pip install 'jitgate[testing]'``). Nothing of the gateway imports
-it.
+It needs pytest, pytest-twisted and Hypothesis (``pip install 'jitgate[testing]'``). Nothing of the
+gateway imports it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ pytest.register_assert_rewrite(
     "jitgate.testing.maskers",
     "jitgate.testing.facts",
     "jitgate.testing.catalogs",
+    "jitgate.testing.identity",
+    "jitgate.testing.credentials",
+    "jitgate.testing.approvers",
+    "jitgate.testing.records",
+    "jitgate.testing.listeners",
 )
 
 

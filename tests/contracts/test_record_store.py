@@ -1,213 +1,160 @@
-"""What every provider of the recorder's port promises: in memory, in files, in two at once."""
+"""The recorder's port, by what ships: in memory, in files, in two at once."""
 
 import errno
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from zope.interface.verify import verifyObject
 
-from jitgate.interfaces import IRecordStore
 from jitgate.stores.both import BothStores
 from jitgate.stores.layout import NOTE, numbered
 from jitgate.stores.memory import MemoryRecords
 from jitgate.stores.reading import Recording
 from jitgate.stores.recordings import RecordFiles
 from jitgate.stores.segment import Disk
+from jitgate.testing.records import RecordStoreContract, entry
 from jitgate.values import Body, Entry
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
-class Memory:
-    def __init__(self, _folder):
-        self.store = MemoryRecords()
+class Shipped(RecordStoreContract):
+    """What is promised beside: bodies are kept, and what is kept is signed."""
 
-    def kept(self):
-        return [(entry.type, entry.fields["n"]) for entry in self.store.entries]
+    def make(self):
+        made = self.made()
+        made.name, made.version = "shipped", "1"
+        return made
 
-    def body(self):
-        return self.store.entries[-1].bodies["response"].data
+    def made(self):
+        raise NotImplementedError
 
-    def checkpoints(self):
-        return len(self.store.checkpoints)
+    def checkpoints(self, store):
+        raise NotImplementedError
 
-    def breaks(self):
-        self.store.failure = FULL
+    def body(self, store):
+        raise NotImplementedError
 
-    def mends(self):
-        self.store.failure = None
+    def test_it_signs_when_it_is_opened_when_it_is_asked_and_when_it_is_closed(self):
+        store = self._opened()
+        assert self.checkpoints(store) == 1
+        store.append([entry(1)])
+        store.checkpoint()
+        assert self.checkpoints(store) == 2
+        store.append([entry(2)])
+        store.close()
+        assert self.checkpoints(store) == 3
+
+    def test_it_signs_nothing_twice(self):
+        store = self._opened()
+        store.checkpoint()
+        assert self.checkpoints(store) == 1
+
+    def test_bodies_are_kept_with_their_entries(self):
+        body = Body(b"{}", 2, complete=True)
+        store = self._opened()
+        store.append([Entry("outcome", 1_795_485_960.0, {"n": 1}, {"response": body})])
+        assert self.kept(store) == [1]
+        assert self.body(store) == b"{}"
+
+    def test_why_nothing_is_kept_is_said(self):
+        store = self.make()
+        with pytest.raises(OSError, match=r"open|closed"):
+            store.append([entry(1)])
+        store.open()
+        self.breaks(store)
+        with pytest.raises(OSError, match="No space left"):
+            store.append([entry(1)])
+        self.mends(store)
+        with pytest.raises(OSError, match="failed"):
+            store.append([entry(1)])
 
 
-class Files:
-    class FullDisk(Disk):
-        full = False
+class TestMemory(Shipped):
+    def made(self):
+        """What is in memory is there as long as the store."""
+        return self.__dict__.setdefault("store", MemoryRecords())
 
-        def write(self, descriptor, data):
-            if self.full:
-                raise FULL
-            return super().write(descriptor, data)
+    def kept(self, store):
+        return [entry.fields["n"] for entry in store.entries]
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.disk = self.FullDisk()
-        self.store = RecordFiles(
-            folder,
+    def body(self, store):
+        return store.entries[-1].bodies["response"].data
+
+    def checkpoints(self, store):
+        return len(store.checkpoints)
+
+    def breaks(self, store):
+        store.failure = FULL
+
+    def mends(self, store):
+        store.failure = None
+
+
+class FullDisk(Disk):
+    full = False
+
+    def write(self, descriptor, data):
+        if self.full:
+            raise FULL
+        return super().write(descriptor, data)
+
+
+class TestFiles(Shipped):
+    key = Ed25519PrivateKey.generate()
+
+    def files(self):
+        self.runs = getattr(self, "runs", 0) + 1
+        self.disk = FullDisk()
+        return RecordFiles(
+            self.folder / "recordings",
             site="jitgate/test",
-            key=Ed25519PrivateKey.generate(),
+            key=self.key,
             now=lambda: 1_795_485_960.0,
-            writer="w",
+            writer=f"w{self.runs}",
             run={},
             disk=self.disk,
         )
 
-    def kept(self):
-        every = Recording(self.folder).every_entry()
-        return [(kept.type, kept.content["n"]) for kept in every if "n" in kept.content]
+    def made(self):
+        return self.files()
 
-    def body(self):
-        recording = Recording(self.folder)
+    def kept(self, store):
+        every = Recording(self.folder / "recordings").every_entry()
+        return [kept.content["n"] for kept in every if "n" in kept.content]
+
+    def body(self, store):
+        recording = Recording(self.folder / "recordings")
         return recording.body(list(recording.every_entry())[-1], "response")
 
-    def checkpoints(self):
-        return len(numbered(self.folder / "checkpoints", NOTE))
+    def checkpoints(self, store):
+        return len(numbered(self.folder / "recordings" / "checkpoints", NOTE))
 
-    def breaks(self):
+    def breaks(self, store):
         self.disk.full = True
 
-    def mends(self):
+    def mends(self, store):
         self.disk.full = False
 
 
-class Mirrored(Files):
+class TestMirrored(TestFiles):
     """Files and another store beside them; what counts is in both."""
 
-    def __init__(self, folder):
-        super().__init__(folder)
-        self.mirror = MemoryRecords()
-        self.store = BothStores(self.store, self.mirror)
+    def made(self):
+        self.mirror = self.__dict__.get("mirror") or MemoryRecords()
+        return BothStores(self.files(), self.mirror)
 
-    def kept(self):
-        kept = super().kept()
-        mirrored = [(each.type, each.fields["n"]) for each in self.mirror.entries]
+    def kept(self, store):
+        kept = super().kept(store)
+        mirrored = [each.fields["n"] for each in self.mirror.entries]
         assert [each for each in mirrored if each in kept] == kept
         return kept
 
 
-class MirroredBeside(Mirrored):
+class TestMirroredBeside(TestMirrored):
     """The same, and the other one breaks."""
 
-    def breaks(self):
+    def breaks(self, store):
         self.mirror.failure = FULL
 
-    def mends(self):
+    def mends(self, store):
         self.mirror.failure = None
-
-
-@pytest.fixture(params=[Memory, Files, Mirrored, MirroredBeside])
-def subject(request, tmp_path: Path):
-    return request.param(tmp_path / "recordings")
-
-
-def entry(number):
-    return Entry("decision", 1_795_485_960.0 + number, {"n": number})
-
-
-def test_it_provides_the_port(subject):
-    assert verifyObject(IRecordStore, subject.store)
-
-
-def test_it_keeps_entries_in_order(subject):
-    subject.store.open()
-    subject.store.append([entry(1), entry(2)])
-    subject.store.append([entry(3)])
-    assert subject.kept() == [("decision", 1), ("decision", 2), ("decision", 3)]
-
-
-def test_it_keeps_nothing_before_it_is_open(subject):
-    with pytest.raises(OSError, match=r"open|closed"):
-        subject.store.append([entry(1)])
-    assert subject.kept() == []
-
-
-def test_it_keeps_nothing_after_it_is_closed(subject):
-    subject.store.open()
-    subject.store.append([entry(1)])
-    subject.store.close()
-    with pytest.raises(OSError, match=r"open|closed"):
-        subject.store.append([entry(2)])
-    assert subject.kept() == [("decision", 1)]
-
-
-def test_of_a_batch_that_fails_nothing_counts(subject):
-    subject.store.open()
-    subject.store.append([entry(1)])
-    subject.breaks()
-    with pytest.raises(OSError, match="No space left"):
-        subject.store.append([entry(2), entry(3)])
-    assert subject.kept() == [("decision", 1)]
-
-
-def test_after_a_failure_it_takes_nothing_until_it_has_recovered(subject):
-    subject.store.open()
-    subject.breaks()
-    with pytest.raises(OSError, match="No space left"):
-        subject.store.append([entry(1)])
-    subject.mends()
-    with pytest.raises(OSError, match="failed"):
-        subject.store.append([entry(2)])
-    subject.store.recover()
-    subject.store.append([entry(3)])
-    assert subject.kept() == [("decision", 3)]
-
-
-def test_it_does_not_recover_while_it_could_not_write(subject):
-    subject.store.open()
-    subject.breaks()
-    with pytest.raises(OSError, match="No space left"):
-        subject.store.append([entry(1)])
-    for _ in range(3):
-        with pytest.raises(OSError, match="No space left"):
-            subject.store.recover()
-    subject.mends()
-    subject.store.recover()
-    subject.store.append([entry(2)])
-    assert subject.kept() == [("decision", 2)]
-
-
-def test_to_recover_from_nothing_changes_nothing(subject):
-    subject.store.open()
-    subject.store.append([entry(1)])
-    subject.store.recover()
-    assert subject.kept() == [("decision", 1)]
-
-
-def test_it_signs_when_it_is_opened_when_it_is_asked_and_when_it_is_closed(subject):
-    subject.store.open()
-    assert subject.checkpoints() == 1
-    subject.store.append([entry(1)])
-    subject.store.checkpoint()
-    assert subject.checkpoints() == 2
-    subject.store.append([entry(2)])
-    subject.store.close()
-    assert subject.checkpoints() == 3
-
-
-def test_it_signs_nothing_twice(subject):
-    subject.store.open()
-    subject.store.checkpoint()
-    assert subject.checkpoints() == 1
-
-
-def test_a_disk_that_is_full_at_the_start_is_told(subject):
-    subject.breaks()
-    with pytest.raises(OSError, match="No space left"):
-        subject.store.open()
-
-
-def test_bodies_are_kept_with_their_entries(subject):
-    body = Body(b"{}", 2, complete=True)
-    subject.store.open()
-    subject.store.append([Entry("outcome", 1_795_485_960.0, {"n": 1}, {"response": body})])
-    assert subject.kept() == [("outcome", 1)]
-    assert subject.body() == b"{}"

@@ -14,8 +14,10 @@ from pathlib import Path
 import jwt
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jitgate.config.kinds import FilePath
@@ -140,27 +142,38 @@ class Mirror(Called):
     """Keeps entries in a file; cannot while there is a file ``full``."""
 
     name = "mirror"
+    ready = False
 
     def open(self) -> None:
+        self.recover()
         self.file = (self.folder / "mirror").open("a")
 
     def append(self, entries: Sequence[Entry]) -> None:
-        self.recover()
+        if not self.ready:
+            raise OSError("the mirror is closed, or has failed and was not recovered")
+        self.ready = False
+        self._needs_space()
         for entry in entries:
             self.file.write(json.dumps({"type": entry.type, **entry.fields}, default=str) + "\n")
         self.checkpoint()
+        self.ready = True
 
     def recover(self) -> None:
-        if (self.folder / "full").exists():
-            raise OSError(28, "No space left on device")
+        self._needs_space()
+        self.ready = True
 
     def checkpoint(self) -> None:
         self.file.flush()
         os.fsync(self.file.fileno())
 
     def close(self) -> None:
+        self.ready = False
         self.file.close()
         (self.folder / "mirror-closed").touch()
+
+    def _needs_space(self) -> None:
+        if (self.folder / "full").exists():
+            raise OSError(28, "No space left on device")
 
 
 @implementer(IRequest)
@@ -209,9 +222,19 @@ class Lines(LineReceiver):
     """Calls are lines: TOKEN METHOD PATH."""
 
     delimiter = b"\n"
+    transport: ITCPTransport
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, agents: set[Lines]) -> None:
         self.gateway = gateway
+        self.agents = agents
+        self.gone: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.agents.add(self)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self.agents.discard(self)
+        self.gone.callback(None)
 
     def lineReceived(self, line: bytes) -> None:
         Deferred.fromCoroutine(self.answered(line.decode())).addCallback(self.sendLine)
@@ -234,16 +257,22 @@ class LineListener:
     def __init__(self, gateway: Gateway, folder: Path) -> None:
         self.gateway = gateway
         self.folder = folder
+        self.agents: set[Lines] = set()
 
     async def start(self) -> None:
         from twisted.internet import reactor  # noqa: PLC0415 (it is installed by now)
 
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        self.port = await endpoint.listen(Factory.forProtocol(partial(Lines, self.gateway)))
+        self.port = await endpoint.listen(
+            Factory.forProtocol(partial(Lines, self.gateway, self.agents))
+        )
         (self.folder / "port").write_text(f"{self.port.getHost().port}")
 
     async def stop(self) -> None:
         await self.port.stopListening()
+        for agent in list(self.agents):
+            agent.transport.abortConnection()
+            await agent.gone
         (self.folder / "line-stopped").touch()
 
 
