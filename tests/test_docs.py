@@ -14,11 +14,14 @@ INVARIANTS = (ROOT / "docs" / "invariants.md").read_text()
 
 
 def test_every_test_that_an_invariant_names_exists():
-    named = set(re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", INVARIANTS))
+    named = set(re.findall(r"(tests/[\w/]+\.py)(?:::(Test\w+))?(?:::(\w+))?", INVARIANTS))
     assert len(named) > 50
-    for file, name in named:
+    suites = "".join(file.read_text() for file in (ROOT / "jitgate" / "testing").glob("*.py"))
+    for file, suite, name in named:
         text = (ROOT / file).read_text()
-        assert not name or f"def {name}(" in text, f"{file}::{name}"
+        assert not suite or f"class {suite}(" in text, f"{file}::{suite}"
+        inherited = suites if suite else ""
+        assert not name or f"def {name}(" in text + inherited, f"{file}::{name}"
 
 
 def test_every_guard_that_is_tried_stands_among_the_invariants():
