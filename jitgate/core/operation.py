@@ -8,9 +8,10 @@ with two readings could be approved as one and carried out as the other.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
 from jitgate.values import NotCanonical
@@ -58,6 +59,10 @@ _PLAIN = re.compile(
     r"(/|(?:/(?!\.{1,2}(?:[/?]|\Z))[A-Za-z0-9\-._~!$&'()*+,=:@]++)+/?)(?:\?([!\"$&-~]*+))?"
 )
 """What is canonical as it stands, but for the names in its query: the path, and the query."""
+
+COMBINING: Final = 30
+"""Combining characters in a row: more stand in no writing (UAX #15, Stream-Safe Text Format), and
+whoever normalises a text puts a run of them in order in quadratic time."""
 
 _SEPARATOR = re.compile("[&;]")
 _PERHAPS = re.compile("%|method", re.IGNORECASE)
@@ -129,7 +134,29 @@ def _reason_in_escapes(path: str) -> str | None:
         text = unquote_to_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
         return "The path's escapes are not UTF-8."
-    return "The path holds a control character." if _C1_CONTROL.search(text) else None
+    if _C1_CONTROL.search(text):
+        return "The path holds a control character."
+    return None if text.isascii() else _reason_in_normalising(text)
+
+
+def _reason_in_normalising(text: str) -> str | None:
+    """What is wrong with what a server makes of a text that takes what looks alike for the same.
+
+    Each character is decomposed by itself, which takes linear time; as a whole it is safe after.
+    """
+    decomposed = "".join([unicodedata.normalize("NFKD", each) for each in text])
+    if _longest_run(map(unicodedata.combining, decomposed)) > COMBINING:
+        return "The path holds a long run of combining characters."
+    return "The path is percent-escaped twice." if _ESCAPE.search(decomposed) else None
+
+
+def _longest_run(classes: Iterable[int]) -> int:
+    """How many in a row are not 0, at most."""
+    run = longest = 0
+    for each in classes:
+        run = run + 1 if each else 0
+        longest = max(longest, run)
+    return longest
 
 
 def overrides(form: bytes) -> bool:

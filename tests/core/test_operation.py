@@ -1,5 +1,7 @@
 """The one spelling of a call, and the row of a catalog that it is of."""
 
+import unicodedata
+from itertools import groupby
 from urllib.parse import quote, unquote_to_bytes
 
 import pytest
@@ -91,6 +93,9 @@ def test_a_target_has_one_spelling(target, path, query):
         ("/%%34%31", "invalid"),
         ("/a?%", "invalid"),
         ("/a?%4", "invalid"),
+        ("/a%EF%BC%8541", "twice"),
+        ("/a%EF%B9%AA%EF%BC%94%EF%BC%91", "twice"),
+        ("/a%25%EF%BC%941", "twice"),
         ("/a%252fb", "twice"),
         ("/a%252e%252e", "twice"),
         ("/a%25%32%66b", "twice"),
@@ -119,6 +124,51 @@ def test_a_target_with_two_readings_is_refused_with_the_reason(target, word):
     outcome = canonical_target(target)
     assert isinstance(outcome, NotCanonical)
     assert word in outcome.reason
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "\u0300",
+        "\u0316",
+        "\u0f73",  # a starter that decomposes to two that are none
+        "\uff9e",  # a starter that is compatible to one that is none
+        "\U0001e8d0",
+    ],
+)
+def test_a_long_run_of_combining_characters_is_refused_with_the_reason(mark):
+    """Python puts them in order in quadratic time: 10,000 of them take 200 ms."""
+    marks = quote(mark) * 5_000
+    for target in (f"/things/a{marks}", f"/{marks}/x?b", f"/%41{marks}"):
+        outcome = canonical_target(target)
+        assert isinstance(outcome, NotCanonical)
+        assert "combining" in outcome.reason
+
+
+def test_as_many_combining_characters_as_a_text_has_are_taken():
+    most = quote("\u0300\u0316" * 15)
+    assert canonical_target(f"/a{most}b{most}/{most}").path == f"/a{most}b{most}/{most}"
+    assert isinstance(canonical_target(f"/a{most}%CC%80"), NotCanonical)
+
+
+_DECOMPOSED = st.sampled_from([*"ae/\u0300\u0316\u0345\u0f73\uff9e\u1fafé\u0344\uac01\u1161ﷺ"])
+
+
+@given(
+    st.lists(_DECOMPOSED | st.characters(exclude_categories=["Cs", "Cc"])),
+    _DECOMPOSED,
+    st.integers(0, 40),
+)
+@example([], "\u0f73", 15)
+@example([], "\u0f73", 16)
+def test_no_decomposition_of_a_spelling_has_a_long_run_of_combining_characters(texts, mark, times):
+    outcome = canonical_target(f"/x{quote(''.join(texts) + mark * times)}")
+    if isinstance(outcome, CanonicalTarget):
+        text = unquote_to_bytes(outcome.path).decode()
+        for form in ("NFC", "NFD", "NFKC", "NFKD"):
+            classes = map(unicodedata.combining, unicodedata.normalize(form, text))
+            runs = [len([*run]) for combining, run in groupby(classes, bool) if combining]
+            assert max(runs, default=0) <= 30
 
 
 _URL_PIECES = st.sampled_from(
