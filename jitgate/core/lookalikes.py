@@ -9,7 +9,9 @@ it means them all.
 
 from __future__ import annotations
 
+import functools
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -17,6 +19,9 @@ from jitgate.core.operation import PathTemplate
 
 _PASSED_OVER = ". "
 """What Windows passes over at the end of a name."""
+
+_BETWEEN = "\0"
+"""Stands for the slashes of a path, in which none of this can be, while its text is normalised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +38,35 @@ class BroadTemplate:
         segments = list(PathTemplate(self.text).segments)
         while len(segments) > 1 and segments[-1] == "":
             segments.pop()
-        plain = tuple(None if each is None else _plain(each) for each in segments)
+        plain = tuple(None if each is None else readings(f"/{each}")[0][-1] for each in segments)
         object.__setattr__(self, "segments", plain)
 
     def matches(self, path: str) -> bool:
         """Whether a canonical path is of this template, or looks like one that is."""
-        if self._fits(path):
-            return True
-        # A letter that looks like a slash (U+FF0F) may be read as one.
-        return "%" in path and self._fits(unicodedata.normalize("NFKC", unquote(path)))
+        return any(map(self._fits, readings(path)))
 
-    def _fits(self, path: str) -> bool:
-        parts = path.rstrip("/").split("/")
+    def _fits(self, parts: Sequence[str]) -> bool:
         if len(parts) != len(self.segments):
             return False
         for part, segment in zip(parts, self.segments, strict=True):
-            if segment is not None and part != segment and _plain(part) != segment:
+            if part != segment and segment is not None:
                 return False
         return True
 
 
-def _plain(segment: str) -> str:
-    """What all lookalikes of a segment have in common."""
-    if "%" not in segment and segment.isascii():
-        return segment.lower().rstrip(_PASSED_OVER)
-    text = unicodedata.normalize("NFKC", unquote(segment))
-    return unicodedata.normalize("NFKC", text.casefold()).rstrip(_PASSED_OVER)
+@functools.lru_cache(maxsize=1)
+def readings(path: str) -> tuple[Sequence[str], ...]:
+    """What some server could take a canonical path's segments for, without what they may look like.
+
+    All rules of a decision look at the same path: it is read once, and kept until the next one.
+    """
+    if "%" not in path:
+        return (_segments(path.lower(), "/"),)
+    text = unicodedata.normalize("NFKC", unquote(path.rstrip("/").replace("/", _BETWEEN)))
+    text = unicodedata.normalize("NFKC", text.casefold())
+    # A letter that looks like a slash (U+FF0F) may be read as one.
+    return _segments(text, _BETWEEN), _segments(text.replace(_BETWEEN, "/"), "/")
+
+
+def _segments(text: str, slash: str) -> list[str]:
+    return [part.rstrip(_PASSED_OVER) for part in text.rstrip(slash).split(slash)]

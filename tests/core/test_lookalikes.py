@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from jitgate.core import lookalikes
 from jitgate.core.lookalikes import BroadTemplate
 from jitgate.core.operation import CanonicalTarget, PathTemplate, canonical_target
 
@@ -77,3 +80,25 @@ def test_whatever_a_template_matches_is_matched_and_so_is_its_own_lookalike(temp
     assert broad.matches(spelled.path) >= exact.matches(spelled.path)
     if broad.matches(spelled.path):
         assert broad.matches(spelled.path.lower() + "/" * slash)
+
+
+def test_a_path_is_read_once_and_not_once_for_each_rule():
+    """An agent makes its path as long as a head may be, and how many rules there are is ours."""
+    templates = [BroadTemplate(f"/things/{{id}}/{each}") for each in range(10)]
+    lookalikes.readings.cache_clear()
+    assert not any(each.matches("/things/7%EF%BC%8Fx/é") for each in templates)
+    assert lookalikes.readings.cache_info().misses == 1
+
+
+@given(
+    st.lists(st.sampled_from("aAſß./%ﬁ／℀.…é ") | st.characters(exclude_categories=["Cs", "Cc"]))
+)
+def test_what_is_read_at_once_is_what_is_read_segment_by_segment(characters):
+    spelled = canonical_target("/" + quote("".join(characters), safe="/"))
+    assume(isinstance(spelled, CanonicalTarget))
+    alone = [
+        segment
+        for part in spelled.path.rstrip("/").split("/")[1:]
+        for segment in lookalikes.readings(f"/{part}")[0][1:]
+    ]
+    assert list(lookalikes.readings(spelled.path)[0]) == ["", *alone]
