@@ -7,6 +7,7 @@ with two readings could be approved as one and carried out as the other.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -102,7 +103,7 @@ def _carefully(target: str, *, merging: bool) -> CanonicalTarget | NotCanonical:
         return NotCanonical("The target holds an invalid percent escape.")
     path, _, query = target.partition("?")
     if "%" in path:
-        path = _ESCAPE.sub(_canonical_escape, path)
+        path = _ESCAPE.sub(lambda escape: _canonical_escape(escape[0]), path)
     if merging:
         path = _EMPTY_SEGMENTS.sub("/", path)
     reason = (
@@ -114,9 +115,10 @@ def _carefully(target: str, *, merging: bool) -> CanonicalTarget | NotCanonical:
     return CanonicalTarget(path, query) if reason is None else NotCanonical(reason)
 
 
-def _canonical_escape(escape: re.Match[str]) -> str:
-    character = chr(int(escape[0][1:], 16))
-    return character if character in _UNRESERVED else escape[0].upper()
+@functools.cache
+def _canonical_escape(escape: str) -> str:
+    character = chr(int(escape[1:], 16))
+    return character if character in _UNRESERVED else escape.upper()
 
 
 def _first_reason(text: str, refused: tuple[tuple[re.Pattern[str], str], ...]) -> str | None:
