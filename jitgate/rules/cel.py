@@ -61,6 +61,7 @@ class CelCondition:
         self.facts = frozenset(reads.facts)
         self._body = BODY in reads.variables
         self._members = None if reads.members is None else frozenset(reads.members)
+        self._names = frozenset(reads.names)
         self._parameters = "operation.parameters" in reads.variables
         self._given = [
             (name, VARIABLES[name].value) for name in sorted(reads.variables & {*VARIABLES})
@@ -88,7 +89,7 @@ class CelCondition:
 
     def _body_members(self, inquiry: Inquiry) -> object:
         """As much of the body as the expression looks at: what is handed over has its price."""
-        body = body_of(inquiry)
+        body = body_of(inquiry, self._names)
         if self._members is None or not isinstance(body, dict):
             return body
         return {name: body[name] for name in self._members if name in body}

@@ -8,7 +8,7 @@ zone, a pattern, the name of a fact.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -55,6 +55,8 @@ class Reads:
     facts: set[str] = field(default_factory=set)
     members: set[str] | None = field(default_factory=set)
     """The members of the body at its top; None: it may be any."""
+    names: set[str] = field(default_factory=set)
+    """Names by which it may ask for a member of the body, at any depth, and perhaps some more."""
 
 
 Constants = Mapping[str, Callable[[str], bool]]
@@ -65,6 +67,7 @@ def checked(tree: Node, constants: Constants) -> tuple[Reads, list[Finding]]:
     """What the expression reads, and what is wrong with it, in order."""
     check = _Check(constants)
     check.visit(tree, _Scope())
+    check.reads.names.update(_names(tree))
     return check.reads, sorted(set(check.findings))
 
 
@@ -162,6 +165,8 @@ class _Check:
                     return self._fact(index.text)
                 if of.name == BODY and isinstance(index, Constant) and index.text is not None:
                     return self._body(index.text)
+            if not (isinstance(index, Constant) or _is_known(of)):
+                self._found(index.at, "which member of the body is read must be written out")
         if scope.looping:
             self._in_loop(node, scope)
         self._constant(node)
@@ -222,6 +227,53 @@ class _Check:
 
 
 _ROOTS = frozenset({*RECORDS, FACTS, BODY})
+
+_COMPARISONS = frozenset(
+    {"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in", "startsWith", "endsWith", "contains"}
+)
+
+
+def _names(node: Node) -> Iterator[str]:
+    """The texts of an expression that the name of a body's member may be compared with.
+
+    Those are the names after dots, and all literals but those that are for something else.
+    """
+    match node:
+        case Constant(text=str(text)):
+            yield text
+        case Member():
+            if not _is_known(node):
+                yield node.field
+            yield from _names(node.of)
+        case Call():
+            told = _has_other_literals(node)
+            for each in node.operands:
+                if not (told and _is_of(each, frozenset())):
+                    yield from _names(each)
+        case Collection() | Loop():
+            for each in node.inner:
+                yield from _names(each)
+
+
+def _has_other_literals(node: Call) -> bool:
+    """Whether the literals in it are never compared with what comes from the body."""
+    if node.function == INDEX:
+        return _is_known(node.arguments[0])
+    if node.function in _COMPARISONS:
+        return any(map(_is_known, node.operands))
+    return node.function in {"matches", "timestamp", "duration"} | _ZONED
+
+
+def _is_known(node: Node) -> bool:
+    """Whether it is of a record, or of facts: nothing of the body is in there."""
+    match node:
+        case Name():
+            return node.name in RECORDS or node.name == FACTS
+        case Member():
+            return _is_known(node.of)
+        case Call():
+            return node.function == INDEX and _is_known(node.arguments[0])
+    return False
 
 
 def _is_of(node: Node, variables: frozenset[str]) -> bool:

@@ -64,6 +64,10 @@ class Collection:
     message: str
     is_list: bool
 
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return self.parts
+
 
 @dataclass(frozen=True, slots=True)
 class Loop:
@@ -74,6 +78,10 @@ class Loop:
     over: Node
     start: Node
     steps: tuple[Node, ...]
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return (self.over, self.start, *self.steps)
 
 
 Node = Name | Member | Call | Constant | Collection | Loop

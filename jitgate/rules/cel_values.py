@@ -10,6 +10,7 @@ import functools
 import json
 import math
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -160,26 +161,43 @@ def _double(value: float) -> float:
 # --- the body
 
 
-def body_of(inquiry: Inquiry) -> object:
-    """The body as JSON (RFC 8259) that everybody reads alike. Raises `Unreadable`."""
+def body_of(inquiry: Inquiry, names: frozenset[str]) -> object:
+    """The body as JSON (RFC 8259) that everybody reads alike. Raises `Unreadable`.
+
+    ``names`` are those by which its members are asked for: what is spelled as one of them but for
+    the case, somewhere in the body, is the same to some targets and another to us.
+    """
     if inquiry.body is None or not (inquiry.operation.json and inquiry.is_json):
         raise Unreadable("the body is not JSON")
-    return _last.read(inquiry.body)
+    body = _last.read(inquiry.body)
+    if any(not body.spellings.get(name.casefold(), names) <= names for name in names):
+        raise Unreadable(
+            "a name in the body differs from one that it reads in nothing but the case"
+        )
+    return body.value
+
+
+class _Body(NamedTuple):
+    """A body, and how the names of its members are spelled, by those names without their case."""
+
+    value: object
+    spellings: Mapping[str, AbstractSet[str]]
 
 
 class _LastBody:
     """The body that was read last: several rules may look at the same one."""
 
     def __init__(self) -> None:
-        self._kept: tuple[bytes, object] = (b"", None)
+        self._kept: tuple[bytes, _Body] = (b"", _Body(None, {}))
 
-    def read(self, data: bytes) -> object:
-        kept, value = self._kept
+    def read(self, data: bytes) -> _Body:
+        kept, body = self._kept
         if kept is data and data:
-            return value
+            return body
         value = _read(data)
-        self._kept = (data, value)
-        return value
+        body = _Body(value, _spellings(value))
+        self._kept = (data, body)
+        return body
 
 
 _last = _LastBody()
@@ -212,6 +230,22 @@ _DECODER = json.JSONDecoder(
     parse_int=lambda text: _integer(int(text) if len(text) <= 20 else _INT64.stop),
     parse_float=lambda text: _double(float(text)),
 )
+
+
+def _spellings(value: object) -> Mapping[str, AbstractSet[str]]:
+    """The names of all members at any depth, by themselves without their case."""
+    names: set[str] = set()
+    values = [value]
+    for each in values:  # which grows meanwhile
+        if isinstance(each, dict):
+            names.update(each)
+            values += each.values()
+        elif isinstance(each, list):
+            values += each
+    spellings: dict[str, set[str]] = {}
+    for name in names:
+        spellings.setdefault(name.casefold(), set()).add(name)
+    return spellings
 
 
 def _depth(value: object) -> int:
