@@ -12,7 +12,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from jitgate.rules.cel_syntax import INDEX, Call, Collection, Constant, Loop, Member, Name, Node
+from jitgate.rules.cel_numbers import numbers_refused
+from jitgate.rules.cel_syntax import (
+    INDEX,
+    Call,
+    Collection,
+    Constant,
+    Loop,
+    Member,
+    Name,
+    Node,
+    inner,
+)
 from jitgate.rules.cel_values import BODY, FACTS, RECORDS
 
 TYPE_NAMES = frozenset(
@@ -68,6 +79,7 @@ def checked(tree: Node, constants: Constants) -> tuple[Reads, list[Finding]]:
     check = _Check(constants)
     check.visit(tree, _Scope())
     check.reads.names.update(_names(tree))
+    check.findings += [Finding(*each) for each in numbers_refused(tree)]
     return check.reads, sorted(set(check.findings))
 
 
@@ -250,8 +262,8 @@ def _names(node: Node) -> Iterator[str]:
             for each in node.operands:
                 if not (told and _is_of(each, frozenset())):
                     yield from _names(each)
-        case Collection() | Loop():
-            for each in node.inner:
+        case _:
+            for each in inner(node):
                 yield from _names(each)
 
 

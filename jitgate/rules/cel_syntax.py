@@ -7,6 +7,7 @@ characters from the beginning of the expression.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -49,10 +50,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A literal; ``text`` where it is a string."""
+    """A literal; ``text`` where it is a string, ``number`` where it is one."""
 
     at: int
     text: str | None
+    number: int | float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,6 @@ class Collection:
     parts: tuple[Node, ...]
     message: str
     is_list: bool
-
-    @property
-    def inner(self) -> tuple[Node, ...]:
-        return self.parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +77,31 @@ class Loop:
     start: Node
     steps: tuple[Node, ...]
 
-    @property
-    def inner(self) -> tuple[Node, ...]:
-        return (self.over, self.start, *self.steps)
-
 
 Node = Name | Member | Call | Constant | Collection | Loop
 
 _Field = tuple[int, int | bytes]
+
+
+def inner(node: Node) -> tuple[Node, ...]:
+    """What it is made of."""
+    match node:
+        case Member():
+            return (node.of,)
+        case Call():
+            return node.operands
+        case Collection():
+            return node.parts
+        case Loop():
+            return (node.over, node.start, *node.steps)
+    return ()
+
+
+def every(node: Node) -> Iterator[Node]:
+    """It, and all that it is made of."""
+    yield node
+    for each in inner(node):
+        yield from every(each)
 
 
 def tree_of(serialised: bytes) -> Node:
@@ -118,8 +133,7 @@ class _Reader:
         ((kind, value),) = expression.items()
         message = _bytes(value)
         if kind == 3:
-            text = dict(_fields(message)).get(6)
-            return Constant(at, None if text is None else _text(text))
+            return _constant(at, message)
         if kind == 4:
             return Name(at, _text(_one(message, 1)).removeprefix("."))
         makers: Mapping[int, Callable[[int, bytes], Node]]
@@ -165,6 +179,17 @@ class _Reader:
         steps = tuple(self.node(_bytes(fields[number])) for number in (5, 6, 7) if number in fields)
         over, start = self.node(_bytes(fields[2])), self.node(_bytes(fields[4]))
         return Loop(at, names, over, start, steps)
+
+
+def _constant(at: int, message: bytes) -> Constant:
+    ((kind, value),) = _fields(message)
+    if kind == 6:
+        return Constant(at, _text(value), None)
+    if kind == 5:
+        return Constant(at, None, float(struct.unpack("<d", _bytes(value))[0]))
+    if kind in {3, 4} and isinstance(value, int):
+        return Constant(at, None, value - 2**64 if kind == 3 and value >= 2**63 else value)
+    return Constant(at, None, None)
 
 
 def _fields(data: bytes) -> Iterator[_Field]:

@@ -52,7 +52,7 @@ def test_it_answers_its_verdict_where_the_condition_holds_and_else_nothing(effec
         'operation.resource["none"] == "x"',
         'facts.t.x == "x"',
         "facts.t.number",
-        "1 / facts.t.zero == 1",
+        "1 % facts.t.zero == 1",
         'body.a == "x"',
     ],
 )
