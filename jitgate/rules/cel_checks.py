@@ -31,14 +31,22 @@ TYPE_NAMES = frozenset(
 )
 """Names that stand for types, as in ``type(body.x) == string``."""
 
+COMPARISONS = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "startsWith", "endsWith"})
+"""What costs as much as the shorter of two."""
+
 IN_LOOPS = frozenset(
-    {"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_&&_", "_||_", "!_", "_?_:_", "-_", INDEX}
-    | {"startsWith", "endsWith", "@not_strictly_false", "type", "dyn"}
+    {"_&&_", "_||_", "!_", "_?_:_", "-_", INDEX, "@not_strictly_false", "type", "dyn"}
 )
-"""What costs no more in a loop than the element that it is about."""
+"""What costs nothing in a loop, whatever it is about."""
 
 _SHORT_LISTS = ("subject.groups", "subject.humans", "operation.scopes")
 """Lists that no agent makes as long as it likes."""
+
+_SHORT_TEXTS = frozenset(
+    {"subject.issuer", "subject.id", "subject.agent"}
+    | {f"operation.{each}" for each in ("target", "method", "authority", "host", "risk")}
+)
+"""Texts that no agent makes as long as it likes."""
 
 _ZONED = frozenset(
     {"getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours"}
@@ -188,12 +196,22 @@ class _Check:
         """What only an evaluation would find to be wrong, or would do at a high price."""
         if node.function == "matches" and node.operands:
             self._literal(node, node.operands[-1], "pattern", "is no regular expression (RE2)")
+        elif node.function == "contains" and node.operands:
+            self._sought(node.operands[-1])
         elif node.function in _ZONED and node.arguments:
             self._literal(node, node.arguments[-1], "zone", _BAD_ZONE)
         elif node.function in {"timestamp", "duration"} and len(node.arguments) == 1:
             given = node.arguments[0]
             if isinstance(given, Constant) and given.text is not None:
                 self._known(given, node.function, f"is no {node.function}")
+
+    def _sought(self, given: Node) -> None:
+        """To look for a text takes as long as both are together, multiplied."""
+        if not isinstance(given, Constant) and _path(given) not in _SHORT_TEXTS:
+            short = ", ".join(sorted(_SHORT_TEXTS))
+            self._found(
+                given.at, f"what contains() looks for must be written out, or be one of {short}"
+            )
 
     def _literal(self, node: Call, given: Node, kind: str, complaint: str) -> None:
         """A pattern from outside has any cost; a zone from outside is a file's name."""
@@ -226,6 +244,11 @@ class _Check:
         """Refuse what searches through the same long text or list once for each element."""
         if node.function in IN_LOOPS:
             return
+        if node.function in COMPARISONS:
+            if not any(_is_of(each, scope.variables) for each in node.operands):
+                message = "compares what is not the loop's own variable: say it outside of the loop"
+                self._found(node.at, message)
+            return
         if node.function == "matches":
             message = "matches() in a loop is not taken: its pattern would be compiled each time"
             self._found(node.at, message)
@@ -239,10 +262,6 @@ class _Check:
 
 
 _ROOTS = frozenset({*RECORDS, FACTS, BODY})
-
-_COMPARISONS = frozenset(
-    {"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in", "startsWith", "endsWith", "contains"}
-)
 
 
 def _names(node: Node) -> Iterator[str]:
@@ -271,7 +290,7 @@ def _has_other_literals(node: Call) -> bool:
     """Whether the literals in it are never compared with what comes from the body."""
     if node.function == INDEX:
         return _is_known(node.arguments[0])
-    if node.function in _COMPARISONS:
+    if node.function in COMPARISONS | {"@in", "contains"}:
         return any(map(_is_known, node.operands))
     return node.function in {"matches", "timestamp", "duration"} | _ZONED
 

@@ -25,7 +25,7 @@ BODY_BYTES = 256 * 1024
 
 VALUES = 5_000
 """Values of a body, or of facts, that a condition reads: to read and hand them over, and to go over
-them in a loop, takes about a millisecond each."""
+them in a loop, takes 3 to 6 milliseconds, and 12 where they are members with a name each."""
 
 EXACT = 2.0**53
 """From here on a double no longer tells one whole number from the next."""

@@ -126,8 +126,9 @@ atoms = st.one_of(
     st.builds("{} {} {}".format, texts, orders, texts),
     st.builds("{} in {}".format, texts, lists),
     st.builds("{} in {}".format, texts, maps),
+    st.builds("{}.{}({})".format, texts, st.sampled_from(["startsWith", "endsWith"]), texts),
     st.builds(
-        "{}.{}({})".format, texts, st.sampled_from(["startsWith", "endsWith", "contains"]), texts
+        "{}.contains({})".format, texts, quoted | st.sampled_from(["subject.id", "operation.host"])
     ),
     st.builds("{}.matches({})".format, texts, patterns),
     st.builds('{}["{}"] {} {}'.format, maps, names, orders, texts),
