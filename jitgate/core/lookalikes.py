@@ -10,8 +10,9 @@ it means them all.
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -52,6 +53,22 @@ class BroadTemplate:
             if part != segment and segment is not None:
                 return False
         return True
+
+
+def broad_matcher(templates: Iterable[BroadTemplate]) -> Callable[[str], bool]:
+    """Whether a canonical path matches any of them: for rules, which are many."""
+    some = f"[^{_BETWEEN}]*"
+    each = (
+        _BETWEEN.join(some if part is None else re.escape(part) for part in template.segments)
+        for template in templates
+    )
+    fits = re.compile("|".join(each) or "(?!)").fullmatch
+    return lambda path: any(map(fits, _joined(path)))
+
+
+@functools.lru_cache(maxsize=1)
+def _joined(path: str) -> tuple[str, ...]:
+    return tuple(map(_BETWEEN.join, readings(path)))
 
 
 @functools.lru_cache(maxsize=1)

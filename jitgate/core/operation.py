@@ -223,6 +223,11 @@ class PathTemplate:
             for segment in self.segments
         )
 
+    @property
+    def pattern(self) -> str:
+        """A regular expression that fits the whole of a path wherever `matches` is true."""
+        return "/".join("[^/]+" if part is None else re.escape(part) for part in self.segments)
+
     def matches(self, path: str) -> bool:
         """Whether a canonical path is of this template."""
         if not self.names:

@@ -73,7 +73,7 @@ NO_RULE = "default"
 
 
 CONCERNED = 4096
-"""Operations (target, action, method) for which it is remembered whom to ask; Okta has 731."""
+"""Operations (target, action, method) for which it is remembered whom to ask; Okta has 776."""
 
 SETTLED = 256
 """Sets of rules for which it is remembered what they decide together; few agree on anything."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from zope.interface import implementer
 
 from jitgate.core.globs import globs_matcher
-from jitgate.core.lookalikes import BroadTemplate
+from jitgate.core.lookalikes import BroadTemplate, broad_matcher
 from jitgate.core.operation import PathTemplate
 from jitgate.interfaces import IExplainedRule, IStatedRule
 from jitgate.values import Effect, Inquiry, Risk, Subject, Verdict
@@ -60,10 +61,8 @@ class MatchRule:
         self._methods = None if criteria.methods is None else frozenset(criteria.methods)
         if not permits and "GET" in (self._methods or ()):  # it asks for the same
             self._methods = frozenset({*(self._methods or ()), "HEAD"})
-        template = PathTemplate if permits else BroadTemplate
-        self._paths = (
-            None if criteria.paths is None else tuple([template(each) for each in criteria.paths])
-        )
+        matcher = _exact_matcher if permits else _broad_matcher
+        self._paths = None if criteria.paths is None else matcher(criteria.paths)
         self._names_who = any(
             each is not None for each in (criteria.issuers, criteria.subjects, criteria.agents)
         )
@@ -86,7 +85,7 @@ class MatchRule:
             (operation.by_name and not self._meets_by_name(operation.action))
             or (self._groups is not None and self._groups.isdisjoint(subject.groups))
             or (self._names_who and not self._is_one_of(subject))
-            or (self._paths is not None and not self._fits(operation.path))
+            or (self._paths is not None and not self._paths(operation.path))
         ):
             return None
         return self.verdict
@@ -102,9 +101,6 @@ class MatchRule:
                 listed = ", ".join(getattr(each, "value", each) for each in wanted) or "nothing"
                 return f"{test}: {_looked_at(inquiry)[test]} is none of {listed}"
         return None
-
-    def _fits(self, path: str) -> bool:
-        return any(each.matches(path) for each in self._paths or ())
 
     def _alone(self) -> Mapping[str, MatchRule]:
         """For each criterion, in the order of `judge`, a rule that has this one alone."""
@@ -145,6 +141,14 @@ class MatchRule:
         if risk is None:
             return self.verdict.effect is not Effect.PERMIT
         return self._risk is not None and risk in self._risk
+
+
+def _exact_matcher(paths: Sequence[str]) -> Callable[[str], object]:
+    return re.compile("|".join(PathTemplate(each).pattern for each in paths) or "(?!)").fullmatch
+
+
+def _broad_matcher(paths: Sequence[str]) -> Callable[[str], object]:
+    return broad_matcher(map(BroadTemplate, paths))
 
 
 _ORDER = (
