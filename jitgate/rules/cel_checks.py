@@ -185,7 +185,7 @@ class _Check:
                     return self._fact(index.text)
                 if of.name == BODY and isinstance(index, Constant) and index.text is not None:
                     return self._body(index.text)
-            if not (isinstance(index, Constant) or _is_known(of)):
+            if not (isinstance(index, Constant) or _is_known(of) or _is_of(of, frozenset())):
                 self._found(index.at, "which member of the body is read must be written out")
         if scope.looping:
             self._in_loop(node, scope)

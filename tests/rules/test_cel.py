@@ -87,6 +87,7 @@ def test_it_provides_the_port():
         '"日本" != "日" && size("日本") == 2 && "é" == "\\u00e9"',
         'operation.resource["none"] == "x" || true',
         "type(facts.ticket.risk) == int && facts.ticket.risk > 2",
+        '{"read": 1, "destructive": 4}[operation.risk] > 3 && subject.groups[size(subject.id) - 5] == "hr"',
     ],
 )  # fmt: skip
 def test_what_is_so(text):
