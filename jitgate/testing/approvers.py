@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from jitgate.errors import ApproversUnreachable
 from jitgate.interfaces import IApproverChannel
 from jitgate.testing.contract import QUICK, Contract, quickest
-from jitgate.testing.waiting import waited
+from jitgate.testing.waiting import waits, within
 from jitgate.values import (
     AccessRequest,
     AccessState,
@@ -58,26 +58,29 @@ class ChannelContract(Contract):
     def test_it_provides_its_port(self) -> None:
         assert verifyObject(IApproverChannel, self.make())
 
-    def test_each_state_is_told_and_may_be_told_again(self) -> None:
+    @waits
+    async def test_each_state_is_told_and_may_be_told_again(self) -> None:
         """A gateway that starts anew tells again what is pending."""
         made = self.make()
         for request in requests():
             for _ in range(2):
-                waited(made.tell(request))
+                await within(made.tell(request))
 
-    def test_who_cannot_be_reached_is_said_as_the_port_says_it(self) -> None:
+    @waits
+    async def test_who_cannot_be_reached_is_said_as_the_port_says_it(self) -> None:
         made = self.unreachable()
         if made is not None:
             with pytest.raises(ApproversUnreachable):
-                waited(made.tell(REQUEST))
+                await within(made.tell(REQUEST))
 
-    def test_it_holds_no_thread(self) -> None:
+    @waits
+    async def test_it_holds_no_thread(self) -> None:
         """Neither the reactor's, in which all others wait, nor one of its own when it is done."""
         made, before = self.make(), set(threading.enumerate())
         calls: list[Deferred[None]] = []
         asked = lambda: calls.append(Deferred.fromCoroutine(made.tell(REQUEST)))
         assert quickest(asked, time.monotonic) < QUICK, "the reactor waits for it"
         for each in calls:
-            waited(each)
+            await within(each)
         left = {each.name for each in set(threading.enumerate()) - before}
         assert not {name for name in left if not name.startswith(_POOL)}

@@ -26,7 +26,7 @@ _SETTINGS = settings(
 )
 """Time is measured where it is promised; what is slow is not looked at again and again."""
 
-Test = TypeVar("Test", bound=Callable[..., None])
+Test = TypeVar("Test", bound=Callable[..., object])
 
 
 def for_all(**strategies: SearchStrategy[Any]) -> Callable[[Test], Test]:

@@ -14,7 +14,7 @@ from jitgate.errors import CredentialUnavailable
 from jitgate.interfaces import ICredentialSource
 from jitgate.provided import NEVER_ISSUED
 from jitgate.testing.contract import Contract
-from jitgate.testing.waiting import waited
+from jitgate.testing.waiting import waits, within
 from jitgate.values import Credential, Operation
 
 
@@ -36,40 +36,44 @@ class CredentialContract(Contract):
     def test_it_provides_its_port(self) -> None:
         assert verifyObject(ICredentialSource, self.make())
 
-    def test_it_issues_a_credential_and_again(self) -> None:
+    @waits
+    async def test_it_issues_a_credential_and_again(self) -> None:
         made = self.make()
         for operation in [*self.operations()] * 2:
-            assert isinstance(waited(made.issue(operation)), Credential)
+            assert isinstance(await within(made.issue(operation)), Credential)
 
-    def test_it_writes_no_field_of_the_call(self) -> None:
-        for _, issued in self._issued():
+    @waits
+    async def test_it_writes_no_field_of_the_call(self) -> None:
+        for _, issued in await self._issued():
             written = {name.lower() for name, _ in issued.headers}
             assert not written & (NEVER_ISSUED | COUNTING)
 
-    def test_its_secrets_are_those_that_its_headers_hold(self) -> None:
+    @waits
+    async def test_its_secrets_are_those_that_its_headers_hold(self) -> None:
         """As they stand, or in Base64 as Basic has them. What is not named is not hidden."""
-        for _, issued in self._issued():
+        for _, issued in await self._issued():
             assert all(issued.secrets), "an empty secret cannot be hidden"
             for _, value in issued.headers:
                 assert any(secret in value for secret in issued.secrets), "a header without one"
             held = [each for _, value in issued.headers for each in _read(value)]
             assert all(any(secret in each for each in held) for secret in issued.secrets)
 
-    def test_what_is_told_of_it_holds_no_secret(self) -> None:
+    @waits
+    async def test_what_is_told_of_it_holds_no_secret(self) -> None:
         """Facts are recorded; a repr can get into a log."""
-        for made, issued in self._issued():
+        for made, issued in await self._issued():
             told = f"{dict(issued.facts)!r} {issued!r} {made!r}"
             assert not any(secret.decode("latin-1") in told for secret in issued.secrets)
 
-    def test_where_it_has_none_it_says_so(self) -> None:
+    @waits
+    async def test_where_it_has_none_it_says_so(self) -> None:
         for operation in self.refused():
             with pytest.raises(CredentialUnavailable):
-                waited(self.make().issue(operation))
+                await within(self.make().issue(operation))
 
-    def _issued(self) -> Iterator[tuple[ICredentialSource, Credential]]:
+    async def _issued(self) -> list[tuple[ICredentialSource, Credential]]:
         made = self.make()
-        for operation in self.operations():
-            yield made, waited(made.issue(operation))
+        return [(made, await within(made.issue(each))) for each in self.operations()]
 
 
 def _read(value: bytes) -> Iterator[bytes]:

@@ -13,11 +13,12 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
+from jitgate.core.limits import LIMITS
 from jitgate.errors import StateUnusable
 from jitgate.flow.admission import TurnedAway
 from jitgate.interfaces import IListenerSource, IProtocolListener
 from jitgate.testing.contract import Contract
-from jitgate.testing.waiting import waited
+from jitgate.testing.waiting import waits, within
 from jitgate.values import Denial, Refusal
 
 
@@ -43,6 +44,9 @@ class Agent(Protocol):
 class ListenerContract(Contract):
     """What every `IListenerSource` and its listeners promise. What they speak is yours to test."""
 
+    seconds = LIMITS.stop
+    """That it has to stop: as long as the gateway gives it."""
+
     def make(self) -> IListenerSource:
         """The source, made anew at each call."""
         raise NotImplementedError("let make() return what your plugin provides")
@@ -59,34 +63,37 @@ class ListenerContract(Contract):
         assert verifyObject(IListenerSource, self.make())
         assert verifyObject(IProtocolListener, self._made())
 
-    def test_it_accepts_once_it_is_started_and_ends_what_is_open(self) -> None:
+    @waits
+    async def test_it_accepts_once_it_is_started_and_ends_what_is_open(self) -> None:
         listener = self._made()
-        waited(listener.start())
+        await within(listener.start())
         port = self.port(listener)
-        agent = waited(_connected(port))
-        waited(listener.stop())
-        waited(agent.gone)
-        assert not _accepts(port)
+        agent = await within(_connected(port))
+        await within(listener.stop(), self.seconds)
+        await within(agent.gone, self.seconds)
+        assert not await _accepts(port)
 
-    def test_its_port_is_free_again(self) -> None:
+    @waits
+    async def test_its_port_is_free_again(self) -> None:
         for _ in range(2):
             listener = self._made()
-            waited(listener.start())
-            assert _accepts(self.port(listener))
-            waited(listener.stop())
+            await within(listener.start())
+            assert await _accepts(self.port(listener))
+            await within(listener.stop(), self.seconds)
 
-    def test_a_port_that_is_taken_is_said_as_the_port_says_it(self) -> None:
+    @waits
+    async def test_a_port_that_is_taken_is_said_as_the_port_says_it(self) -> None:
         """Where each listener has a port of its own, none is taken."""
         first, second = self._made(), self._made()
-        waited(first.start())
+        await within(first.start())
         try:
-            waited(second.start())
+            await within(second.start())
         except StateUnusable:
             pass
         else:
-            waited(second.stop())
+            await within(second.stop())
         finally:
-            waited(first.stop())
+            await within(first.stop())
 
     def _made(self) -> IProtocolListener:
         return self.make().listener(self.gateway())
@@ -102,11 +109,11 @@ async def _connected(port: int) -> Agent:
     return agent
 
 
-def _accepts(port: int) -> bool:
+async def _accepts(port: int) -> bool:
     try:
-        agent = waited(_connected(port))
+        agent = await within(_connected(port))
     except ConnectError:
         return False
     agent.transport.loseConnection()
-    waited(agent.gone)
+    await within(agent.gone)
     return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -20,6 +21,15 @@ def entry(number: int) -> Entry:
 
 class RecordStoreContract(Contract):
     """What every `IRecordStore` promises. That it is durable is yours to test."""
+
+    open: tuple[IRecordStore, ...] = ()
+
+    @pytest.fixture(autouse=True)
+    def _closed(self) -> Iterator[None]:
+        yield
+        for store in self.open:
+            with contextlib.suppress(OSError):
+                store.close()
 
     def make(self) -> IRecordStore:
         """The store over `folder`; what is made later takes up what was kept there before."""
@@ -46,7 +56,7 @@ class RecordStoreContract(Contract):
         store.checkpoint()
         store.append([])
         assert [*self.kept(store)] == [1, 2, 3]
-        store.close()
+        self._close(store)
         store = self._opened(4)
         assert [*self.kept(store)] == [1, 2, 3, 4]
 
@@ -58,7 +68,7 @@ class RecordStoreContract(Contract):
 
     def test_it_keeps_nothing_after_it_is_closed(self) -> None:
         store = self._opened(1)
-        store.close()
+        self._close(store)
         with pytest.raises(OSError):
             store.append([entry(2)])
         assert [*self.kept(store)] == [1]
@@ -103,9 +113,14 @@ class RecordStoreContract(Contract):
     def _opened(self, *numbers: int) -> IRecordStore:
         store = self.make()
         store.open()
+        self.open += (store,)
         if numbers:
             store.append([entry(each) for each in numbers])
         return store
+
+    def _close(self, store: IRecordStore) -> None:
+        self.open = tuple(each for each in self.open if each is not store)
+        store.close()
 
     def _fails(self, store: IRecordStore, *numbers: int) -> None:
         self.breaks(store)

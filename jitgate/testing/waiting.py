@@ -1,8 +1,8 @@
-"""What a coroutine comes to: a port that may wait is asked by a test that does not."""
+"""Tests of what may wait: they run while the reactor does, and none waits for ever."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest_twisted
@@ -11,14 +11,19 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from jitgate.provided import PATIENCE
 
 Outcome = TypeVar("Outcome")
+Test = TypeVar("Test", bound=Callable[..., Coroutine[Any, Any, None]])
 
 
-def waited(call: Coroutine[Any, Any, Outcome] | Deferred[Outcome]) -> Outcome:
-    """What it comes to while the reactor runs, which the gateway would not wait for longer."""
+def waits(test: Test) -> Test:
+    """Mark a test as a coroutine that pytest-twisted runs."""
+    marked: Test = pytest_twisted.ensureDeferred(test)
+    return marked
+
+
+def within(
+    call: Coroutine[Any, Any, Outcome] | Deferred[Outcome], seconds: float = PATIENCE
+) -> Deferred[Outcome]:
+    """What it comes to; it fails where the gateway would not have waited for longer."""
     from twisted.internet import reactor  # noqa: PLC0415 (pytest-twisted has installed it)
 
-    waiting = ensureDeferred(call)
-    if not waiting.called:
-        waiting.addTimeout(PATIENCE, reactor)
-    outcome: Outcome = pytest_twisted.blockon(waiting)
-    return outcome
+    return ensureDeferred(call).addTimeout(seconds, reactor)

@@ -41,7 +41,7 @@ class Shipped(RecordStoreContract):
         store.checkpoint()
         assert self.checkpoints(store) == 2
         store.append([entry(2)])
-        store.close()
+        self._close(store)
         assert self.checkpoints(store) == 3
 
     def test_it_signs_nothing_twice(self):
@@ -57,10 +57,9 @@ class Shipped(RecordStoreContract):
         assert self.body(store) == b"{}"
 
     def test_why_nothing_is_kept_is_said(self):
-        store = self.make()
         with pytest.raises(OSError, match=r"open|closed"):
-            store.append([entry(1)])
-        store.open()
+            self.make().append([entry(1)])
+        store = self._opened()
         self.breaks(store)
         with pytest.raises(OSError, match="No space left"):
             store.append([entry(1)])

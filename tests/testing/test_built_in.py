@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import json
+import time
+from dataclasses import replace
 
-import pytest
+import jwt
+from support import everything
+from support.jwts import SigningKey, jwk_set
+from twisted.internet.task import Clock
 
+from jitgate.approvers.memory import MemoryChannel
 from jitgate.catalogs.okta import load_okta
 from jitgate.core.catalog import PathCatalog
+from jitgate.credentials.none import NoCredential
+from jitgate.credentials.static import StaticHeader
+from jitgate.errors import ApproversUnreachable
+from jitgate.identity.claims import Trust
+from jitgate.identity.issuers import Issuers
+from jitgate.identity.keys import KeyFile
+from jitgate.identity.oidc import OidcVerifier
+from jitgate.identity.vendors import VENDORS
 from jitgate.maskers.names import NameMasker
 from jitgate.rules.match import Criteria, MatchRule
+from jitgate.testing import provided
+from jitgate.testing.approvers import ChannelContract
 from jitgate.testing.catalogs import CatalogContract
+from jitgate.testing.credentials import CredentialContract
+from jitgate.testing.identity import IdentityContract
+from jitgate.testing.listeners import ListenerContract
 from jitgate.testing.maskers import MaskerContract
+from jitgate.testing.records import RecordStoreContract
 from jitgate.testing.rules import RuleContract
 from jitgate.values import Effect, Obligation, Risk, Verdict
 
@@ -44,9 +66,14 @@ class TestNameMasker(MaskerContract):
 
 
 class Named:
-    """A catalog that ships has no name, since it is no plugin; a plugin's has one."""
+    """What ships has no name behind most ports, since it is no plugin; a plugin's has one."""
 
     name, version = "built in", "1"
+
+
+def named(kind, *args, **options):
+    """One of that kind, with a name."""
+    return type(kind.__name__, (kind, Named), {})(*args, **options)
 
 
 @functools.cache
@@ -68,84 +95,130 @@ class TestOkta(CatalogContract):
 
 class TestPaths(CatalogContract):
     def make(self):
-        return type("Mine", (PathCatalog, Named), {})("things")
+        return named(PathCatalog, "things")
 
     def calls(self):
         return [("GET", "/"), ("DELETE", "/things/1")]
 
 
-# --- and what breaks one is found
+class TestStaticHeader(CredentialContract):
+    def make(self):
+        return named(StaticHeader, "Authorization", b"SSWS 00-a-secret")
 
 
-class Broken(MatchRule):
-    """A rule that does what a test tells it to."""
+class TestBasic(CredentialContract):
+    """A secret that its header holds in Base64."""
 
-    def __init__(self, judge):
-        super().__init__("mine", Criteria(), Verdict(Effect.PERMIT, "A test"))
-        self.judge = judge
-
-
-def raises(inquiry):
-    raise KeyError("x")
+    def make(self):
+        pair = base64.b64encode(b"bot:a-password")
+        return named(StaticHeader, "Authorization", b"Basic " + pair)
 
 
-def changes(inquiry, seen=[]):  # noqa: B006 - that is what is wrong with it
-    seen.append(inquiry)
-    return Verdict(Effect.DENY, f"{len(seen)}")
+class TestNoCredential(CredentialContract):
+    def make(self):
+        return named(NoCredential)
 
 
-def spins(inquiry):
-    for _ in range(400_000):
-        pass
+NOW = 1_800_000_000
+ISSUER = "https://idp.example"
+KEY = SigningKey.es256("k1")
 
 
-@pytest.mark.parametrize(
-    ("judge", "found_by"),
-    [
-        (raises, "test_it_answers_every_question_with_an_answer"),
-        (lambda inquiry: "deny", "test_it_answers_every_question_with_an_answer"),
-        (lambda inquiry: Verdict(Effect.PERMIT, []), "test_it_answers_every_question_with_an_answer"),
-        (
-            lambda inquiry: Verdict(Effect.PERMIT, "x", (Obligation("dance", 1),)),
-            "test_it_answers_every_question_with_an_answer",
-        ),
-        (changes, "test_the_same_question_has_the_same_answer"),
-        (spins, "test_it_answers_quickly"),
-    ],
-)  # fmt: skip
-def test_a_rule_that_breaks_a_promise_is_found(judge, found_by):
-    class Suite(RuleContract):
-        def make(self):
-            return Broken(judge)
+class TestOidc(IdentityContract):
+    def make(self):
+        return named(OidcVerifier, **self.parts())
 
-    with pytest.raises(BaseException) as raised:
-        getattr(Suite(), found_by)()
-    assert not isinstance(raised.value, KeyboardInterrupt)
+    def parts(self):
+        file = self.folder / "jwks.json"
+        file.write_bytes(jwk_set(KEY.jwk()))
+        clock = Clock()
+        clock.advance(NOW)
+        trust = Trust(issuer=ISSUER, audience="jitgate", vendor=VENDORS["generic"])
+        return {"trust": trust, "algorithms": {"ES256"}, "keys": KeyFile(file), "clock": clock}
+
+    def good(self):
+        return KEY.sign({"iss": ISSUER, "aud": "jitgate", "sub": "bot-7", "exp": NOW + 600})
+
+    def bad(self):
+        claims = {"iss": ISSUER, "aud": "jitgate", "sub": "bot-7", "exp": NOW + 600}
+        return [KEY.sign(claims | {"exp": NOW - 600}), SigningKey.es256("k1").sign(claims)]
 
 
-def test_a_version_that_says_nothing_of_the_options_is_found():
-    class Suite(RuleContract):
-        def make(self):
-            return rule(Effect.PERMIT)
-
-        def others(self):
-            return [rule(Effect.PERMIT)]
-
-    with pytest.raises(AssertionError):
-        Suite().test_its_version_tells_its_options_apart()
+class TestIssuers(TestOidc):
+    def make(self):
+        parts = self.parts()
+        return named(Issuers, {ISSUER: OidcVerifier(**parts)}, parts["clock"])
 
 
-class Leaky(NameMasker):
-    looks_at_values = True
+class TestMemoryChannel(ChannelContract):
+    def make(self):
+        return named(MemoryChannel)
 
-    def mask(self, field, value):
-        return value.encode() if value else None
+    def unreachable(self):
+        made = self.make()
+        made.failure = ApproversUnreachable("A test.")
+        return made
 
 
-def test_a_masker_that_breaks_a_promise_is_found():
-    class Suite(MaskerContract):
-        def make(self):
-            return Leaky("mine", ["a"])
+# --- a plugin that provides each port
 
-    with pytest.raises(BaseException):  # noqa: B017 - whatever it is
-        Suite().test_it_answers_of_every_field_and_value()
+
+class Plugged:
+    """What one plugin provides for every port: that of this suite."""
+
+    def make(self, **options):
+        every = provided(everything.__file__, folder=str(self.folder), **options)
+        return next(each for each in every if each.name == self.of_it)
+
+
+class TestMinted(Plugged, CredentialContract):
+    of_it = "minted"
+
+    def operations(self):
+        return [replace(each, resource={"thing": "1"}) for each in super().operations()]
+
+
+class TestPartners(Plugged, IdentityContract):
+    of_it = "partners"
+
+    def good(self):
+        return jwt.encode({"sub": "bot-7", "exp": time.time() + 600}, everything.KEY, "HS256")
+
+    def bad(self):
+        return [jwt.encode({"sub": "bot-7", "exp": 1}, everything.KEY, "HS256")]
+
+
+class TestPager(Plugged, ChannelContract):
+    of_it = "pager"
+
+
+class TestThings(Plugged, CatalogContract):
+    of_it = "things-catalog"
+
+    def calls(self):
+        return [("GET", "/things/1"), ("DELETE", "/things/1")]
+
+
+class TestMirror(Plugged, RecordStoreContract):
+    of_it = "mirror"
+
+    def others(self):
+        return [self.make(version="2")]
+
+    def kept(self, store):
+        file = self.folder / "mirror"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [json.loads(line)["n"] for line in lines]
+
+    def breaks(self, store):
+        (self.folder / "full").touch()
+
+    def mends(self, store):
+        (self.folder / "full").unlink()
+
+
+class TestLine(Plugged, ListenerContract):
+    of_it = "line"
+
+    def port(self, listener):
+        return listener.port.getHost().port
