@@ -26,6 +26,7 @@ from jitgate.approvers import attempts, control
 from jitgate.approvers.commands import BEGINNING_CHARS, MAY, Power, Powers
 from jitgate.errors import ApproversUnreachable, StateUnusable
 from jitgate.interfaces import IApproverChannel
+from jitgate.testing.approvers import ChannelContract
 from jitgate.values import AccessState, Shown
 
 KEY = "a-00000000000001"
@@ -809,3 +810,19 @@ async def test_a_folder_that_is_not_there_is_made(folder):
     await site.start()
     assert (await site.ask("grants")) == [{"ok": True, "end": True}]
     await site.stop()
+
+
+class TestSocket(ChannelContract):
+    """What is asked of a site's own channels."""
+
+    @pytest.fixture(autouse=True)
+    def _there(self, site):
+        self.site = site
+
+    def make(self):
+        made = self.site.control
+        made.version = "1"
+        return made
+
+    def unreachable(self):
+        return self.site.another()

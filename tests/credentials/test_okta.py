@@ -20,6 +20,7 @@ from jitgate.credentials.okta import ASSERTION_LIFE, MAX_ANSWER, OktaCredentials
 from jitgate.errors import CredentialRefused, CredentialUnavailable
 from jitgate.fetching import TIMEOUT
 from jitgate.interfaces import ICredentialSource
+from jitgate.testing.credentials import CredentialContract
 from jitgate.values import Credential, Operation
 
 NOW = 1_800_000_000
@@ -434,3 +435,22 @@ def test_a_key_that_cannot_sign_is_refused_without_being_shown(key):
 
 def test_the_source_shows_no_secret():
     assert "PRIVATE" not in repr(source("https://acme.okta.com"))
+
+
+class TestOkta(CredentialContract):
+    """What is asked of a site's own sources."""
+
+    @pytest.fixture(autouse=True)
+    def _served(self, org):
+        self.org = org
+
+    def make(self):
+        made = self.org.source()
+        made.name, made.version = "okta", "1"
+        return made
+
+    def operations(self):
+        return [ONE, TWO]
+
+    def refused(self):
+        return [operation()]

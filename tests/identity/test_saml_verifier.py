@@ -19,6 +19,7 @@ from jitgate.identity.saml_verifier import KEPT, SamlVerifier
 from jitgate.identity.saml_xml import MAX_DOCUMENT
 from jitgate.interfaces import IIdentityVerifier
 from jitgate.stores.once_memory import MemoryOnce
+from jitgate.testing.identity import IdentityContract
 from jitgate.values import Denial, Refusal, Subject
 
 
@@ -221,3 +222,22 @@ def test_a_refusal_shows_nothing_of_the_assertion(gate, idp):
     outcome = gate.asked(token)
     assert "hunter2" not in repr(outcome)
     assert token[:40] not in repr(outcome)
+
+
+class TestSaml(IdentityContract):
+    """What is asked of a site's own verifiers; each assertion counts once, but for its tunnel."""
+
+    @pytest.fixture(autouse=True)
+    def _known(self, idp):
+        self.idp = idp
+
+    def make(self):
+        made = Gate(self.idp).verifier
+        made.name, made.version = "saml", "1"
+        return made
+
+    def good(self):
+        return presented(self.idp.assertion())
+
+    def bad(self):
+        return [presented(unsigned(self.idp.assertion()))]

@@ -15,11 +15,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from zope.interface import implementer
 
 from jitgate.core.limits import LIMITS
 from jitgate.core.policy import NEEDS_BODY
 from jitgate.errors import StateUnusable
+from jitgate.interfaces import IListenerSource
 from jitgate.proxy import listener
+from jitgate.proxy.authority import load_or_create
+from jitgate.testing.listeners import ListenerContract
 from jitgate.values import Effect, ResponseHead, Verdict
 
 PAGES = {"/page": b"{}", "/long": b"x" * 50_000_000}
@@ -364,3 +368,32 @@ async def test_a_peer_that_does_not_take_the_page_is_cut_off(tmp_path):
         door.later(LIMITS.connect)
         await until(lambda: not door.listener._open)
     await door.stop()
+
+
+class TestProxy(ListenerContract):
+    """What is asked of a site's own listeners."""
+
+    def make(self):
+        return Source(self.folder)
+
+    def gateway(self):
+        return Stand().gateway
+
+    def port(self, listener):
+        return listener.port.getHost().port
+
+
+@implementer(IListenerSource)
+class Source:
+    """Makes it as a plugin would, at the port that the first one found free."""
+
+    name, version = "proxy", "1"
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def listener(self, gateway):
+        authority = load_or_create(self.folder, reactor.seconds)
+        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        limits = replace(LIMITS, stop=1.0)
+        return listener.HttpProxyListener(gateway, authority, endpoint, reactor, limits=limits)
