@@ -13,8 +13,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
-from urllib.parse import quote, unquote_plus, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
+from jitgate.core.overrides import OverrideSearch
 from jitgate.values import NotCanonical
 
 # --- the one spelling
@@ -65,10 +66,8 @@ COMBINING: Final = 30
 """Combining characters in a row: more stand in no writing (UAX #15, Stream-Safe Text Format), and
 whoever normalises a text puts a run of them in order in quadratic time."""
 
-_SEPARATOR = re.compile("[&;]")
 _PERHAPS = re.compile("%|method", re.IGNORECASE)
 """Without any of these no name asks for another method."""
-_BLANK = "\x00\t\n\v\f\r "
 _C1_CONTROL = re.compile(r"[\x80-\x9f]")
 _EMPTY_SEGMENTS = re.compile(r"(?<=[^/])/{2,}")
 """Not those at the beginning: "//host/path" has a second reading (RFC 3986, section 4.2)."""
@@ -161,23 +160,13 @@ def _longest_run(classes: Iterable[int]) -> int:
     return longest
 
 
-def overrides(form: bytes) -> bool:
-    """Whether a form that is the body asks for another method, as a query may."""
-    return _reason_in_names(form.decode("latin-1")) is not None
-
-
-_OVERRIDES = frozenset({"_method", "x-http-method-override", "x-http-method", "x-method-override"})
-
-
 def _reason_in_names(query: str) -> str | None:
     """Frameworks take some parameters for the method, in whatever spelling they come."""
     if not _PERHAPS.search(query):
         return None
-    for part in _SEPARATOR.split(query):
-        name = unquote_plus(part.partition("=")[0]).strip(_BLANK).lower()
-        if name.partition("[")[0] in _OVERRIDES:
-            return "The query overrides the method."
-    return None
+    search = OverrideSearch()
+    found = search.feed(query.encode("latin-1")) or search.feed(b"")
+    return "The query overrides the method." if found else None
 
 
 # --- templates of paths

@@ -148,8 +148,7 @@ class Account:
 
     def decision_entry(self, now: float, refusal: Refusal | None) -> Entry:
         """Who asked what, and what policy said; a refusal before policy is a denial as well."""
-        said = self.decision
-        why, rule = ("", None) if refusal is None else (refusal.detail, refusal.rule)
+        said, why = self.decision, "" if refusal is None else refusal.detail
         fields: dict[str, object] = {
             "exchange": self.id,
             "session": self.session,
@@ -157,7 +156,7 @@ class Account:
             "operation": described_operation(self.operation),
             "request": {"method": self.head.method, "target": shown_target(self.head.target)},
             "effect": Effect.DENY.value if said is None else said.effect.value,
-            "rule": rule if said is None else said.rule,
+            "rule": self._asked_rule(refusal) if said is None else said.rule,
             "reason": why if said is None else said.reason,
             "policy": self.policy if said is None else said.policy,
         }
@@ -173,6 +172,10 @@ class Account:
         if self.known is not NOTHING_KNOWN:
             fields["facts"] = self.known.described(now)
         return Entry("decision", now, fields)
+
+    def _asked_rule(self, refusal: Refusal | None) -> str | None:
+        """The rule whose fault it was that policy could not decide."""
+        return None if refusal is None or self.policy is None else refusal.rule
 
     def outcome_entry(self, now: float, outcome: str, refusal: Refusal | None) -> Entry:
         """What came of it: ``completed``, ``denied``, ``failed`` or ``truncated``, and why."""

@@ -6,6 +6,9 @@ from collections import Counter
 
 from zope.interface import implementer
 
+from jitgate.core.fields import is_form
+from jitgate.core.overrides import OverrideSearch
+from jitgate.errors import MalformedRequest
 from jitgate.interfaces import IRequest
 from jitgate.values import Denial, Pending, Refusal, RequestHead
 
@@ -36,6 +39,32 @@ class HeldBody:
 
     async def read(self) -> bytes:
         data, self._left = self._left, b""
+        return data
+
+
+def watched(request: IRequest) -> IRequest:
+    """The request; one whose body is a form stops at a field that could be taken for the method.
+
+    The target has no whole request then.
+    """
+    return FormBody(request) if is_form(request.head.headers) else request
+
+
+@implementer(IRequest)
+class FormBody:
+    """A request port over a form that asks for no other method."""
+
+    def __init__(self, request: IRequest) -> None:
+        self._request = request
+        self._search = OverrideSearch()
+        self.head: RequestHead = request.head
+        self.hosts: tuple[str, ...] = request.hosts
+        self.fault = request.fault
+
+    async def read(self) -> bytes:
+        data = await self._request.read()
+        if self._search.feed(data):
+            raise MalformedRequest("The body asks for another method.")
         return data
 
 

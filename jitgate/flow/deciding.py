@@ -13,10 +13,9 @@ from twisted.internet.interfaces import IReactorTime
 from jitgate.core.access import same_terms, scope, terms_of
 from jitgate.core.duties import budgets_of, hold_of
 from jitgate.core.facts import NOTHING_KNOWN
-from jitgate.core.fields import is_form, is_json
+from jitgate.core.fields import is_json
 from jitgate.core.fingerprint import counting_fields, fingerprint
 from jitgate.core.injection import NOTHING_ISSUED
-from jitgate.core.operation import overrides
 from jitgate.core.parameters import completed
 from jitgate.core.policy import Needs, NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile, maskers_for
@@ -24,7 +23,7 @@ from jitgate.core.waiting import Wait, preference
 from jitgate.errors import AgentGone
 from jitgate.flow.access import Access
 from jitgate.flow.account import Accounts, Witnessed, shown_request, shown_target
-from jitgate.flow.bodies import HeldBodies, HeldBody
+from jitgate.flow.bodies import HeldBodies, HeldBody, watched
 from jitgate.flow.budgets import Budgets
 from jitgate.flow.call import Call
 from jitgate.flow.facts import Knowledge
@@ -132,7 +131,7 @@ class Decider:
         """
         call.account.policy = self._policy.version
         held = call.account.held
-        body: IRequest = held or Witnessed(call.request, call.account.sent)
+        body: IRequest = held or Witnessed(watched(call.request), call.account.sent)
         decision: Decision | NeedsBody | None
         if self._policy.facts(call.operation):
             decision = await self._informed(call)
@@ -141,7 +140,7 @@ class Decider:
             decision = self._decided(self._inquiry(call))
         if decision is None:
             return None
-        if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW or _may_ask(call):
+        if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW:
             if held is None:
                 holding = self._bodies.hold(body, self._clock.seconds(), call.subject.key)
                 read = await call.span.within(holding)
@@ -170,8 +169,6 @@ class Decider:
 
     def _named(self, call: Call, held: HeldBody) -> Call | Refusal:
         """The call with the parameters that its body has: they are what people see and allow."""
-        if _may_ask(call) and overrides(held.data):
-            return Refusal(Denial.MALFORMED, "The body asks for another method.")
         operation = completed(call.operation, held.data, is_json(call.request.head.headers))
         if isinstance(operation, NotCanonical):
             return Refusal(Denial.MALFORMED, operation.reason)
@@ -326,11 +323,6 @@ class Decider:
         """Of a head and a body as they leave; keyed, so that nobody can guess a body by it."""
         plain = fingerprint(head, held.data, call.target.declared)
         return hmac.digest(self._site_key, b"jitgate fingerprint\0" + plain, "sha256").hex()
-
-
-def _may_ask(call: Call) -> bool:
-    """Whether the body is a form: some servers take a field of it for the method."""
-    return call.request.head.length != 0 and is_form(call.request.head.headers)
 
 
 _UNSEEN = (

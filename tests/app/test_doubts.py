@@ -79,7 +79,8 @@ DENIES = {"targets": ["okta"], "actions": ["getUser", "list*"]}
         (DENIES | {"groups": ["it"]}, {"actions": ["getUser"], "groups": ["it", "hr"]}, False),
         (DENIES | {"agents": ["a*"]}, {"actions": ["getUser"], "agents": ["ab"]}, False),
         (DENIES | {"agents": ["a*"]}, {"actions": ["getUser"], "agents": ["a*"]}, True),
-        (DENIES | {"methods": ["GET"]}, {"actions": ["getUser"]}, False),
+        (DENIES | {"methods": ["HEAD"]}, {"actions": ["getUser"]}, False),
+        (DENIES | {"methods": ["GET"]}, {"actions": ["getUser"]}, True),  # it means HEAD as well
         ({}, {"actions": ["getUser"], "paths": ["/api/v1/users/{id}"]}, True),
         ({"paths": ["/a"]}, {"targets": ["things"], "paths": ["/a", "/b"]}, False),
         ({"paths": ["/a", "/b"]}, {"targets": ["things"], "paths": ["/b"]}, True),

@@ -283,7 +283,7 @@ async def test_a_flood_of_the_unproved_leaves_the_proved_and_those_who_prove_the
 async def test_what_was_dropped_in_the_last_second_is_told_at_the_stop(tmp_path):
     made = await door(tmp_path, unproved=8)
     flood = [await deferToThread(knocking, made) for _ in range(9)]
-    await until(lambda: len(made.listener._open) == 8)
+    assert (await hung_up(flood[0]))[0] == b""
     await made.stop()
     assert made.noted == [{"count": 1, "share": 8}]
     for peer in flood:
