@@ -40,7 +40,7 @@ def found(form, cuts=()):
     data, search = form.encode(), OverrideSearch()
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     pieces = [data[begin:end] for begin, end in zip(places, places[1:], strict=False)]
-    return any([search.feed(piece) for piece in [*filter(None, pieces), b""]])
+    return any(map(search.feed, [*filter(None, pieces), b""]))
 
 
 @pytest.mark.parametrize("form", FOUND)
