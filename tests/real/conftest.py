@@ -144,7 +144,7 @@ def _settings(folder: Path, org: Org, issuer: Issuer) -> dict[str, object]:
                 },
             }
         ],
-        "policy": [str(etc / "policy" / "*.yaml")],
+        "policy": [str(Path(__file__).with_name("policy.yaml"))],
         "masking": [str(etc / "masking" / "*.yaml")],
         "plugins": [
             {"file": str(plugins / "no_admin_grants.py")},

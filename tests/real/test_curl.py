@@ -48,6 +48,8 @@ def test_curl_is_told_why_not(estate):
         estate,
         "--write-out",
         "%{http_code}",
+        "--header",
+        "Content-Type: application/json",
         "--data",
         '{"type":"SUPER_ADMIN"}',
         "https://acme.okta.example/api/v1/users/00u1/roles",

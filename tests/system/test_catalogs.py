@@ -92,6 +92,7 @@ def test_a_call_is_named_by_the_catalog_and_its_risk_stands_in_the_record(served
         "method": "GET",
         "url": "https://api.example/repos/octocat/hello",
         "risk": "read",
+        "parameters": {},
     }
 
 

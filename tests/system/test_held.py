@@ -725,7 +725,8 @@ def test_an_agent_that_asks_for_leave_to_send_its_body_waits_like_any_other(scen
 def curl(scene: Stage, size: int) -> subprocess.Popen[str]:
     """curl with a large body, for which it asks for leave by itself."""
     file = scene.folder / "body"
-    file.write_bytes(b'"' + b"a" * (size - 2) + b'"')
+    half = (size - 7) // 2
+    file.write_bytes(b'["' + b"a" * half + b'","' + b"a" * (size - 7 - half) + b'"]')
     host, port = scene.gateway.proxy
     return subprocess.Popen(
         [

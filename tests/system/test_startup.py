@@ -175,7 +175,13 @@ def test_without_the_recorder_everything_is_denied_and_health_says_so(tmp_path, 
 
 def test_health_is_well_while_everything_works(tmp_path, configuration):
     with GatewayProcess(tmp_path, configuration) as gateway:
-        assert health(gateway) == (200, {"recorder": {"state": "ok", "reason": None}})
+        assert health(gateway) == (
+            200,
+            {
+                "recorder": {"state": "ok", "reason": None},
+                "plugins": {"state": "ok", "switched_off": []},
+            },
+        )
 
 
 def test_a_gateway_that_is_told_to_stop_seals_its_recording(tmp_path, configuration):
