@@ -332,8 +332,12 @@ _UNSEEN = (
 
 
 def _is_to_be_seen(call: Call) -> bool:
-    """Whether people would rightly expect to see the body: then nobody approves it unseen."""
-    return call.operation.json or is_json(call.request.head.headers)
+    """Whether people would rightly expect to see the body: then nobody approves it unseen.
+
+    What is longer than the record keeps is shown to nobody: ``review_body`` says whether it may go.
+    """
+    is_kept = call.account.sent.body.complete
+    return is_kept and (call.operation.json or is_json(call.request.head.headers))
 
 
 def _shown(call: Call, head: RequestHead) -> Shown:

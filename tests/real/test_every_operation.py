@@ -20,7 +20,7 @@ from support.description import Described
 from support.gateway import wait_for
 from support.wire import Reply
 
-from jitgate.catalogs.okta import okta_rows
+from jitgate.catalogs.okta import oauth_rows, okta_rows
 
 # Prism takes some 30 ms for each call, and all of them are made before the first test looks.
 pytestmark = pytest.mark.timeout(600)
@@ -232,7 +232,7 @@ def _members(node: object) -> Iterator[tuple[str, object]]:
 
 KNOWN = [
     (each.method, re.compile(re.sub(r"\\{[^/]+\\}", "[^/]+", re.escape(each.template))))
-    for each in ROWS.values()
+    for each in (*ROWS.values(), *oauth_rows())
 ]
 
 
