@@ -65,6 +65,7 @@ async def test_a_revocation_holds_though_it_could_not_be_kept(down):
     with pytest.raises(Exception, match=r"not known|cannot write"):
         await stand.revocations.revoke_subject("bot-7", "root", "")
     stand.recorder._failed = None
+    assert serving.called  # else it waits for ever
     await serving
     assert held.head.status == (403 if down == "store" else 502)  # there is no record of it then
     assert stand.sent == []
