@@ -956,6 +956,7 @@ async def test_a_body_under_review_that_is_too_large_is_refused_before_anybody_i
 async def test_nobody_approves_json_that_cannot_be_shown(body):
     stand = Stand(verdict=review())
     told, serving = stand.asked(post(body))
+    assert serving.called  # else it waits for people
     await serving
     assert (told.head.status, denial(told)) == (400, "malformed-request")
     assert stand.channel.told == []
@@ -972,6 +973,7 @@ async def test_what_is_said_to_be_no_json_is_approved_unseen_unless_the_catalog_
     row = CatalogRow("POST", "/things/{id}", "change", json=True)
     stand = Stand(verdict=review(), rows=[row])
     told, serving = stand.asked(post(b"left", headers=plain))
+    assert serving.called
     await serving
     assert (told.head.status, stand.channel.told) == (400, [])
 
