@@ -57,13 +57,19 @@ class FormBody:
     def __init__(self, request: IRequest) -> None:
         self._request = request
         self._search = OverrideSearch()
+        self._left = request.head.length
         self.head: RequestHead = request.head
         self.hosts: tuple[str, ...] = request.hosts
         self.fault = request.fault
 
     async def read(self) -> bytes:
         data = await self._request.read()
-        if self._search.feed(data):
+        found = self._search.feed(data)
+        if self._left is not None:
+            self._left -= len(data)
+            if not self._left:  # its last bytes are not to leave before the end is looked at
+                found |= self._search.feed(b"")
+        if found:
             raise MalformedRequest("The body asks for another method.")
         return data
 
