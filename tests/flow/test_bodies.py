@@ -10,7 +10,7 @@ from support.ports import Asked
 from zope.interface.verify import verifyObject
 
 from jitgate.errors import MalformedRequest
-from jitgate.flow.bodies import HeldBodies, HeldBody
+from jitgate.flow.bodies import FormBody, HeldBodies, HeldBody
 from jitgate.interfaces import IRequest
 from jitgate.values import Denial, Refusal, RequestHead
 
@@ -101,3 +101,26 @@ def test_nobody_takes_all_the_room_from_the_others():
 
 def test_a_held_body_provides_the_port():
     assert verifyObject(IRequest, HeldBody(Asked(), b""))
+
+
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize("form", ["a=b&_method", "_method=put&a=b", "a=b&%5fmethod"])
+def test_of_a_form_that_asks_for_another_method_the_end_never_leaves(form, announced):
+    body = form.encode()
+    pieces = [body[cut : cut + 3] for cut in range(0, len(body), 3)]
+    request = FormBody(Pieces(pieces, len(body) if announced else None))
+    left = b""
+    with pytest.raises(MalformedRequest, match="another method"):
+        while True:
+            piece = run(request.read())
+            if not piece:
+                break
+            left += piece
+    assert len(left) < len(body) or not announced  # chunks that have no end are no body either
+
+
+@given(st.lists(st.binary(min_size=1, max_size=9).filter(lambda each: b"m" not in each.lower())))
+def test_of_every_other_form_all_leaves(pieces):
+    pieces = [each.replace(b"%", b"").replace(b"+", b"").strip() or b"x" for each in pieces]
+    request = FormBody(Pieces(pieces, sum(map(len, pieces))))
+    assert b"".join(iter(lambda: run(request.read()), b"")) == b"".join(pieces)
