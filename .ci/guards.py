@@ -142,7 +142,7 @@ def _test(copy: Path, log: Path, chosen: Sequence[str]) -> None:
     os.chdir(copy)
     sys.path.insert(0, str(copy))
     sys.dont_write_bytecode = False
-    options = ["-q", "-x", "-p", "no:cacheprovider", *LATE]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-profile=red", *LATE]
     code = pytest.main([*options, *chosen])
     sys.exit(RED if code == pytest.ExitCode.TESTS_FAILED else OTHER)
 

@@ -11,7 +11,7 @@ import shutil
 import sys
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from twisted.logger import LogLevel, globalLogPublisher
 
 CI = os.environ.get("CI") == "true"
@@ -21,6 +21,12 @@ CI = os.environ.get("CI") == "true"
 # Time is the benchmarks' to measure: a property holds however slow the machine is.
 settings.register_profile("short", deadline=None)
 settings.register_profile("long", deadline=None, max_examples=2_000)
+settings.register_profile(
+    "red",  # what must fail: a smaller example of that is of no use
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    database=None,
+)
 settings.load_profile("short")
 
 

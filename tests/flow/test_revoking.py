@@ -74,6 +74,16 @@ async def test_a_revocation_holds_though_it_could_not_be_kept(down):
 
 
 @ensureDeferred
+async def test_of_two_calls_that_come_as_far_as_taking_a_token_one_goes():
+    stand = await standing()
+    binding = Binding("t-1", once=True)
+    first, second = [await stand.revocations.take(binding, 2_000_000_000.0) for _ in range(2)]
+    assert first is None
+    assert second is not None
+    assert "has carried one" in second.detail
+
+
+@ensureDeferred
 async def test_what_is_taken_back_ends_once_whoever_did_has_been_told():
     stand, ended = await standing(), []
     stand.revocations.ends["tunnels"] = lambda why, whose: ended.append(
