@@ -250,7 +250,7 @@ class _Check:
                 self._found(node.at, message)
             return
         if node.function == "matches":
-            message = "matches() in a loop is not taken: its pattern would be compiled each time"
+            message = "matches() in a loop is not taken: its cost has no bound"
             self._found(node.at, message)
             return
         searched = node.operands[-1:] if node.function == "@in" else node.operands
