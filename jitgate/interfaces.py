@@ -376,6 +376,33 @@ class ICredentialSource(Interface):
         """
 
 
+class ILendingSource(Interface):
+    """A source that follows what it issues, and takes it back: what the gateway itself asks.
+
+    `jitgate.credentials.kept.Kept` makes one of any `ICredentialSource`.
+    """
+
+    async def lend(operation: Operation, *, reuse: float) -> Credential:
+        """A credential for exactly this operation; it may have served others for so many seconds.
+
+        With ``reuse`` 0 it has served none, and will serve none. For each that is lent, `returned`
+        is called, once. Raises what `ICredentialSource.issue` raises; then nothing is lent.
+        """
+
+    def again(credential: Credential) -> Headers:
+        """Its fields for the same call sent once more: they hold nothing that is good once only."""
+
+    def heard(credential: Credential, answer: ResponseHead) -> str | None:
+        """Learn from the head of the target's answer.
+
+        Returns a sentence where the target did not carry the call out for the credential's sake,
+        and may if the call is sent anew. Must not raise.
+        """
+
+    def returned(credential: Credential) -> None:
+        """The call is over, or never went out: nothing more is sent with it. Must not raise."""
+
+
 class IUpstream(Interface):
     """The way to one target."""
 

@@ -331,6 +331,7 @@ class Denial(enum.Enum):
     UPSTREAM_MALFORMED = "upstream-malformed"
     RESPONSE_WITHHELD = "response-withheld"
     CREDENTIAL_UNAVAILABLE = "credential-unavailable"
+    CREDENTIAL_CHALLENGED = "credential-challenged"
     AGENT_GONE = "agent-gone"
     CUT_SHORT = "cut-short"
     RECORDER_DOWN = "recorder-down"

@@ -25,6 +25,7 @@ from jitgate.app.reloading import Adopt, OnHangup, Reloading
 from jitgate.approvers.commands import Reload
 from jitgate.approvers.control import ControlSocket
 from jitgate.config import Configuration
+from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.errors import StateUnusable
 from jitgate.flow.access import Access
@@ -130,7 +131,7 @@ class _Story:
 
 def _with_own(targets: Mapping[str, Target], pages: Pages) -> Mapping[str, Target]:
     """The targets, and the gateway's own pages."""
-    return {**targets, AUTHORITY: internal_target(pages, NoCredential())}
+    return {**targets, AUTHORITY: internal_target(pages, Kept(NoCredential()))}
 
 
 class _Assembly:
@@ -276,7 +277,7 @@ class _Assembly:
             targets=_with_own(in_force.targets, pages),
             identity=in_force.identity,
             decider=decider,
-            sender=Sender(grants, decider, accounts, revocations),
+            sender=Sender(grants, decider, accounts, revocations, clock),
             accounts=accounts,
             bodies=bodies,
             load=Load(clock, self._settings.limits.bounds),

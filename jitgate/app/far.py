@@ -23,12 +23,13 @@ from jitgate.app.problems import Problems
 from jitgate.app.provided import Provided
 from jitgate.config import schema
 from jitgate.core.injection import COUNTING
+from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.static import StaticHeader
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.admission import Target
-from jitgate.interfaces import ICredentialSource
+from jitgate.interfaces import ICredentialSource, ILendingSource
 from jitgate.provided import NEVER_ISSUED, ProvidedCredentials
 from jitgate.stores.state import read_secret
 from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints
@@ -113,7 +114,17 @@ class Far:
 
     def _credentials(
         self, target: schema.Target, site_key: Callable[[], bytes]
-    ) -> ICredentialSource | None:
+    ) -> ILendingSource | None:
+        source = self._source(target, site_key)
+        if source is None:
+            return None
+        lending = source if ILendingSource.providedBy(source) else Kept(source)
+        verifyObject(ILendingSource, lending)
+        return cast(ILendingSource, lending)
+
+    def _source(
+        self, target: schema.Target, site_key: Callable[[], bytes]
+    ) -> ICredentialSource | ILendingSource | None:
         credential = target.credential
         if isinstance(credential, schema.NoCredential):
             source: object = NoCredential()
@@ -128,7 +139,6 @@ class Far:
             source = ProvidedCredentials(credential.name, provided, counting, self._reactor)
         else:
             source = self._okta(target, credential, site_key)
-        verifyObject(ICredentialSource, source)
         return cast(ICredentialSource, source)
 
     def _okta(

@@ -199,6 +199,8 @@ def _duties(rule: schema.Rule) -> tuple[Obligation, ...]:
         duties.append(Obligation("hold", rule.hold))
     if rule.record is not None:
         duties.append(Obligation("record", rule.record))
+    if rule.reuse is not None:
+        duties.append(Obligation("reuse", rule.reuse))
     duties += [
         Obligation("budget", Budget(rule.name, each.uses, each.within, each.per))
         for each in rule.budget or ()

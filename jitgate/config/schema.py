@@ -31,6 +31,7 @@ from jitgate.config.kinds import (
     is_loopback,
 )
 from jitgate.core import limits
+from jitgate.core.duties import REUSED
 from jitgate.core.injection import COUNTING
 from jitgate.core.limits import LIMITS
 from jitgate.upstreams.address import is_public, literal
@@ -338,6 +339,7 @@ class Rule(Section):
     mask: str | None = None
     record: Literal["head", "bodies"] | None = None
     budget: Budgets | None = None
+    reuse: Duration | None = Field(default=None, le=REUSED)
 
     @model_validator(mode="after")
     def _fits_its_effect(self) -> Rule:
@@ -352,6 +354,8 @@ class Rule(Section):
             )
         if self.auto and self.hold is not None:
             raise ValueError("hold does not go with auto: nobody is waited for")
+        if self.effect != "permit" and "reuse" in written:
+            raise ValueError("reuse goes with effect: permit")
         for name in ("mask", "record", "budget"):
             if self.effect == "deny" and name in written:
                 raise ValueError(f"{name} does not go with effect: deny")

@@ -6,6 +6,7 @@ raises `RuleFault`, and denies. What people are asked, and `auto`, is `jitgate.c
 - ``hold``: seconds for which a call's connection is held while people are waited for.
 - ``record``: `HEAD` or `BODIES`.
 - ``budget``: a `jitgate.values.Budget`.
+- ``reuse``: seconds for which a credential may serve other calls that need the same of it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ LONGEST: Final = 31 * 86400.0
 """Seconds of a budget's window: a month, for which its rows are kept."""
 
 
+REUSED: Final = 3600.0
+"""Seconds of a reuse: as long as a token of Okta's lives."""
+
+
 def hold_of(decision: Decision) -> float | None:
     """For how many seconds a call is held at most; None: no rule says. Of several the shortest."""
     spans = []
@@ -40,6 +45,19 @@ def hold_of(decision: Decision) -> float | None:
             )
         spans.append(span)
     return min(spans, default=None)
+
+
+def reuse_of(decision: Decision) -> float:
+    """For how many seconds a credential may serve other calls. Of several the shortest; else 0."""
+    spans = []
+    for value in decision.obliged("reuse"):
+        span = _number(value)
+        if span is None or not 0 <= span <= REUSED:
+            raise RuleFault(
+                f"Rule {decision.rule} obliges to a reuse that is no span of time.", decision.rule
+            )
+        spans.append(span)
+    return min(spans, default=0.0)
 
 
 def keeps_bodies(decision: Decision) -> bool:
@@ -64,6 +82,7 @@ def check_duties(decision: Decision) -> None:
     """Raise `RuleFault` for a duty that could not be fulfilled later, when it would be too late."""
     hold_of(decision)
     budgets_of(decision)
+    reuse_of(decision)
     if any(level not in (HEAD, BODIES) for level in decision.obliged("record")):
         raise RuleFault(
             f"Rule {decision.rule} obliges to a record of an unknown level.", decision.rule

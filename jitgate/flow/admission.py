@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from jitgate.errors import JitgateError
-from jitgate.interfaces import ICatalog, ICredentialSource, IIdentityVerifier, IUpstream
+from jitgate.interfaces import ICatalog, IIdentityVerifier, ILendingSource, IUpstream
 from jitgate.values import Refusal, Subject
 
 
@@ -18,7 +18,7 @@ class Target:
     name: str
     manner: str
     catalog: ICatalog
-    credentials: ICredentialSource
+    credentials: ILendingSource
     upstream: IUpstream
     declared: frozenset[bytes] = frozenset()
     """Request fields, in lower case, that are forwarded beside the gateway's own tables.

@@ -55,7 +55,7 @@ from jitgate.values import (
     Subject,
 )
 
-DUTIES = frozenset({"mask", "approvers", "grant", "auto", "hold", "record", "budget"})
+DUTIES = frozenset({"mask", "approvers", "grant", "auto", "hold", "record", "budget", "reuse"})
 """The obligations that are understood here; a decision with any other denies (invariant 1)."""
 
 _LATER = "Send the call again in a while."

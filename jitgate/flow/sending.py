@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, cast
 
+from twisted.internet.interfaces import IReactorTime
+
+from jitgate.core.duties import reuse_of
 from jitgate.errors import AgentGone, CutShort, UpstreamGone, UpstreamUnreachable
 from jitgate.flow.account import Accounts
 from jitgate.flow.bodies import HeldBody
@@ -15,7 +19,22 @@ from jitgate.flow.grants import Grants
 from jitgate.flow.release import Release, gathered
 from jitgate.flow.revoking import Revocations
 from jitgate.interfaces import IResponse, IUpstreamConnection
-from jitgate.values import Ask, Credential, Grant, Refusal, RequestHead, ResponseHead, Use
+from jitgate.values import (
+    Ask,
+    Credential,
+    Denial,
+    Grant,
+    Operation,
+    Pending,
+    Refusal,
+    RequestHead,
+    ResponseHead,
+    Use,
+)
+
+CHALLENGED_FOR = 1.0
+"""Seconds after which a call may be sent again whose credential was challenged: what the target
+wants is known by then."""
 
 
 class Departure(NamedTuple):
@@ -32,8 +51,14 @@ class Sender:
     """Sends what is ready."""
 
     def __init__(
-        self, grants: Grants, decider: Decider, accounts: Accounts, revocations: Revocations
+        self,
+        grants: Grants,
+        decider: Decider,
+        accounts: Accounts,
+        revocations: Revocations,
+        clock: IReactorTime,
     ) -> None:
+        self._clock = clock
         self._revocations = revocations
         self._grants = grants
         self._decider = decider
@@ -41,15 +66,26 @@ class Sender:
 
     async def ready(self, call: Call, leave: Leave) -> Departure:
         """All that can fail before a grant is spent has been done when this returns."""
-        credential = await call.target.credentials.issue(call.operation)
-        call.account.credential = credential.facts
-        head = call.head(leave.body, credential)
-        fresh = call.operation.changes or leave.grant is not None or head.length != 0
-        upstream = await call.target.upstream.connect(fresh=fresh)
+        source = call.target.credentials
+        credential = await source.lend(call.operation, reuse=_reuse(call.operation, leave))
+        try:
+            call.account.credential = credential.facts
+            head = call.head(leave.body, credential)
+            fresh = call.operation.changes or leave.grant is not None or head.length != 0
+            upstream = await call.target.upstream.connect(fresh=fresh)
+        except BaseException:
+            source.returned(credential)
+            raise
         return Departure(call, leave, credential, head, upstream)
 
-    def sent(self, ready: Departure) -> Awaitable[Refusal | None]:
+    async def sent(self, ready: Departure) -> Refusal | None:
         """Send it, and release the response; returns once the agent has all of it."""
+        try:
+            return await self._sent(ready)
+        finally:
+            ready.call.target.credentials.returned(ready.credential)
+
+    def _sent(self, ready: Departure) -> Awaitable[Refusal | None]:
         binding, leave = ready.call.subject.binding, ready.leave
         once = binding is not None and binding.once
         if leave.grant is None and not once and not leave.decision.obliged("budget"):
@@ -119,6 +155,9 @@ class Sender:
         upstream, answer = await span.within(self._exchanged(ready))
         try:
             account.upstream_status = answer.status
+            challenge = ready.call.target.credentials.heard(ready.credential, answer)
+            if challenge is not None:
+                return _challenged(challenge, self._clock.seconds())
             recorded = account.recorded
             if recorded is not None and (recorded.called or not gathered(answer)):
                 await recorded
@@ -148,13 +187,30 @@ class Sender:
         except BaseException:
             upstream.release()
             raise
+        fields = ready.call.target.credentials.again(ready.credential)
+        head = ready.call.head(ready.leave.body, replace(ready.credential, headers=fields))
         upstream = await ready.call.target.upstream.connect(fresh=True)
         try:
             with _EndedIfGone(ready.call.response, upstream):
-                return upstream, await upstream.send(ready.head, ready.leave.body)
+                return upstream, await upstream.send(head, ready.leave.body)
         except BaseException:
             upstream.release()
             raise
+
+
+def _reuse(operation: Operation, leave: Leave) -> float:
+    """For how many seconds its credential may serve other calls; none that counts shares it."""
+    return 0.0 if operation.changes or leave.grant is not None else reuse_of(leave.decision)
+
+
+def _challenged(detail: str, now: float) -> Refusal:
+    return Refusal(
+        Denial.CREDENTIAL_CHALLENGED,
+        detail,
+        advice="The target did not carry the call out. Send it again.",
+        pending=Pending("", "", now, now, again=CHALLENGED_FOR),
+        manner="busy",
+    )
 
 
 class _EndedIfGone:

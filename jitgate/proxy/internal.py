@@ -18,7 +18,7 @@ from jitgate.errors import UpstreamUnreachable
 from jitgate.flow.admission import Target
 from jitgate.interfaces import (
     ICatalog,
-    ICredentialSource,
+    ILendingSource,
     IRequest,
     IRule,
     IUpstream,
@@ -166,7 +166,7 @@ class _NobodysUpstream:
         """There is nothing to end."""
 
 
-def internal_target(pages: Pages, credentials: ICredentialSource) -> Target:
+def internal_target(pages: Pages, credentials: ILendingSource) -> Target:
     """The target that leads to the pages; ``credentials`` issue none."""
     return Target(
         name=NAME,

@@ -94,6 +94,11 @@ ADVICE: Mapping[Denial, str] = {
         "not get it. Do not repeat a call that changes something."
     ),
     Denial.CREDENTIAL_UNAVAILABLE: "Nothing has been sent to the API. Try again in a minute.",
+    Denial.CREDENTIAL_CHALLENGED: (
+        "The API did not carry the call out: it wanted to see the gateway's credential in another "
+        "form, which the gateway knows now. Send the call again; if people had approved it, they "
+        "are asked anew."
+    ),
     Denial.AGENT_GONE: f"The connection ended or stood still during the call. {_LOOK}",
     Denial.CUT_SHORT: (
         "It took longer than an exchange may, or the gateway is being restarted; the `detail` says "

@@ -248,7 +248,7 @@ async def test_a_changing_call_waits_for_its_decision_to_be_durable():
     await serving
     assert stand.log.index("fsync decision") < stand.log.index("credential")
     assert stand.log.index("credential") < stand.log.index("connect") < stand.log.index("send")
-    assert stand.log[-2:] == ["fsync outcome", "release"]
+    assert stand.log[-3:] == ["fsync outcome", "release", "returned"]
 
 
 @ensureDeferred
@@ -281,7 +281,7 @@ async def test_an_answer_that_is_gathered_waits_for_the_decision_and_the_outcome
         stand.waiting.pop(0).callback(None)
     await serving
     assert told.seen == ["start", "write", "finish"]
-    assert stand.log[-3:] == ["fsync decision", "fsync outcome", "release"]
+    assert stand.log[-4:] == ["fsync decision", "fsync outcome", "release", "returned"]
 
 
 @pytest.mark.parametrize("had", ["nothing", "a part"])

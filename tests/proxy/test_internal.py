@@ -17,6 +17,7 @@ from jitgate.core.catalog import PathCatalog
 from jitgate.core.plan import STEP
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.waiting import Patience
+from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.errors import StoreDown, UpstreamUnreachable
 from jitgate.flow.admission import Knock, Target, Tunnel
@@ -99,7 +100,7 @@ class Site:
             tokens=self.tokens,
             clock=self.stand.clock,
         )
-        known[AUTHORITY] = internal_target(self.pages, NoCredential())
+        known[AUTHORITY] = internal_target(self.pages, Kept(NoCredential()))
 
     def begun(self, method, path, who=None, **how):
         """An exchange with the gateway itself, from CONNECT on; it may take time."""
@@ -266,7 +267,7 @@ async def test_another_host_inside_the_tunnel_is_refused():
 
 @ensureDeferred
 async def test_whoever_was_not_proved_is_led_nowhere():
-    target = internal_target(Site().pages, NoCredential())
+    target = internal_target(Site().pages, Kept(NoCredential()))
     with pytest.raises(UpstreamUnreachable):
         await target.upstream.connect(fresh=True)
     await target.upstream.stop()

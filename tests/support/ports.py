@@ -36,9 +36,9 @@ from jitgate.flow.sending import Sender
 from jitgate.interfaces import (
     IAccessStore,
     ICatalog,
-    ICredentialSource,
     IFacts,
     IIdentityVerifier,
+    ILendingSource,
     IRequest,
     IResponse,
     IRule,
@@ -193,6 +193,9 @@ class Stand:
         self.waiting: list[Deferred[None]] = []
         self.slow_disk = False
         self.credential_adds: Headers = ()
+        self.lent: list[float] = []
+        """What is out at present: for how long each may be reused."""
+        self.challenge: str | None = None
         self.answer_when: Deferred[None] | None = None
         self.rest_when: Deferred[None] | None = None
         """What everything behind the body's first piece waits for."""
@@ -248,7 +251,7 @@ class Stand:
             },
             identity=_Identity(self),
             decider=self.decider,
-            sender=Sender(grants, self.decider, accounts, self.revocations),
+            sender=Sender(grants, self.decider, accounts, self.revocations, self.clock),
             accounts=accounts,
             bodies=bodies,
             load=Load(clock, self.bounds),
@@ -389,13 +392,25 @@ class _Rule(_Port):
         return self.stand.verdict
 
 
-@implementer(ICredentialSource)
+@implementer(ILendingSource)
 class _Credentials(_Port):
-    async def issue(self, operation: Operation) -> Credential:
+    async def lend(self, operation: Operation, *, reuse: float) -> Credential:
         self.stand.reach("credential")
         await self.stand.paused("credential")
+        self.stand.lent.append(reuse)
         fields = ((b"Authorization", b"Bearer " + SECRET), *self.stand.credential_adds)
         return Credential(fields, (SECRET,), {"kind": "test"})
+
+    def again(self, credential: Credential) -> Headers:
+        return *credential.headers, (b"X-Once-More", b"yes")
+
+    def heard(self, credential: Credential, answer: ResponseHead) -> str | None:
+        self.stand.log.append("heard")
+        return self.stand.challenge
+
+    def returned(self, credential: Credential) -> None:
+        self.stand.log.append("returned")
+        self.stand.lent.pop()
 
 
 @implementer(IUpstream)

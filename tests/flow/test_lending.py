@@ -1,0 +1,127 @@
+"""What is lent for a call comes back once, whatever becomes of the call."""
+
+import json
+
+import pytest
+from pytest_twisted import ensureDeferred
+from support.ports import Asked, Stand, permit, review
+
+from jitgate.errors import CredentialUnavailable, UpstreamGone, UpstreamUnreachable
+from jitgate.values import Obligation, Verdict
+
+STAGES = ["connect", "send", "read", "read more"]
+
+
+@pytest.mark.parametrize("stage", [None, *STAGES])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@ensureDeferred
+async def test_it_comes_back_once(stage, method):
+    stand = Stand(fail={} if stage is None else {stage: UpstreamUnreachable("down")})
+    await stand.serve(Asked(method))
+    assert stand.log.count("returned") == 1
+    assert stand.lent == []
+
+
+@ensureDeferred
+async def test_it_comes_back_after_the_last_use_of_it():
+    stand = Stand()
+    await stand.serve()
+    assert stand.log[-2:] == ["release", "returned"]
+
+
+@ensureDeferred
+async def test_what_was_not_lent_does_not_come_back():
+    stand = Stand(fail={"credential": CredentialUnavailable("down")})
+    told = await stand.serve()
+    assert told.head.status == 502
+    assert "returned" not in stand.log
+
+
+# --- how often it may serve
+
+
+@pytest.mark.parametrize(
+    ("method", "verdict", "seconds"),
+    [
+        ("GET", permit(reuse=300.0), 300.0),
+        ("GET", permit(), 0.0),
+        ("POST", permit(reuse=300.0), 0.0),
+        ("DELETE", permit(reuse=300.0), 0.0),
+    ],
+)
+@ensureDeferred
+async def test_what_changes_something_shares_no_credential(method, verdict, seconds):
+    stand = Stand(verdict=verdict)
+    seen = []
+
+    async def look(what):
+        if what == "answer":
+            seen.extend(stand.lent)
+
+    stand.pause = look
+    await stand.serve(Asked(method))
+    assert seen == [seconds]
+
+
+@ensureDeferred
+async def test_what_was_approved_shares_no_credential():
+    asking = review()
+    duties = (*asking.obligations, Obligation("reuse", 300.0))
+    stand = Stand(verdict=Verdict(asking.effect, asking.reason, duties))
+    seen = []
+
+    async def look(what):
+        if what == "answer":
+            seen.extend(stand.lent)
+
+    stand.pause = look
+    _, serving = stand.asked(Asked("GET"))
+    await stand.says()
+    await serving
+    assert seen == [0.0]
+
+
+@pytest.mark.parametrize("nonsense", ["5m", -1.0, float("nan"), True, None, 3601.0])
+@ensureDeferred
+async def test_a_reuse_that_is_no_span_of_time_denies(nonsense, nothing_unnoticed):
+    stand = Stand(verdict=permit(reuse=nonsense))
+    told = await stand.serve()
+    assert len(nothing_unnoticed) == 1
+    nothing_unnoticed.clear()
+    assert "the-rule" in json.loads(told.data)["rule"]
+    assert stand.sent == []
+
+
+# --- a challenge
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@ensureDeferred
+async def test_a_challenge_is_told_as_not_carried_out_and_nothing_of_the_answer_passes(method):
+    stand = Stand()
+    stand.challenge = "The target wants another nonce."
+    told = await stand.serve(Asked(method))
+    told_of = json.loads(told.data)
+    assert (told.head.status, dict(told.head.headers)[b"Retry-After"]) == (503, b"1")
+    assert told_of["type"].endswith("credential-challenged")
+    assert "another nonce" in told_of["detail"]
+    assert "did not carry the call out" in told_of["retry"]
+    assert b"Ada" not in told.data
+    assert len(stand.sent) == 1
+    assert stand.log.count("returned") == 1
+    (outcome,) = stand.entries("outcome")
+    assert (outcome["outcome"], outcome["denial"]) == ("failed", "credential-challenged")
+
+
+# --- once more
+
+
+@ensureDeferred
+async def test_what_is_sent_once_more_has_fields_of_its_own():
+    stand = Stand(fail={"send": UpstreamGone("dead")})
+    stand.always_kept = True
+    await stand.serve(Asked("GET"))
+    first, second = [dict(head.headers) for head, _ in stand.sent]
+    assert b"X-Once-More" not in first
+    assert second[b"X-Once-More"] == b"yes"
+    assert stand.log.count("returned") == 1
