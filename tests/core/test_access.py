@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from jitgate.core.access import (
 from jitgate.values import (
     AccessState,
     Answer,
+    Binding,
     Decision,
     Effect,
     Entry,
@@ -286,6 +288,16 @@ def test_a_grant_for_a_scope_is_for_the_same_parameters_alone():
     assert covers(one, ask("f2", operation=silent, terms=terms), NOW)
     assert not covers(one, ask("f2", operation=loud, terms=terms), NOW)
     assert not covers(one, ask("f2", operation=operation(), terms=terms), NOW)
+
+
+def test_a_grant_that_was_given_ahead_is_good_for_calls_whose_token_names_it_alone():
+    terms = Terms((Quorum(("it-leads",)),))
+    one = grant("g-1", asked=ask("f1", terms=replace(terms, ahead=True)))
+    named, another = (subject(binding=Binding("t-1", grant=each)) for each in ("g-1", "g-2"))
+    assert covers(one, ask("f2", terms=terms, subject=named), NOW)
+    for who in (subject(), subject(binding=Binding("t-1")), another):
+        assert not covers(one, ask("f1", terms=terms, subject=who), NOW)
+        assert covers(one, ask("f1", terms=replace(terms, ahead=True), subject=who), NOW)
 
 
 def test_groups_and_expiry_of_the_token_do_not_make_another_subject():

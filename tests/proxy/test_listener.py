@@ -252,6 +252,26 @@ async def test_stopping_lets_an_exchange_at_hand_end(tmp_path):
 
 
 @ensureDeferred
+async def test_an_exchange_whose_target_hangs_is_refused_while_there_is_time_to_say_so(tmp_path):
+    stand = Stand()
+    stand.answer_when = Deferred()
+    door = await opened(tmp_path, stand)
+    tunnel = await door.tunnel()
+    tunnel.send(b"GET /things HTTP/1.1\r\nHost: api.example\r\n\r\n")
+    await until(lambda: stand.sent)
+    stopping = Deferred.fromCoroutine(door.listener.stop())
+    await until(lambda: not door.listener.port.connected)  # then its time begins
+    door.later(listener.FOR_EXCHANGES * stand.bounds.stop)
+    (outcome,) = stand.entries("outcome")
+    assert (outcome["outcome"], outcome["denial"]) == ("failed", "cut-short")
+    reply = await deferToThread(tunnel.reply)
+    assert reply.status == 502
+    assert b"The gateway is stopping." in reply.body
+    tunnel.close()
+    await stopping
+
+
+@ensureDeferred
 async def test_stopping_cuts_what_does_not_end_in_time(tmp_path):
     stand = Stand()
     stand.slow_disk = True

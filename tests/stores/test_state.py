@@ -49,6 +49,14 @@ def test_keys_are_made_once(folder):
     assert key.private_bytes_raw() == same.private_bytes_raw()
 
 
+def test_one_key_signs_one_recording(folder, tmp_path):
+    StateFolder(folder).signs(tmp_path / "here")
+    StateFolder(folder).signs(tmp_path / "here")
+    with pytest.raises(StateUnusable, match=f"signs the recording in {tmp_path}/here, not "):
+        StateFolder(folder).signs(tmp_path / "elsewhere")
+    StateFolder(folder).signs(tmp_path / "here")
+
+
 def test_two_sites_share_neither_name_nor_key(tmp_path):
     one, two = StateFolder(tmp_path / "a"), StateFolder(tmp_path / "b")
     assert one.site_key() != two.site_key()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 from dnslib import AAAA, CNAME, QTYPE, RCODE, RR, A
 from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
+
+POLL = 0.01
+"""Seconds after which a server notices that it is to stop; its own way takes half a second."""
 
 NO_LOG = DNSLogger(log="-request,-reply,-truncated,-error,-recv,-send,-data", prefix=False)
 KINDS = {"A": A, "AAAA": AAAA, "CNAME": CNAME}
@@ -50,12 +54,12 @@ def served(zone: Zone, address: str = "127.0.0.1") -> Iterator[tuple[str, int]]:
         for tcp in (False, True)
     ]
     for server in servers:
-        server.start_thread()
+        Thread(target=server.server.serve_forever, args=(POLL,), daemon=True).start()
     try:
         yield address, port
     finally:
         for server in servers:
-            server.stop()
+            server.server.shutdown()
             server.server.server_close()
 
 

@@ -55,8 +55,7 @@ class Relay:
             for piece in self.answer:
                 near.sendall(piece)
             if not self.opens:
-                while data := near.recv(4096):
-                    self.after += data
+                self.after += near.recv(4096)  # and it hangs up, so that nobody waits for more
                 return
             with socket.create_connection(self.onward) as far:
                 threading.Thread(target=_copy, args=(far, near), daemon=True).start()

@@ -272,11 +272,15 @@ def test_people_are_asked_ahead_of_the_call_and_the_token_names_their_grant(scen
     token = scene.made(authorization_details=details)
     grant = jwt.decode(token, options={"verify_signature": False})["grant"]
     assert grant
-    held = threading.Thread(
-        target=scene.calls, args=(scene.tokens.token(), "POST", "/things/9"), daemon=True
-    )
+    answers = []
+
+    def call():
+        answers.append(scene.calls(scene.tokens.token(), "POST", "/things/9"))
+
+    held = threading.Thread(target=call, daemon=True)
     held.start()  # without the token the grant is good for nothing: this one waits for people
-    wait_for(scene.approver.waiting)
+    wait_for(lambda: answers or scene.approver.waiting())
+    assert answers == []
     answer, reached = scene.calls(token, "POST", "/things/9")
     assert (answer.status, reached) == (200, True)
     spent = scene.gateway.entries("grant.spent")[-1]

@@ -518,6 +518,7 @@ async def test_a_retired_way_keeps_no_connection_and_lets_those_at_work_end(stag
         pass
     busy.release()
     stage.clock.advance(0)
+    assert not stage.upstream._idle
     await until(lambda: stage.origin.ended == 2)
     assert (await stage.ask_and_turn())[2] is True
     await until(lambda: stage.origin.ended == 3)
