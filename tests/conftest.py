@@ -9,6 +9,9 @@ import gc
 import os
 import shutil
 import sys
+from contextlib import contextmanager
+from functools import cache
+from importlib import metadata
 
 import pytest
 from hypothesis import Phase, settings
@@ -28,6 +31,10 @@ settings.register_profile(
     database=None,
 )
 settings.load_profile("short")
+
+
+# pytest asks for Twisted's before each test, and to find out takes longer than most tests.
+metadata.version = cache(metadata.version)
 
 
 class Noticed:
@@ -51,9 +58,9 @@ class Noticed:
         return told
 
 
-@pytest.fixture(scope="module")
-def noticed():
-    """Watch for the length of a module; whoever was lost in a cycle is found at its end."""
+@contextmanager
+def watching():
+    """Watch; whoever was lost in a cycle is found at the end."""
     watch = Noticed()
     hook, sys.unraisablehook = sys.unraisablehook, watch.lost.append
     globalLogPublisher.addObserver(watch.log)
@@ -63,6 +70,22 @@ def noticed():
     sys.unraisablehook = hook
     told = watch.told()
     assert not told, "\n".join(told)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_unnoticed_in_all():
+    """Look once more, at the end, at what was left out of collections because it lived on."""
+    yield
+    with watching():
+        gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def noticed():
+    """Watch for the length of a module. What outlives it is most of all that there is."""
+    with watching() as watch:
+        yield watch
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

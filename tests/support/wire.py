@@ -7,6 +7,7 @@ over what the gateway does.
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import io
 import socket
@@ -248,6 +249,8 @@ class Origin:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # it would go on accepting, closed or not
         self._socket.close()
         for each in self._open:
             each.close()

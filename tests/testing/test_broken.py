@@ -27,6 +27,7 @@ from jitgate.maskers.names import NameMasker
 from jitgate.rules.match import Criteria, MatchRule
 from jitgate.stores.memory import MemoryRecords
 from jitgate.testing.approvers import ChannelContract
+from jitgate.testing.contract import QUICK
 from jitgate.testing.credentials import CredentialContract
 from jitgate.testing.identity import IdentityContract
 from jitgate.testing.listeners import ListenerContract
@@ -64,7 +65,8 @@ def changes(inquiry, seen=[]):  # noqa: B006 - that is what is wrong with it
 
 
 def spins(inquiry):
-    for _ in range(400_000):
+    end = time.thread_time() + 2 * QUICK
+    while time.thread_time() < end:
         pass
 
 
