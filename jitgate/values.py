@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Header fields in order, names as they were written; compare names in lower case."""
@@ -572,6 +572,19 @@ class Mark:
 
 
 # --- going out
+
+
+@dataclass(frozen=True, slots=True)
+class SecretAt:
+    """Where the gateway finds a secret of its own; `jitgate.stores.state.read_secret` reads it."""
+
+    kind: Literal["file", "env", "credential"]
+    """A file, an environment variable, or what systemd hands to a service (systemd.exec(5))."""
+    name: str
+    """The file's path, the variable's name, or the credential's."""
+
+    def __str__(self) -> str:
+        return self.name if self.kind == "file" else f"{self.kind}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

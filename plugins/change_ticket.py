@@ -21,12 +21,12 @@ from twisted.internet import ssl
 from twisted.web.client import Agent
 from zope.interface import implementer
 
-from jitgate.config.kinds import Duration, FilePath, SecretFile
+from jitgate.config.kinds import Duration, FilePath, Secret
 from jitgate.errors import OurFault
 from jitgate.fetching import Fetcher
 from jitgate.interfaces import IFacts
 from jitgate.plugins import PluginOptions
-from jitgate.stores.state import read_secret
+from jitgate.stores.state import secret_line
 from jitgate.trust import NamedPolicy
 from jitgate.values import Operation, Subject
 
@@ -51,7 +51,7 @@ class Options(PluginOptions):
 
     url: str
     """With the places {subject}, {issuer}, {target}, {action} and {resource.NAME}."""
-    authorization: SecretFile | None = None
+    authorization: Secret | None = None
     """What the Authorization field says."""
     trust: FilePath | None = None
     """These certificates instead of the system's bundle."""
@@ -124,7 +124,7 @@ def plugin(options: Options) -> ChangeTicket:
     roots = ssl.platformTrust() if options.trust is None else _trusted(options.trust.read_bytes())
     secret = None
     if options.authorization is not None:
-        secret = read_secret(options.authorization).decode("ascii").strip("\r\n")
+        secret = secret_line(options.authorization).decode("ascii")
     fetcher = Fetcher(
         HTTPClient(Agent(clock, NamedPolicy(roots))),
         clock,

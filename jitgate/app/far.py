@@ -31,7 +31,7 @@ from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.admission import Target
 from jitgate.interfaces import ICredentialSource, ILendingSource
 from jitgate.provided import NEVER_ISSUED, ProvidedCredentials
-from jitgate.stores.state import read_secret
+from jitgate.stores.state import read_secret, secret_line
 from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints
 from jitgate.upstreams.https import HttpsUpstream
 from jitgate.upstreams.nameservers import Nameservers
@@ -129,7 +129,7 @@ class Far:
         if isinstance(credential, schema.NoCredential):
             source: object = NoCredential()
         elif isinstance(credential, schema.StaticCredential):
-            value = read_secret(credential.value).strip(b"\r\n")
+            value = secret_line(credential.value)
             source = StaticHeader(credential.header, value)
         elif isinstance(credential, schema.PluginCredential):
             provided = self._provided.named(ICredentialSource, credential.name, target.where)
@@ -189,7 +189,7 @@ def _via(via: schema.Via) -> Via:
     host, port = via.proxy
     if via.authorization is None:
         return Via(host, port)
-    return Via(host, port, read_secret(via.authorization).strip(b"\r\n"))
+    return Via(host, port, secret_line(via.authorization))
 
 
 def _keyed(key: Callable[[], bytes], domain: bytes) -> Callable[[bytes], str]:

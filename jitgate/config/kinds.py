@@ -22,7 +22,7 @@ from pydantic import (
 
 from jitgate.config.places import Scalar
 from jitgate.upstreams.address import literal
-from jitgate.values import Risk
+from jitgate.values import Risk, SecretAt
 
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)\Z")
 _SIZE = re.compile(r"([0-9]{1,9})(KiB|MiB|GiB)\Z")
@@ -55,6 +55,9 @@ _NOT_TO_DECLARE = frozenset(
 """Fields that the gateway writes, that carry credentials, or that change which call it is."""
 
 _FIELD_NAME = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}\Z")
+_IN_FOLDER = re.compile(r"[A-Za-z0-9_.@-]{1,255}\Z")
+"""A file in systemd's folder of credentials: no path leads out of it."""
 
 
 # --- the kinds of values
@@ -97,10 +100,18 @@ def _catalog(value: object, info: ValidationInfo) -> str | Path:
     raise ValueError("okta, none, or the path of a catalog was expected, such as ./github.csv")
 
 
-def _secret_file(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str) or not value.startswith("file:"):
-        raise ValueError("file:PATH was expected: secrets do not stand in the configuration")
-    return a_path(value.removeprefix("file:"), info)
+def _secret(value: object, info: ValidationInfo) -> SecretAt:
+    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind == "file":
+        return SecretAt("file", f"{a_path(name, info)}")
+    if kind == "env" and _VARIABLE.match(name):
+        return SecretAt("env", name)
+    if kind == "credential" and _IN_FOLDER.match(name) and name not in {".", ".."}:
+        return SecretAt("credential", name)
+    raise ValueError(
+        "file:PATH, env:NAME or credential:NAME was expected: secrets do not stand in the "
+        "configuration"
+    )
 
 
 def _address(value: object) -> tuple[str, int]:
@@ -231,11 +242,17 @@ Size = Annotated[
     ),
 ]
 FilePath = Annotated[Path, BeforeValidator(a_path), _written("path", minLength=1)]
-SecretFile = Annotated[
-    Path,
-    BeforeValidator(_secret_file),
-    _written("secret", pattern="^file:.", examples=["file:./key"]),
+Secret = Annotated[
+    SecretAt,
+    BeforeValidator(_secret),
+    _written(
+        "secret",
+        pattern="^(file:.|env:[A-Za-z_][A-Za-z0-9_]{0,254}$|credential:[A-Za-z0-9_.@-]{1,255}$)",
+        examples=["file:./key", "env:OKTA_KEY", "credential:okta-key"],
+    ),
 ]
+SecretFile = Secret
+"""What plugins call it that were written when there were secrets in files alone."""
 CatalogOf = Annotated[
     Literal["okta", "none"] | Path,
     BeforeValidator(_catalog),

@@ -23,7 +23,7 @@ from jitgate.config.kinds import (
     Person,
     Proxy,
     RiskWord,
-    SecretFile,
+    Secret,
     Section,
     Server,
     Size,
@@ -57,7 +57,7 @@ class ProxyTls(Section):
     """What agents check before they say anything to the proxy's port."""
 
     cert: FilePath
-    key: SecretFile
+    key: Secret
 
 
 class Listen(Section):
@@ -88,7 +88,7 @@ class OktaCredential(Section):
     org: HttpsUrl
     client_id: str = Field(min_length=1)
     key_id: str = Field(min_length=1)
-    private_key: SecretFile
+    private_key: Secret
 
 
 class StaticCredential(Section):
@@ -96,7 +96,7 @@ class StaticCredential(Section):
 
     type: Literal["static"]
     header: HeaderName
-    value: SecretFile
+    value: Secret
 
 
 class PluginCredential(Section):
@@ -128,7 +128,7 @@ class Via(Section):
     """A proxy before a target: it resolves the name, and decides where it connects to."""
 
     proxy: Proxy
-    authorization: SecretFile | None = None
+    authorization: Secret | None = None
 
 
 class Target(Section):

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from jitgate.core.note import Signer
 from jitgate.errors import StateUnusable
+from jitgate.values import SecretAt
 
 SITE_KEY_BYTES = 32
 """Bytes of the key that keys every digest shown to people: as many as SHA-256 has."""
@@ -117,11 +118,29 @@ class StateFolder:
         return name, key
 
 
-def read_secret(file: Path) -> bytes:
-    """The bytes of a file that nobody else may read. Raises `StateUnusable` if somebody may."""
+def read_secret(secret: SecretAt | Path) -> bytes:
+    """The bytes of a secret that nobody else may read. Raises `StateUnusable` if somebody may.
+
+    A path is that of a file.
+    """
+    if isinstance(secret, Path):
+        return _in_file(secret)
+    if secret.kind == "file":
+        return _in_file(Path(secret.name))
+    if secret.kind == "credential":
+        return _in_file(_credential(secret.name), handed=True)
+    return _in_environment(secret.name)
+
+
+def secret_line(secret: SecretAt | Path) -> bytes:
+    """As `read_secret`, without the line's end that editors and ``echo`` leave."""
+    return read_secret(secret).strip(b"\r\n")
+
+
+def _in_file(file: Path, *, handed: bool = False) -> bytes:
     try:
         with open(file, "rb", opener=_at_once) as opened:
-            _check_private(file, os.fstat(opened.fileno()))
+            _check_private(file, os.fstat(opened.fileno()), handed=handed)
             return opened.read(SECRET_BYTES)
     except OSError as error:
         raise StateUnusable(f"{file} cannot be read: {_why(error)}.") from error
@@ -132,14 +151,52 @@ def _at_once(file: str, flags: int) -> int:
     return os.open(file, flags | os.O_NONBLOCK)
 
 
-def _check_private(file: Path, status: os.stat_result) -> None:
+def _check_private(file: Path, status: os.stat_result, *, handed: bool) -> None:
+    """Only its owner, who is root or the gateway, can use it.
+
+    ``handed``: systemd lets a service's user read what is root's by an access control list, where
+    the file system has such. The bits of the group are the mask of that list then (acl(5)).
+    """
     if not stat.S_ISREG(status.st_mode):
         raise StateUnusable(f"{file} is not a regular file.")
-    if status.st_mode & 0o077:
+    listed = handed and (status.st_uid, status.st_gid) == (0, 0)
+    if status.st_mode & (0o037 if listed else 0o077):
         mode = stat.S_IMODE(status.st_mode)
         raise StateUnusable(f"{file} can be used by others (mode {mode:04o}): chmod 600 {file}.")
     if status.st_uid not in {0, os.geteuid()}:
         raise StateUnusable(f"{file} belongs to another user (uid {status.st_uid}).")
+
+
+def _credential(name: str) -> Path:
+    """The file that systemd makes of a credential, for this service alone (systemd.exec(5))."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    if not folder.startswith("/"):
+        raise StateUnusable(
+            f"credential:{name} cannot be read: CREDENTIALS_DIRECTORY is not set. systemd sets it "
+            f"for a service whose unit says LoadCredential={name}:PATH."
+        )
+    return Path(folder) / name
+
+
+_TAKEN: dict[str, bytes] = {}
+"""What stood in the environment, by the variable's name: it is the process's, and read once."""
+
+
+def _in_environment(name: str) -> bytes:
+    """A variable, taken out of the environment: no process that is started inherits it.
+
+    Nobody can change the environment of a process that runs, so a reload reads what was read first.
+    """
+    value = os.environb.pop(name.encode("ascii"), None)
+    if value is not None:
+        _TAKEN[name] = value
+    if name not in _TAKEN:
+        raise StateUnusable(
+            f"env:{name} cannot be read: the gateway was started without that variable."
+        )
+    if len(_TAKEN[name]) > SECRET_BYTES:
+        raise StateUnusable(f"env:{name} has more than {SECRET_BYTES} bytes.")
+    return _TAKEN[name]
 
 
 def _write(file: Path, data: bytes, mode: int) -> None:

@@ -18,7 +18,7 @@ from jitgate.config.schema import Method
 from jitgate.core.http1_reading import METHODS
 from jitgate.core.limits import LIMITS, Limits
 from jitgate.errors import ConfigurationInvalid
-from jitgate.values import Per, Risk
+from jitgate.values import Per, Risk, SecretAt
 
 SETTINGS = """\
 state: ./var
@@ -225,6 +225,11 @@ def test_errors_of_all_policy_and_masking_files_are_told_together(site):
         ("[ES256]", "[]", 12, "algorithms"),
         ("https://idp.example", "http://idp.example", 10, "https://"),
         ("file:token", "hunter2", 18, "file:PATH"),
+        ("file:token", "env:1A", 18, "env:NAME"),
+        ("file:token", "env:", 18, "env:NAME"),
+        ("file:token", "credential:../token", 18, "credential:NAME"),
+        ("file:token", "credential:..", 18, "credential:NAME"),
+        ("file:token", "exec:pass", 18, "file:PATH"),
         ("acme.okta.example", "http://acme", 16, "host or host:port"),
         ("acme.okta.example", "acme.okta.example:99999", 16, "host or host:port"),
         ("acme.okta.example", "acme.okta.example:0443", 16, "host or host:port"),
@@ -405,9 +410,23 @@ def test_a_proxy_before_a_target_is_a_host_and_a_port(site):
     via = "    via: {proxy: 'proxy.internal:3128', authorization: 'file:./proxy.auth'}\n"
     made = site.load(settings=changed(DIAL, via)).settings.targets[0].via
     assert made.proxy == ("proxy.internal", 3128)
-    assert made.authorization == site.folder.resolve() / "proxy.auth"
+    assert made.authorization == SecretAt("file", f"{site.folder.resolve()}/proxy.auth")
     via = "    via: {proxy: '[fd00::1]:3128'}\n"
     assert site.load(settings=changed(DIAL, via)).settings.targets[0].via.proxy[0] == "fd00::1"
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "name"),
+    [
+        ("env:A_TOKEN", "env", "A_TOKEN"),
+        ("env:_x1", "env", "_x1"),
+        ("credential:okta-key.pem", "credential", "okta-key.pem"),
+    ],
+)
+def test_a_secret_stands_in_a_file_or_in_the_environment_or_with_systemd(site, written, kind, name):
+    """Where it stands is read with the configuration; it itself is read when it is needed."""
+    made = site.load(settings=changed("file:token", written)).settings.targets[0]
+    assert made.credential.value == SecretAt(kind, name)
 
 
 @pytest.mark.parametrize(

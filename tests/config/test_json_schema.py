@@ -74,14 +74,14 @@ def test_what_is_not_taken_is_not_of_the_schema(name, content):
 
 WRITTEN = [
     "55s", "2m", "500ms", "1 h", "1.5h", "", "1w", "64KiB", "64kb", "1GiB", "-1", "0", "127.0.0.1:80",
-    "[::1]:80", "localhost:x", "localhost", "file:./key", "./key", "https://a.example", "http://a",
+    "[::1]:80", "localhost:x", "localhost", "file:./key", "./key", "env:A_KEY", "env:1A", "env:", "credential:a-key", "credential:a/b", "https://a.example", "http://a",
     "X-Custom", "a b", "alice@acme.example", " ", {"issuer": "i", "id": "u"}, {"issuer": "i"},
     {"issuer": "i", "id": "u", "x": 1}, 5, -5, 1.5, True, None, [], [1],
 ]  # fmt: skip
 KINDS = [
     "Duration",
     "Size",
-    "SecretFile",
+    "Secret",
     "FilePath",
     "Address",
     "HttpsUrl",
@@ -102,7 +102,7 @@ def test_what_is_taken_is_of_the_schema(kind, written):
     assert Draft202012Validator(adapter.json_schema()).is_valid(written)
 
 
-@pytest.mark.parametrize("kind", ["Duration", "SecretFile", "HeaderName", "Person"])
+@pytest.mark.parametrize("kind", ["Duration", "Secret", "HeaderName", "Person"])
 @pytest.mark.parametrize("written", WRITTEN, ids=repr)
 def test_of_simple_kinds_nothing_else_is(kind, written):
     adapter = TypeAdapter(getattr(kinds, kind))

@@ -214,7 +214,10 @@ def test_calls_that_ask_for_the_same_share_an_answer_and_no_others():
         ({"url": "https://t.example/a b"}, "an https:// address was expected"),
         ({"url": "https://t.example/", "deadline": "11s"}, "options.deadline"),
         ({"url": "https://t.example/", "max_age": "2h"}, "options.max_age"),
-        ({"url": "https://t.example/", "authorization": "Bearer x"}, "file:PATH was expected"),
+        (
+            {"url": "https://t.example/", "authorization": "Bearer x"},
+            "file:PATH, env:NAME or credential:NAME was expected",
+        ),
         ({"url": "https://t.example/", "autorization": "x"}, "did you mean 'authorization'?"),
     ],
 )

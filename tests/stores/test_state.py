@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from jitgate.core.note import VerifierKey
 from jitgate.errors import StateUnusable
-from jitgate.stores.state import StateFolder, read_secret
+from jitgate.stores.state import SECRET_BYTES, StateFolder, read_secret, secret_line
+from jitgate.values import SecretAt
 
 
 @pytest.fixture
@@ -163,3 +166,98 @@ def test_what_is_no_file_is_no_secret_and_is_not_waited_for(tmp_path):
     for name in ("fifo", ".", "none"):
         with pytest.raises(StateUnusable):
             read_secret(tmp_path / name)
+
+
+def test_the_end_of_a_line_is_no_part_of_a_secret_that_is_one(tmp_path):
+    assert secret_line(secret(tmp_path, data=b" hunter2 \r\n")) == b" hunter2 "
+
+
+# --- what stands elsewhere than in a file
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """The environment that the gateway was started with."""
+    monkeypatch.setattr("jitgate.stores.state._TAKEN", {})
+    return monkeypatch
+
+
+def handed(environment, folder, **modes):
+    """What systemd hands to a service."""
+    environment.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    return secret(folder, **modes)
+
+
+def test_a_variable_is_read_and_no_process_inherits_it(environment):
+    environment.setenv("A_SECRET", "hünter2")
+    assert read_secret(SecretAt("env", "A_SECRET")) == "hünter2".encode()
+    assert "A_SECRET" not in os.environ
+    seen = subprocess.run(["env"], capture_output=True, check=True).stdout
+    assert b"A_SECRET" not in seen
+
+
+def test_a_reload_reads_what_was_read_from_the_environment_first(environment):
+    environment.setenv("A_SECRET", "hunter2")
+    both = [read_secret(SecretAt("env", "A_SECRET")) for _ in range(2)]
+    assert both == [b"hunter2"] * 2
+
+
+def test_a_variable_that_is_not_set_is_said_to_be_missing(environment):
+    with pytest.raises(StateUnusable, match="env:A_SECRET.*without that variable"):
+        read_secret(SecretAt("env", "A_SECRET"))
+
+
+def test_a_variable_is_no_longer_than_a_file(environment):
+    environment.setenv("A_SECRET", "x" * (SECRET_BYTES + 1))
+    with pytest.raises(StateUnusable, match="env:A_SECRET has more than"):
+        read_secret(SecretAt("env", "A_SECRET"))
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o600])
+def test_what_systemd_hands_over_is_read(environment, tmp_path, mode):
+    handed(environment, tmp_path, mode=mode)
+    assert read_secret(SecretAt("credential", "secret")) == b"hunter2"
+
+
+@pytest.mark.needs_root
+def test_what_roots_list_lets_one_user_read_is_private(environment, tmp_path):
+    """systemd's own way: the file is root's, and an entry of its list is the service's user."""
+    file = handed(environment, tmp_path, mode=0o400)
+    everybody = 2**32 - 1
+    entries = [(0x01, 4, everybody), (0x02, 4, 12345), (0x04, 0, everybody), (0x10, 4, everybody)]
+    packed = [struct.pack("<HHI", *each) for each in (*entries, (0x20, 0, everybody))]
+    os.setxattr(file, "system.posix_acl_access", struct.pack("<I", 2) + b"".join(packed))
+    assert file.stat().st_mode & 0o777 == 0o440
+    assert read_secret(SecretAt("credential", "secret")) == b"hunter2"
+    with pytest.raises(StateUnusable, match="can be used by others"):
+        read_secret(file)
+
+
+@pytest.mark.needs_root
+def test_what_a_group_may_read_is_not_private_however_it_came(environment, tmp_path):
+    file = handed(environment, tmp_path, mode=0o440)
+    os.chown(file, 0, 12345)
+    with pytest.raises(StateUnusable, match="can be used by others"):
+        read_secret(SecretAt("credential", "secret"))
+
+
+@pytest.mark.parametrize("mode", [0o404, 0o444, 0o660, 0o666])
+def test_what_others_can_use_is_not_private_however_it_came(environment, tmp_path, mode):
+    handed(environment, tmp_path, mode=mode)
+    with pytest.raises(StateUnusable, match="can be used by others"):
+        read_secret(SecretAt("credential", "secret"))
+
+
+@pytest.mark.parametrize("folder", [None, "", "here"])
+def test_without_systemd_there_are_no_credentials_of_its(environment, folder):
+    environment.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    if folder is not None:
+        environment.setenv("CREDENTIALS_DIRECTORY", folder)
+    with pytest.raises(StateUnusable, match="LoadCredential=secret:PATH"):
+        read_secret(SecretAt("credential", "secret"))
+
+
+def test_a_credential_that_was_not_handed_over_is_said_to_be_missing(environment, tmp_path):
+    environment.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with pytest.raises(StateUnusable, match="no such file"):
+        read_secret(SecretAt("credential", "other"))
