@@ -588,13 +588,27 @@ class SecretAt:
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """A secret under a name: in a query, in a form, or as a member of a JSON object."""
+
+    name: str
+    """Of letters, digits and ``-._~``: written in one way wherever it stands."""
+    value: bytes = field(repr=False)
+    """ASCII."""
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
-    """A secret issued for one operation: the fields that carry it and every literal to mask."""
+    """A secret issued for one operation: what carries it and every literal to mask."""
 
     headers: Headers = field(repr=False)
     secrets: tuple[bytes, ...] = field(repr=False)
     facts: Mapping[str, object] = field(default_factory=dict)
     """What a record may say of it: kind, scopes, expiry, keyed fingerprint; never the secret."""
+    query: Parameter | None = None
+    """What carries it in the query, added behind what the agent sent."""
+    body: Parameter | None = None
+    """What carries it in a body that is a form or a JSON object."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,16 @@ from twisted.internet.interfaces import IReactorCore
 from twisted.web.client import Agent
 from zope.interface.verify import verifyObject
 
+from jitgate.app import fixed
 from jitgate.app.callees import Callees, declared
 from jitgate.app.problems import Problems
 from jitgate.app.provided import Provided
 from jitgate.config import schema
+from jitgate.config.credential_schema import StaticCredential
 from jitgate.core.injection import COUNTING
 from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.credentials.okta import OktaCredentials
-from jitgate.credentials.static import StaticHeader
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.admission import Target
 from jitgate.interfaces import ICredentialSource, ILendingSource
@@ -70,6 +71,7 @@ class Far:
             callee = self._callees[target.name]
             if credentials is None or trust is None or callee is None:
                 continue
+            places = fixed.places_of(target.credential)
             for authority in target.hosts:
                 host, _, port = authority.rpartition(":")
                 named = host.strip("[]")
@@ -89,6 +91,8 @@ class Far:
                     credentials=credentials,
                     upstream=upstream,
                     declared=callee.declared,
+                    query_name=places.query,
+                    body_name=places.body,
                 )
         return targets
 
@@ -128,9 +132,8 @@ class Far:
         credential = target.credential
         if isinstance(credential, schema.NoCredential):
             source: object = NoCredential()
-        elif isinstance(credential, schema.StaticCredential):
-            value = secret_line(credential.value)
-            source = StaticHeader(credential.header, value)
+        elif isinstance(credential, StaticCredential):
+            source = fixed.static(credential)
         elif isinstance(credential, schema.PluginCredential):
             provided = self._provided.named(ICredentialSource, credential.name, target.where)
             if provided is None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
+from jitgate.config.credential_schema import StaticCredential
 from jitgate.config.duty_schema import Approvers, Budgets, GrantTerms
 from jitgate.config.identity_schema import Identity
 from jitgate.config.kinds import (
@@ -17,7 +18,6 @@ from jitgate.config.kinds import (
     Duration,
     FilePath,
     ForwardedName,
-    HeaderName,
     HttpsUrl,
     Name,
     Person,
@@ -91,14 +91,6 @@ class OktaCredential(Section):
     private_key: Secret
 
 
-class StaticCredential(Section):
-    """A header field with a fixed value."""
-
-    type: Literal["static"]
-    header: HeaderName
-    value: Secret
-
-
 class PluginCredential(Section):
     """What a plugin's credential source of that name issues."""
 
@@ -149,7 +141,7 @@ class Target(Section):
         counting = COUNTING | {name.lower().encode() for name in self.headers}
         if isinstance(self.credential, StaticCredential):
             name = self.credential.header
-            if name.lower().encode() in counting:
+            if name is not None and name.lower().encode() in counting:
                 raise ValueError(f"the field {name} is part of a call: it cannot be a credential")
         return self
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from jitgate.core.fields import HOP_BY_HOP, end_to_end, named_in_connection, names_of
+from jitgate.core.placing import placed_query
 from jitgate.values import Credential, Headers, Operation, RequestHead, ResponseHead
 
 COUNTING = frozenset(
@@ -47,7 +48,9 @@ NOTHING_ISSUED: Final = Credential((), ())
 """In place of a credential while there is none yet: none of its fields counts."""
 
 GATEWAY_ADDS: Headers = ((b"Accept-Encoding", b"identity"),)
-"""What the gateway adds to every request, beside Host, framing and the credential."""
+"""What the gateway adds to every request, beside Host, framing and the credential.
+
+A credential in a query or a body stands behind all else there (`jitgate.core.placing`)."""
 
 _CUTTING = frozenset({b"if-none-match", b"range", b"if-range"})
 _CONDITION = frozenset({b"if-none-match"})
@@ -94,10 +97,12 @@ def upstream_head(
     named = zip(names_of(asked.headers), asked.headers, strict=True)
     kept = [pair for name, pair in named if name in forward]
     host = operation.authority.removesuffix(":443").encode("ascii")
-    query = f"?{operation.query}" if operation.query else ""
+    query = operation.query
+    if credential.query is not None:
+        query = placed_query(query, credential.query)
     return RequestHead(
         method=operation.method,
-        target=operation.path + query,
+        target=f"{operation.path}?{query}" if query else operation.path,
         headers=((b"Host", host), *kept, *added),
         length=asked.length,
     )

@@ -115,7 +115,7 @@ def spellings(literal: bytes) -> tuple[bytes, ...]:
     """A literal as it stands, and as encoders of JSON and of URLs write it."""
     if _WRITTEN_AS_IT_IS.fullmatch(literal):
         return (literal,)
-    text = literal.decode("latin-1")
+    text = _as_text(literal)
     json_forms = [json.dumps(text)[1:-1]]
     json_forms.append(json_forms[0].replace("/", "\\/"))
     for special in ("=+&<>'", "=+&<>'/", "=&<>'", "&<>'"):
@@ -123,8 +123,18 @@ def spellings(literal: bytes) -> tuple[bytes, ...]:
         json_forms += [lower, lower.replace("/", "\\/"), _upper_escapes(lower)]
     urls = [quote(literal, safe=""), quote(literal), quote_plus(literal)]
     urls += [re.sub("%..", lambda escape: escape[0].lower(), url) for url in urls]
-    every = [literal, *(form.encode("latin-1") for form in (*json_forms, *urls))]
+    if not text.isascii():
+        json_forms += [json.dumps(text, ensure_ascii=False)[1:-1], _upper_escapes(json_forms[0])]
+    every = [literal, *(form.encode("utf-8") for form in (*json_forms, *urls))]
     return tuple(dict.fromkeys(every))
+
+
+def _as_text(literal: bytes) -> str:
+    """What a literal reads as: UTF-8, or else a character for each byte."""
+    try:
+        return literal.decode("utf-8")
+    except UnicodeDecodeError:
+        return literal.decode("latin-1")
 
 
 def _upper_escapes(text: str) -> str:

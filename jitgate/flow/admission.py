@@ -28,6 +28,10 @@ class Target:
     """Whether its SDK sends a call again by itself when it is told to slow down."""
     merges: bool = False
     """Whether its SDKs write empty segments into paths, where its API takes them for none."""
+    query_name: str | None = None
+    """The parameter of the query that its credential is in: an agent's own is a placeholder."""
+    body_name: str | None = None
+    """The field of a form, or the member of a JSON object, that its credential is in: as well."""
     personal: Callable[[Subject, str], IUpstream] | None = None
     """The way to it for one subject in its session, where it shows each something else."""
 

@@ -27,10 +27,16 @@ FULL_FOR = 5.0
 
 @implementer(IRequest)
 class HeldBody:
-    """A request port over a body that has been read already."""
+    """A request port over a body that has been read already.
 
-    def __init__(self, request: IRequest, data: bytes, owner: str = "") -> None:
+    ``bare_of``: the name under which placeholders of a credential have been dropped from it.
+    """
+
+    def __init__(
+        self, request: IRequest, data: bytes, owner: str = "", bare_of: str | None = None
+    ) -> None:
         self.owner = owner
+        self.bare_of = bare_of
         self.head: RequestHead = request.head._replace(length=len(data))
         self.hosts: tuple[str, ...] = request.hosts
         self.fault = None
@@ -109,6 +115,11 @@ class HeldBodies:
         """Hold so much from now on; what is held already stays."""
         held = sum(self._owned.values())
         self._each, self._room, self._share = each, total - held, max(each, total // OWNERS)
+
+    def bared(self, held: HeldBody, data: bytes, name: str) -> HeldBody:
+        """The same without its placeholders of that name, in the place of what was held."""
+        self._take(held.owner, len(data) - len(held.data))
+        return HeldBody(held, data, held.owner, name)
 
     def drop(self, held: HeldBody | Refusal | None) -> None:
         """It is held no longer."""

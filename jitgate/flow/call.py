@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from jitgate.core import injection
+from jitgate.core.placing import placed_body
+from jitgate.errors import CredentialUnavailable
 from jitgate.flow.account import Account
 from jitgate.flow.admission import Target
+from jitgate.flow.bodies import HeldBody
 from jitgate.flow.load import Span
 from jitgate.interfaces import IRequest, IResponse
 from jitgate.values import Credential, Operation, RequestHead, Subject
@@ -23,6 +26,16 @@ class Call(NamedTuple):
     request: IRequest
     response: IResponse
     span: Span
+
+    def leaving(self, body: IRequest, credential: Credential) -> tuple[RequestHead, IRequest]:
+        """Head and body that go to the target, with this credential where it belongs."""
+        head = self.head(body, credential)
+        if credential.body is None:
+            return head, body
+        if not isinstance(body, HeldBody):
+            raise CredentialUnavailable("The credential is for a body that is not held.")
+        data = placed_body(head.headers, body.data, credential.body)
+        return head._replace(length=len(data)), HeldBody(body, data)
 
     def head(self, body: IRequest, credential: Credential) -> RequestHead:
         """The head that goes to the target, with this body and this credential."""

@@ -17,6 +17,7 @@ from jitgate.core.fields import is_json
 from jitgate.core.fingerprint import counting_fields, fingerprint
 from jitgate.core.injection import NOTHING_ISSUED
 from jitgate.core.parameters import completed
+from jitgate.core.placing import bare_body
 from jitgate.core.policy import Needs, NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile, maskers_for
 from jitgate.core.waiting import Wait, preference
@@ -141,20 +142,45 @@ class Decider:
         if decision is None:
             return None
         if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW:
-            if held is None:
-                holding = self._bodies.hold(body, self._clock.seconds(), call.subject.key)
-                read = await call.span.within(holding)
-                if isinstance(read, Refusal):
-                    return read
-                call.account.held = body = held = read
-            named = self._named(call, held)
-            if isinstance(named, Refusal):
-                return named
-            call = named
-            decision = await self._complete(call, held)
-            if decision is not None and decision.effect is Effect.REVIEW:
-                return await self._asked(call, held, decision)
-        return None if decision is None else await self._permitted(call, body, decision)
+            return await self._seen(call, body)
+        if decision.effect is Effect.PERMIT and call.target.body_name is not None:
+            read = await self._held(call, body)
+            if isinstance(read, Refusal):
+                return read
+            body = read
+        return await self._permitted(call, body, decision)
+
+    async def _seen(self, call: Call, body: IRequest) -> Leave | Refusal | None:
+        """Leave for a call whose body policy must see, or people."""
+        held = await self._held(call, body)
+        if isinstance(held, Refusal):
+            return held
+        named = self._named(call, held)
+        if isinstance(named, Refusal):
+            return named
+        call = named
+        decision = await self._complete(call, held)
+        if decision is not None and decision.effect is Effect.REVIEW:
+            return await self._asked(call, held, decision)
+        return None if decision is None else await self._permitted(call, held, decision)
+
+    async def _held(self, call: Call, body: IRequest) -> HeldBody | Refusal:
+        """The whole body, without the placeholders that stand where the credential will."""
+        account, name = call.account, call.target.body_name
+        if account.held is None:
+            holding = self._bodies.hold(body, self._clock.seconds(), call.subject.key)
+            read = await call.span.within(holding)
+            if isinstance(read, Refusal):
+                return read
+            account.held = read
+        if name is not None and account.held.bare_of != name:
+            bare = bare_body(account.held.head, account.held.data, name)
+            if isinstance(bare, NotCanonical):
+                return Refusal(Denial.MALFORMED, bare.reason)
+            account.held = self._bodies.bared(account.held, bare, name)
+            account.sent = self._accounts.witness()
+            account.sent.saw(bare)
+        return account.held
 
     def _inquiry(self, call: Call, body: bytes | None = None) -> Inquiry:
         """What policy is asked of a call."""
@@ -296,7 +322,7 @@ class Decider:
         return Ask(
             subject=call.subject,
             operation=call.operation,
-            fingerprint=self.fingerprint(call, head, held),
+            fingerprint=self.fingerprint(call, head, held.data),
             terms=terms,
             rule=decision.rule,
             reason=decision.reason,
@@ -319,9 +345,12 @@ class Decider:
         plain = json.dumps(scope(operation), sort_keys=True).encode()
         return hmac.digest(self._site_key, b"jitgate scope\0" + plain, "sha256").hex()
 
-    def fingerprint(self, call: Call, head: RequestHead, held: HeldBody) -> str:
-        """Of a head and a body as they leave; keyed, so that nobody can guess a body by it."""
-        plain = fingerprint(head, held.data, call.target.declared)
+    def fingerprint(self, call: Call, head: RequestHead, body: bytes) -> str:
+        """Of a head and a body as they leave, less the credential; keyed.
+
+        So nobody can guess a body by it.
+        """
+        plain = fingerprint(head, body, call.target.declared)
         return hmac.digest(self._site_key, b"jitgate fingerprint\0" + plain, "sha256").hex()
 
 

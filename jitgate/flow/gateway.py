@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from jitgate.core.binding import within
 from jitgate.core.naming import named_operation
+from jitgate.core.placing import bare_head
 from jitgate.errors import (
     AddressRefused,
     AgentGone,
@@ -49,6 +50,7 @@ from jitgate.flow.sending import Sender
 from jitgate.interfaces import IIdentityVerifier, IRequest, IResponse
 from jitgate.values import (
     Denial,
+    NotCanonical,
     Operation,
     Refusal,
     ResponseHead,
@@ -246,7 +248,7 @@ class Gateway:
         """The way of a request: who, what, may it, with what, out, and back masked."""
         while True:
             targets = self._targets
-            called = await self._called(targets, span, tunnel, request)
+            called = await self._called(targets, account, span, tunnel, request)
             if isinstance(called, Refusal):
                 return called
             subject, target, operation = called
@@ -266,6 +268,7 @@ class Gateway:
     async def _called(
         self,
         targets: Mapping[str, Target],
+        account: Account,
         span: Span,
         tunnel: Tunnel,
         request: IRequest,
@@ -280,7 +283,11 @@ class Gateway:
             return Refusal(Denial.TARGET_UNKNOWN, detail)
         if target.personal is not None:
             target = replace(target, upstream=target.personal(subject, tunnel.session))
-        operation = named_operation(target, tunnel.authority, request.head)
+        head = bare_head(request.head, target.query_name)
+        if isinstance(head, NotCanonical):
+            return Refusal(Denial.MALFORMED, head.reason)
+        account.head = head
+        operation = named_operation(target, tunnel.authority, head)
         if isinstance(operation, Refusal):
             return operation
         if not within(subject.binding, operation):

@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 from twisted.internet.interfaces import IReactorTime
 
 from jitgate.core.duties import reuse_of
+from jitgate.core.placing import without
 from jitgate.errors import AgentGone, CutShort, UpstreamGone, UpstreamUnreachable
 from jitgate.flow.account import Accounts
 from jitgate.flow.bodies import HeldBody
@@ -18,7 +19,7 @@ from jitgate.flow.deciding import Decider, Leave
 from jitgate.flow.grants import Grants
 from jitgate.flow.release import Release, gathered
 from jitgate.flow.revoking import Revocations
-from jitgate.interfaces import IResponse, IUpstreamConnection
+from jitgate.interfaces import IRequest, IResponse, IUpstreamConnection
 from jitgate.values import (
     Ask,
     Credential,
@@ -44,6 +45,7 @@ class Departure(NamedTuple):
     leave: Leave
     credential: Credential
     head: RequestHead
+    body: IRequest
     upstream: IUpstreamConnection
 
 
@@ -70,13 +72,13 @@ class Sender:
         credential = await source.lend(call.operation, reuse=_reuse(call.operation, leave))
         try:
             call.account.credential = credential.facts
-            head = call.head(leave.body, credential)
+            head, body = call.leaving(leave.body, credential)
             fresh = call.operation.changes or leave.grant is not None or head.length != 0
             upstream = await call.target.upstream.connect(fresh=fresh)
         except BaseException:
             source.returned(credential)
             raise
-        return Departure(call, leave, credential, head, upstream)
+        return Departure(call, leave, credential, head, body, upstream)
 
     async def sent(self, ready: Departure) -> Refusal | None:
         """Send it, and release the response; returns once the agent has all of it."""
@@ -134,8 +136,9 @@ class Sender:
         if ready.call.response.gone:
             raise AgentGone("The agent hung up before its call was sent.")
         ready.call.span.check()
-        body = cast(HeldBody, ready.leave.body)
-        leaving = self._decider.fingerprint(ready.call, ready.head, body)
+        body = cast(HeldBody, ready.body)
+        head, data = without(ready.head, body.data, ready.credential)
+        leaving = self._decider.fingerprint(ready.call, head, data)
         return await self._grants.spend(grant, ask, leaving)
 
     async def _unless_gone(self, ready: Departure) -> Refusal | None:
@@ -177,9 +180,9 @@ class Sender:
         ready.call.account.begun = True
         try:
             if once:  # what may have changed something is worth an answer, if only for the record
-                return upstream, await upstream.send(ready.head, ready.leave.body)
+                return upstream, await upstream.send(ready.head, ready.body)
             with _EndedIfGone(ready.call.response, upstream):
-                return upstream, await upstream.send(ready.head, ready.leave.body)
+                return upstream, await upstream.send(ready.head, ready.body)
         except UpstreamGone:
             upstream.release()
             if once or upstream.fresh:
@@ -188,11 +191,12 @@ class Sender:
             upstream.release()
             raise
         fields = ready.call.target.credentials.again(ready.credential)
-        head = ready.call.head(ready.leave.body, replace(ready.credential, headers=fields))
+        again = replace(ready.credential, headers=fields)
+        head, body = ready.call.leaving(ready.leave.body, again)
         upstream = await ready.call.target.upstream.connect(fresh=True)
         try:
             with _EndedIfGone(ready.call.response, upstream):
-                return upstream, await upstream.send(head, ready.leave.body)
+                return upstream, await upstream.send(head, body)
         except BaseException:
             upstream.release()
             raise

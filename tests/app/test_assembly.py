@@ -10,7 +10,7 @@ from support.tokens import Tokens
 
 from jitgate.app import make_service
 from jitgate.config import load
-from jitgate.credentials.static import StaticHeader
+from jitgate.credentials.static import StaticCredentials
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.upstreams.https import HttpsUpstream
 
@@ -33,7 +33,7 @@ async def test_a_reload_lets_go_of_the_credentials_the_ways_and_the_issuers_of_b
     far = target(1, ca.pem, credential=credential)
     file = tmp_path / "jitgate.yaml"
     file.write_bytes(orjson.dumps(settings(tmp_path, Tokens(tmp_path).jwks, [far])))
-    kinds = StaticHeader, HttpsUpstream, OidcVerifier
+    kinds = StaticCredentials, HttpsUpstream, OidcVerifier
     before = alive(*kinds)
     service = make_service(load(file), reactor, hangup=False)
     service.startService()

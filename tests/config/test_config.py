@@ -415,6 +415,51 @@ def test_a_proxy_before_a_target_is_a_host_and_a_port(site):
     assert site.load(settings=changed(DIAL, via)).settings.targets[0].via.proxy[0] == "fd00::1"
 
 
+STATIC = '{type: static, header: Authorization, value: "file:token"}'
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        "{type: static, basic: {username: bot, password: 'file:token'}}",
+        "{type: static, query: api_key, value: 'file:token'}",
+        "{type: static, body: token, value: 'file:token'}",
+    ],
+)
+def test_a_fixed_secret_is_carried_in_one_of_four_ways(site, credential):
+    assert site.load(settings=changed(STATIC, credential)).settings.targets[0].credential
+
+
+@pytest.mark.parametrize(
+    ("credential", "says"),
+    [
+        ("{type: static, value: 'file:token'}", "one of header, basic, query and body"),
+        ("{type: static, header: A, query: a, value: 'file:token'}", "one of header, basic"),
+        ("{type: static, header: A}", "value goes with header"),
+        (
+            "{type: static, basic: {username: a, password: 'file:token'}, value: 'file:token'}",
+            "basic has its password",
+        ),
+        (
+            "{type: static, basic: {username: 'a:b', password: 'file:token'}}",
+            "text without a colon",
+        ),
+        ("{type: static, basic: {username: '', password: 'file:token'}}", "username"),
+        ("{type: static, basic: {username: a, password: hunter2}}", "file:PATH"),
+        ("{type: static, query: 'a b', value: 'file:token'}", "query"),
+        ("{type: static, body: 'a%20b', value: 'file:token'}", "body"),
+        ("{type: static, header: Host, value: 'file:token'}", "says where a call goes"),
+        ("{type: static, header: Content-Length, value: 'file:token'}", "says where a call goes"),
+        ("{type: static, header: Proxy-Authorization, value: 'file:token'}", "says where a call"),
+        ("{type: static, header: Prefer, value: 'file:token'}", "is part of a call"),
+    ],
+)
+def test_a_fixed_secret_that_cannot_be_carried_is_refused(site, credential, says):
+    told = "\n".join(site.problems(settings=changed(STATIC, credential)))
+    assert says in told
+    assert "hunter2" not in told
+
+
 @pytest.mark.parametrize(
     ("written", "kind", "name"),
     [

@@ -60,6 +60,7 @@ from jitgate.values import (
     NotCanonical,
     Obligation,
     Operation,
+    Parameter,
     Refusal,
     RequestHead,
     ResponseHead,
@@ -167,6 +168,9 @@ class Stand:
     rules: tuple[IRule, ...] = ()
     """Beside the one that gives ``verdict``."""
     secrets: frozenset[str] = frozenset()
+    in_query: str | None = None
+    """The parameter that the credential is in, in place of a header field."""
+    in_body: str | None = None
     rows: tuple[CatalogRow, ...] = ()
     """What the catalog knows; without any, every path but one."""
     fail: dict[str, Exception] = field(default_factory=dict)
@@ -247,6 +251,8 @@ class Stand:
                     credentials=_Credentials(self),
                     upstream=_Upstream(self),
                     resends=self.resends,
+                    query_name=self.in_query,
+                    body_name=self.in_body,
                 )
             },
             identity=_Identity(self),
@@ -398,8 +404,14 @@ class _Credentials(_Port):
         self.stand.reach("credential")
         await self.stand.paused("credential")
         self.stand.lent.append(reuse)
-        fields = ((b"Authorization", b"Bearer " + SECRET), *self.stand.credential_adds)
-        return Credential(fields, (SECRET,), {"kind": "test"})
+        query, body = [
+            None if name is None else Parameter(name, SECRET)
+            for name in (self.stand.in_query, self.stand.in_body)
+        ]
+        fields = self.stand.credential_adds
+        if query is None and body is None:
+            fields = ((b"Authorization", b"Bearer " + SECRET), *fields)
+        return Credential(fields, (SECRET,), {"kind": "test"}, query, body)
 
     def again(self, credential: Credential) -> Headers:
         return *credential.headers, (b"X-Once-More", b"yes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 import time
@@ -16,8 +15,9 @@ from twisted.internet.task import Clock
 from jitgate.approvers.memory import MemoryChannel
 from jitgate.catalogs.okta import load_okta
 from jitgate.core.catalog import PathCatalog
+from jitgate.credentials.carriers import InBasic, InHeader
 from jitgate.credentials.none import NoCredential
-from jitgate.credentials.static import StaticHeader
+from jitgate.credentials.static import StaticCredentials
 from jitgate.errors import ApproversUnreachable
 from jitgate.identity.claims import Trust
 from jitgate.identity.issuers import Issuers
@@ -103,15 +103,14 @@ class TestPaths(CatalogContract):
 
 class TestStaticHeader(CredentialContract):
     def make(self):
-        return named(StaticHeader, "Authorization", b"SSWS 00-a-secret")
+        return named(StaticCredentials, InHeader("Authorization"), b"SSWS 00-a-secret")
 
 
 class TestBasic(CredentialContract):
     """A secret that its header holds in Base64."""
 
     def make(self):
-        pair = base64.b64encode(b"bot:a-password")
-        return named(StaticHeader, "Authorization", b"Basic " + pair)
+        return named(StaticCredentials, InBasic("bot"), b"a-password")
 
 
 class TestNoCredential(CredentialContract):

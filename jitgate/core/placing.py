@@ -1,0 +1,259 @@
+"""A credential's place in a query or a body: the agent's own there is dropped, the gateway's added.
+
+What an agent's SDK insists on sending there is a placeholder. It is dropped before anything is
+decided, so that nobody is shown it and no fingerprint is taken over it. The gateway's own is added
+at the very end, behind all that was decided on, and `without` takes exactly that away again: what
+is about to leave is compared with what was approved (invariant 2).
+
+Servers differ in what they take for a name. One that some could take for the credential's, and
+that is not simply it, has two readings, and its call is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple, NoReturn
+from urllib.parse import quote, unquote_plus
+
+from jitgate.core.fields import is_form, is_json, values_of
+from jitgate.core.parameters import DECODINGS
+from jitgate.values import SAFE_METHODS, Credential, Headers, NotCanonical, Parameter, RequestHead
+
+_BLANK: Final = "\x00\t\n\v\f\r "
+_SAME_TO_SOME: Final = str.maketrans(dict.fromkeys(" .[", "_"))
+"""PHP reads all of these in a name as an underscore."""
+
+_UTF8: Final = frozenset({b"", b"charset=utf-8"})
+
+
+# --- before anything is decided
+
+
+def bare_head(head: RequestHead, name: str | None) -> RequestHead | NotCanonical:
+    """The head without the placeholders in its query: its parameters of that name, if any."""
+    if name is None:
+        return head
+    if head.target == "*":
+        return NotCanonical("The target's credential goes into a query, and * has none.")
+    path, _, query = head.target.partition("?")
+    bare = _bare_pairs(query, name)
+    if bare is None:
+        return _ambiguous(name, "query")
+    return head._replace(target=f"{path}?{bare}" if bare else path)
+
+
+def bare_body(head: RequestHead, body: bytes, name: str) -> bytes | NotCanonical:
+    """The body without the placeholders in it: fields, or a member, of that name.
+
+    Refused is a call that the credential cannot be put into: by a method that changes nothing, or
+    with a body that is neither a form nor one JSON object (RFC 8259) in UTF-8 that has each of its
+    members once.
+    """
+    headers = head.headers
+    if head.method in SAFE_METHODS:
+        return NotCanonical(
+            f"The target's credential goes into the body, and a {head.method} has none."
+        )
+    if _is_form(headers) and body:
+        bare = _bare_pairs(body.decode("latin-1"), name)
+        return _ambiguous(name, "body") if bare is None else bare.encode("latin-1")
+    if _is_json(headers) and body:
+        return _bare_object(body, name)
+    return NotCanonical(
+        f"The target's credential goes into the body, as {name!r}: a call needs one that is a form "
+        "or a JSON object, and a Content-Type that says so."
+    )
+
+
+def _ambiguous(name: str, where: str) -> NotCanonical:
+    return NotCanonical(
+        f"The {where} has a name that could be taken for {name!r}, which the credential has there."
+    )
+
+
+def _bare_pairs(text: str, name: str) -> str | None:
+    """Pairs (WHATWG URL, section 5.1) without those of that name; None where one could be it."""
+    kept = []
+    for piece in text.split("&"):
+        names = [part.partition("=")[0] for part in piece.split(";")]
+        if not any(_could_be(_decodings(each), name) for each in names):
+            kept.append(piece)
+        elif len(names) > 1 or unquote_plus(names[0]) != name:
+            return None
+    return "&".join(kept)
+
+
+def _decodings(written: str) -> Iterable[str]:
+    """A name as it is read, decoded as often as some servers do."""
+    for _ in range(DECODINGS):
+        yield written
+        decoded = unquote_plus(written)
+        if decoded == written:
+            return
+        written = decoded
+    yield written
+
+
+def _could_be(read: Iterable[str], name: str) -> bool:
+    """Whether the most lenient server could take a name for this one."""
+    wanted = name.translate(_SAME_TO_SOME).casefold()
+    for each in read:
+        plain = each.strip(_BLANK)
+        for form in (plain, plain.partition("[")[0], plain.partition("\0")[0]):
+            if form.translate(_SAME_TO_SOME).casefold() == wanted:
+                return True
+    return False
+
+
+# --- JSON
+
+
+class _Member(NamedTuple):
+    name: str
+    begin: int
+    end: int
+
+
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_SPACE = re.compile(r"[ \t\n\r]*+")
+_VALUE = json.JSONDecoder(parse_constant=_refused)
+
+
+def _bare_object(body: bytes, name: str) -> bytes | NotCanonical:
+    """The object without the member of that name; every other byte stays as it is."""
+    try:
+        text = body.decode("utf-8")
+        members = list(_members(text))
+    except (ValueError, IndexError, RecursionError):
+        return NotCanonical("The body is not one JSON object in UTF-8.")
+    names = [each.name for each in members]
+    if len(set(names)) < len(names):
+        return NotCanonical("A member stands twice in the body.")
+    if any(each != name and _could_be([each], name) for each in names):
+        return _ambiguous(name, "body")
+    if name not in names:
+        return body
+    at = names.index(name)
+    begin, end = members[at].begin, members[at].end
+    if at + 1 < len(members):
+        end = members[at + 1].begin
+    elif at:
+        begin = members[at - 1].end
+    return (text[:begin] + text[end:]).encode("utf-8")
+
+
+def _members(text: str) -> Iterable[_Member]:
+    """The members of the object that a text is. Raises `ValueError` or `IndexError` if it is none.
+
+    Values are read by Python's own scanner (written in C): a body may have a megabyte.
+    """
+    at = _past(text, 0, "{")
+    if text[at] != "}":
+        while True:
+            begin = at
+            _past(text, at, '"')
+            name, at = _VALUE.raw_decode(text, at)
+            at = _past(text, at, ":")
+            _, end = _VALUE.raw_decode(text, at)
+            yield _Member(name, begin, end)
+            at = _skip(text, end)
+            if text[at] == "}":
+                break
+            at = _past(text, at, ",")
+    if _past(text, at, "}") != len(text):
+        raise ValueError("something follows the object")
+
+
+def _past(text: str, at: int, mark: str) -> int:
+    """Where what follows a mark begins; the mark may have white space on both sides."""
+    at = _skip(text, at)
+    if text[at] != mark:
+        raise ValueError(f"{mark} was expected")
+    return _skip(text, at + 1)
+
+
+def _skip(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return at if space is None else space.end()
+
+
+def _is_form(headers: Headers) -> bool:
+    return is_form(headers) and _parameters(headers) in _UTF8
+
+
+def _is_json(headers: Headers) -> bool:
+    """JSON itself: what else is written in JSON (a patch, say) has members of other meanings."""
+    return is_json(headers) and _kind(headers) == b"application/json"
+
+
+def _kind(headers: Headers) -> bytes:
+    return values_of(headers, b"content-type")[0].lower().partition(b";")[0].strip()
+
+
+def _parameters(headers: Headers) -> bytes:
+    written = values_of(headers, b"content-type")[0].lower().partition(b";")[2]
+    return written.replace(b" ", b"").replace(b'"', b"")
+
+
+# --- at the very end
+
+
+def placed_query(query: str, parameter: Parameter) -> str:
+    """The query with the parameter as its last."""
+    pair = _pair(parameter)
+    return f"{query}&{pair}" if query else pair
+
+
+def placed_body(headers: Headers, body: bytes, parameter: Parameter) -> bytes:
+    """A body that is `bare_body`, with the parameter as its last."""
+    if _is_form(headers):
+        return placed_query(body.decode("latin-1"), parameter).encode("latin-1")
+    before, brace, after = body.rpartition(b"}")
+    comma = b"" if before.strip() == b"{" else b","
+    return before + comma + _member(parameter) + brace + after
+
+
+def without(head: RequestHead, body: bytes, credential: Credential) -> tuple[RequestHead, bytes]:
+    """Head and body as they leave, less what the gateway itself has put into query and body.
+
+    Where that does not stand exactly where it is put, they are returned as they are.
+    """
+    if credential.query is not None:
+        path, _, query = head.target.partition("?")
+        for rest in _less(query, _pair(credential.query), "&"):
+            if placed_query(rest, credential.query) == query:
+                head = head._replace(target=f"{path}?{rest}" if rest else path)
+    if credential.body is not None:
+        for less in _bodies_less(head.headers, body, credential.body):
+            if placed_body(head.headers, less, credential.body) == body:
+                return head, less
+    return head, body
+
+
+def _less(text: str, added: str, mark: str) -> Iterable[str]:
+    """A text without what was added at its end, with and without the mark between them."""
+    return text.removesuffix(mark + added), text.removesuffix(added)
+
+
+def _bodies_less(headers: Headers, body: bytes, parameter: Parameter) -> Iterable[bytes]:
+    if _is_form(headers):
+        for each in _less(body.decode("latin-1"), _pair(parameter), "&"):
+            yield each.encode("latin-1")
+        return
+    before, brace, after = body.rpartition(b"}")
+    for each in _less(before.decode("latin-1"), _member(parameter).decode("ascii"), ","):
+        yield each.encode("latin-1") + brace + after
+
+
+def _pair(parameter: Parameter) -> str:
+    return f"{parameter.name}={quote(parameter.value, safe='')}"
+
+
+def _member(parameter: Parameter) -> bytes:
+    name, value = json.dumps(parameter.name), json.dumps(parameter.value.decode("utf-8"))
+    return f"{name}:{value}".encode("ascii")

@@ -1,0 +1,273 @@
+"""A credential's place in a query or a body: the agent's own goes, ours is added, and comes off."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qsl, quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitgate.core.placing import bare_body, bare_head, placed_body, placed_query, without
+from jitgate.values import Credential, NotCanonical, Parameter, RequestHead
+
+NAME = "api_key"
+OURS = Parameter(NAME, b"the+secret/of=ours")
+FORM = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
+JSON = ((b"content-type", b"Application/JSON; charset=utf-8"),)
+
+
+def bare(target):
+    found = bare_head(RequestHead("GET", target, ()), NAME)
+    return found if isinstance(found, NotCanonical) else found.target
+
+
+def bared(body, headers=JSON, method="POST"):
+    return bare_body(RequestHead(method, "/", headers), body, NAME)
+
+
+# --- what the agent sent there
+
+
+@pytest.mark.parametrize(
+    ("target", "left"),
+    [
+        ("/a", "/a"),
+        ("/a?", "/a"),
+        ("/a?b=1", "/a?b=1"),
+        ("/a?api_key=own", "/a"),
+        ("/a?api_key", "/a"),
+        ("/a?api_key=", "/a"),
+        ("/a?api_key=x=y", "/a"),
+        ("/a?b=1&api_key=own&c=2", "/a?b=1&c=2"),
+        ("/a?api_key=own&b=1&api_key=again", "/a?b=1"),
+        ("/a?%61pi%5Fkey=own&b=1", "/a?b=1"),
+        ("/a?b=api_key", "/a?b=api_key"),
+        ("/a?b=%20+1%2F&&c", "/a?b=%20+1%2F&&c"),
+        ("/a?my_api_key=1&api_keys=2", "/a?my_api_key=1&api_keys=2"),
+        ("/a?b=1;c=2", "/a?b=1;c=2"),
+        ("https://api.example/a?api_key=own", "https://api.example/a"),
+    ],
+)
+def test_a_placeholder_in_the_query_is_dropped_and_all_else_stays(target, left):
+    assert bare(target) == left
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "API_KEY=own",
+        "Api_Key=own",
+        "api%255fkey=own",
+        "api%25255fkey=own",
+        "+api_key=own",
+        "%20api_key=own",
+        "api_key+=own",
+        "api_key%00x=own",
+        "api.key=own",
+        "api+key=own",
+        "api%20key=own",
+        "api[key=own",
+        "api_key[]=own",
+        "api_key%5B%5D=own",
+        "a=1;api_key=own",
+        "api_key=own;a=1",
+        "%61PI_key=own",
+        "api_%E2%84%AAey=own",
+    ],
+)
+def test_what_some_server_could_take_for_it_is_refused(query):
+    refused = bare(f"/a?b=1&{query}")
+    assert isinstance(refused, NotCanonical)
+    assert "own" not in refused.reason
+    assert isinstance(bared(f"b=1&{query}".encode(), FORM), NotCanonical)
+
+
+def test_no_path_at_all_has_no_query():
+    assert isinstance(bare("*"), NotCanonical)
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        (b"api_key=own", b""),
+        (b"a=%C3%A9+1&api_key=own&b=\xff", b"a=%C3%A9+1&b=\xff"),
+        (b"a=1", b"a=1"),
+    ],
+)
+def test_a_placeholder_in_a_form_is_dropped_and_every_other_byte_stays(body, left):
+    assert bared(body, FORM) == left
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        (b"{}", b"{}"),
+        (b' {"a": 1.10 } ', b' {"a": 1.10 } '),
+        (b'{"api_key": "own"}', b"{}"),
+        (b'{ "api_key" : {"x": [1]} }', b"{  }"),
+        (b'{"api_key": "own", "a": 1.10}', b'{"a": 1.10}'),
+        (b'{"a": 1e2, "api_key": null ,\n "b": 2}', b'{"a": 1e2, "b": 2}'),
+        (b'{"a": "\xc3\xa9", "api_key": "own"\n}', b'{"a": "\xc3\xa9"\n}'),
+        (rb'{"\u0061pi_key": "own", "b": {"api_key": "kept"}}', b'{"b": {"api_key": "kept"}}'),
+    ],
+)
+def test_a_placeholder_in_an_object_is_dropped_and_every_other_byte_stays(body, left):
+    assert bared(body) == left
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b'"api_key"',
+        b"1",
+        b"null",
+        b"{",
+        b"{}x",
+        b"{} {}",
+        b'{"a":1,}',
+        b'{"a" 1}',
+        b'{"a":}',
+        b"{a:1}",
+        b"{'a':1}",
+        b'{"a":NaN}',
+        b'{"a":-Infinity}',
+        b'{"a":"\xff"}',
+        b'{"a":"\n"}',
+        b'\xef\xbb\xbf{"a":1}',
+        '{"a":1}'.encode("utf-16"),
+        b'{"a":1,"a":2}',
+        b'{"api_key":1,"api_key":2}',
+        rb'{"api_key":1,"\u0061pi_key":2}',
+        b'{"API_KEY":"own"}',
+        '{"api_\u212aey":"own"}'.encode(),
+        b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b"",
+    ],
+)
+def test_what_is_no_object_with_one_reading_is_refused(body):
+    assert isinstance(bared(body), NotCanonical)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        ((b"Content-Type", b"text/plain"),),
+        ((b"Content-Type", b"application/json-patch+json"),),
+        ((b"Content-Type", b"application/json; charset=utf-16"),),
+        ((b"Content-Type", b"application/x-www-form-urlencoded; charset=utf-7"),),
+        ((b"Content-Type", b"multipart/form-data; boundary=x"),),
+        (*JSON, *FORM),
+    ],
+)
+def test_a_body_of_another_kind_is_refused(headers):
+    refused = bared(b'{"a":1}', headers)
+    assert isinstance(refused, NotCanonical)
+    assert "needs one that is a form or a JSON object" in refused.reason
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_call_that_changes_nothing_has_no_body_for_it(method):
+    refused = bared(b'{"a":1}', JSON, method)
+    assert isinstance(refused, NotCanonical)
+    assert f"a {method} has none" in refused.reason
+
+
+# --- ours
+
+texts = st.text(max_size=8)
+pairs = st.lists(
+    st.tuples(st.text(min_size=1, max_size=8) | st.just(NAME) | st.just("Api_Key"), texts),
+    max_size=5,
+)
+secrets = st.from_regex(r"[!-~]([ -~]{0,10}[!-~])?", fullmatch=True).map(str.encode)
+encoders = st.sampled_from([quote, quote_plus, lambda text: quote(text, safe="")])
+
+
+def written(items, encode):
+    return "&".join(f"{encode(name)}={encode(value)}" for name, value in items)
+
+
+@given(pairs, encoders, secrets)
+def test_of_that_name_a_server_reads_the_credential_alone(items, encode, secret):
+    """By Python's own reader of queries and forms, and in any case of the letters."""
+    query = written(items, encode)
+    head = bare_head(RequestHead("GET", f"/?{query}", ()), NAME)
+    if isinstance(head, NotCanonical):
+        assert any(name != NAME for name, _ in items)
+        return
+    placed = placed_query(head.target.partition("?")[2], Parameter(NAME, secret))
+    read = parse_qsl(placed, keep_blank_values=True)
+    assert [value for name, value in read if name.casefold() == NAME] == [secret.decode()]
+    others = [pair for pair in items if pair[0] != NAME]
+    assert [pair for pair in read if pair[0] != NAME] == others
+    assert read[-1][0] == NAME
+
+
+members = st.dictionaries(
+    st.text(max_size=8) | st.just(NAME),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | texts,
+        lambda each: st.lists(each, max_size=3) | st.dictionaries(texts, each, max_size=3),
+        max_leaves=8,
+    ),
+    max_size=5,
+)
+
+
+@given(members, st.sampled_from([None, 0, 2]), st.booleans(), secrets)
+def test_of_that_member_a_server_reads_the_credential_alone(value, indent, ascii_only, secret):
+    body = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode(
+        "utf-8", "surrogatepass"
+    )
+    left = bared(body)
+    if isinstance(left, NotCanonical):
+        assert any(name != NAME for name in value) or b"\xed" in body
+        return
+    placed = placed_body(JSON, left, Parameter(NAME, secret))
+    read = json.loads(placed)
+    assert list(read.items())[-1] == (NAME, secret.decode())
+    value.pop(NAME, None)
+    read.pop(NAME)
+    assert read == value
+
+
+@given(pairs, encoders, secrets, members)
+def test_what_was_added_comes_off_again_and_nothing_else(items, encode, secret, value):
+    query = written([pair for pair in items if pair[0].casefold() != NAME], encode)
+    parameter = Parameter(NAME, secret)
+    target = f"/a?{query}" if query else "/a"
+    sent = RequestHead("POST", f"/a?{placed_query(query, parameter)}", FORM)
+    assert without(sent, b"x", Credential((), (), query=parameter)) == (
+        sent._replace(target=target),
+        b"x",
+    )
+    body = json.dumps(
+        {name: each for name, each in value.items() if name.casefold() != NAME}
+    ).encode()
+    for headers, plain in ((FORM, query.encode()), (JSON, body)):
+        head = RequestHead("POST", "/a", headers)
+        leaves = placed_body(headers, plain, parameter)
+        assert without(head, leaves, Credential((), (), body=parameter)) == (head, plain)
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("/a?api_key=the%2Bsecret%2Fof%3Dours&b=1", b"a=1"),
+        ("/a?b=1", b"api_key=the%2Bsecret%2Fof%3Dours&a=1"),
+        ("/a?b=1&api_key=the%2bsecret%2fof%3dours", b"a=1&api_key=the+secret/of=ours"),
+    ],
+)
+def test_what_stands_elsewhere_does_not_come_off(target, body):
+    head = RequestHead("POST", target, FORM)
+    credential = Credential((), (), query=OURS, body=OURS)
+    assert without(head, body, credential) == (head, body)
+
+
+def test_a_credential_that_adds_neither_takes_nothing_off():
+    head = RequestHead("POST", "/a?b=1", JSON)
+    assert without(head, b"{}", Credential(((b"Authorization", b"x"),), (b"x",))) == (head, b"{}")
