@@ -39,8 +39,10 @@ PATIENCE = 10.0
 """Seconds that a call waits for a plugin: an agent waits at the other end, and gives up after 30 to
 60. The gateway's own calls have as long (`jitgate.fetching`)."""
 
-NEVER_ISSUED = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
-"""Fields that no credential is in: they say where a call goes, and how long it is."""
+NEVER_ISSUED = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"connection", b"user-agent"}
+)
+"""Fields that no credential is in: they say where a call goes, how long it is, and which it is."""
 
 Answer = TypeVar("Answer")
 

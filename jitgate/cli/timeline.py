@@ -99,6 +99,8 @@ def _outcome(kept: Kept) -> Iterator[str]:
     if credential := kept.part("credential"):
         facts = (f"{_show(name)} {_show(value)}" for name, value in credential.items())
         yield f"credential: {', '.join(facts)}"
+    if tokens := kept.content.get("user_agent_tokens"):
+        yield f"in the target's own log: {_listed(tokens, ', ')}"
 
 
 def _opened(kept: Kept) -> Iterator[str]:

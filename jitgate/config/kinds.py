@@ -50,6 +50,7 @@ _NOT_TO_DECLARE = frozenset(
         "x-method-override",
         "x-original-url",
         "x-rewrite-url",
+        "user-agent",
     }
 )
 """Fields that the gateway writes, that carry credentials, or that change which call it is."""

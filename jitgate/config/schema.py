@@ -138,7 +138,7 @@ class Target(Section):
     @model_validator(mode="after")
     def _credential_changes_nothing_that_counts(self) -> Target:
         """A field that is part of what people approve is the agent's alone to send."""
-        counting = COUNTING | {name.lower().encode() for name in self.headers}
+        counting = COUNTING | {b"user-agent"} | {name.lower().encode() for name in self.headers}
         if isinstance(self.credential, StaticCredential):
             name = self.credential.header
             if name is not None and name.lower().encode() in counting:

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Final
 
-from jitgate.core.fields import HOP_BY_HOP, end_to_end, named_in_connection, names_of
+from jitgate.core.fields import HOP_BY_HOP, end_to_end, named_in_connection, names_of, values_of
 from jitgate.core.placing import placed_query
 from jitgate.values import Credential, Headers, Operation, RequestHead, ResponseHead
 
@@ -35,22 +35,35 @@ INERT = frozenset(
         b"pragma",
         b"traceparent",
         b"tracestate",
-        b"user-agent",
         b"x-okta-user-agent-extended",
     }
 )
 """Fields that change nothing a human would have to be asked about."""
 
-NEVER = frozenset({b"authorization", b"cookie", b"host", b"content-length", b"transfer-encoding"})
+NEVER = frozenset(
+    {
+        b"authorization",
+        b"content-length",
+        b"cookie",
+        b"host",
+        b"transfer-encoding",
+        b"user-agent",
+    }
+)
 """Fields that no declaration of a target can let through: they are the gateway's to write."""
 
 NOTHING_ISSUED: Final = Credential((), ())
 """In place of a credential while there is none yet: none of its fields counts."""
 
 GATEWAY_ADDS: Headers = ((b"Accept-Encoding", b"identity"),)
-"""What the gateway adds to every request, beside Host, framing and the credential.
+"""What the gateway adds to every request, beside Host, User-Agent, framing and the credential.
 
 A credential in a query or a body stands behind all else there (`jitgate.core.placing`)."""
+
+AGENT_NAMED = 256
+"""Bytes of the agent's own User-Agent that are sent on: programs and SDKs have 20 to 150."""
+
+_PRODUCT = b"jitgate/"
 
 _CUTTING = frozenset({b"if-none-match", b"range", b"if-range"})
 _CONDITION = frozenset({b"if-none-match"})
@@ -79,10 +92,13 @@ def upstream_head(
     operation: Operation,
     credential: Credential,
     *,
+    token: str,
     declared: frozenset[bytes],
     masked: bool,
 ) -> RequestHead:
     """The head that goes to the target. ``declared`` are the target's own fields, in lower case.
+
+    ``token`` is this one request's (`user_agent_token`): it ends the User-Agent.
 
     ``masked`` says that the response may hold what is masked: then nothing may ask whether its
     bytes are the same as before, and no range may cut a value off from its name. If-None-Match
@@ -94,6 +110,8 @@ def upstream_head(
     one_hop = named_in_connection(asked.headers)
     if not forward.isdisjoint(one_hop):
         forward -= one_hop
+    said = () if b"user-agent" in one_hop else values_of(asked.headers, b"user-agent")
+    own = _own(b" ".join(said)[:AGENT_NAMED]) if said else b""
     named = zip(names_of(asked.headers), asked.headers, strict=True)
     kept = [pair for name, pair in named if name in forward]
     host = operation.authority.removesuffix(":443").encode("ascii")
@@ -103,9 +121,25 @@ def upstream_head(
     return RequestHead(
         method=operation.method,
         target=f"{operation.path}?{query}" if query else operation.path,
-        headers=((b"Host", host), *kept, *added),
+        headers=((b"Host", host), *kept, (b"User-Agent", own + token.encode()), *added),
         length=asked.length,
     )
+
+
+def user_agent_token(exchange: str, number: int) -> str:
+    """The product (RFC 9110, section 10.1.5) that names one request: ``jitgate/x-17``.
+
+    ``number`` counts the requests of the exchange: the second one's is ``jitgate/x-17.2``.
+    """
+    return f"jitgate/{exchange}" if number == 1 else f"jitgate/{exchange}.{number}"
+
+
+@functools.lru_cache(maxsize=256)
+def _own(said: bytes) -> bytes:
+    """What stands before the token: as the agent said it, but for words that could be one."""
+    if _PRODUCT in said.lower():
+        said = b" ".join([word for word in said.split() if _PRODUCT not in word.lower()])
+    return said + b" " if said else b""
 
 
 @functools.lru_cache(maxsize=256)

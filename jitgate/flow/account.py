@@ -14,6 +14,7 @@ from zope.interface import implementer
 from jitgate.core.duties import HEAD, keeps_bodies
 from jitgate.core.facts import NOTHING_KNOWN, Known
 from jitgate.core.fields import is_form, is_json
+from jitgate.core.injection import user_agent_token
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.parameters import BOOLEANS
 from jitgate.core.profiles import SENSITIVE, MarkedFields
@@ -121,8 +122,8 @@ class Account:
     shown: Known = NOTHING_KNOWN
     """Those that are on record."""
     maskers: tuple[IMasker, ...] = ()
-    begun: bool = False
-    """Whether the target may have seen anything of the request."""
+    requests: int = 0
+    """Of how many requests the target may have seen something: a safe call can take two."""
     credential: Mapping[str, object] = field(default_factory=dict)
     upstream_status: int | None = None
     masks: Mapping[str, int] = field(default_factory=dict)
@@ -140,6 +141,16 @@ class Account:
     """The rules in whose budgets it is counted."""
     settled: bool = False
     """Whether the outcome is on record: there is one for each exchange."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether the target may have seen anything of the request."""
+        return self.requests > 0
+
+    @property
+    def next_token(self) -> str:
+        """What the next request is to the target's own log."""
+        return user_agent_token(self.id, self.requests + 1)
 
     @property
     def permitted(self) -> bool:
@@ -197,6 +208,9 @@ class Account:
             fields["grant"] = self.grant
         if self.budgets:
             fields["budgets"] = list(self.budgets)
+        if self.begun:
+            sent = range(1, self.requests + 1)
+            fields["user_agent_tokens"] = [user_agent_token(self.id, each) for each in sent]
         if self.upstream_status is not None:
             fields["upstream"] = {"status": self.upstream_status}
         if self.answer is not None:

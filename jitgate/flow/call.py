@@ -43,6 +43,7 @@ class Call(NamedTuple):
             body.head,
             self.operation,
             credential,
+            token=self.account.next_token,
             declared=self.target.declared,
             masked=bool(self.account.maskers),
         )

@@ -177,7 +177,7 @@ class Sender:
         """Send the request; once, but for a safe one on a kept connection that proves dead."""
         upstream, operation = ready.upstream, ready.call.operation
         once = operation.changes or ready.leave.grant is not None or ready.head.length != 0
-        ready.call.account.begun = True
+        ready.call.account.requests = 1
         try:
             if once:  # what may have changed something is worth an answer, if only for the record
                 return upstream, await upstream.send(ready.head, ready.body)
@@ -194,6 +194,7 @@ class Sender:
         again = replace(ready.credential, headers=fields)
         head, body = ready.call.leaving(ready.leave.body, again)
         upstream = await ready.call.target.upstream.connect(fresh=True)
+        ready.call.account.requests = 2
         try:
             with _EndedIfGone(ready.call.response, upstream):
                 return upstream, await upstream.send(head, body)

@@ -143,6 +143,12 @@ def test_what_policy_approves_itself_waits_for_nobody(tmp_path):
     assert second.strip() == "an approval is for this call, once, within 5 min"
 
 
+def test_what_a_request_is_called_in_the_targets_own_log_is_told(tmp_path):
+    tokens = ["jitgate/x-17", "jitgate/x-17.2"]
+    lines = told(tmp_path, "outcome", {"exchange": "x-17", "user_agent_tokens": tokens})
+    assert lines[-1].strip() == "in the target's own log: jitgate/x-17, jitgate/x-17.2"
+
+
 def test_a_session_is_replayed_with_what_people_did(tmp_path, capsys):
     site = Site(tmp_path / "recordings")
     run = site.run()

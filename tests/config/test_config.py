@@ -630,6 +630,12 @@ def test_who_answers_and_for_how_long_is_read(site):
         ("hold: 20s", "hold: 20s\n  review_bodies: 5", "review_bodies has no room"),
         ("hold: 20s", "hold: 20s\n  channels: []", "at least 1 item"),
         ("header: Authorization", "header: If-Match", "the field If-Match is part of a call"),
+        ("header: Authorization", "header: User-Agent", "the field User-Agent is part of a call"),
+        (
+            "dial: 127.0.0.1:9443",
+            "headers: [user-agent]",
+            "the field user-agent is never forwarded",
+        ),
     ],
 )
 def test_what_cannot_be_about_people_is_told(site, old, new, said):

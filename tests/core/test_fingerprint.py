@@ -80,8 +80,10 @@ def test_what_the_gateway_adds_does_not_count():
         "things", "POST", {}, "POST", "api.example:443", "/v1/things/7", "a=1&b=2"
     )
     credential = Credential(((b"Authorization", b"Bearer x"), (b"DPoP", b"y")), (b"x",))
-    bare = upstream_head(HEAD, operation, NOTHING_ISSUED, declared=DECLARED, masked=False)
-    full = upstream_head(HEAD, operation, credential, declared=DECLARED, masked=False)
+    bare, full = (
+        upstream_head(HEAD, operation, each, token=token, declared=DECLARED, masked=False)
+        for each, token in ((NOTHING_ISSUED, "jitgate/x-1"), (credential, "jitgate/x-2"))
+    )
     assert bare != full
     assert of(bare) == of(full) == of()
 
@@ -91,7 +93,7 @@ def test_what_masking_strips_is_stripped_before_it_is_taken():
     asked = RequestHead("GET", "/v1/things/7", ((b"If-None-Match", b'"1"'),))
     plain = RequestHead("GET", "/v1/things/7", ())
     stripped, without = (
-        upstream_head(head, operation, NOTHING_ISSUED, declared=frozenset(), masked=True)
+        upstream_head(head, operation, NOTHING_ISSUED, token="t", declared=frozenset(), masked=True)
         for head in (asked, plain)
     )
     assert of(stripped, b"") == of(without, b"")

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitgate.core.injection import (
+    AGENT_NAMED,
     COUNTING,
     INERT,
     NEVER,
@@ -14,12 +15,14 @@ from jitgate.core.injection import (
     agent_trailers,
     misread,
     upstream_head,
+    user_agent_token,
 )
 from jitgate.core.literals import LiteralMasker
 from jitgate.values import Credential, Operation, RequestHead, ResponseHead
 
 SECRET = b"upstream-credential-0001"
 CREDENTIAL = Credential(((b"Authorization", b"Bearer " + SECRET),), (SECRET,))
+TOKEN = "jitgate/x-17"
 OPERATION = Operation("things", "GET", {}, "GET", "api.example:443", "/things", "q=1")
 HOP_BY_HOP = (
     b"Connection",
@@ -45,7 +48,9 @@ fields = st.lists(st.tuples(names, st.just(b"the-agents-own")), max_size=20).map
 
 def sent(headers, credential=CREDENTIAL, declared=frozenset(), *, masked=False, **head):
     asked = RequestHead("GET", "/ignored", headers, **head)
-    return upstream_head(asked, OPERATION, credential, declared=declared, masked=masked)
+    return upstream_head(
+        asked, OPERATION, credential, token=TOKEN, declared=declared, masked=masked
+    )
 
 
 @given(fields, st.frozensets(names.map(bytes.lower), max_size=5))
@@ -106,7 +111,7 @@ def test_a_condition_for_a_change_is_kept_though_its_answer_is_masked():
     """Without it a PUT that must only create would overwrite."""
     asked = RequestHead("PUT", "/things", ((b"If-None-Match", b"*"), (b"If-Match", b"x")))
     put = Operation("things", "PUT", {}, "PUT", "api.example:443", "/things")
-    head = upstream_head(asked, put, CREDENTIAL, declared=frozenset(), masked=True)
+    head = upstream_head(asked, put, CREDENTIAL, token=TOKEN, declared=frozenset(), masked=True)
     assert set(asked.headers) < set(head.headers)
 
 
@@ -126,10 +131,64 @@ def test_a_body_that_would_be_misread_without_its_field_is_known(name):
 )
 def test_the_host_is_the_targets_authority(authority, host):
     operation = Operation("things", "GET", {}, "GET", authority, "/")
+    asked = RequestHead("GET", "/", ())
     head = upstream_head(
-        RequestHead("GET", "/", ()), operation, CREDENTIAL, declared=frozenset(), masked=False
+        asked, operation, CREDENTIAL, token=TOKEN, declared=frozenset(), masked=False
     )
     assert dict(head.headers)[b"Host"] == host
+
+
+# --- which request it is
+
+
+def named(*own, declared=frozenset()):
+    """The User-Agent that leaves, where the agent's own are these."""
+    head = sent(tuple((b"user-agent", each) for each in own), declared=declared)
+    (value,) = [value for name, value in head.headers if name.lower() == b"user-agent"]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("own", "left"),
+    [
+        ((), b"jitgate/x-17"),
+        ((b"",), b"jitgate/x-17"),
+        ((b"sdk/1.0 (linux; x)",), b"sdk/1.0 (linux; x) jitgate/x-17"),
+        ((b"sdk/1.0", b"app/2"), b"sdk/1.0 app/2 jitgate/x-17"),
+        ((b"jitgate/x-18",), b"jitgate/x-17"),
+        ((b"sdk/1.0 (JitGate/x-18) app/2",), b"sdk/1.0 app/2 jitgate/x-17"),
+        ((b"sdk/1.0 jitgjitgate/ate/x-18\tx",), b"sdk/1.0 x jitgate/x-17"),
+        ((b"a" * 5000,), b"a" * AGENT_NAMED + b" jitgate/x-17"),
+    ],
+)
+def test_the_token_ends_the_user_agent_and_the_agents_own_has_none(own, left):
+    assert named(*own) == left
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from(
+                [b"jit", b"Gate", b"jitgate", b"/", b"jitgate/", b" ", b"\t", b"(", b"x"]
+            )
+        ).map(b"".join)
+    )
+)
+def test_no_agent_writes_a_token(own):
+    value = named(*own)
+    assert value.lower().count(b"jitgate/") == 1
+    assert value.endswith(b"jitgate/x-17")
+
+
+def test_no_declaration_and_no_connection_takes_the_token_away():
+    assert named(b"sdk", declared=frozenset({b"user-agent"})) == b"sdk jitgate/x-17"
+    head = sent(((b"Connection", b"User-Agent"), (b"User-Agent", b"sdk")))
+    assert dict(head.headers)[b"User-Agent"] == b"jitgate/x-17"
+
+
+def test_each_request_of_an_exchange_has_a_token_of_its_own():
+    tokens = [user_agent_token("x-17", number) for number in (1, 2, 3)]
+    assert tokens == ["jitgate/x-17", "jitgate/x-17.2", "jitgate/x-17.3"]
 
 
 # --- back to the agent

@@ -124,4 +124,7 @@ async def test_what_is_sent_once_more_has_fields_of_its_own():
     first, second = [dict(head.headers) for head, _ in stand.sent]
     assert b"X-Once-More" not in first
     assert second[b"X-Once-More"] == b"yes"
+    tokens = ["jitgate/x-2", "jitgate/x-2.2"]  # x-1 is the session
+    assert [first[b"User-Agent"], second[b"User-Agent"]] == [each.encode() for each in tokens]
+    assert stand.entries("outcome")[0]["user_agent_tokens"] == tokens
     assert stand.log.count("returned") == 1

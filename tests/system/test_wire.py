@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.gateway import wait_for
@@ -19,9 +21,43 @@ def test_a_call_goes_through_and_comes_back(scene):
     (received,) = scene.origin.received
     assert received.line == "GET /v1/things?x=1 HTTP/1.1"
     assert received.header("Host") == "api.example"
-    assert received.header("User-Agent") == "t"
+    assert received.header("User-Agent") == f"t {tokens(scene)[-1]}"
     assert received.header("X-Other") is None
     assert received.header("Accept-Encoding") == "identity"
+
+
+def tokens(scene):
+    """What the record says of which requests were sent, in order."""
+    sent = [each.get("user_agent_tokens", []) for each in scene.gateway.entries("outcome")]
+    return [token for each in sent for token in each]
+
+
+def test_each_request_has_a_token_of_its_own_that_is_on_record(scene):
+    """Pipelined in one tunnel, and in others at the same time."""
+    before = len(tokens(scene))
+
+    def pipeline():
+        with scene.tunnel() as tunnel:
+            tunnel.send(b"GET / HTTP/1.1\r\nHost: api.example\r\nUser-Agent: t\r\n\r\n" * 10)
+            for _ in range(10):
+                assert tunnel.reply().status == 200
+
+    with ThreadPoolExecutor(4) as agents:
+        for done in [agents.submit(pipeline) for _ in range(4)]:
+            done.result()
+    seen = [each.header("User-Agent") for each in scene.origin.received]
+    assert len(set(seen)) == len(seen) == 40
+    assert all(re.fullmatch(r"t jitgate/[-!#$%&'*+.^_`|~0-9A-Za-z]+", each) for each in seen)
+    recorded = wait_for(lambda: len(tokens(scene)) >= before + 40 and tokens(scene)[before:])
+    assert sorted(seen) == sorted(f"t {token}" for token in recorded)
+
+
+def test_what_was_not_sent_has_no_token(scene):
+    before = len(scene.gateway.entries("outcome"))
+    with scene.tunnel(authority="api.example:443") as tunnel:
+        assert tunnel.ask("GET", "/", headers="Content-Encoding: gzip\r\n").status == 400
+    outcomes = wait_for(lambda: scene.gateway.entries("outcome")[before:])
+    assert "user_agent_tokens" not in outcomes[0]
 
 
 def test_empty_segments_are_merged_before_anybody_decides(scene):
