@@ -203,7 +203,7 @@ def _told(trial: Trial, attempt: Attempt, made: Offline) -> Iterator[tuple[str, 
         yield from _operation(trial.operation)
     yield from (("approval", line) for line in _approvers(trial, attempt, made))
     if trial.decision is not None:
-        yield from _others(trial.decision)
+        yield from _others(trial.decision, trial.operation)
     waits = _waits(trial, attempt, made)
     if waits is not None:
         yield "waiting", waits
@@ -238,9 +238,10 @@ def _operation(operation: Operation) -> Iterator[tuple[str, str]]:
     yield "scopes", " ".join(operation.scopes) or "none"
 
 
-def _others(decision: Decision) -> Iterator[tuple[str, str]]:
+def _others(decision: Decision, operation: Operation | None) -> Iterator[tuple[str, str]]:
     for each in decision.obligations:
+        words = duty_words(each)
+        if each.name == "reuse" and operation is not None and operation.changes:
+            words += ", which is not for a call that may change something"
         if each.name not in _TOLD_APART:
-            yield (
-                ("grant", duty_words(each)) if each.name == "grant" else ("also", duty_words(each))
-            )
+            yield ("grant" if each.name == "grant" else "also"), words

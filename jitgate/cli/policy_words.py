@@ -18,6 +18,9 @@ from jitgate.values import Budget, Obligation, Per
 CELL_CHARS = 70
 """Characters of a cell that tells why: a criterion and some names; the rest is for --json."""
 
+_SPANS = frozenset({"hold", "reuse"})
+"""Obligations that are seconds."""
+
 
 def plain(value: object) -> Any:
     """What an obligation obliges to, in JSON's types."""
@@ -53,6 +56,8 @@ def duty_words(obligation: Obligation) -> str:
         budget = obligation.value
         per = "" if budget.per is Per.ALL else f" for each {budget.per.value}"
         return f"at most {budget.uses} in {span(budget.within)}{per}"
+    if obligation.name in _SPANS and isinstance(value, int | float):
+        return f"{obligation.name} {span(value)}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"{obligation.name} {text}"
 

@@ -332,6 +332,7 @@ class Rule(Section):
     record: Literal["head", "bodies"] | None = None
     budget: Budgets | None = None
     reuse: Duration | None = Field(default=None, le=REUSED)
+    """How long a credential that was minted for such a call may serve others of the same scopes."""
 
     @model_validator(mode="after")
     def _fits_its_effect(self) -> Rule:

@@ -99,6 +99,34 @@ def test_a_rule_whose_calls_are_all_denied_never_counts(said, denies, permits, d
     ] * dead
 
 
+@pytest.mark.parametrize(
+    ("tests", "part"),
+    [
+        ({"actions": ["createUser", "deactivateUser"]}, "all that it matches may change something"),
+        ({"targets": ["things"], "methods": ["POST"]}, "all that it matches may change something"),
+        ({"targets": ["things"]}, "the credential of its targets is one and the same"),
+        ({"targets": ["okta", "things"], "actions": ["createUser", "GET"]}, "one and the same"),
+    ],
+)
+def test_a_reuse_that_does_nothing_is_said(said, tests, part):
+    (one,) = said(PERMITS, rule("reuses", "permit", reuse="5m", **tests))
+    assert one.startswith("rules.yaml:2: rule reuses: reuse does nothing: ")
+    assert part in one
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        {"actions": ["createUser", "getUser"], "reuse": "5m"},
+        {"actions": ["get*"], "methods": ["HEAD"], "reuse": "1s"},
+        {"reuse": "5m"},
+        {"targets": ["things"], "reuse": "0s"},  # as it would be without it
+    ],
+)
+def test_one_that_does_something_is_not(said, tests):
+    assert said(PERMITS, rule("reuses", "permit", **tests)) == []
+
+
 def test_a_profile_that_no_rule_names_is_said(said):
     (one,) = said(rule("permits", "permit"))
     assert one.startswith("masking.yaml:1: profile plain: no rule of a policy file masks by it")

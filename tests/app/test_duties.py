@@ -56,6 +56,9 @@ def made(configuration):
         (REVIEW | {"hold": "20s"}, Obligation("hold", 20.0)),
         (REVIEW | {"hold": "0s"}, Obligation("hold", 0.0)),
         (PERMIT | {"record": "head"}, Obligation("record", "head")),
+        (PERMIT | {"reuse": "5m"}, Obligation("reuse", 300.0)),
+        (PERMIT | {"reuse": "1h"}, Obligation("reuse", 3600.0)),
+        (PERMIT | {"reuse": "0s"}, Obligation("reuse", 0.0)),
         (ITSELF, Obligation("auto", True)),
         (
             PERMIT | {"budget": {"uses": 5, "within": "1h", "per": "target"}},

@@ -356,6 +356,18 @@ def test_the_exit_status_is_the_answer(desk, call, code, effect):
     assert desk.explained(*call)[1]["effect"] == effect
 
 
+def test_explain_tells_for_how_long_a_token_serves_such_calls_and_for_which_it_does_not(desk):
+    desk.policy(rule("any", "permit", actions=["getUser", "createUser"], reuse="5m"))
+    base = ["explain", "--as", "bot-7"]
+    _, out, _ = desk.run(*base, "GET", f"{USERS}/u1")
+    assert "also         reuse 5 min\n" in out
+    assert "  reuse 5 min\n" in out.partition("WITH WHAT")[2]
+    _, out, _ = desk.run(*base, "POST", USERS)
+    assert "also         reuse 5 min, which is not for a call that may change something\n" in out
+    _, told = desk.explained("GET", f"{USERS}/u1")
+    assert {"name": "reuse", "value": 300.0} in told["obligations"]
+
+
 def test_explain_takes_a_body_from_a_file_or_from_standard_input(bodied, monkeypatch):
     call = ["POST", "https://things.example/a", "--at", "2026-01-05T12:00:00Z"]
     call += ["--header", "Content-Type: application/json"]

@@ -60,6 +60,8 @@ SETTINGS = as_json(ETC / "jitgate.yaml")
         ("policy.schema.json", [RULE | {"match": {"risk": ["high"]}}]),
         ("policy.schema.json", [RULE | {"grant": {"life": 300}}]),
         ("policy.schema.json", [{"name": "a"}]),
+        ("policy.schema.json", [RULE | {"effect": "permit", "reuse": 300}]),
+        ("policy.schema.json", [RULE | {"effect": "permit", "reuse": "5"}]),
         ("masking.schema.json", [{"profile": "A"}]),
         ("jitgate.schema.json", SETTINGS | {"approvals": {"hold": "55"}}),
         ("jitgate.schema.json", SETTINGS | {"approvals": {"review_body": "1MB"}}),

@@ -102,7 +102,7 @@ class Laptop:
 
 def rule(name: str, effect: str, **more: object) -> dict[str, Any]:
     """A rule as it stands in a policy file; what is no key of a rule is a test of it."""
-    keys = {"approvers", "grant", "mask"}
+    keys = {"approvers", "grant", "mask", "reuse"}
     made = {"name": name, "reason": f"{name}.", "effect": effect}
     made["match"] = {key: value for key, value in more.items() if key not in keys}  # type: ignore[assignment]
     if effect == "review":
