@@ -70,6 +70,27 @@ def overrides(other: schema.Rule, rule: schema.Rule) -> bool:
     )
 
 
+def let_pass(
+    configuration: Configuration, policy: Policy, kinds: Sequence[Kind]
+) -> Mapping[Kind, tuple[str, ...]]:
+    """The kinds of calls that may go, by themselves or once people say yes; by which rules.
+
+    Rules of plugins do not say beforehand what they answer, and are not among them.
+    """
+    matched = matches_of(configuration, policy, kinds)
+    issuers = {each.issuer for each in configuration.settings.identity.issuers}
+    passing: dict[Kind, list[str]] = {}
+    for rule in configuration.rules:
+        if rule.effect == Effect.DENY.value or rule.mode == "observe":
+            continue
+        if is_met_by_nobody(rule, issuers):
+            continue
+        denied = [matched[other.name] for other in configuration.rules if overrides(other, rule)]
+        for kind in matched[rule.name].difference(*denied):
+            passing.setdefault(kind, []).append(rule.name)
+    return {kind: tuple(names) for kind, names in passing.items()}
+
+
 def _kinds(target: Named, authority: str) -> Iterator[Kind]:
     samples = [*target.catalog.samples(authority)]
     if not samples:
