@@ -71,7 +71,7 @@ def estate_in(
     """
     agents = [Agent("it-agent", ("it-agents",)), Agent("stranger", ("marketing",))]
     with (
-        Org.start(folder, algorithm=algorithm) as org,
+        Org.start(folder, algorithm=algorithm, unbound=["jitgate"]) as org,
         Issuer.start(folder, agents, algorithm=algorithm, ttl=ttl) as issuer,
         GatewayProcess(folder, _settings(folder, org, issuer) | (asked or people())) as gateway,
     ):
@@ -138,9 +138,9 @@ def _settings(folder: Path, org: Org, issuer: Issuer) -> dict[str, object]:
                 "credential": {
                     "type": "okta",
                     "org": f"https://{org.host}",
-                    "client_id": org.client_id,
-                    "key_id": org.kid,
-                    "private_key": f"file:{org.private_key}",
+                    "client_id": org.app.client_id,
+                    "key_id": org.app.kid,
+                    "private_key": f"file:{org.app.private_key}",
                 },
             }
         ],

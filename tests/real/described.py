@@ -81,7 +81,7 @@ def described_in(folder: Path) -> Iterator[DescribedEstate]:
     (folder / "policy.yaml").write_bytes(orjson.dumps([rule]))
     masking = [{"profile": "okta", "secrets": "catalog"}]
     (folder / "masking.yaml").write_bytes(orjson.dumps(masking))
-    with Org.start(folder, scopes=scopes, description=DESCRIPTION) as org:
+    with Org.start(folder, scopes=scopes, unbound=["jitgate"], description=DESCRIPTION) as org:
         okta = {
             "name": "okta",
             "hosts": [org.host],
@@ -91,9 +91,9 @@ def described_in(folder: Path) -> Iterator[DescribedEstate]:
             "credential": {
                 "type": "okta",
                 "org": f"https://{org.host}",
-                "client_id": org.client_id,
-                "key_id": org.kid,
-                "private_key": f"file:{org.private_key}",
+                "client_id": org.app.client_id,
+                "key_id": org.app.kid,
+                "private_key": f"file:{org.app.private_key}",
             },
         }
         made = settings(folder, tokens.jwks, [okta], masking=[str(folder / "masking.yaml")])

@@ -144,10 +144,10 @@ def _own_folder(folder: Path, name: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
 
 
-def _control(port: int, method: str, path: str) -> Any:
+def _control(port: int, method: str, path: str, told: object = None) -> Any:
     connection = HTTPConnection(LOOPBACK, port, timeout=ANSWER_SECONDS)
     try:
-        connection.request(method, path)
+        connection.request(method, path, json.dumps(told))
         response = connection.getresponse()
         body = response.read()
     finally:
@@ -340,21 +340,39 @@ ORG_SEED: dict[str, object] = {
 class Received:
     """A request that the org has received, as its journal has it.
 
-    `scope` is that of the token which the request carried, or which a token request was given;
-    `reason` says why the org refused, and `status` is None while the answer is not yet begun.
-    An org that is made from a description tells which operation it is, and what is wrong with it.
+    `client` is the service app that sent it, `token` the id of the token that the request carried,
+    was given or gave back, and `scope` what that token is good for. `reason` says why the org
+    refused, and `status` is None while the answer is not yet begun. `secrets` is all that came or
+    went that nobody else may see. An org that is made from a description tells which operation it
+    is, and what is wrong with it.
     """
 
     method: str
     path: str
     query: str
     host: str | None
+    client: str | None
+    token: str | None
     scope: str | None
     reason: str | None
+    secrets: Sequence[str | None]
+    user_agent: str | None
     body_sha256: str | None
     status: int | None
     operation: str | None = None
     violations: str | None = None
+
+
+@dataclass(frozen=True)
+class App:
+    """A service app of the org: how it proves who it is, and what it is granted."""
+
+    client_id: str
+    private_key: Path
+    kid: str
+    scopes: tuple[str, ...]
+    dpop: bool = True
+    """Whether its tokens are bound to a key (RFC 9449), as Okta has it for a new one."""
 
 
 @dataclass(frozen=True)
@@ -363,13 +381,14 @@ class Org:
 
     port: int
     ca: Path
-    client_id: str
-    private_key: Path
-    kid: str
+    apps: Mapping[str, App]
     control: int
 
     host: ClassVar[str] = "acme.okta.example"
-    token_url: ClassVar[str] = f"https://{host}/oauth2/v1/token"
+    url: ClassVar[str] = f"https://{host}"
+    token_path: ClassVar[str] = "/oauth2/v1/token"
+    revoke_path: ClassVar[str] = "/oauth2/v1/revoke"
+    token_url: ClassVar[str] = f"https://{host}{token_path}"
 
     @classmethod
     @contextmanager
@@ -380,30 +399,54 @@ class Org:
         ca: TestCA | None = None,
         algorithm: Algorithm = "RS256",
         scopes: Sequence[str] = ALL_SCOPES,
+        apps: Mapping[str, Sequence[str]] | None = None,
+        unbound: Sequence[str] = (),
         seed: Mapping[str, object] = ORG_SEED,
         description: Path | None = None,
     ) -> Iterator[Org]:
-        """Run an org with one service app, which has a new private key and is granted `scopes`.
+        """Run an org with service apps, each of which has a new private key and is granted scopes.
 
-        With the OpenAPI file of a `description` it has every operation of that, and no `seed`.
+        Without `apps` there is one, "jitgate", that is granted `scopes`; those that are `unbound`
+        get bearer tokens. With the OpenAPI file of a `description` the org has every operation of
+        that, and no `seed`.
         """
         own = _own_folder(folder, "org")
         authority = ca or TestCA.create(own)
         leaf = authority.leaf(cls.host)
-        client_id, kid, private_key = "0oajitgate0000000001", "jitgate-1", own / "client.pem"
-        public_key = _new_client_key(private_key, algorithm, kid)
+        made: dict[str, App] = {}
+        clients = []
+        for name, granted in (apps or {"jitgate": scopes}).items():
+            app = App(
+                f"0oa{name}0000000001",
+                own / f"{name}.pem",
+                f"{name}-1",
+                tuple(granted),
+                name not in unbound,
+            )
+            public_key = _new_client_key(app.private_key, algorithm, app.kid)
+            made[name] = app
+            clients.append(
+                {
+                    "client_id": app.client_id,
+                    "jwks": {"keys": [public_key]},
+                    "scopes": app.scopes,
+                    "dpop": app.dpop,
+                }
+            )
         options = {
             "tls": {"cert": str(leaf.cert), "key": str(leaf.key)},
-            "client": {
-                "client_id": client_id,
-                "jwks": {"keys": [public_key]},
-                "scopes": list(scopes),
-            },
+            "clients": clients,
             **({"seed": seed} if description is None else {"description": str(description)}),
         }
         program = "org.mjs" if description is None else "described.mjs"
         with _running(program, options, own) as at:
-            yield cls(at["port"], authority.pem, client_id, private_key, kid, at["control"])
+            yield cls(at["port"], authority.pem, made, at["control"])
+
+    @property
+    def app(self) -> App:
+        """The only app."""
+        (app,) = self.apps.values()
+        return app
 
     def journal(self) -> list[Received]:
         """Every request since the start or the last clear(), in the order of their arrival."""
@@ -416,6 +459,14 @@ class Org:
     def reset(self) -> None:
         """Bring the org's users, groups and apps back to the seed; the journal stays."""
         _control(self.control, "POST", "/reset")
+
+    def tell(self, **what: object) -> None:
+        """Have these faults from now on, and no others: see AS_OKTA in authority.mjs."""
+        _control(self.control, "POST", "/tell", what)
+
+    def rotate(self) -> None:
+        """Take no nonce any more that the API has given."""
+        _control(self.control, "POST", "/rotate")
 
 
 # --- GitHub, Slack, Microsoft Graph

@@ -1,21 +1,33 @@
 // An Okta org that has every operation of an OpenAPI description: Prism checks each request against
 // the description and answers with what it says; the org's authorization server is oidc-provider.
-// Prism takes any token, so that the org's own is asked for here.
+// Prism takes any token; the checker asks for the org's own, with the scopes of the description.
 //
-// Options: {tls: {cert, key}, client: {client_id, jwks, scopes}, description}: the file's path.
+// Options: {tls: {cert, key}, clients: [{client_id, jwks, scopes, dpop}], description}: its path.
 // What the journal tells of a call beside is which operation it is, as Prism's router has it.
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { createLogger } from '@stoplight/prism-core';
 import { getHttpOperationsFromSpec } from '@stoplight/prism-http';
 import prismRouter from '@stoplight/prism-http/dist/router/index.js';
 import { createServer } from '@stoplight/prism-http-server';
-import { endToEnd, journaled, orgAuthority, refuse } from './authority.mjs';
+import { orgAuthority } from './authority.mjs';
+import { endToEnd, journaled } from './journal.mjs';
 import { listen, listenForControl, readOptions, ready, tlsServer } from './program.mjs';
 
 const HOST = 'acme.okta.example';
 
-const { tls, client, description } = await readOptions();
-const authority = orgAuthority(HOST, client);
+const { tls, clients, description } = await readOptions();
+const authority = orgAuthority(HOST, clients);
+
+// By an operation's id the scopes of its own that a token must have.
+const needs = new Map(
+  Object.values(JSON.parse(readFileSync(description)).paths)
+    .flatMap((path) => Object.values(path))
+    .map(({ operationId, security }) => [
+      operationId,
+      security?.find(({ oauth2 }) => oauth2)?.oauth2 ?? [],
+    ]),
+);
 
 const operations = await getHttpOperationsFromSpec(description);
 const prism = createServer(operations, {
@@ -62,21 +74,18 @@ function forward(req, res, body, entry) {
   request.end(body);
 }
 
-function serve(req, res, body, entry) {
-  if (entry.path === '/oauth2/v1/token') {
-    authority.authorize(req, res, body, entry);
-    return;
-  }
-  entry.operation = operationOf(req.method, entry.path);
-  if (req.headers.authorization !== undefined) {
-    try {
-      entry.scope = authority.claimsOf(req.headers.authorization).scope;
-    } catch (error) {
-      refuse(res, entry, 401, 'E0000011', 'Invalid token provided', error.message);
+async function serve(req, res, body, entry) {
+  await authority.guarded(req, res, entry, async () => {
+    if (authority.isFor(entry.path)) {
+      await authority.authorize(req, res, body, entry);
       return;
     }
-  }
-  forward(req, res, body, entry);
+    entry.operation = operationOf(req.method, entry.path);
+    if (req.headers.authorization !== undefined) {
+      await authority.access(req, entry, needs.get(entry.operation) ?? []);
+    }
+    forward(req, res, body, entry);
+  });
 }
 
 const server = tlsServer(tls);
@@ -85,5 +94,6 @@ const port = await listen(server);
 const control = await listenForControl({
   'GET /journal': () => journal,
   'POST /journal/clear': () => { journal.length = 0; },
+  ...authority.actions,
 });
 ready({ port, control });

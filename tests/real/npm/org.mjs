@@ -2,12 +2,14 @@
 // emulate's Okta service, and between them stands a checker that is stricter than Okta itself:
 // a token must carry exactly the scope that the operation needs, and no other.
 //
-// Options: {tls: {cert, key}, client: {client_id, jwks, scopes}, seed}; `scopes` are those granted
-// to the client, `seed` is emulate's own seed for its Okta service.
+// Options: {tls: {cert, key}, clients: [{client_id, jwks, scopes, dpop}], seed}; `scopes` are those
+// granted to a client, `seed` is emulate's own seed for its Okta service.
 import { subscribe } from 'node:diagnostics_channel';
 import http from 'node:http';
 import { createEmulator } from 'emulate';
-import { endToEnd, journaled, orgAuthority, refuse } from './authority.mjs';
+import { orgAuthority } from './authority.mjs';
+import { Refused } from './checker.mjs';
+import { endToEnd, journaled } from './journal.mjs';
 import { listen, listenForControl, readOptions, ready, tlsServer } from './program.mjs';
 
 const HOST = 'acme.okta.example';
@@ -26,32 +28,17 @@ const OPERATIONS = [
   ['GET', /^\/api\/v1\/apps\/[^/]+$/, 'okta.apps.read'],
 ];
 
-const { tls, client, seed } = await readOptions();
-const authority = orgAuthority(HOST, client);
+const { tls, clients, seed } = await readOptions();
+const authority = orgAuthority(HOST, clients);
 
-// --- the checker
+// --- what a call needs
 
-function manage(req, res, body, entry) {
-  try {
-    entry.scope = authority.claimsOf(req.headers.authorization).scope;
-  } catch (error) {
-    refuse(res, entry, 401, 'E0000011', 'Invalid token provided', error.message);
-    return;
-  }
+async function manage(req, res, body, entry) {
   const operation = OPERATIONS.find(
     ([method, path]) => method === req.method && path.test(entry.path),
   );
-  if (!operation) {
-    refuse(res, entry, 404, 'E0000007', 'Not found: Resource not found', 'no such operation here');
-    return;
-  }
-  const [, , needed] = operation;
-  if (entry.scope !== needed) {
-    const reason = `the operation needs exactly "${needed}", the token has "${entry.scope}"`;
-    const summary = 'You do not have permission to perform the requested action';
-    refuse(res, entry, 403, 'E0000006', summary, reason);
-    return;
-  }
+  await authority.access(req, entry, operation ? [operation[2]] : []);
+  if (!operation) throw new Refused(404, 'unknown', 'no such operation here');
   forward(req, res, body);
 }
 
@@ -102,12 +89,14 @@ function forward(req, res, body) {
 
 // --- what the test reads
 
-function serve(req, res, body, entry) {
-  if (entry.path.startsWith('/api/')) {
-    manage(req, res, body, entry);
-  } else {
-    authority.authorize(req, res, body, entry);
-  }
+async function serve(req, res, body, entry) {
+  await authority.guarded(req, res, entry, async () => {
+    if (authority.isFor(entry.path)) {
+      await authority.authorize(req, res, body, entry);
+    } else {
+      await manage(req, res, body, entry);
+    }
+  });
 }
 
 const server = tlsServer(tls);
@@ -116,6 +105,7 @@ const port = await listen(server);
 const control = await listenForControl({
   'GET /journal': () => journal,
   'POST /journal/clear': () => { journal.length = 0; },
+  ...authority.actions,
   'POST /reset': () => {
     emulator.reset();
     return removeSampleApp();

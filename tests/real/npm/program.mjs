@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 
 // oidc-provider prints its notices with console.info; standard output is for the ready line alone.
 console.log = console.info = console.error;
@@ -31,11 +32,12 @@ export async function listen(server) {
   return server.address().port;
 }
 
-// The test's side door, in plain HTTP: `actions` maps "METHOD /path" to what answers it.
+// The test's side door, in plain HTTP: `actions` maps "METHOD /path" to what answers it, which is
+// given the JSON that came with it.
 export function listenForControl(actions) {
   return listen(http.createServer(async (req, res) => {
     const action = actions[`${req.method} ${req.url}`];
-    const answer = await action?.();
+    const answer = await action?.(JSON.parse(await text(req) || 'null'));
     res.writeHead(action ? 200 : 404, { 'content-type': 'application/json' });
     res.end(JSON.stringify(answer ?? null));
   }));

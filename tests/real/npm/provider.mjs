@@ -17,8 +17,8 @@ export function signingKey(alg, kid = randomUUID()) {
 
 // `keys` are private JWKs and the first one signs; `resource` is what the tokens are good for:
 // its identifier (a URI, as oidc-provider insists), audience, scopes and the tokens' ttl.
-// `checkScopes(requested)` may throw one of oidc-provider's errors.
-export function machineProvider(issuer, { keys, clients, resource, checkScopes, ...more }) {
+// `checkScopes(requested, client)` may throw one of oidc-provider's errors; `features` are more ones.
+export function machineProvider(issuer, { keys, clients, resource, checkScopes, features, ...more }) {
   const provider = new Provider(issuer, {
     jwks: { keys },
     responseTypes: [],
@@ -39,7 +39,7 @@ export function machineProvider(issuer, { keys, clients, resource, checkScopes, 
         enabled: true,
         defaultResource: () => resource.identifier,
         getResourceServerInfo: (ctx) => {
-          checkScopes?.(ctx.oidc.requestParamScopes);
+          checkScopes?.(ctx.oidc.requestParamScopes, ctx.oidc.client.clientId);
           return {
             audience: resource.audience,
             scope: resource.scopes.join(' '),
@@ -48,6 +48,7 @@ export function machineProvider(issuer, { keys, clients, resource, checkScopes, 
           };
         },
       },
+      ...features,
     },
     ...more,
   });
