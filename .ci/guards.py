@@ -155,7 +155,8 @@ def _said(guard: Guard, *, good: bool, why: str) -> bool:
 
 def _copy(source: Path, to: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, to, ignore=shutil.ignore_patterns("var"))
+        # What is being compiled has such a name for a moment, beside tests that run meanwhile.
+        shutil.copytree(source, to, ignore=shutil.ignore_patterns("var", "*.pyc.*"))
     else:
         shutil.copy2(source, to)
 
