@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from types import MappingProxyType
+from typing import Any, Final, NoReturn
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.web._newclient import RequestNotSent
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
@@ -24,6 +27,9 @@ TIMEOUT = 10.0
 """Seconds for one exchange, connecting included: an agent waits at the other end, and gives up
 after 30 to 60."""
 
+NO_FIELDS: Final[Mapping[str, str]] = MappingProxyType({})
+"""Nothing beside what every request of the gateway's own says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -31,6 +37,12 @@ class Fetched:
 
     status: int
     body: bytes = field(repr=False)
+    headers: Headers = field(default_factory=Headers, repr=False, compare=False)
+
+    def header(self, name: str) -> str | None:
+        """The value of a field that stands there once; None for one that does not, or is odd."""
+        values = self.headers.getRawHeaders(name.encode("ascii")) or ()
+        return _text(values[0]) if len(values) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +63,32 @@ class Fetcher:
     authorization: str | None = field(default=None, repr=False)
     """What the counterpart knows the gateway by (RFC 9110, section 11.6.2)."""
 
-    async def get(self, url: str) -> Fetched:
-        """The answer to a GET, whatever its status."""
-        return await self._within_time(self._exchange("GET", url, None))
+    async def get(self, url: str, fields: Mapping[str, str] = NO_FIELDS) -> Fetched:
+        """The answer to a GET with these fields beside, whatever its status."""
+        return await self._within_time(self._exchange("GET", url, None, fields), self.timeout)
 
-    async def post(self, url: str, form: Mapping[str, str]) -> Fetched:
-        """The answer to a POST of a form, whatever its status."""
-        return await self._within_time(self._exchange("POST", url, dict(form)))
+    async def head_of(self, url: str, fields: Mapping[str, str]) -> Fetched:
+        """What comes before the body of the answer to a GET. The body is dropped, however long."""
+        exchange = self._exchange("GET", url, None, fields, whole=False)
+        return await self._within_time(exchange, self.timeout)
 
-    async def _within_time(self, exchange: Coroutine[Deferred[Any], Any, Fetched]) -> Fetched:
+    async def post(
+        self,
+        url: str,
+        form: Mapping[str, str],
+        fields: Mapping[str, str] = NO_FIELDS,
+        *,
+        within: float | None = None,
+    ) -> Fetched:
+        """The answer to a POST of a form, whatever its status; ``within`` seconds, if given."""
+        seconds = self.timeout if within is None else within
+        return await self._within_time(self._exchange("POST", url, dict(form), fields), seconds)
+
+    async def _within_time(
+        self, exchange: Coroutine[Deferred[Any], Any, Fetched], seconds: float
+    ) -> Fetched:
         answer = Deferred.fromCoroutine(exchange)
-        answer.addTimeout(self.timeout, self.clock, onTimeoutCancel=self._too_late)
+        answer.addTimeout(seconds, self.clock, onTimeoutCancel=self._too_late)
         try:
             return await answer
         except self.fault:
@@ -69,8 +96,18 @@ class Fetcher:
         except Exception as error:  # Whatever fails in here, the caller gets its one fault.
             raise self.fault(f"{self.name} cannot be asked: {_cause(error)}.") from error
 
-    async def _exchange(self, method: str, url: str, form: dict[str, str] | None) -> Fetched:
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        form: dict[str, str] | None,
+        fields: Mapping[str, str],
+        *,
+        whole: bool = True,
+    ) -> Fetched:
         headers = Headers({"Accept": [self.accept]})
+        for name, value in fields.items():
+            headers.addRawHeader(name, value)
         if self.authorization is not None:
             headers.addRawHeader("Authorization", self.authorization)
         response = await self.http.request(
@@ -83,10 +120,15 @@ class Fetcher:
         )
         body = _BoundedBody(self.limit)
         response.deliverBody(body)
-        return Fetched(response.code, await body.whole)
+        try:
+            return Fetched(response.code, await body.whole, response.headers)
+        except _TooLarge:
+            if whole:
+                raise
+            return Fetched(response.code, b"", response.headers)
 
     def _too_late(self, result: object, timeout: float) -> NoReturn:
-        raise self.fault(f"{self.name} did not answer within {timeout:g} s.")
+        raise self.fault(f"{self.name} did not answer within {self.timeout:g} s.")
 
 
 class _TooLarge(Exception):
@@ -124,6 +166,22 @@ class _BoundedBody(Protocol):
     def _hang_up(self) -> None:
         if self.transport is not None:
             self.transport.loseConnection()
+
+
+def died(fault: BaseException) -> bool:
+    """Whether a fault was a connection that ended before the answer was whole.
+
+    A kept one may have been closed at the other end just then, and another may fare better.
+    """
+    cause = fault.__cause__
+    reasons = [reason.value for reason in getattr(cause, "reasons", ())]
+    return isinstance(cause, RequestNotSent) or any(
+        isinstance(each, ConnectionClosed) for each in reasons
+    )
+
+
+def _text(value: bytes) -> str | None:
+    return value.decode("ascii") if value.isascii() else None
 
 
 def _cause(error: BaseException) -> str:

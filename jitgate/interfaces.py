@@ -403,6 +403,16 @@ class ILendingSource(Interface):
         """The call is over, or never went out: nothing more is sent with it. Must not raise."""
 
 
+class ILastingSource(ILendingSource):
+    """A lending source that has something to end: what it lent before, connections, timers."""
+
+    def retire() -> None:
+        """Another takes its place: what is lent from now on, it lends once. Must not raise."""
+
+    async def stop() -> None:
+        """End all that it holds, within seconds. Nothing is lent from now on."""
+
+
 class IUpstream(Interface):
     """The way to one target."""
 

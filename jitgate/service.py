@@ -45,7 +45,7 @@ class Listener(Part, Protocol):
     def port(self) -> IListeningPort: ...
 
 
-class Upstream(Protocol):
+class Used(Protocol):
     """What must be ended after the part that uses it."""
 
     async def stop(self) -> None: ...
@@ -133,7 +133,7 @@ class Threaded:
 class Served:
     """A part with the connections to the targets, which end after it."""
 
-    def __init__(self, part: Part, upstreams: Iterable[Upstream]) -> None:
+    def __init__(self, part: Part, upstreams: Iterable[Used]) -> None:
         self._part = part
         self._upstreams = upstreams
 
@@ -144,6 +144,25 @@ class Served:
         await self._part.stop()
         for upstream in list(self._upstreams):
             await upstream.stop()
+
+
+class Ended:
+    """A part that stands before those which use something, and ends it after them."""
+
+    _log = Logger()
+
+    def __init__(self, used: Iterable[Used]) -> None:
+        self._used = used
+
+    async def start(self) -> None:
+        """There is nothing to start."""
+
+    async def stop(self) -> None:
+        for each in list(self._used):
+            try:
+                await each.stop()
+            except Exception:  # noqa: BLE001 (the others must end as well)
+                self._log.failure("{what} did not end cleanly", what=type(each).__name__)
 
 
 class TakenUp:

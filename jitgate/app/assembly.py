@@ -27,6 +27,7 @@ from jitgate.approvers.control import ControlSocket
 from jitgate.config import Configuration
 from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
+from jitgate.credentials.revoking import Noted
 from jitgate.errors import StateUnusable
 from jitgate.flow.access import Access
 from jitgate.flow.account import Accounts
@@ -43,7 +44,14 @@ from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
 from jitgate.flow.tokens import TokenExchange
 from jitgate.identity.own_tokens import OwnTokens
-from jitgate.interfaces import IAccessStore, IApproverChannel, IBudgets, IOnce, IRecordStore
+from jitgate.interfaces import (
+    IAccessStore,
+    IApproverChannel,
+    IBudgets,
+    ILastingSource,
+    IOnce,
+    IRecordStore,
+)
 from jitgate.proxy.authority import CertificateAuthority, load_or_create
 from jitgate.proxy.certificate import PortTls
 from jitgate.proxy.internal import AUTHORITY, internal_target
@@ -51,6 +59,7 @@ from jitgate.proxy.listener import HttpProxyListener
 from jitgate.proxy.pages import Pages
 from jitgate.service import (
     Dismissed,
+    Ended,
     GatewayService,
     Listening,
     Part,
@@ -114,6 +123,8 @@ class _Story:
     revocations: Revocations
     ways: WeakSet[HttpsUpstream]
     """The connections to the targets; those of before too, while something goes on there."""
+    sources: WeakSet[ILastingSource]
+    """The sources of their credentials, as long."""
 
     def adopt(self, new: InForce) -> None:
         """Go by this from now on, all at once. `Decider.reconsider` what is held then."""
@@ -126,7 +137,10 @@ class _Story:
         self.gateway.adopt(_with_own(new.targets, self.pages), new.identity)
         for way in list(self.ways):
             way.retire()
+        for source in list(self.sources):
+            source.retire()
         self.ways.update(new.ways)
+        self.sources.update(new.sources)
 
 
 def _with_own(targets: Mapping[str, Target], pages: Pages) -> Mapping[str, Target]:
@@ -139,6 +153,7 @@ class _Assembly:
 
     _once: IOnce
     _budgets: IBudgets
+    _note: Noted
 
     def __init__(
         self, configuration: Configuration, reactor: IReactorCore, problems: Sequence[str]
@@ -161,10 +176,14 @@ class _Assembly:
             self._reactor,
             problems,
             site_key=lambda: self._site_key,
+            noted=self._noted,
             once=lambda: self._once,
             own=self._own,
             before=before,
         )
+
+    def _noted(self, kind: str, fields: Mapping[str, object]) -> None:
+        self._note(kind, fields)
 
     def service(self, *, hangup: bool) -> GatewayService:
         first = self._made(self._configuration, self._problems)
@@ -172,6 +191,7 @@ class _Assembly:
         state.lock()
         writer = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
         recorder, keeping = self._recorder(state, writer, first)
+        self._note = recorder.note
         channels: list[IApproverChannel] = []
         ledger, worker = self._ledger(state, recorder)
         authority = load_or_create(state.authority, time.time)
@@ -286,8 +306,8 @@ class _Assembly:
             clock=clock,
             new_id=partial(self._new_id, "x"),
         )
-        ways = WeakSet(in_force.ways)
-        return _Story(gateway, access, bodies, decider, pages, tokens, revocations, ways)
+        ways, sources = WeakSet(in_force.ways), WeakSet(in_force.sources)
+        return _Story(gateway, access, bodies, decider, pages, tokens, revocations, ways, sources)
 
     def _ledger(self, state: StateFolder, recorder: Recorder) -> tuple[Ledger, Worker]:
         """What keeps access requests and grants over restarts, and the thread that it works in."""
@@ -363,6 +383,7 @@ class _Assembly:
     ) -> tuple[list[Part], Listening]:
         listening = Listening(self._settings.state / "ca.pem")
         parts: list[Part] = []
+        sources = Ended(story.sources)  # once nobody asks for a credential any more
         dismissed = Dismissed(story.access)  # before whoever waits for exchanges to end
         for name in self._settings.services:
             if name == "recorder":
@@ -378,9 +399,9 @@ class _Assembly:
                 parts.append(admin)
             else:
                 listening.add("proxy", proxy)
-                parts += [Served(proxy, story.ways), *listeners, dismissed]
+                parts += [sources, Served(proxy, story.ways), *listeners, dismissed]
         if "proxy" not in self._settings.services and listeners:
-            parts += [*listeners, dismissed]
+            parts += [sources, *listeners, dismissed]
         return parts, listening
 
     # --- the recording

@@ -12,12 +12,12 @@ from jitgate.app.reach import (
     matches_of,
     overrides,
 )
-from jitgate.config import Configuration, schema
+from jitgate.config import Configuration, credential_schema, schema
 from jitgate.core.naming import Named
 from jitgate.core.policy import Policy
 from jitgate.values import Effect
 
-_MINTED = (schema.OktaCredential, schema.PluginCredential, schema.NoCredential)
+_MINTED = (credential_schema.OktaCredential, schema.PluginCredential, schema.NoCredential)
 """What `reuse` may be meant for: tokens, what only a plugin knows, what is not configured yet."""
 
 

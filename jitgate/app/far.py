@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 import hmac
+import random
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
-from treq.client import HTTPClient
 from twisted.internet import ssl
 from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.interfaces import IReactorCore
-from twisted.web.client import Agent
+from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
 from jitgate.app import fixed
 from jitgate.app.callees import Callees, declared
+from jitgate.app.own_calls import OwnCalls
 from jitgate.app.problems import Problems
 from jitgate.app.provided import Provided
-from jitgate.config import schema
-from jitgate.config.credential_schema import StaticCredential
+from jitgate.config import credential_schema, schema
 from jitgate.core.injection import COUNTING
+from jitgate.credentials.dpop import Prover
 from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.credentials.okta import OktaCredentials
+from jitgate.credentials.okta_app import Client, OktaApp, OktaServer
+from jitgate.credentials.revoking import Noted
+from jitgate.credentials.signing import Signer, read_key
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.admission import Target
-from jitgate.interfaces import ICredentialSource, ILendingSource
+from jitgate.interfaces import ICredentialSource, ILastingSource, ILendingSource
 from jitgate.provided import NEVER_ISSUED, ProvidedCredentials
 from jitgate.stores.state import read_secret, secret_line
-from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints
+from jitgate.upstreams.endpoint import CheckedEndpoint
 from jitgate.upstreams.https import HttpsUpstream
 from jitgate.upstreams.nameservers import Nameservers
 from jitgate.upstreams.resolving import Resolve, SystemResolver
@@ -50,7 +55,10 @@ class Far:
         problems: Problems,
         callees: Callees,
         provided: Provided,
+        *,
+        noted: Noted,
     ) -> None:
+        self._noted = noted
         self._settings = settings
         self._provided = provided
         self._limits = settings.limits.bounds
@@ -60,11 +68,13 @@ class Far:
         self._callees = callees
         self.upstreams: list[HttpsUpstream] = []
         """The ways to the targets that were made last, to be ended."""
+        self.sources: list[ILastingSource] = []
+        """Of their credentials, those that have something to end."""
 
     def targets(self, site_key: Callable[[], bytes]) -> dict[str, Target]:
         """By ``host:port``."""
         targets = {}
-        self.upstreams = []
+        self.upstreams, self.sources = [], []
         for target in self._settings.targets:
             credentials = self._problems.attempt(target.where, self._credentials, target, site_key)
             trust = self._problems.attempt(target.where, trust_in, target.trust)
@@ -123,7 +133,8 @@ class Far:
         if source is None:
             return None
         lending = source if ILendingSource.providedBy(source) else Kept(source)
-        verifyObject(ILendingSource, lending)
+        lasting = ILastingSource.providedBy(lending)
+        verifyObject(ILastingSource if lasting else ILendingSource, lending)
         return cast(ILendingSource, lending)
 
     def _source(
@@ -132,7 +143,7 @@ class Far:
         credential = target.credential
         if isinstance(credential, schema.NoCredential):
             source: object = NoCredential()
-        elif isinstance(credential, StaticCredential):
+        elif isinstance(credential, credential_schema.StaticCredential):
             source = fixed.static(credential)
         elif isinstance(credential, schema.PluginCredential):
             provided = self._provided.named(ICredentialSource, credential.name, target.where)
@@ -147,23 +158,43 @@ class Far:
     def _okta(
         self,
         target: schema.Target,
-        credential: schema.OktaCredential,
+        credential: credential_schema.OktaCredential,
         site_key: Callable[[], bytes],
     ) -> OktaCredentials:
-        """Its calls go to the org alone, by the target's own checked way."""
-        host, _, port = credential.org.removeprefix("https://").rstrip("/").partition(":")
-        endpoint = self._checked(host, int(port or 443), target, trust_in(target.trust))
-        agent = Agent.usingEndpointFactory(self._reactor, CheckedEndpoints(endpoint))
-        return OktaCredentials(
-            org=credential.org.rstrip("/"),
-            client_id=credential.client_id,
-            key_id=credential.key_id,
-            private_key=read_secret(credential.private_key),
-            http=HTTPClient(agent),
-            clock=self._reactor,
-            new_id=partial(secrets.token_urlsafe, 16),
-            keyed=_keyed(site_key, b"jitgate credential\0"),
+        """Its calls go to the org and to the target alone, by the target's own checked way."""
+        trust = trust_in(target.trust)
+        calls = OwnCalls(self._reactor, lambda host, port: self._checked(host, port, target, trust))
+        server = OktaServer(
+            credential.org, calls.to(_authority(credential.org)), self._reactor, random.random
         )
+        source = OktaCredentials(
+            [self._app(each, server) for each in credential.every],
+            reach=calls.to,
+            noted=self._noted,
+            clock=self._reactor,
+            jitter=random.random,
+            keyed=_keyed(site_key, b"jitgate credential\0"),
+            close=calls.stop,
+        )
+        self.sources.append(source)
+        return source
+
+    def _app(self, app: credential_schema.OktaApp, server: OktaServer) -> OktaApp:
+        new_id = partial(secrets.token_urlsafe, 16)
+        scopes = None if app.scopes is None else frozenset(app.scopes)
+        return OktaApp(
+            Client(app.name, app.client_id, frozenset(app.risks), scopes),
+            Signer(read_key(read_secret(app.private_key)), {"kid": app.key_id}),
+            Prover(self._reactor, new_id) if app.dpop else None,
+            server,
+            new_id=new_id,
+            pause=partial(deferLater, self._reactor),
+        )
+
+
+def _authority(org: str) -> str:
+    host = urlsplit(org).netloc
+    return host if host.rpartition(":")[2].isdecimal() else f"{host}:443"
 
 
 def trust_in(file: Path | None) -> IOpenSSLTrustRoot:

@@ -26,11 +26,12 @@ from jitgate.config import Configuration, schema
 from jitgate.config.identity_schema import PluginIssuer
 from jitgate.core.access import People, person
 from jitgate.core.waiting import Patience
+from jitgate.credentials.revoking import Noted
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.access import Limits
 from jitgate.flow.admission import Target
 from jitgate.identity.issuers import Issuers, TokenVerifier
-from jitgate.interfaces import IApproverChannel, IIdentityVerifier, IOnce
+from jitgate.interfaces import IApproverChannel, IIdentityVerifier, ILastingSource, IOnce
 from jitgate.proxy.certificate import PortCertificate
 from jitgate.stores.once_memory import MemoryOnce
 from jitgate.stores.state import read_secret
@@ -46,6 +47,7 @@ class InForce:
     decided: Decided
     targets: Mapping[str, Target]
     ways: Sequence[HttpsUpstream]
+    sources: Sequence[ILastingSource]
     identity: Issuers
     keys: Mapping[KeysFrom, Published]
     certificate: PortCertificate | None
@@ -110,6 +112,7 @@ def made(
     problems: Sequence[str] = (),
     *,
     site_key: Callable[[], bytes] = bytes,
+    noted: Noted = lambda *_: None,
     once: Callable[[], IOnce] | None = None,
     own: TokenVerifier | None = None,
     before: InForce | None = None,
@@ -127,7 +130,7 @@ def made(
     loaded = loaded_of(settings, found)
     provided = Provided(loaded, found)
     callees = callees_of(settings, provided, found)
-    far = Far(settings, reactor, found, callees, provided)
+    far = Far(settings, reactor, found, callees, provided, noted=noted)
     clock: Any = reactor
     identities = Identities(
         settings.identity,
@@ -159,6 +162,7 @@ def made(
         decided=rules,
         targets=targets,
         ways=far.upstreams,
+        sources=far.sources,
         identity=identity,
         keys=identities.keys,
         certificate=certificate,

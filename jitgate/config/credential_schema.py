@@ -1,4 +1,4 @@
-"""Fixed secrets as the configuration speaks of them: where they are, and what carries them."""
+"""What targets need to accept a call, as the configuration speaks of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from jitgate.config.kinds import HeaderName, Secret, Section
+from jitgate.config.kinds import HeaderName, HttpsUrl, Name, RiskWord, Secret, Section
 from jitgate.core.fields import HOP_BY_HOP
+from jitgate.values import Risk
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _OF_THE_MESSAGE = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
@@ -29,6 +30,62 @@ def _user(name: str) -> str:
 CarryingHeader = Annotated[HeaderName, AfterValidator(_carries)]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._~-]{1,64}$")]
 UserName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_user)]
+
+
+class OktaApp(Section):
+    """One service app of several: which operations it is for."""
+
+    name: Name
+    client_id: str = Field(min_length=1)
+    key_id: str = Field(min_length=1)
+    private_key: Secret
+    dpop: bool = True
+    risks: tuple[RiskWord, ...] = Field(min_length=1, strict=False)
+    scopes: tuple[str, ...] | None = Field(default=None, min_length=1, strict=False)
+
+
+class OktaCredential(Section):
+    """A service app of an Okta org, or several by risk: a token is minted for each operation."""
+
+    type: Literal["okta"]
+    org: HttpsUrl
+    client_id: str | None = Field(default=None, min_length=1)
+    key_id: str | None = Field(default=None, min_length=1)
+    private_key: Secret | None = None
+    dpop: bool = True
+    apps: tuple[OktaApp, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _one_app_or_several(self) -> OktaCredential:
+        alone = {"client_id", "key_id", "private_key", "dpop"} & self.model_fields_set
+        if "apps" not in self.model_fields_set:
+            if missing := {"client_id", "key_id", "private_key"} - alone:
+                raise ValueError(f"{', '.join(sorted(missing))} is missing, or else a list of apps")
+            return self
+        if alone:
+            raise ValueError(f"{', '.join(sorted(alone))} stands in each of apps instead")
+        if not self.apps:
+            raise ValueError("apps is empty: no operation is covered")
+        names = [app.name for app in self.apps]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two apps are named {twice}")
+        return self
+
+    @property
+    def every(self) -> tuple[OktaApp, ...]:
+        """All of its apps; one alone is named by its client id, and is for everything."""
+        if self.client_id is None or self.key_id is None or self.private_key is None:
+            return self.apps
+        return (
+            OktaApp.model_construct(
+                name=self.client_id,
+                client_id=self.client_id,
+                key_id=self.key_id,
+                private_key=self.private_key,
+                dpop=self.dpop,
+                risks=tuple(Risk),
+            ),
+        )
 
 
 class BasicPair(Section):

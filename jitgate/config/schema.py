@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
-from jitgate.config.credential_schema import StaticCredential
+from jitgate.config.credential_schema import OktaCredential, StaticCredential
 from jitgate.config.duty_schema import Approvers, Budgets, GrantTerms
 from jitgate.config.identity_schema import Identity
 from jitgate.config.kinds import (
@@ -18,7 +18,6 @@ from jitgate.config.kinds import (
     Duration,
     FilePath,
     ForwardedName,
-    HttpsUrl,
     Name,
     Person,
     Proxy,
@@ -79,16 +78,6 @@ class Listen(Section):
                     f"read on the way. Listen on loopback{way}, or set insecure: true knowingly"
                 )
         return self
-
-
-class OktaCredential(Section):
-    """A service app of an Okta org: a token is minted for each operation."""
-
-    type: Literal["okta"]
-    org: HttpsUrl
-    client_id: str = Field(min_length=1)
-    key_id: str = Field(min_length=1)
-    private_key: Secret
 
 
 class PluginCredential(Section):

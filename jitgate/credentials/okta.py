@@ -1,134 +1,211 @@
-"""Okta access tokens for one operation: client credentials with a signed assertion.
-
-The grant is RFC 6749, section 4.4; the gateway proves itself to the org's token endpoint by a JWT
-of its own (RFC 7523, section 3; Okta and OpenID Connect call it private_key_jwt).
-"""
+"""Okta access tokens, each for one operation: minted, bound to a key, lent, revoked."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple
 
-import jwt
-import orjson
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from treq.client import HTTPClient
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from jitgate.credentials.dpop import (
+    BAD_PROOF,
+    NONCE_FIELD,
+    WANTS_NONCE,
+    Nonces,
+    errors_in,
+)
+from jitgate.credentials.holding import Held, Holdings
+from jitgate.credentials.okta_app import MAX_ANSWER, OktaApp, narrowest
+from jitgate.credentials.revoking import AT_END, Noted, Revoker
+from jitgate.credentials.token_answers import Token
 from jitgate.errors import CredentialRefused, CredentialUnavailable
-from jitgate.fetching import Fetched, Fetcher
-from jitgate.interfaces import ICredentialSource
-from jitgate.values import Credential, Operation
+from jitgate.fetching import Fetcher, died
+from jitgate.interfaces import ILastingSource
+from jitgate.values import Credential, Headers, Operation, ResponseHead
 
-ASSERTION_LIFE = 60
-"""Seconds for which an assertion can be used. It is sent at once, and once."""
+ASKED_FIRST: Final = "/api/v1/org"
+"""What is read of an API to learn its nonce before anything is changed there. Every org has it,
+without a parameter; it changes nothing, and who may not read it is told so only after the token
+and its proof were looked at."""
 
-MAX_ANSWER = 64 * 1024
-"""Bytes of the token endpoint's answer; a token has a few kilobytes."""
-
-MIN_RSA_BITS = 2048
-"""RFC 7518, section 3.3."""
-
-_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
-"""A bearer token (RFC 6750, section 2.1): nothing that could end a header field."""
-_ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 _PUBLIC = re.compile(r"/\.well-known/.+|/oauth2/v1/keys")
 """What an org tells anybody: its metadata (RFC 8615) and the keys that it signs with."""
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+_SAYS = {
+    WANTS_NONCE: "The target wants another nonce in the proof of the gateway's token.",
+    BAD_PROOF: "The target did not accept the proof of the gateway's token.",
+    "invalid_token": "The target did not accept the gateway's token.",
+}
 
 
-@implementer(ICredentialSource)
+class _Lent(NamedTuple):
+    """A credential that is with a call."""
+
+    credential: Credential
+    app: OktaApp
+    held: Held
+    operation: Operation
+
+
+@implementer(ILastingSource)
 class OktaCredentials:
-    """Issues a token that has exactly the scopes of the operation that it is for.
+    """Lends a token that has exactly the scopes of the operation that it is for.
 
     For an operation that needs no scope there is none: a public read goes without a credential,
     and all else is refused, since it asks for an API token or for a proof of another kind.
 
     Args:
-        org: The org's URL, ``https://acme.okta.com``.
-        client_id: The service app that the gateway is to the org.
-        key_id: The id under which the org knows the public key.
-        private_key: The private key in PEM: RSA (RS256) or P-256 (ES256).
-        http: Reaches the org at its checked address and trusts what the target's trust says.
+        apps: The service apps; the narrowest that covers an operation is taken.
+        reach: Makes the client that reaches ``host:port`` of the API in the target's checked way.
+        noted: Puts on record what becomes of tokens afterwards.
         clock: Wall-clock time.
-        new_id: A fresh unguessable id at each call.
+        jitter: A number from 0 to 1, another at each call.
         keyed: The digest by which a record may tell one token from another.
-
-    Raises `ValueError`, which shows nothing of the key, where org or key cannot be used.
+        close: Ends the connections that are kept.
     """
 
     def __init__(
         self,
+        apps: Sequence[OktaApp],
         *,
-        org: str,
-        client_id: str,
-        key_id: str,
-        private_key: bytes,
-        http: HTTPClient,
+        reach: Callable[[str], HTTPClient],
+        noted: Noted,
         clock: IReactorTime,
-        new_id: Callable[[], str],
+        jitter: Callable[[], float],
         keyed: Callable[[bytes], str],
+        close: Callable[[], Awaitable[None]],
     ) -> None:
-        self._token_url = _token_url(org)
-        self._client_id = client_id
-        self._key_id = key_id
-        self._algorithm, self._key = _signing_key(private_key)
-        self._fetcher = Fetcher(
-            http, clock, "The token endpoint", CredentialUnavailable, MAX_ANSWER
-        )
+        self._apps = {app.client.name: app for app in apps}
+        self._reach = reach
         self._clock = clock
-        self._new_id = new_id
         self._keyed = keyed
+        self._close = close
+        self._nonces = Nonces()
+        self._revoker = Revoker(noted, clock, jitter)
+        self._holdings = Holdings(self._over, clock)
+        self._lent: dict[int, _Lent] = {}
 
-    async def issue(self, operation: Operation) -> Credential:
+    async def lend(self, operation: Operation, *, reuse: float) -> Credential:
         if not operation.scopes:
             return _nothing_for(operation)
-        form = {
-            "grant_type": "client_credentials",
-            "scope": " ".join(operation.scopes),
-            "client_assertion_type": _ASSERTION_TYPE,
-            "client_assertion": self._assertion(),
-        }
-        answer = await self._fetcher.post(self._token_url, form)
-        members = _granted(answer)
-        return self._credential(_token(members, operation.scopes), members, operation.scopes)
+        app, scopes = narrowest(self._apps.values(), operation), operation.scopes
+        shared = 0.0 if operation.changes else reuse  # each change has a token of its own
+        key = (app.client.name, scopes)
+        held, reused = await self._holdings.take(key, lambda: app.mint(scopes), shared)
+        try:
+            if operation.changes:
+                await self._learn(app, held.token, operation.authority)
+            return self._lend(app, held, operation, reused=reused)
+        except BaseException:
+            self._holdings.give_back(held)
+            raise
 
-    def _assertion(self) -> str:
-        now = int(self._clock.seconds())
-        claims = {
-            "iss": self._client_id,
-            "sub": self._client_id,
-            "aud": self._token_url,
-            "iat": now,
-            "exp": now + ASSERTION_LIFE,
-            "jti": self._new_id(),
-        }
-        return jwt.encode(claims, self._key, self._algorithm, headers={"kid": self._key_id})
+    def again(self, credential: Credential) -> Headers:
+        lent = self._lent.get(id(credential))
+        if lent is None:
+            return credential.headers
+        return self._fields(lent.app, lent.held.token, lent.operation)
 
-    def _credential(
-        self, token: str, members: Mapping[str, Any], scopes: tuple[str, ...]
-    ) -> Credential:
-        secret = token.encode("ascii")
+    def heard(self, credential: Credential, answer: ResponseHead) -> str | None:
+        lent = self._lent.get(id(credential))
+        if lent is None:
+            return None
+        if lent.app.prover is not None:
+            nonces = [value for name, value in answer.headers if name.lower() == b"dpop-nonce"]
+            nonce = nonces[0].decode("latin-1") if len(nonces) == 1 else None
+            self._nonces.learn(lent.operation.authority, nonce, accepted=_took(answer.status))
+        if answer.status not in {400, 401}:
+            return None
+        error = _challenge(answer)
+        if error == "invalid_token":
+            self._holdings.drop(lent.held)
+        return _SAYS.get(error)
+
+    def returned(self, credential: Credential) -> None:
+        lent = self._lent.pop(id(credential), None)
+        if lent is not None:
+            self._holdings.give_back(lent.held)
+
+    def retire(self) -> None:
+        self._holdings.retire()
+
+    async def stop(self) -> None:
+        until = self._clock.seconds() + AT_END
+        self.retire()
+        minting = self._holdings.minting()
+        all_minted: Deferred[Any] = DeferredList(minting)
+        all_minted.addTimeout(AT_END, self._clock, onTimeoutCancel=lambda *_: None)
+        await all_minted
+        for each in minting:
+            each.cancel()
+        await self._revoker.stop(max(until - self._clock.seconds(), 0.0))
+        await self._close()
+
+    # --- inside
+
+    def _lend(self, app: OktaApp, held: Held, operation: Operation, *, reused: bool) -> Credential:
+        token = held.token
+        fields = self._fields(app, token, operation)
+        facts = self._facts(token)
+        if reused:
+            facts["reused"] = True
+        proofs = [value for name, value in fields if name == b"DPoP"]
+        credential = Credential(fields, (token.secret, *proofs), facts)
+        self._lent[id(credential)] = _Lent(credential, app, held, operation)
+        return credential
+
+    def _fields(self, app: OktaApp, token: Token, operation: Operation) -> Headers:
+        """The token, with a proof for this one call where it is bound to a key."""
+        if app.prover is None:
+            return ((b"Authorization", b"Bearer " + token.secret),)
+        nonce = self._nonces.of(operation.authority) or ""
+        proof = app.prover.proof(operation.method, operation.url, nonce=nonce, token=token.secret)
+        return ((b"Authorization", b"DPoP " + token.secret), (b"DPoP", proof.encode("ascii")))
+
+    async def _learn(self, app: OktaApp, token: Token, authority: str) -> None:
+        """Know what the API wants to see in a proof before anything is changed there.
+
+        Raises `CredentialUnavailable` where it does not answer: nothing has been sent then.
+        """
+        prover = app.prover
+        if prover is None or self._nonces.of(authority) is not None:
+            return
+        url = f"https://{authority.removesuffix(':443')}{ASKED_FIRST}"
+        fetcher = Fetcher(
+            self._reach(authority), self._clock, "The target", CredentialUnavailable, MAX_ANSWER
+        )
+        authorization = f"DPoP {token.secret.decode('ascii')}"
+        for last in (False, True):
+            proof = prover.proof("GET", url, token=token.secret)
+            try:
+                answer = await fetcher.head_of(url, {"Authorization": authorization, "DPoP": proof})
+            except CredentialUnavailable as fault:
+                if last or not died(fault):
+                    raise
+            else:
+                nonce = answer.header(NONCE_FIELD)
+                self._nonces.learn(authority, nonce, accepted=_took(answer.status))
+                return
+
+    def _over(self, token: Token) -> None:
+        self._revoker.add(token, self._apps[token.app].revoke, self._facts(token))
+
+    def _facts(self, token: Token) -> dict[str, object]:
+        """What a record may say of a token."""
         facts: dict[str, object] = {
             "kind": "okta",
-            "scopes": list(scopes),
-            "fingerprint": self._keyed(secret),
+            "app": token.app,
+            "scopes": list(token.scopes),
+            "fingerprint": self._keyed(token.secret),
+            "expires_at": int(token.expires_at),
         }
-        if type(members.get("expires_in")) is int:
-            facts["expires_in"] = members["expires_in"]
-        token_id = _token_id(token)
-        if token_id is not None:
-            facts["jti"] = token_id
-        return Credential(((b"Authorization", b"Bearer " + secret),), (secret,), facts)
+        if token.id is not None:
+            facts["jti"] = token.id
+        return facts
 
 
 def _nothing_for(operation: Operation) -> Credential:
@@ -141,76 +218,19 @@ def _nothing_for(operation: Operation) -> Credential:
     return Credential(headers=(), secrets=(), facts={"kind": "none"})
 
 
-# --- what is configured
+def _took(status: int) -> bool:
+    """Whether an answer shows that the proof was looked at, and was good."""
+    return status < 500 and status not in {400, 401, 429}
 
 
-def _token_url(org: str) -> str:
-    """The org's own authorization server's token endpoint."""
-    parts = urlsplit(org)
-    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
-        raise ValueError("an org is given by its https URL")
-    if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError("an org's URL holds a host and nothing more")
-    return f"https://{parts.netloc}/oauth2/v1/token"
-
-
-def _signing_key(pem: bytes) -> tuple[str, PrivateKey]:
-    """The key, and the algorithm that it signs with (RFC 7518, section 3.1)."""
-    try:
-        key = load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError("the private key is not one in PEM without a password") from None
-    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= MIN_RSA_BITS:
-        return "RS256", key
-    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
-        return "ES256", key
-    raise ValueError(f"the private key is neither RSA of {MIN_RSA_BITS} bits nor on P-256")
-
-
-# --- what is answered
-
-
-def _granted(answer: Fetched) -> Mapping[str, Any]:
-    """The members of a successful answer (RFC 6749, section 5.1)."""
-    try:
-        members = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        members = None
-    if answer.status != 200:
-        raise CredentialUnavailable(f"The token endpoint answered {answer.status}{_code(members)}.")
-    if not isinstance(members, dict):
-        raise CredentialUnavailable("The token endpoint's answer is not a JSON object.")
-    return members
-
-
-def _code(members: object) -> str:
-    """The error code of RFC 6749, section 5.2, if it is a plain word; nothing else is repeated."""
-    code = members.get("error") if isinstance(members, dict) else None
-    return f" ({code})" if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else ""
-
-
-def _token(members: Mapping[str, Any], scopes: tuple[str, ...]) -> str:
-    """The access token, if it is a bearer token for exactly these scopes."""
-    kind, token = members.get("token_type"), members.get("access_token")
-    if not isinstance(kind, str) or kind.lower() != "bearer":
-        raise CredentialUnavailable("The token endpoint's token is not a bearer token.")
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise CredentialUnavailable("The token endpoint's token is not one that a header can hold.")
-    if "scope" in members:
-        granted = members["scope"]
-        if not isinstance(granted, str) or set(granted.split(" ")) != set(scopes):
-            raise CredentialUnavailable("The token endpoint granted other scopes than asked for.")
-    return token
-
-
-def _token_id(token: str) -> str | None:
-    """The ``jti`` of a token that is a JWT; its signature is the org's affair."""
-    segments = token.split(".")
-    if len(segments) != 3:
-        return None
-    try:
-        claims = orjson.loads(base64.urlsafe_b64decode(segments[1] + "=" * (-len(segments[1]) % 4)))
-    except (binascii.Error, orjson.JSONDecodeError):
-        return None
-    name = claims.get("jti") if isinstance(claims, dict) else None
-    return name if isinstance(name, str) else None
+def _challenge(answer: ResponseHead) -> str:
+    """Why the credential was not taken (RFC 6750, section 3; RFC 9449, section 7.1), or ""."""
+    for name, value in answer.headers:
+        if name.lower() != b"www-authenticate":
+            continue
+        for scheme, error in errors_in(value.decode("latin-1")):
+            if error == "invalid_token" and scheme in {"bearer", "dpop"} and answer.status == 401:
+                return error
+            if error in {WANTS_NONCE, BAD_PROOF} and scheme == "dpop":
+                return error
+    return ""

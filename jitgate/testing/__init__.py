@@ -30,6 +30,7 @@ pytest.register_assert_rewrite(
     "jitgate.testing.catalogs",
     "jitgate.testing.identity",
     "jitgate.testing.credentials",
+    "jitgate.testing.lending",
     "jitgate.testing.approvers",
     "jitgate.testing.records",
     "jitgate.testing.listeners",

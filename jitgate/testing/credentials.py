@@ -52,20 +52,13 @@ class CredentialContract(Contract):
     async def test_its_secrets_are_those_that_its_headers_hold(self) -> None:
         """As they stand, or in Base64 as Basic has them. What is not named is not hidden."""
         for _, issued in await self._issued():
-            assert all(issued.secrets), "an empty secret cannot be hidden"
-            for _, value in issued.headers:
-                assert any(secret in value for secret in issued.secrets), "a header without one"
-            held = [each for _, value in issued.headers for each in _read(value)]
-            assert all(any(secret in each for each in held) for secret in issued.secrets)
+            names_its_secrets(issued)
 
     @waits
     async def test_what_is_told_of_it_holds_no_secret(self) -> None:
         """Facts are recorded; a repr can get into a log."""
         for made, issued in await self._issued():
-            told = f"{dict(issued.facts)!r} {issued!r} {made!r}"
-            for secret in issued.secrets:
-                assert secret.decode("latin-1") not in told
-                assert repr(secret)[2:-1] not in told
+            tells_no_secret(issued, made)
 
     @waits
     async def test_where_it_has_none_it_says_so(self) -> None:
@@ -76,6 +69,23 @@ class CredentialContract(Contract):
     async def _issued(self) -> list[tuple[ICredentialSource, Credential]]:
         made = self.make()
         return [(made, await within(made.issue(each))) for each in self.operations()]
+
+
+def names_its_secrets(issued: Credential) -> None:
+    """Fail where its secrets are not exactly those that its headers hold."""
+    assert all(issued.secrets), "an empty secret cannot be hidden"
+    for _, value in issued.headers:
+        assert any(secret in value for secret in issued.secrets), "a header without one"
+    held = [each for _, value in issued.headers for each in _read(value)]
+    assert all(any(secret in each for each in held) for secret in issued.secrets)
+
+
+def tells_no_secret(issued: Credential, made: object) -> None:
+    """Fail where what is told of it, or of its source, holds a secret."""
+    told = f"{dict(issued.facts)!r} {issued!r} {made!r}"
+    for secret in issued.secrets:
+        assert secret.decode("latin-1") not in told
+        assert repr(secret)[2:-1] not in told
 
 
 def _read(value: bytes) -> Iterator[bytes]:

@@ -1,172 +1,94 @@
-"""A token for one operation: asked for by proof of a key, taken only if it is exactly that."""
+"""A token for one operation: lent with a proof of each call, followed, and taken back."""
 
-import base64
-import json
 from dataclasses import replace
-from itertools import count
 
-import jwt
 import pytest
 import pytest_twisted
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from support.loopback import serve
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from support.okta import NOW, REVOKE, TOKEN, error, hang_up, plain
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
-from jitgate.credentials.okta import ASSERTION_LIFE, MAX_ANSWER, OktaCredentials
+from jitgate.credentials.okta import ASKED_FIRST
+from jitgate.credentials.revoking import AT_END
 from jitgate.errors import CredentialRefused, CredentialUnavailable
-from jitgate.fetching import TIMEOUT
-from jitgate.interfaces import ICredentialSource
-from jitgate.testing.credentials import CredentialContract
-from jitgate.values import Credential, Operation
-
-NOW = 1_800_000_000
-SECRET = "hunter2.access~token+/="
-RSA_KEY = rsa.generate_private_key(65537, 2048)
-EC_KEY = ec.generate_private_key(ec.SECP256R1())
+from jitgate.interfaces import ILastingSource
+from jitgate.testing.lending import LendingContract
+from jitgate.values import Credential, ResponseHead, Risk
 
 
-def pem(key, encryption=None):
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        encryption or serialization.NoEncryption(),
-    )
+async def settled(org, count=1):
+    """Wait until so many revocations have been told."""
+    from twisted.internet import reactor  # noqa: PLC0415 - installed by pytest-twisted
+    from twisted.internet.task import deferLater  # noqa: PLC0415
+
+    while len(org.noted) < count:
+        await deferLater(reactor, 0.001)
 
 
-def operation(*scopes):
-    return Operation(
-        target="okta",
-        action="deactivateUser",
-        resource={"id": "00u1"},
-        method="POST",
-        authority="acme.okta.com",
-        path="/api/v1/users/00u1/lifecycle/deactivate",
-        scopes=scopes,
-    )
+def answer(status, *fields):
+    return ResponseHead(status, fields)
 
 
-ONE = operation("okta.users.manage")
-TWO = operation("okta.apps.read", "okta.groups.read")
-
-
-def source(org, http=None, clock=None, key=EC_KEY, **options):
-    whole = {
-        "org": org,
-        "client_id": "0oa1",
-        "key_id": "k1",
-        "private_key": pem(key),
-        "http": http,
-        "clock": clock or Clock(),
-        "new_id": map("id-{}".format, count()).__next__,
-        "keyed": lambda data: f"keyed({len(data)})",
-    }
-    return OktaCredentials(**(whole | options))
-
-
-class Org:
-    """A token endpoint that grants what is asked; a test may make its answers hostile."""
-
-    def __init__(self):
-        self.clock = Clock()
-        self.clock.advance(NOW + 0.7)
-        self.asked = []
-        self.arrived = Deferred()
-        self.status = 200
-        self.headers = {}
-        self.changes = {}
-        self.answer = None
-        self.site = serve(self._render)
-        self.url = self.site.origin
-
-    def source(self, **options):
-        return source(self.url, self.site.client, self.clock, **options)
-
-    def _render(self, request):
-        self.asked.append((request.method, request.path, request.args))
-        if len(self.asked) == 1:
-            self.arrived.callback(None)
-        request.setResponseCode(self.status)
-        for name, value in self.headers.items():
-            request.setHeader(name, value)
-        return self._granted(request) if self.answer is None else self.answer
-
-    def _granted(self, request):
-        members = {
-            "token_type": "Bearer",
-            "expires_in": 3600,
-            "access_token": SECRET,
-            "scope": request.args[b"scope"][0].decode(),
-        } | self.changes
-        kept = {name: value for name, value in members.items() if value is not ...}
-        return json.dumps(kept).encode()
-
-    async def refusal(self, asked=ONE):
-        """What is said when no credential can be had; never anything that was answered."""
-        with pytest.raises(CredentialUnavailable) as caught:
-            await self.source().issue(asked)
-        said = str(caught.value)
-        assert "hunter2" not in said
-        assert len(self.asked) == 1
-        return said
-
-
-@pytest_twisted.async_yield_fixture
-async def org():
-    it = Org()
-    yield it
-    await it.site.stop()
-
-
-# --- what is asked
-
-
-@pytest.mark.parametrize(("key", "algorithm"), [(RSA_KEY, "RS256"), (EC_KEY, "ES256")])
-@pytest_twisted.ensureDeferred
-async def test_the_gateway_proves_itself_by_a_signed_assertion(org, key, algorithm):
-    await org.source(key=key).issue(ONE)
-    ((method, path, form),) = org.asked
-    assert (method, path) == (b"POST", b"/oauth2/v1/token")
-    assertion = form.pop(b"client_assertion")[0].decode()
-    assert form == {
-        b"grant_type": [b"client_credentials"],
-        b"scope": [b"okta.users.manage"],
-        b"client_assertion_type": [b"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"],
-    }
-    header = jwt.get_unverified_header(assertion)
-    assert (header["kid"], header["alg"]) == ("k1", algorithm)
-    url = f"{org.url}/oauth2/v1/token"
-    unchecked = {"verify_exp": False, "verify_iat": False}
-    claims = jwt.decode(assertion, key.public_key(), [algorithm], audience=url, options=unchecked)
-    assert claims == {
-        "iss": "0oa1",
-        "sub": "0oa1",
-        "aud": url,
-        "iat": NOW,
-        "exp": NOW + ASSERTION_LIFE,
-        "jti": "id-0",
-    }
+# --- what is lent
 
 
 @pytest_twisted.ensureDeferred
-async def test_each_assertion_has_an_id_of_its_own(org):
-    issuer = org.source()
-    await issuer.issue(ONE)
-    await issuer.issue(ONE)
-    ids = [
-        jwt.decode(form[b"client_assertion"][0], options={"verify_signature": False})["jti"]
-        for _, _, form in org.asked
-    ]
-    assert ids == ["id-0", "id-1"]
+async def test_a_call_presents_its_token_with_a_proof_of_that_very_call(org):
+    source, asked = org.source(), org.reading(query="limit=1")
+    lent = await source.lend(asked, reuse=0.0)
+    assert (await org.call(asked, lent)).status == 200
+    (call,) = org.at(asked.path)
+    claims = call.proved()
+    assert call.authorization == "DPoP hunter2.token-0~"
+    assert (claims["htm"], claims["htu"]) == ("GET", org.url + asked.path)
+    assert set(claims) == {"jti", "htm", "htu", "iat", "ath"}
+
+
+def test_the_usual_port_is_not_part_of_what_is_proved(org):
+    prover = org.app().prover
+    for url in ("https://acme.okta.com:443/a?b=c#d", "https://acme.okta.com/a"):
+        claims = claims_of(prover.proof("GET", url))
+        assert claims["htu"] == "https://acme.okta.com/a"
+
+
+def claims_of(proof):
+    import jwt  # noqa: PLC0415
+
+    return jwt.decode(proof, options={"verify_signature": False})
 
 
 @pytest_twisted.ensureDeferred
-async def test_exactly_the_scopes_of_the_operation_are_asked_for(org):
-    await org.source().issue(TWO)
-    assert org.asked[0][2][b"scope"] == [b"okta.apps.read okta.groups.read"]
+async def test_without_dpop_it_is_a_bearer_token(org):
+    lent = await org.source(dpop=False).lend(org.operation(), reuse=0.0)
+    assert lent.headers == ((b"Authorization", b"Bearer hunter2.token-0~"),)
+    assert lent.secrets == (b"hunter2.token-0~",)
+    assert [each.path for each in org.asked] == [TOKEN]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_may_be_said_of_it_goes_on_record_and_no_secret_does(org):
+    lent = await org.source().lend(org.reading(), reuse=0.0)
+    assert lent.facts == {
+        "kind": "okta",
+        "app": "reader",
+        "scopes": ["okta.users.read"],
+        "expires_at": NOW + 3600,
+        "fingerprint": "keyed(16)",
+    }
+    assert "hunter2" not in repr(lent)
+    assert dict(lent.headers)[b"DPoP"].decode() not in repr(lent)
+
+
+@pytest_twisted.ensureDeferred
+async def test_once_more_it_has_a_proof_of_its_own(org):
+    source, asked = org.source(), org.reading()
+    lent = await source.lend(asked, reuse=0.0)
+    again = replace(lent, headers=source.again(lent))
+    for each in (lent, again):
+        assert (await org.call(asked, each)).status == 200
+    first, second = (call.proved()["jti"] for call in org.at(asked.path))
+    assert first != second
 
 
 @pytest.mark.parametrize(
@@ -175,8 +97,13 @@ async def test_exactly_the_scopes_of_the_operation_are_asked_for(org):
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest_twisted.ensureDeferred
 async def test_what_anybody_may_read_is_read_without_a_credential(org, method, path):
-    asked = replace(operation(), method=method, path=path)
-    assert await org.source().issue(asked) == Credential((), (), {"kind": "none"})
+    asked = replace(org.operation(), method=method, path=path, scopes=())
+    source = org.source()
+    lent = await source.lend(asked, reuse=0.0)
+    assert lent == Credential((), (), {"kind": "none"})
+    assert source.again(lent) == ()
+    assert source.heard(lent, answer(401, (b"WWW-Authenticate", b'DPoP error="a"'))) is None
+    source.returned(lent)
     assert org.asked == []
 
 
@@ -197,260 +124,421 @@ async def test_what_anybody_may_read_is_read_without_a_credential(org, method, p
 )
 @pytest_twisted.ensureDeferred
 async def test_no_other_operation_without_scopes_goes_without_a_credential(org, method, path):
-    asked = replace(operation(), method=method, path=path)
+    asked = replace(org.operation(), method=method, path=path, scopes=())
     with pytest.raises(CredentialRefused, match="deactivateUser needs no scope.*not a public read"):
-        await org.source().issue(asked)
+        await org.source().lend(asked, reuse=0.0)
     assert org.asked == []
 
 
-# --- what is issued
+# --- the API's nonce
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_credential_is_the_header_the_secret_and_what_may_be_said_of_it(org):
-    credential = await org.source().issue(ONE)
-    assert credential.headers == ((b"Authorization", b"Bearer " + SECRET.encode()),)
-    assert credential.secrets == (SECRET.encode(),)
-    assert credential.facts == {
-        "kind": "okta",
-        "scopes": ["okta.users.manage"],
-        "expires_in": 3600,
-        "fingerprint": f"keyed({len(SECRET)})",
-    }
-    assert "hunter2" not in repr(credential)
+async def test_before_the_first_change_the_api_is_asked_what_it_wants_to_see(org):
+    source, asked, org.api_nonce = org.source(), org.operation(), "api-1"
+    lent = await source.lend(asked, reuse=0.0)
+    assert (await org.call(asked, lent)).status == 200
+    assert [(each.method, each.path) for each in org.asked] == [
+        ("POST", TOKEN),
+        ("GET", ASKED_FIRST),
+        ("POST", asked.path),
+    ]
+    assert org.at(asked.path)[0].proved()["nonce"] == "api-1"
+    assert org.at(ASKED_FIRST)[0].authorization == "DPoP hunter2.token-0~"
+
+
+@pytest.mark.parametrize("nonce", [None, "api-1"])
+@pytest_twisted.ensureDeferred
+async def test_what_is_known_is_not_asked_for_again(org, nonce):
+    source, org.api_nonce = org.source(), nonce
+    for _ in range(2):
+        await source.lend(org.operation(), reuse=0.0)
+    assert len(org.at(ASKED_FIRST)) == 1
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_id_of_a_token_that_is_a_jwt_may_be_said(org):
-    org.changes = {"access_token": jwt.encode({"jti": "AT.7"}, EC_KEY, "ES256")}
-    assert (await org.source().issue(ONE)).facts["jti"] == "AT.7"
+async def test_nothing_is_asked_before_a_read(org):
+    await org.source().lend(org.reading(), reuse=0.0)
+    assert org.at(ASKED_FIRST) == []
 
 
-@pytest.mark.parametrize("claims", [b"[]", b"{", b"\xff", b'{"jti":7}', b"{}"])
 @pytest_twisted.ensureDeferred
-async def test_a_token_without_an_id_is_as_good(org, claims):
-    middle = base64.urlsafe_b64encode(claims).rstrip(b"=").decode()
-    org.changes = {"access_token": f"a.{middle}.b"}
-    assert "jti" not in (await org.source().issue(ONE)).facts
+async def test_a_read_that_was_answered_has_told_as_much(org):
+    source, asked = org.source(), org.reading()
+    source.heard(await source.lend(asked, reuse=0.0), answer(200))
+    await source.lend(org.operation(), reuse=0.0)
+    assert org.at(ASKED_FIRST) == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
+@pytest_twisted.ensureDeferred
+async def test_an_answer_that_does_not_look_at_the_proof_tells_nothing(org, status):
+    source = org.source()
+    source.heard(await source.lend(org.reading(), reuse=0.0), answer(status))
+    await source.lend(org.operation(), reuse=0.0)
+    assert len(org.at(ASKED_FIRST)) == 1
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 503])
+@pytest_twisted.ensureDeferred
+async def test_whatever_it_answers_the_change_may_go(org, status):
+    org.answers[ASKED_FIRST] = [plain(status, b"x" * 200_000)]
+    assert await org.source().lend(org.operation(), reuse=0.0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_api_that_does_not_answer_is_sent_no_change_and_the_token_is_revoked(org):
+    org.answers[ASKED_FIRST] = [hang_up, hang_up]
+    with pytest.raises(CredentialUnavailable, match="The target cannot be asked"):
+        await org.source().lend(org.operation(), reuse=0.0)
+    first, second = (each.proved()["jti"] for each in org.at(ASKED_FIRST))
+    assert first != second
+    await settled(org)
+    assert org.live == set()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_kept_connection_that_is_dead_is_no_fault_of_the_api(org):
+    org.answers[ASKED_FIRST] = [hang_up]
+    assert await org.source().lend(org.operation(), reuse=0.0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_every_answer_may_bring_the_next_nonce(org):
+    source, asked = org.source(), org.reading()
+    lent = await source.lend(asked, reuse=0.0)
+    source.heard(lent, answer(200, (b"dpop-nonce", b"api-2")))
+    assert claims_of(dict(source.again(lent))[b"DPoP"])["nonce"] == "api-2"
+    source.heard(lent, answer(200, (b"DPoP-Nonce", b"api-3"), (b"DPoP-Nonce", b"api-4")))
+    assert claims_of(dict(source.again(lent))[b"DPoP"])["nonce"] == "api-2"
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_nonce_of_one_api_is_not_shown_to_another(org):
+    source = org.source()
+    lent = await source.lend(org.reading(), reuse=0.0)
+    source.heard(lent, answer(200, (b"DPoP-Nonce", b"api-2")))
+    other = await source.lend(org.reading(authority="other.example:443"), reuse=0.0)
+    assert "nonce" not in claims_of(dict(other.headers)[b"DPoP"])
+
+
+# --- a challenge
+
+
+CHALLENGES = {
+    "a nonce": (401, b'DPoP error="use_dpop_nonce"', "another nonce"),
+    "a nonce, in Okta's way": (400, b'DPoP error="use_dpop_nonce"', "another nonce"),
+    "a nonce, among others": (
+        401,
+        b'Bearer realm="a, DPoP error=x", DPoP algs="ES256" , error=use_dpop_nonce',
+        "another nonce",
+    ),
+    "the proof": (401, b'dpop error_description="no \\"a\\"", error="invalid_dpop_proof"', "proof"),
+    "the token": (401, b'DPoP error="invalid_token"', "token"),
+    "a bearer token": (401, b'Bearer authorization_uri="a", error="invalid_token"', "token"),
+}
+
+
+@pytest.mark.parametrize(("status", "field", "says"), CHALLENGES.values(), ids=CHALLENGES)
+@pytest_twisted.ensureDeferred
+async def test_a_challenge_of_the_credential_is_told(org, status, field, says):
+    source = org.source()
+    lent = await source.lend(org.reading(), reuse=0.0)
+    said = source.heard(lent, answer(status, (b"WWW-Authenticate", field)))
+    assert says in said
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("status", "field"),
     [
-        {"token_type": "bearer"},
-        {"token_type": "BEARER"},
-        {"scope": ...},
-        {"expires_in": ...},
-        {"expires_in": "3600"},
-        {"more": {"a": 1}},
+        (403, b'DPoP error="insufficient_scope"'),
+        (403, b'DPoP error="use_dpop_nonce"'),
+        (200, b'DPoP error="use_dpop_nonce"'),
+        (400, b'DPoP error="invalid_token"'),
+        (401, b'Bearer error="use_dpop_nonce"'),
+        (401, b'DPoP realm="error=use_dpop_nonce"'),
+        (401, b'Basic realm="a"'),
+        (401, b"error"),
+        (401, b"\xff"),
+        (401, b""),
     ],
 )
 @pytest_twisted.ensureDeferred
-async def test_what_the_standard_leaves_open_is_taken(org, changes):
-    org.changes = changes
-    assert (await org.source().issue(ONE)).secrets == (SECRET.encode(),)
+async def test_all_else_is_the_targets_answer(org, status, field):
+    source = org.source()
+    lent = await source.lend(org.reading(), reuse=0.0)
+    assert source.heard(lent, answer(status, (b"WWW-Authenticate", field))) is None
 
 
 @pytest_twisted.ensureDeferred
-async def test_scopes_may_come_in_another_order(org):
-    org.changes = {"scope": "okta.groups.read okta.apps.read"}
-    assert (await org.source().issue(TWO)).facts["scopes"] == list(TWO.scopes)
+async def test_a_token_that_is_not_accepted_serves_no_other_call(org):
+    source, asked = org.source(), org.reading()
+    first = await source.lend(asked, reuse=60.0)
+    second = await source.lend(asked, reuse=60.0)
+    field = (b"WWW-Authenticate", b'DPoP error="invalid_token"')
+    assert source.heard(second, answer(401, field))
+    third = await source.lend(asked, reuse=60.0)
+    assert first.secrets[0] == second.secrets[0] != third.secrets[0]
+    source.returned(first)
+    source.returned(second)
+    await settled(org)
+    assert org.revoked == ["hunter2.token-0~"]
 
 
-# --- hostile and broken endpoints
+# --- how often it serves
 
 
-@pytest.mark.parametrize(
-    "scope",
-    [
-        "",
+@pytest_twisted.ensureDeferred
+async def test_each_has_a_token_of_its_own_and_it_is_revoked_after_the_call(org):
+    source, asked = org.source(), org.reading()
+    for number in range(1, 3):
+        lent = await source.lend(asked, reuse=0.0)
+        assert "reused" not in lent.facts
+        assert len(org.live) == 1
+        source.returned(lent)
+        await settled(org, number)
+    assert org.live == set()
+    assert len(org.minted) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_read_may_share_a_token_for_so_long_and_each_call_proves_itself(org):
+    source, asked = org.source(), org.reading()
+    for seconds in (0, 30, 29):
+        org.clock.advance(seconds)
+        lent = await source.lend(asked, reuse=60.0)
+        assert (await org.call(asked, lent)).status == 200
+        assert lent.facts.get("reused", False) is (seconds > 0)
+        source.returned(lent)
+    assert len(org.minted) == 1
+    org.clock.advance(1)
+    await settled(org)
+    assert org.live == set()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest_twisted.ensureDeferred
+async def test_nothing_is_shared_for_a_change_whatever_is_asked(org, method):
+    source, asked = org.source(), org.operation(method=method)
+    one, other = [await source.lend(asked, reuse=300.0) for _ in range(2)]
+    assert one.secrets[0] != other.secrets[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_the_same_scopes_share_a_token(org):
+    source = org.source()
+    one = await source.lend(org.reading(), reuse=60.0)
+    other = await source.lend(org.reading("okta.groups.read"), reuse=60.0)
+    assert one.secrets[0] != other.secrets[0]
+    assert [asked.form["scope"] for asked in org.at(TOKEN)] == [
         "okta.users.read",
-        "okta.users.manage okta.apps.manage",
-        "OKTA.USERS.MANAGE",
-        "okta.users.manage ",
-        None,
-        ["okta.users.manage"],
-    ],
-)
-@pytest_twisted.ensureDeferred
-async def test_other_scopes_than_asked_for_are_refused(org, scope):
-    org.changes = {"scope": scope}
-    assert "scopes" in await org.refusal()
+        "okta.groups.read",
+    ]
 
 
 @pytest_twisted.ensureDeferred
-async def test_fewer_scopes_than_asked_for_are_refused(org):
-    org.changes = {"scope": "okta.apps.read"}
-    assert "scopes" in await org.refusal(TWO)
+async def test_those_who_ask_at_once_share_one_minting(org):
+    source, asked = org.source(), org.reading()
+    asking = [Deferred.fromCoroutine(source.lend(asked, reuse=60.0)) for _ in range(5)]
+    lent = [await each for each in asking]
+    assert len(org.minted) == 1
+    assert [each.facts.get("reused", False) for each in lent] == [False, *[True] * 4]
 
 
-@pytest.mark.parametrize("kind", [..., None, "", "DPoP", "mac", 7, ["Bearer"]])
 @pytest_twisted.ensureDeferred
-async def test_a_token_of_another_type_is_refused(org, kind):
-    org.changes = {"token_type": kind}
-    assert "bearer" in await org.refusal()
+async def test_what_is_minted_for_nobody_is_revoked(org):
+    arrived, going_on = Deferred(), Deferred()
+
+    def slow(request):
+        request.write(b'{"token_type":"DPoP","expires_in":9,"access_token":"hunter2.late"}')
+        going_on.addCallback(lambda _: request.finish())
+        arrived.callback(None)
+        return NOT_DONE_YET
+
+    org.answers[TOKEN] = [slow]
+    lending = Deferred.fromCoroutine(org.source().lend(org.reading(), reuse=0.0))
+    await arrived
+    lending.cancel()
+    with pytest.raises(CancelledError):
+        await lending
+    going_on.callback(None)
+    await settled(org)
+    assert org.revoked == ["hunter2.late"]
+
+
+# --- back
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_became_of_it_is_on_record(org):
+    source = org.source()
+    lent = await source.lend(org.reading(), reuse=0.0)
+    source.returned(lent)
+    await settled(org)
+    assert org.noted == [("credential.revoked", {**lent.facts, "tries": 1})]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_revocation_that_fails_is_tried_again(org):
+    source = org.source()
+    org.answers[REVOKE] = [plain(503), plain(503)]
+    source.returned(await source.lend(org.reading(), reuse=0.0))
+    while not org.noted:
+        org.clock.advance(0.05)
+        await turn()
+    assert org.told("credential.revoked")[0]["tries"] == 2
+    assert org.live == set()
+
+
+async def turn():
+    from twisted.internet import reactor  # noqa: PLC0415 - installed by pytest-twisted
+    from twisted.internet.task import deferLater  # noqa: PLC0415
+
+    await deferLater(reactor, 0.001)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_revocation_that_is_refused_is_not_tried_again_and_on_record(org):
+    source = org.source()
+    org.answers[REVOKE] = [error(400, "unsupported_token_type")]
+    lent = await source.lend(org.reading(), reuse=0.0)
+    source.returned(lent)
+    await settled(org)
+    (told,) = org.told("credential.not-revoked")
+    assert told == {
+        **lent.facts,
+        "tries": 1,
+        "why": "The org answered 400 (unsupported_token_type).",
+    }
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_replaced_shares_nothing_any_more_and_revokes_what_comes_back(org):
+    source, asked = org.source(), org.reading()
+    lent = await source.lend(asked, reuse=60.0)
+    idle = await source.lend(org.reading("okta.groups.read"), reuse=60.0)
+    source.returned(idle)
+    source.retire()
+    await settled(org)
+    assert org.revoked == ["hunter2.token-1~"]
+    other = await source.lend(asked, reuse=60.0)
+    assert other.secrets[0] != lent.secrets[0]
+    source.returned(lent)
+    source.returned(other)
+    await settled(org, 3)
+    assert org.live == set()
+
+
+@pytest_twisted.ensureDeferred
+async def test_at_the_end_what_is_shared_is_revoked(org):
+    source = org.source()
+    source.returned(await source.lend(org.reading(), reuse=60.0))
+    await source.stop()
+    assert org.live == set()
+    assert org.clock.getDelayedCalls() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_end_does_not_wait_for_ever_and_says_what_is_left(org):
+    source, asked = org.source(), Deferred()
+
+    def silent(request):
+        asked.callback(None)
+        return NOT_DONE_YET
+
+    org.answers[REVOKE] = [silent]
+    source.returned(await source.lend(org.reading(), reuse=60.0))
+    stopping = Deferred.fromCoroutine(source.stop())
+    await asked
+    org.clock.advance(AT_END)
+    await stopping
+    await settled(org)
+    (told,) = org.told("credential.not-revoked")
+    assert told["expires_at"] == NOW + 3600
+    assert org.clock.getDelayedCalls() == []
+
+
+# --- apps by risk
+
+
+def apps(org):
+    server, read = org.server(), frozenset({Risk.READ})
+    write = read | {Risk.WRITE}
+    return [
+        org.app(server, name="all"),
+        org.app(server, name="writer", risks=write),
+        org.app(server, name="reader", risks=read),
+        org.app(server, name="users", risks=read, scopes=frozenset({"okta.users.read"})),
+        org.app(server, name="more", risks=read, scopes=frozenset({"okta.users.read", "b"})),
+        org.app(server, name="same", risks=read, scopes=frozenset({"okta.users.read"})),
+    ]
 
 
 @pytest.mark.parametrize(
-    "token",
+    ("risk", "scope", "name"),
     [
-        ...,
-        None,
-        "",
-        7,
-        ["hunter2"],
-        "hunter2\r\nX-Evil: 1",
-        "hunter2\n",
-        "hunter2 x",
-        "hunter2\x00",
-        "hünter2",
-        "hunter2=x",
-        "=",
+        (Risk.READ, "okta.users.read", "users"),
+        (Risk.READ, "b", "more"),
+        (Risk.READ, "okta.groups.read", "reader"),
+        (Risk.WRITE, "okta.users.read", "writer"),
+        (Risk.PRIVILEGED, "okta.users.read", "all"),
+        (Risk.DESTRUCTIVE, "okta.users.read", "all"),
+        (None, "okta.users.read", "all"),
     ],
 )
 @pytest_twisted.ensureDeferred
-async def test_a_token_that_a_header_cannot_hold_is_refused(org, token):
-    org.changes = {"access_token": token}
-    assert "header" in await org.refusal()
+async def test_the_app_that_may_do_least_of_those_that_may_do_it_is_taken(org, risk, scope, name):
+    asked = org.reading(scope, risk=risk)
+    lent = await org.source(*apps(org)).lend(asked, reuse=0.0)
+    assert lent.facts["app"] == name
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"",
-        b"<html>hunter2</html>",
-        b"[]",
-        b'"hunter2"',
-        b"null",
-        b'{"token_type":"Bearer","access_token":"hunter2',
-        b'{"token_type":"Bearer","access_token":"\xff"}',
-        b"[" * 10_000,
-        b"NaN",
-    ],
-)
+@pytest.mark.parametrize("risk", [Risk.WRITE, None])
 @pytest_twisted.ensureDeferred
-async def test_an_answer_that_is_no_json_object_is_refused(org, answer):
-    org.answer = answer
-    assert "JSON object" in await org.refusal()
-
-
-@pytest.mark.parametrize(
-    ("status", "answer", "said"),
-    [
-        (400, b'{"error":"invalid_scope","error_description":"hunter2"}', "400 (invalid_scope)."),
-        (401, b'{"error":"invalid_client"}', "401 (invalid_client)."),
-        (400, b'{"error":"hunter2 <b>"}', "answered 400."),
-        (400, b'{"error":"' + b"a" * 41 + b'"}', "answered 400."),
-        (400, b'{"error":"invalid_scope\\n"}', "answered 400."),
-        (400, b'{"error":["invalid_scope"]}', "answered 400."),
-        (400, b'["invalid_scope"]', "answered 400."),
-        (500, b"<html>hunter2</html>", "answered 500."),
-        (429, b"", "answered 429."),
-        (201, None, "answered 201."),
-        (204, b"", "answered 204."),
-    ],
-)
-@pytest_twisted.ensureDeferred
-async def test_a_refusal_is_told_by_its_status_and_plain_code(org, status, answer, said):
-    org.status, org.answer = status, answer
-    assert (await org.refusal()).endswith(said)
+async def test_what_no_app_covers_is_refused(org, risk):
+    source = org.source(org.app(risks=frozenset({Risk.READ})))
+    with pytest.raises(CredentialRefused, match="No service app of okta covers deactivateUser"):
+        await source.lend(org.operation(risk=risk), reuse=0.0)
+    assert org.asked == []
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_assertion_follows_no_redirect(org):
-    org.status = 307
-    org.headers = {b"Location": f"{org.url}/elsewhere".encode()}
-    assert "307" in await org.refusal()
+async def test_no_app_asks_for_a_scope_that_it_does_not_list(org):
+    source = org.source(org.app(scopes=frozenset({"okta.users.read"})))
+    with pytest.raises(CredentialRefused, match=r"its scopes are okta\.users\.manage"):
+        await source.lend(org.operation(), reuse=0.0)
+    assert org.asked == []
 
 
-@pytest_twisted.ensureDeferred
-async def test_an_answer_without_end_is_not_read_to_its_end(org):
-    org.changes = {"padding": "x" * MAX_ANSWER}
-    assert "too long" in await org.refusal()
+def test_the_source_shows_no_secret(org):
+    source = org.source()
+    assert verifyObject(ILastingSource, source)
+    assert "PRIVATE" not in repr(source)
 
 
-@pytest_twisted.ensureDeferred
-async def test_a_silent_endpoint_is_not_waited_for_for_ever(org):
-    org.answer = NOT_DONE_YET
-    said = Deferred.fromCoroutine(org.refusal())
-    await org.arrived
-    org.clock.advance(TIMEOUT)
-    assert "within 10 s" in await said
+class TestOkta(LendingContract):
+    """What is asked of every source."""
 
-
-@pytest_twisted.ensureDeferred
-async def test_an_endpoint_that_is_not_there_is_asked_once(org):
-    await org.site.stop()
-    with pytest.raises(CredentialUnavailable, match="ConnectionRefusedError"):
-        await org.source().issue(ONE)
-
-
-# --- what is configured
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "acme.okta.com",
-        "http://acme.okta.com",
-        "https://",
-        "https://bob:hunter2@acme.okta.com",
-        "https://acme.okta.com/oauth2/default",
-        "https://acme.okta.com?a=b",
-        "https://acme.okta.com#a",
-    ],
-)
-def test_an_org_is_an_https_url_of_a_host(url):
-    with pytest.raises(ValueError, match="org") as caught:
-        source(url)
-    assert "hunter2" not in str(caught.value)
-
-
-def test_an_orgs_url_may_end_in_a_slash():
-    assert verifyObject(ICredentialSource, source("https://acme.okta.com/"))
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        b"",
-        b"hunter2",
-        pem(EC_KEY)[:100],
-        pem(EC_KEY, serialization.BestAvailableEncryption(b"hunter2")),
-        pem(rsa.generate_private_key(65537, 1024)),  # noqa: S505 - weak on purpose
-        pem(ec.generate_private_key(ec.SECP384R1())),
-        pem(ed25519.Ed25519PrivateKey.generate()),
-        EC_KEY.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        ),
-    ],
-)
-def test_a_key_that_cannot_sign_is_refused_without_being_shown(key):
-    with pytest.raises(ValueError, match="private key") as caught:
-        source("https://acme.okta.com", private_key=key)
-    assert caught.value.__cause__ is None
-    assert not key or key.decode() not in str(caught.value)
-
-
-def test_the_source_shows_no_secret():
-    assert "PRIVATE" not in repr(source("https://acme.okta.com"))
-
-
-class TestOkta(CredentialContract):
-    """What is asked of a site's own sources."""
+    dpop = True
 
     @pytest.fixture(autouse=True)
     def _served(self, org):
         self.org = org
 
     def make(self):
-        made = self.org.source()
+        made = self.org.source(dpop=self.dpop)
         made.name, made.version = "okta", "1"
         return made
 
+    def pair(self):
+        return self.make(), self.make()
+
     def operations(self):
-        return [ONE, TWO]
+        return [self.org.reading(), self.org.operation()]
 
     def refused(self):
-        return [operation()]
+        return [replace(self.org.operation(), scopes=())]
+
+
+class TestOktaBearer(TestOkta):
+    dpop = False

@@ -141,6 +141,7 @@ def _settings(folder: Path, org: Org, issuer: Issuer) -> dict[str, object]:
                     "client_id": org.app.client_id,
                     "key_id": org.app.kid,
                     "private_key": f"file:{org.app.private_key}",
+                    "dpop": False,
                 },
             }
         ],

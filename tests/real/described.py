@@ -94,6 +94,7 @@ def described_in(folder: Path) -> Iterator[DescribedEstate]:
                 "client_id": org.app.client_id,
                 "key_id": org.app.kid,
                 "private_key": f"file:{org.app.private_key}",
+                "dpop": False,
             },
         }
         made = settings(folder, tokens.jwks, [okta], masking=[str(folder / "masking.yaml")])

@@ -434,6 +434,7 @@ class Org(Stage):
             "client_id": "0oa1",
             "key_id": "k1",
             "private_key": f"file:{key}",
+            "dpop": False,
         }
         far = target(self.origin.port, self.ca.pem, name="okta", hosts=[ORG], catalog="okta")
         far["credential"] = credential

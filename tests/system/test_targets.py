@@ -151,6 +151,7 @@ def test_calls_and_token_calls_go_through_the_proxy_and_its_password_nowhere_els
                 "client_id": "app",
                 "key_id": "k1",
                 "private_key": f"file:{folder / 'app.pem'}",
+                "dpop": False,
             },
         }
         configuration = settings(folder, tokens.jwks, [far])
@@ -163,7 +164,11 @@ def test_calls_and_token_calls_go_through_the_proxy_and_its_password_nowhere_els
             said = "".join(gateway.output).encode()
         lines = [each.line for each in origin.received]
         seen = b"".join(each.head + each.body for each in origin.received)
-    assert lines == ["POST /oauth2/v1/token HTTP/1.1", "GET /api/v1/users HTTP/1.1"]
+    assert lines == [
+        "POST /oauth2/v1/token HTTP/1.1",
+        "GET /api/v1/users HTTP/1.1",
+        "POST /oauth2/v1/revoke HTTP/1.1",
+    ]
     assert [each.split(b"\r\n")[0] for each in proxy.heads] == [
         b"CONNECT acme.okta.example:443 HTTP/1.1"
     ] * 2

@@ -1,0 +1,154 @@
+"""What a token endpoint answers, read strictly (RFC 6749, section 5): a token, or why none."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+from jitgate.credentials.dpop import BAD_PROOF, WANTS_NONCE
+from jitgate.errors import CredentialUnavailable
+from jitgate.fetching import Fetched
+
+MAX_SKEW = 30.0
+"""Seconds that two clocks may differ before that is taken for why an assertion is refused."""
+
+LONGEST_LIFE = 86400.0
+"""Seconds after which a token is taken for expired, whatever was said: no org's live as long."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+"""A bearer token (RFC 6750, section 2.1): nothing that could end a header field."""
+
+_ERROR_CODE = re.compile(r"[a-z_]{1,40}")
+_OF_TIME = frozenset({"invalid_client", BAD_PROOF})
+"""What an endpoint says of an assertion or a proof, which have a time in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token, and what may be said of it."""
+
+    secret: bytes = field(repr=False)
+    app: str
+    scopes: tuple[str, ...]
+    dpop: bool
+    asked_at: float
+    """Before it was minted, in seconds since 1970."""
+    expires_at: float
+    id: str | None = None
+    """Its ``jti``, if it is a JWT."""
+
+
+def token_in(
+    answer: Fetched, *, app: str, scopes: tuple[str, ...], dpop: bool, asked_at: float
+) -> Token:
+    """The token that a successful answer holds, if it is exactly what was asked for.
+
+    Raises `CredentialUnavailable` for everything else.
+    """
+    members = members_of(answer)
+    if members is None:
+        raise CredentialUnavailable("The token endpoint's answer is not one JSON object.")
+    _check_type(members.get("token_type"), app, dpop)
+    token, life = members.get("access_token"), members.get("expires_in")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise CredentialUnavailable("The token endpoint's token is not one that a header can hold.")
+    if type(life) is not int or life <= 0:
+        raise CredentialUnavailable("The token endpoint does not say how long its token lives.")
+    if "scope" in members:
+        granted = members["scope"]
+        if not isinstance(granted, str) or set(granted.split(" ")) != set(scopes):
+            raise CredentialUnavailable("The token endpoint granted other scopes than asked for.")
+    expires_at = asked_at + min(life, LONGEST_LIFE)
+    return Token(token.encode("ascii"), app, scopes, dpop, asked_at, expires_at, _token_id(token))
+
+
+def members_of(answer: Fetched) -> Mapping[str, Any] | None:
+    """The answer's JSON object, each member of it named once; None if it is none."""
+    try:
+        text = answer.body.decode("utf-8")
+        members = json.loads(text, object_pairs_hook=_once, parse_constant=_refused)
+    except (ValueError, RecursionError):
+        return None
+    return members if isinstance(members, dict) else None
+
+
+def code_of(answer: Fetched) -> str:
+    """The error code of RFC 6749, section 5.2, if it is a plain word; nothing else is repeated."""
+    code = (members_of(answer) or {}).get("error")
+    return code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else ""
+
+
+def refusal(answer: Fetched, now: float, *, dpop: bool) -> str:
+    """Why an answer is no success, in a sentence or two."""
+    code = code_of(answer)
+    said = f"The token endpoint answered {answer.status}{f' ({code})' if code else ''}."
+    if code == BAD_PROOF and not dpop:
+        return f"{said} It wants a proof: set dpop: true for this app."
+    if code == WANTS_NONCE:
+        return f"{said} It gives no nonce, or another after each."
+    behind = _behind(answer, now)
+    if code in _OF_TIME and abs(behind) > MAX_SKEW:
+        side = "behind" if behind > 0 else "ahead of"
+        said += f" The gateway's clock is {abs(behind):.0f} s {side} that of the token endpoint."
+    return said
+
+
+def _behind(answer: Fetched, now: float) -> float:
+    """Seconds that this clock is behind the answer's Date (RFC 9110, section 6.6.1)."""
+    try:
+        date = parsedate_to_datetime(answer.header("Date") or "")
+    except ValueError:
+        return 0.0
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+
+
+def _check_type(kind: object, app: str, dpop: bool) -> None:
+    """That the token is of the type that the app is set to (RFC 9449, section 5)."""
+    named = kind.lower() if isinstance(kind, str) else ""
+    if named == ("dpop" if dpop else "bearer"):
+        return
+    if dpop and named == "bearer":
+        raise CredentialUnavailable(
+            f"The token endpoint issued a bearer token to {app}, which is set to dpop: let the org "
+            "require DPoP of that app, or set dpop: false."
+        )
+    if named == "dpop":
+        raise CredentialUnavailable(
+            f"The token endpoint issued a DPoP token to {app}, which is not set to dpop: set "
+            "dpop: true."
+        )
+    wanted = "DPoP" if dpop else "bearer"
+    raise CredentialUnavailable(f"The token endpoint's token is not a {wanted} token.")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member stands there twice")
+    return members
+
+
+def _refused(_: str) -> None:
+    raise ValueError("a number that JSON does not have")
+
+
+def _token_id(token: str) -> str | None:
+    """The ``jti`` of a token that is a JWT; its signature is the org's affair."""
+    segments = token.split(".")
+    if len(segments) != 3:
+        return None
+    try:
+        claims = orjson.loads(base64.urlsafe_b64decode(segments[1] + "=" * (-len(segments[1]) % 4)))
+    except (binascii.Error, orjson.JSONDecodeError):
+        return None
+    name = claims.get("jti") if isinstance(claims, dict) else None
+    return name if isinstance(name, str) else None
