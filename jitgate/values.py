@@ -326,6 +326,7 @@ class Denial(enum.Enum):
     GRANT_REVOKED = "grant-revoked"
     APPROVERS_UNREACHABLE = "approvers-unreachable"
     OVERLOADED = "overloaded"
+    TARGET_BUSY = "target-busy"
     UPSTREAM_UNREACHABLE = "upstream-unreachable"
     UPSTREAM_UNTRUSTED = "upstream-untrusted"
     UPSTREAM_MALFORMED = "upstream-malformed"

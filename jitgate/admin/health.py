@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from math import ceil
 
 import orjson
 from twisted.internet.defer import maybeDeferred
@@ -25,17 +27,22 @@ SHOWN = 200
 class Health(Resource):
     """200 while the gateway does its duty, else 503; the body says what does not work.
 
-    A rule or masker of a plugin that is switched off denies, which is no more than its duty.
+    A rule or masker of a plugin that is switched off denies, which is no more than its duty; and so
+    is to hold calls back that a target has no room for.
     """
 
     isLeaf = True  # noqa: N815 (twisted.web's name)
 
     def __init__(
-        self, down: Callable[[], str | None], switched_off: Callable[[], Sequence[str]]
+        self,
+        down: Callable[[], str | None],
+        switched_off: Callable[[], Sequence[str]],
+        slowed: Callable[[], Mapping[str, float]],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._down = down
         self._switched_off = switched_off
+        self._slowed = slowed
 
     def render_GET(self, request: Request) -> bytes:
         reason = self._down()
@@ -45,7 +52,12 @@ class Health(Resource):
         state = "ok" if reason is None else "down"
         off = list(self._switched_off())
         plugins = {"state": "switched-off" if off else "ok", "switched_off": off}
-        return orjson.dumps({"recorder": {"state": state, "reason": reason}, "plugins": plugins})
+        slowed = self._slowed().items()
+        until = {name: datetime.fromtimestamp(ceil(each), UTC) for name, each in slowed}
+        targets = {"state": "slowed" if until else "ok", "slowed_until": until}
+        recorder = {"state": state, "reason": reason}
+        told = {"recorder": recorder, "plugins": plugins, "targets": targets}
+        return orjson.dumps(told, option=orjson.OPT_UTC_Z)
 
 
 class Nothing(Resource):
@@ -102,7 +114,8 @@ class AdminSite:
     """Serves the admin port. Health is all that it tells, and nothing is decided here.
 
     ``down`` says why the gateway denies everything, or None; ``switched_off`` which rules and
-    maskers of plugins are, and why; ``note`` puts on record whatever else is asked for.
+    maskers of plugins are, and why; ``slowed`` of which targets calls wait, and until when;
+    ``note`` puts on record whatever else is asked for.
     """
 
     def __init__(
@@ -112,9 +125,11 @@ class AdminSite:
         note: Note,
         clock: IReactorTime,
         switched_off: Callable[[], Sequence[str]] = tuple,
+        *,
+        slowed: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         root = _Root(Nothing(note, clock))
-        root.putChild(b"healthz", Health(down, switched_off))
+        root.putChild(b"healthz", Health(down, switched_off, slowed))
         self._site = Site(root)
         self._site.noisy = False
         self._site.displayTracebacks = False

@@ -39,6 +39,7 @@ from jitgate.flow.gateway import Gateway
 from jitgate.flow.grants import Grants
 from jitgate.flow.ledger import Ledger
 from jitgate.flow.load import Load
+from jitgate.flow.rates import Pace
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
@@ -166,6 +167,7 @@ class _Assembly:
         self._site = ""
         self._own = OwnTokens(lambda: self._site, cast(IReactorTime, reactor))
         self._new_id = _Ids()
+        self._pace = Pace(cast(IReactorTime, reactor))
 
     def _made(
         self, configuration: Configuration, problems: Sequence[str], before: InForce | None = None
@@ -297,7 +299,7 @@ class _Assembly:
             targets=_with_own(in_force.targets, pages),
             identity=in_force.identity,
             decider=decider,
-            sender=Sender(grants, decider, accounts, revocations, clock),
+            sender=Sender(grants, decider, accounts, revocations, clock, pace=self._pace),
             accounts=accounts,
             bodies=bodies,
             load=Load(clock, self._settings.limits.bounds),
@@ -393,8 +395,10 @@ class _Assembly:
             elif name == "admin":
                 note = partial(recorder.note, "admin.refused")
                 endpoint = self._endpoint(self._settings.listen.admin)
-                off = story.decider.switched_off
-                admin = AdminSite(endpoint, lambda: recorder.down, note, self._reactor, off)
+                off, slowed = story.decider.switched_off, self._pace.slowed
+                admin = AdminSite(
+                    endpoint, lambda: recorder.down, note, self._reactor, off, slowed=slowed
+                )
                 listening.add("admin", admin)
                 parts.append(admin)
             else:

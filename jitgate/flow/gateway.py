@@ -263,7 +263,7 @@ class Gateway:
                 call = call._replace(operation=leave.operation)
                 break  # else the configuration has changed, and nothing was sent: all of it anew
         ready = await span.within(self._sender.ready(call, leave))
-        return await self._sender.sent(ready)
+        return ready if isinstance(ready, Refusal) else await self._sender.sent(ready)
 
     async def _called(
         self,

@@ -17,6 +17,7 @@ from jitgate.flow.bodies import HeldBody
 from jitgate.flow.call import Call
 from jitgate.flow.deciding import Decider, Leave
 from jitgate.flow.grants import Grants
+from jitgate.flow.rates import Pace
 from jitgate.flow.release import Release, gathered
 from jitgate.flow.revoking import Revocations
 from jitgate.interfaces import IRequest, IResponse, IUpstreamConnection
@@ -59,15 +60,21 @@ class Sender:
         accounts: Accounts,
         revocations: Revocations,
         clock: IReactorTime,
+        *,
+        pace: Pace,
     ) -> None:
         self._clock = clock
+        self._pace = pace
         self._revocations = revocations
         self._grants = grants
         self._decider = decider
         self._accounts = accounts
 
-    async def ready(self, call: Call, leave: Leave) -> Departure:
+    async def ready(self, call: Call, leave: Leave) -> Departure | Refusal:
         """All that can fail before a grant is spent has been done when this returns."""
+        slow = self._pace.objection(call.operation, approved=leave.grant is not None)
+        if slow is not None:
+            return slow
         source = call.target.credentials
         credential = await source.lend(call.operation, reuse=_reuse(call.operation, leave))
         try:
@@ -158,6 +165,7 @@ class Sender:
         upstream, answer = await span.within(self._exchanged(ready))
         try:
             account.upstream_status = answer.status
+            self._pace.heard(ready.call.operation, answer)
             challenge = ready.call.target.credentials.heard(ready.credential, answer)
             if challenge is not None:
                 return _challenged(challenge, self._clock.seconds())

@@ -84,6 +84,11 @@ ADVICE: Mapping[Denial, str] = {
         "of all agents; the `detail` says which. Nothing has been sent. Send the call again in a "
         "few seconds, cancel what you no longer need, and ask for less at a time."
     ),
+    Denial.TARGET_BUSY: (
+        "The API said in earlier answers how many more such calls it takes, and that is used up "
+        "but for a reserve, which is for calls that people approved. Nothing has been sent, and "
+        "an approval stands. Send the call again when the refusal says; SDKs do so by themselves."
+    ),
     Denial.UPSTREAM_UNREACHABLE: (
         f"It could not be connected to, or ended the exchange early. {_LOOK}"
     ),

@@ -22,9 +22,14 @@ class Door:
     def __init__(self):
         self.noted, self.down, self.clock = [], None, Clock()
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        self.off = []
+        self.off, self.slowed = [], {}
         self.site = AdminSite(
-            endpoint, lambda: self.down, self.noted.append, self.clock, lambda: self.off
+            endpoint,
+            lambda: self.down,
+            self.noted.append,
+            self.clock,
+            lambda: self.off,
+            slowed=lambda: self.slowed,
         )
 
     async def ask(self, path, method="GET"):
@@ -67,6 +72,19 @@ async def test_it_names_what_is_switched_off_and_that_is_no_failure(door):
     status, body = await door.ask("/healthz")
     assert status == 200
     assert orjson.loads(body)["plugins"] == {"state": "switched-off", "switched_off": door.off}
+    await door.site.stop()
+
+
+@ensureDeferred
+async def test_it_says_which_targets_calls_wait_for_and_that_is_no_failure(door):
+    await door.site.start()
+    _, body = await door.ask("/healthz")
+    assert orjson.loads(body)["targets"] == {"state": "ok", "slowed_until": {}}
+    door.slowed = {"okta": 1_000_000_000.25}
+    status, body = await door.ask("/healthz")
+    assert status == 200
+    until = {"okta": "2001-09-09T01:46:41Z"}
+    assert orjson.loads(body)["targets"] == {"state": "slowed", "slowed_until": until}
     await door.site.stop()
 
 

@@ -30,6 +30,7 @@ from jitgate.flow.gateway import DUTIES, Gateway
 from jitgate.flow.grants import Grants
 from jitgate.flow.ledger import Ledger
 from jitgate.flow.load import Load
+from jitgate.flow.rates import Pace
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
@@ -209,6 +210,7 @@ class Stand:
         self.recorder = Recorder(self.records, clock=self.clock, in_thread=self._in_thread)
         self.channel = MemoryChannel()
         self.budgets = MemoryBudgets(self.clock)
+        self.pace = Pace(self.clock, lambda: 0.5)
         self.build()
         self.starting = Deferred.fromCoroutine(self.start())
 
@@ -257,7 +259,9 @@ class Stand:
             },
             identity=_Identity(self),
             decider=self.decider,
-            sender=Sender(grants, self.decider, accounts, self.revocations, self.clock),
+            sender=Sender(
+                grants, self.decider, accounts, self.revocations, self.clock, pace=self.pace
+            ),
             accounts=accounts,
             bodies=bodies,
             load=Load(clock, self.bounds),

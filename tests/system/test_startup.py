@@ -180,6 +180,7 @@ def test_health_is_well_while_everything_works(tmp_path, configuration):
             {
                 "recorder": {"state": "ok", "reason": None},
                 "plugins": {"state": "ok", "switched_off": []},
+                "targets": {"state": "ok", "slowed_until": {}},
             },
         )
 

@@ -1,0 +1,181 @@
+"""How many more calls a target takes: what its answers say of that, and which calls wait for it.
+
+Read are ``X-Rate-Limit-*`` (Okta), ``X-RateLimit-*`` (GitHub and others) and Retry-After (RFC 9110,
+section 10.2.3). Whatever they say, nothing waits for longer than `LONGEST`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from email.utils import mktime_tz, parsedate_tz
+from typing import NamedTuple
+
+from jitgate.core.fields import names_of, values_of
+from jitgate.values import Headers, Operation, ResponseHead
+
+SHARE = 20
+"""The reserve is this part of a limit, at least one call: it is for calls that were approved, and
+for what else draws on the same limit."""
+
+LONGEST = 300.0
+"""Seconds that calls wait at most for what one answer said. Okta's windows are a minute long; where
+one is longer, a call goes out after this time and hears how it stands."""
+
+KEPT = 1024
+"""Kinds of calls of which anything is remembered: a catalog has some 700."""
+
+_PREFIXES = (b"x-rate-limit-", b"x-ratelimit-")
+_WATCHED = frozenset({b"retry-after", *(each + b"remaining" for each in _PREFIXES)}) | {
+    each + b"reset" for each in _PREFIXES
+}
+_REFUSING = frozenset({429, 503})
+"""Statuses whose Retry-After speaks of further requests (RFC 6585, section 4; RFC 9110, 15.6.4)."""
+
+_REFUSED = math.inf
+"""In the place of a window: no later answer to an earlier call ends what a refusal began."""
+
+_DIGITS = 15
+"""Of a number: more than of any time and of any limit."""
+_DATE_BYTES = 40
+"""A date has 29 (RFC 9110, section 5.6.7), in its obsolete forms up to 33."""
+
+Kind = tuple[str, str, str]
+
+
+def kind_of(operation: Operation) -> Kind:
+    """What is remembered apart: target and action; where no catalog names it, the path as well."""
+    unnamed = operation.action == operation.method
+    return operation.target, operation.action, operation.path if unnamed else ""
+
+
+class Told(NamedTuple):
+    """What one answer says of the calls to come."""
+
+    until: float
+    """When it says nothing any more, by the gateway's own clock."""
+    remaining: int
+    reserve: int
+    window: float
+    """The reset as the target writes it: it tells windows apart."""
+
+
+def told(answer: ResponseHead, now: float) -> Told | None:
+    """What an answer that came at ``now`` says, if it says anything that can be believed.
+
+    Times are the target's, so that its Date tells what they mean here.
+    """
+    fields = answer.headers
+    if _WATCHED.isdisjoint(names_of(fields)):
+        return None
+    dates = values_of(fields, b"date")
+    date = _date(dates[0]) if len(dates) == 1 else None
+    there = now if date is None else date
+    if answer.status in _REFUSING:
+        after = _retry_after(fields, there)
+        if after is not None:
+            return _told(now, after, 0, 0, _REFUSED)
+    for prefix in _PREFIXES:
+        reset = _least(fields, prefix + b"reset")
+        if reset is None:
+            continue
+        if answer.status == 429:
+            return _told(now, reset - there, 0, 0, _REFUSED)
+        remaining = _least(fields, prefix + b"remaining")
+        if remaining is not None:
+            reserve = max(1, (_least(fields, prefix + b"limit") or 0) // SHARE)
+            return _told(now, reset - there, remaining, reserve, reset)
+    return None
+
+
+class Rates:
+    """What is known of each kind of call: a machine without a clock."""
+
+    def __init__(self) -> None:
+        self._known: dict[Kind, Told] = {}
+        """The newest last."""
+
+    def take(self, kind: Kind, now: float, *, approved: bool) -> float | None:
+        """Count a call that is about to leave; or the time until which it waits, uncounted.
+
+        One that was ``approved`` goes while anything remains: its approval would run out.
+        """
+        known = self._known.get(kind)
+        if known is None:
+            return None
+        if known.until <= now:
+            del self._known[kind]
+            return None
+        if known.remaining <= (0 if approved else known.reserve):
+            return known.until
+        self._known[kind] = _at(known, known.remaining - 1)
+        return None
+
+    def hear(self, kind: Kind, new: Told, now: float) -> None:
+        """Remember what an answer said. Answers can come in another order than they were given."""
+        known = self._known.get(kind)
+        if known is not None and known.until > now:
+            if new.window < known.window:
+                return
+            if new.window == known.window != _REFUSED:
+                new = _at(known, min(new.remaining, known.remaining))
+        self._known.pop(kind, None)
+        self._known[kind] = new
+        if len(self._known) > KEPT:
+            del self._known[next(iter(self._known))]
+
+    def slowed(self, now: float) -> Iterator[tuple[str, float]]:
+        """The targets of which calls wait, and until when; a target once for each kind."""
+        for (target, _, _), known in self._known.items():
+            if known.until > now and known.remaining <= known.reserve:
+                yield target, known.until
+
+
+def _at(known: Told, remaining: int) -> Told:
+    return Told(known.until, remaining, known.reserve, known.window)
+
+
+def _told(now: float, seconds: float, remaining: int, reserve: int, window: float) -> Told | None:
+    if seconds <= 0:
+        return None
+    return Told(now + min(seconds, LONGEST), remaining, reserve, window)
+
+
+def _least(fields: Headers, name: bytes) -> int | None:
+    """The number in a field, the least of several; None where any of them is no number."""
+    values = values_of(fields, name)
+    if len(values) == 1:
+        return _number(values[0])
+    numbers = [number for each in values if (number := _number(each)) is not None]
+    return min(numbers) if numbers and len(numbers) == len(values) else None
+
+
+def _number(value: bytes) -> int | None:
+    return int(value) if value.isdigit() and len(value) <= _DIGITS else None
+
+
+def _retry_after(fields: Headers, there: float) -> float | None:
+    """The seconds of a Retry-After, in either of its forms."""
+    values = values_of(fields, b"retry-after")
+    if len(values) != 1:
+        return None
+    seconds = _number(values[0])
+    if seconds is not None:
+        return seconds
+    date = _date(values[0])
+    return None if date is None else date - there
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(value: bytes) -> float | None:
+    try:
+        parts = parsedate_tz(value.decode("ascii"))
+        return None if parts is None else mktime_tz((*parts[:9], parts[9] or 0))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _date(value: bytes) -> float | None:
+    """A date of HTTP (RFC 9110, section 5.6.7) in seconds since 1970; None if it is none."""
+    return _parsed(value) if len(value) <= _DATE_BYTES else None

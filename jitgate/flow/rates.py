@@ -1,0 +1,61 @@
+"""The gateway slows itself: what a target has no room for waits here, not there.
+
+It is asked before anything is lent, counted or spent for a call. What it knows is in memory, and
+outlives a reload: a target does not begin to count anew for one.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping
+
+from twisted.internet.interfaces import IReactorTime
+
+from jitgate.core.rates import Rates, kind_of, told
+from jitgate.values import Denial, Operation, Pending, Refusal, ResponseHead
+
+SPREAD = 5.0
+"""Seconds over which those who wait for one moment are spread, or as many as they wait, if that is
+less: all at once they would meet the limit again."""
+
+
+class Pace:
+    """How fast calls go to the targets. ``chance`` gives a number from 0 to 1, 1 left out."""
+
+    def __init__(self, clock: IReactorTime, chance: Callable[[], float] = random.random) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._rates = Rates()
+
+    def objection(self, operation: Operation, *, approved: bool) -> Refusal | None:
+        """Why the call is not to leave now, if it is not; else it is counted as one that leaves."""
+        now = self._clock.seconds()
+        until = self._rates.take(kind_of(operation), now, approved=approved)
+        if until is None:
+            return None
+        wait = until - now
+        again = math.ceil(wait + self._chance() * min(wait, SPREAD))
+        stands = ", and the approval stands" if approved else ""
+        return Refusal(
+            Denial.TARGET_BUSY,
+            f"{operation.target} takes no more of these calls for now ({operation.action}), or "
+            "only so few that they are kept for calls that people approved.",
+            advice=f"Nothing was sent{stands}. Send the same call again in {again} s.",
+            pending=Pending("", "", now, now, again=again),
+            manner="busy",
+        )
+
+    def heard(self, operation: Operation, answer: ResponseHead) -> None:
+        """Remember what an answer says of the calls to come."""
+        now = self._clock.seconds()
+        new = told(answer, now)
+        if new is not None:
+            self._rates.hear(kind_of(operation), new, now)
+
+    def slowed(self) -> Mapping[str, float]:
+        """The targets of which some calls wait, and until when the last of those does."""
+        found: dict[str, float] = {}
+        for target, until in self._rates.slowed(self._clock.seconds()):
+            found[target] = max(until, found.get(target, 0.0))
+        return found
