@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
 from email.utils import mktime_tz, parsedate_tz
 from typing import NamedTuple
 
@@ -24,7 +23,10 @@ LONGEST = 300.0
 one is longer, a call goes out after this time and hears how it stands."""
 
 KEPT = 1024
-"""Kinds of calls of which anything is remembered: a catalog has some 700."""
+"""Kinds of calls to a target of which anything is remembered: a catalog has some 700."""
+
+_PATH_CHARS = 256
+"""Of a path that are told apart: a longer one is a name of something, not an endpoint."""
 
 _PREFIXES = (b"x-rate-limit-", b"x-ratelimit-")
 _WATCHED = frozenset({b"retry-after", *(each + b"remaining" for each in _PREFIXES)}) | {
@@ -41,13 +43,13 @@ _DIGITS = 15
 _DATE_BYTES = 40
 """A date has 29 (RFC 9110, section 5.6.7), in its obsolete forms up to 33."""
 
-Kind = tuple[str, str, str]
+Kind = tuple[str, str]
 
 
 def kind_of(operation: Operation) -> Kind:
-    """What is remembered apart: target and action; where no catalog names it, the path as well."""
+    """What is remembered apart: the action; where no catalog names it, the path as well."""
     unnamed = operation.action == operation.method
-    return operation.target, operation.action, operation.path if unnamed else ""
+    return operation.action, operation.path[:_PATH_CHARS] if unnamed else ""
 
 
 class Told(NamedTuple):
@@ -90,7 +92,7 @@ def told(answer: ResponseHead, now: float) -> Told | None:
 
 
 class Rates:
-    """What is known of each kind of call: a machine without a clock."""
+    """What is known of each kind of call to a target: a machine without a clock."""
 
     def __init__(self) -> None:
         self._known: dict[Kind, Told] = {}
@@ -125,11 +127,10 @@ class Rates:
         if len(self._known) > KEPT:
             del self._known[next(iter(self._known))]
 
-    def slowed(self, now: float) -> Iterator[tuple[str, float]]:
-        """The targets of which calls wait, and until when; a target once for each kind."""
-        for (target, _, _), known in self._known.items():
-            if known.until > now and known.remaining <= known.reserve:
-                yield target, known.until
+    def slowed(self, now: float) -> float | None:
+        """Until when any calls wait; None: none do."""
+        slow = (each for each in self._known.values() if each.remaining <= each.reserve)
+        return max((each.until for each in slow if each.until > now), default=None)
 
 
 def _at(known: Told, remaining: int) -> Told:

@@ -26,12 +26,16 @@ class Pace:
     def __init__(self, clock: IReactorTime, chance: Callable[[], float] = random.random) -> None:
         self._clock = clock
         self._chance = chance
-        self._rates = Rates()
+        self._rates: dict[str, Rates] = {}
+        """By target: none makes the gateway forget what another said."""
 
     def objection(self, operation: Operation, *, approved: bool) -> Refusal | None:
         """Why the call is not to leave now, if it is not; else it is counted as one that leaves."""
+        rates = self._rates.get(operation.target)
+        if rates is None:
+            return None
         now = self._clock.seconds()
-        until = self._rates.take(kind_of(operation), now, approved=approved)
+        until = rates.take(kind_of(operation), now, approved=approved)
         if until is None:
             return None
         wait = until - now
@@ -51,11 +55,10 @@ class Pace:
         now = self._clock.seconds()
         new = told(answer, now)
         if new is not None:
-            self._rates.hear(kind_of(operation), new, now)
+            self._rates.setdefault(operation.target, Rates()).hear(kind_of(operation), new, now)
 
     def slowed(self) -> Mapping[str, float]:
         """The targets of which some calls wait, and until when the last of those does."""
-        found: dict[str, float] = {}
-        for target, until in self._rates.slowed(self._clock.seconds()):
-            found[target] = max(until, found.get(target, 0.0))
-        return found
+        now = self._clock.seconds()
+        found = {target: rates.slowed(now) for target, rates in self._rates.items()}
+        return {target: until for target, until in found.items() if until is not None}

@@ -9,7 +9,7 @@ from pytest_twisted import ensureDeferred
 from support.ports import JSON, Asked, Stand, permit, review
 from twisted.internet.task import Clock
 
-from jitgate.core.rates import LONGEST
+from jitgate.core.rates import KEPT, LONGEST
 from jitgate.flow.rates import SPREAD, Pace
 from jitgate.values import Budget, Operation, ResponseHead
 
@@ -124,6 +124,16 @@ async def test_calls_at_once_do_not_go_beyond_what_remains():
 async def test_another_kind_of_call_goes():
     stand = await slowed(permit(), 0)
     assert (await stand.serve(Asked("GET", "/others"))).head.status == 200
+
+
+def test_one_target_makes_nobody_forget_what_another_said():
+    clock = Clock()
+    pace = Pace(clock)
+    pace.heard(LISTING, left(0))
+    for number in range(2 * KEPT):
+        path = f"/{number}"
+        pace.heard(Operation("web", "GET", {}, "GET", "api.example:443", path), left(50))
+    assert pace.objection(LISTING, approved=False) is not None
 
 
 @pytest.mark.parametrize(("seconds", "spread"), [(60, SPREAD), (2, 2)])
