@@ -192,9 +192,6 @@ class UpstreamConnection(Protocol):
     # --- from the transport
 
     def connectionMade(self) -> None:
-        # Head and body are two writes: without this the second waits for the first one's
-        # acknowledgement, which the target delays (40 ms).
-        self.transport.setTcpNoDelay(True)
         self.transport.transport.bufferSize = READ
         self.address = cast(IPv4Address, self.transport.getPeer()).host
         self._within(self._limits.dial_handshake, "The TLS handshake took too long.")

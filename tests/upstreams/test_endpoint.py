@@ -34,6 +34,15 @@ class Names:
         return await self.pending[-1]
 
 
+class Line(StringTransport):
+    """A connection in memory that can be told not to wait for acknowledgements."""
+
+    delays = True
+
+    def setTcpNoDelay(self, enabled):
+        self.delays = not enabled
+
+
 class Net(MemoryReactorClock):
     """Twisted's reactor in memory; connections are made as a test says."""
 
@@ -44,7 +53,7 @@ class Net(MemoryReactorClock):
         """The attempt of that number succeeds; its end can be told."""
         host, port, factory, _, _ = self.tcpClients[number]
         wire = factory.buildProtocol(IPv4Address("TCP", host, port))
-        wire.makeConnection(StringTransport(peerAddress=IPv4Address("TCP", host, port)))
+        wire.makeConnection(Line(peerAddress=IPv4Address("TCP", host, port)))
         return wire
 
 
@@ -62,6 +71,12 @@ async def test_a_name_is_resolved_anew_for_each_dial_and_what_was_found_is_diall
     endpoint.connect(FACTORY)
     assert names.asked == ["api.example"] * 2
     assert net.dialled() == ["8.8.8.8", "8.8.4.4"]
+
+
+def test_what_is_written_is_sent_at_once(net):
+    """The second of two writes does not wait until the other end acknowledges the first."""
+    way(None, resolve=Names("8.8.8.8"), loop=net).connect(FACTORY)
+    assert not net.accept(0).transport.delays
 
 
 @ensureDeferred
