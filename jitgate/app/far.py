@@ -106,6 +106,10 @@ class Far:
                 )
         return targets
 
+    def credential(self, target: schema.Target) -> ICredentialSource | ILendingSource | None:
+        """The source of one target's credential, to be looked at: nothing is recorded of it."""
+        return self._source(target, bytes)
+
     def _checked(
         self, host: str, port: int, target: schema.Target, trust: IOpenSSLTrustRoot
     ) -> CheckedEndpoint:

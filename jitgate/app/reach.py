@@ -35,6 +35,20 @@ class Kind(NamedTuple):
     scopes: tuple[str, ...] = ()
 
     @property
+    def operation(self) -> Operation:
+        """One of its calls, as far as the choice of a credential looks at it."""
+        return Operation(
+            target=self.target,
+            action=self.action,
+            resource={},
+            method=self.method,
+            authority="",
+            path=self.path or "/",
+            scopes=self.scopes,
+            risk=self.risk,
+        )
+
+    @property
     def changes(self) -> bool:
         """Whether carrying it out may change something at the target."""
         return self.method not in SAFE_METHODS

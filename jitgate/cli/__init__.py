@@ -12,7 +12,32 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from jitgate.cli import approving, audit, catalog, demo, identity, plugins, policy, running, serve
+from jitgate.cli import (
+    approving,
+    audit,
+    catalog,
+    credentials,
+    demo,
+    identity,
+    plugins,
+    policy,
+    running,
+    serve,
+)
+
+COMMANDS = (
+    serve,
+    demo,
+    running,
+    identity,
+    credentials,
+    policy,
+    catalog,
+    plugins,
+    approving,
+    audit,
+)
+"""In the order in which ``--help`` lists them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"jitgate {version('jitgate')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (serve, demo, running, identity, policy, catalog, plugins, approving, audit):
+    for module in COMMANDS:
         module.register(commands)
     options = parser.parse_args(arguments)
     try:

@@ -89,6 +89,11 @@ class OktaCredentials:
         self._holdings = Holdings(self._over, clock)
         self._lent: dict[int, _Lent] = {}
 
+    @property
+    def apps(self) -> Sequence[OktaApp]:
+        """The service apps, as they were given."""
+        return tuple(self._apps.values())
+
     async def lend(self, operation: Operation, *, reuse: float) -> Credential:
         if not operation.scopes:
             return _nothing_for(operation)

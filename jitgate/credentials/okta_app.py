@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from jitgate.credentials.circuit import Circuit
 from jitgate.credentials.dpop import BAD_PROOF, NONCE_FIELD, WANTS_NONCE, Nonces, Prover, is_nonce
 from jitgate.credentials.signing import Signer
-from jitgate.credentials.token_answers import Token, code_of, refusal, token_in
+from jitgate.credentials.token_answers import Token, TokenRefused, code_of, refusal, token_in
 from jitgate.errors import CredentialRefused, CredentialUnavailable
 from jitgate.fetching import NO_FIELDS, TIMEOUT, Fetched, Fetcher, died
 from jitgate.values import Operation, Risk
@@ -123,15 +123,19 @@ class OktaApp:
         form = {"grant_type": "client_credentials", "scope": " ".join(scopes)}
         answer = await self._unless_open(form)
         if answer.status != 200:
-            said = refusal(answer, self._clock.seconds(), dpop=self.prover is not None)
-            raise CredentialUnavailable(said)
-        return token_in(
-            answer,
-            app=self.client.name,
-            scopes=scopes,
-            dpop=self.prover is not None,
-            asked_at=asked_at,
-        )
+            now = self._clock.seconds()
+            said = refusal(answer, now, dpop=self.prover is not None)
+            raise TokenRefused(said, answer.status, code_of(answer), _come_back(answer, now))
+        try:
+            return token_in(
+                answer,
+                app=self.client.name,
+                scopes=scopes,
+                dpop=self.prover is not None,
+                asked_at=asked_at,
+            )
+        except CredentialUnavailable as fault:
+            raise TokenRefused(f"{fault}", answer.status, "", None) from fault
 
     async def revoke(self, token: Token) -> None:
         """Make the token void (RFC 7009): 200 says that it is, whatever it was before.

@@ -32,6 +32,23 @@ _OF_TIME = frozenset({"invalid_client", BAD_PROOF})
 """What an endpoint says of an assertion or a proof, which have a time in them."""
 
 
+class TokenRefused(CredentialUnavailable):
+    """The endpoint answered, and with no token that can be used.
+
+    Args:
+        said: Why, in a sentence or two.
+        status: Of the answer.
+        code: The error code of RFC 6749, section 5.2, or "".
+        until: When a 429 says to come back, in seconds since 1970, if it does.
+    """
+
+    def __init__(self, said: str, status: int, code: str, until: float | None) -> None:
+        super().__init__(said)
+        self.status = status
+        self.code = code
+        self.until = until
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """An access token, and what may be said of it."""
