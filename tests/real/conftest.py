@@ -64,14 +64,16 @@ def estate_in(
     algorithm: str,
     asked: Mapping[str, object] | None = None,
     ttl: int = 1800,
+    *,
+    bound: bool = True,
 ) -> Iterator[Estate]:
     """Everything, running, with keys for one signature algorithm; ``asked``: how people are.
 
-    Agents' tokens live for ``ttl`` seconds.
+    Agents' tokens live for ``ttl`` seconds. ``bound``: the org's are bound to a key (RFC 9449).
     """
     agents = [Agent("it-agent", ("it-agents",)), Agent("stranger", ("marketing",))]
     with (
-        Org.start(folder, algorithm=algorithm, unbound=["jitgate"]) as org,
+        Org.start(folder, algorithm=algorithm, unbound=[] if bound else ["jitgate"]) as org,
         Issuer.start(folder, agents, algorithm=algorithm, ttl=ttl) as issuer,
         GatewayProcess(folder, _settings(folder, org, issuer) | (asked or people())) as gateway,
     ):
@@ -100,7 +102,7 @@ def world(tmp_path_factory, npm):
 
 @pytest.fixture(scope="module")
 def elliptic_estate(tmp_path_factory):
-    with estate_in(tmp_path_factory.mktemp("elliptic"), "ES256") as made:
+    with estate_in(tmp_path_factory.mktemp("elliptic"), "ES256", bound=False) as made:
         yield made
 
 
@@ -141,7 +143,7 @@ def _settings(folder: Path, org: Org, issuer: Issuer) -> dict[str, object]:
                     "client_id": org.app.client_id,
                     "key_id": org.app.kid,
                     "private_key": f"file:{org.app.private_key}",
-                    "dpop": False,
+                    "dpop": org.app.dpop,
                 },
             }
         ],

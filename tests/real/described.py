@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,14 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
+from real.lending import RISKS, credential
 from support.counterparts import Org
 from support.description import Description
-from support.gateway import GatewayProcess, settings
+from support.gateway import GatewayProcess, settings, wait_for
 from support.tokens import Tokens
 from support.wire import Reply, Tunnel
 
 DESCRIPTION = Path(__file__).parent / "okta.json"
 OPERATIONS = Description(DESCRIPTION).operations
+
+with (Path(__file__).parents[2] / "jitgate" / "catalogs" / "okta_risks.csv").open() as facts:
+    RISK_OF = {row[0]: row[1] for row in csv.reader(facts)}
+"""How risky each operation is, as the catalog's facts have it."""
+
+APP_OF = {risk: app for app, risks in RISKS.items() for risk in risks}
+"""The service app for each risk."""
 
 Sent = tuple[str, str, Mapping[str, str], bytes]
 """A call: method, target, fields, body."""
@@ -69,7 +78,6 @@ class DescribedEstate:
 @contextmanager
 def described_in(folder: Path) -> Iterator[DescribedEstate]:
     """Start both; all of Okta is permitted, and the fields that the catalog marks are masked."""
-    scopes = sorted({scope for each in OPERATIONS for scope in each.scopes})
     tokens = Tokens(folder)
     rule = {
         "name": "all",
@@ -81,22 +89,26 @@ def described_in(folder: Path) -> Iterator[DescribedEstate]:
     (folder / "policy.yaml").write_bytes(orjson.dumps([rule]))
     masking = [{"profile": "okta", "secrets": "catalog"}]
     (folder / "masking.yaml").write_bytes(orjson.dumps(masking))
-    with Org.start(folder, scopes=scopes, unbound=["jitgate"], description=DESCRIPTION) as org:
+    with Org.start(folder, algorithm="ES256", apps=_apps(), description=DESCRIPTION) as org:
         okta = {
             "name": "okta",
             "hosts": [org.host],
             "catalog": "okta",
             "dial": f"127.0.0.1:{org.port}",
             "trust": str(org.ca),
-            "credential": {
-                "type": "okta",
-                "org": f"https://{org.host}",
-                "client_id": org.app.client_id,
-                "key_id": org.app.kid,
-                "private_key": f"file:{org.app.private_key}",
-                "dpop": False,
-            },
+            "credential": credential(org, org.apps, RISKS),
         }
         made = settings(folder, tokens.jwks, [okta], masking=[str(folder / "masking.yaml")])
         with GatewayProcess(folder, made) as gateway:
-            yield DescribedEstate(org, gateway, Driver(gateway, tokens))
+            driver = Driver(gateway, tokens)
+            # From then on the gateway knows what the org wants to see in its proofs.
+            wait_for(lambda: driver.send([("GET", "/api/v1/users", {}, b"")])[0].status == 200)
+            yield DescribedEstate(org, gateway, driver)
+
+
+def _apps() -> Mapping[str, Sequence[str]]:
+    """Each service app is granted what operations of its risks need, and nothing else."""
+    needed: dict[str, set[str]] = {app: set() for app in RISKS}
+    for each in OPERATIONS:
+        needed[APP_OF[RISK_OF[each.action]]].update(each.scopes)
+    return {app: sorted(scopes) for app, scopes in needed.items()}

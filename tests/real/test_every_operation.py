@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 import pytest
-from real.described import OPERATIONS, described_in
-from support.counterparts import Received
+from real.described import APP_OF, OPERATIONS, RISK_OF, DescribedEstate, described_in
+from support.counterparts import Org, Received
 from support.description import Described
 from support.gateway import wait_for
 from support.wire import Reply
@@ -60,17 +60,26 @@ class Driven:
     @property
     def calls(self) -> Mapping[str, Received]:
         """What reached the org's API, by the operation for which Prism takes it."""
-        calls = [each for each in self.received if each.path != "/oauth2/v1/token"]
+        own = {Org.token_path, Org.revoke_path}
+        calls = [each for each in self.received if each.path not in own]
+        assert {each.reason for each in calls} == {None}
         by_action = {each.operation: each for each in calls if each.operation is not None}
         assert len(by_action) == len(calls)
         return by_action
 
     @property
-    def minted(self) -> Counter[str]:
-        """The scopes of the tokens that were minted, and how many of each."""
-        asked = [each for each in self.received if each.path == "/oauth2/v1/token"]
-        assert {(each.method, each.status, each.reason) for each in asked} == {("POST", 200, None)}
-        return Counter(" ".join(sorted(str(each.scope).split())) for each in asked)
+    def minted(self) -> Sequence[Received]:
+        """The token requests that were granted: all, but for those that a nonce was asked of."""
+        asked = [each for each in self.received if each.path == Org.token_path]
+        assert {each.status for each in asked if "nonce" not in str(each.reason)} == {200}
+        return [each for each in asked if each.status == 200]
+
+    @property
+    def revoked(self) -> Sequence[Received]:
+        """The revocations."""
+        asked = [each for each in self.received if each.path == Org.revoke_path]
+        assert {(each.status, each.reason) for each in asked} == {(200, None)}
+        return asked
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +95,13 @@ def from_the_seed():
 
 @pytest.fixture(scope="module")
 def driven(described):
+    before = len(described.gateway.entries("outcome"))
     described.org.clear()
     calls = [(each.method, _target(each), each.headers, each.body) for each in OPERATIONS]
     replies = dict(zip(BY_ACTION, described.driver.send(calls), strict=True))
-    outcomes = wait_for(lambda: _all(described.gateway.entries("outcome"), len(calls)))
+    outcomes = wait_for(lambda: _all(described.gateway.entries("outcome")[before:], len(calls)))
+    used = {each["credential"].get("jti") for each in outcomes if "credential" in each} - {None}
+    wait_for(lambda: used <= _revoked(described))
     decisions = {each["exchange"]: each for each in described.gateway.entries("decision")}
     by_action = {}
     for each in outcomes:
@@ -101,6 +113,11 @@ def driven(described):
         {action: decision for action, (decision, _) in by_action.items()},
         {action: outcome for action, (_, outcome) in by_action.items()},
     )
+
+
+def _revoked(described: DescribedEstate) -> set[str]:
+    """The ids of the tokens that are on record as revoked."""
+    return {each["jti"] for each in described.gateway.entries("credential.revoked")}
 
 
 def _all(entries: list[Any], count: int) -> list[Any]:
@@ -167,12 +184,32 @@ def test_each_token_has_exactly_the_scopes_of_its_operation(driven):
 
 
 def test_no_other_token_was_minted(driven):
-    assert driven.minted == Counter(" ".join(each.scopes) for each in OPERATIONS if each.scopes)
+    minted = Counter(" ".join(sorted(str(each.scope).split())) for each in driven.minted)
+    assert minted == Counter(" ".join(each.scopes) for each in OPERATIONS if each.scopes)
+
+
+def test_each_token_was_used_once_and_was_revoked(driven):
+    minted = Counter(each.token for each in driven.minted)
+    used = Counter(each.token for each in driven.calls.values() if each.token is not None)
+    assert set(minted.values()) == {1}
+    assert used == minted
+    assert Counter(each.token for each in driven.revoked) == minted
+
+
+def test_each_app_got_the_tokens_of_its_own_risk_alone(described, driven):
+    names = {app.client_id: name for name, app in described.org.apps.items()}
+    for action, call in driven.calls.items():
+        if BY_ACTION[action].scopes:
+            name = APP_OF[RISK_OF[action]]
+            assert (names[str(call.client)], driven.outcomes[action]["credential"]["app"]) == (
+                name,
+                name,
+            )
 
 
 def test_what_anybody_may_read_goes_out_without_a_credential(driven):
     for action in OPEN_READS:
-        assert driven.calls[action].scope is None  # and none that the org would have refused:
+        assert driven.calls[action].token is None  # and none that the org would have refused:
         assert driven.replies[action].status == 200
         assert driven.outcomes[action]["credential"] == {"kind": "none"}
 

@@ -157,7 +157,7 @@ def test_each_token_had_exactly_the_scope_of_its_operation(estate):
     assert granted == ["okta.users.read", "okta.groups.read"]
 
 
-def test_it_works_with_elliptic_keys_on_both_sides(elliptic_estate):
+def test_it_works_with_elliptic_keys_on_both_sides_and_bearer_tokens(elliptic_estate):
     seen = sdk(
         elliptic_estate,
         """

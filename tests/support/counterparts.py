@@ -343,7 +343,7 @@ class Received:
     `client` is the service app that sent it, `token` the id of the token that the request carried,
     was given or gave back, and `scope` what that token is good for. `reason` says why the org
     refused, and `status` is None while the answer is not yet begun. `secrets` is all that came or
-    went that nobody else may see. An org that is made from a description tells which operation it
+    went that nobody else may see, `fields` the names and values of the header. An org that is made from a description tells which operation it
     is, and what is wrong with it.
     """
 
@@ -356,7 +356,7 @@ class Received:
     scope: str | None
     reason: str | None
     secrets: Sequence[str | None]
-    user_agent: str | None
+    fields: Sequence[str]
     body_sha256: str | None
     status: int | None
     operation: str | None = None

@@ -17,6 +17,7 @@ const AS_OKTA = {
   nonces: true, // the API asks for nonces; 'never': and takes none
   promises: true, // what jitgate promises is held against it
   reuse: false, // several reads with one token are as promised
+  echo: null, // the API answers with what it was given: 'body', or 'page' for an error page
 };
 
 function say(res, status, members, more = {}) {
@@ -35,6 +36,19 @@ const FAULTS = {
   nonces: (res) => say(res, 400, { error: 'use_dpop_nonce' }, {
     'dpop-nonce': randomBytes(24).toString('base64url'),
   }),
+};
+
+// What a target does that tells whoever calls all that it was sent.
+const ECHOES = {
+  body: ({ headers, url }, res) => say(res, 200, [{ id: '1', url, headers }], {
+    'x-echo': headers.authorization,
+    'set-cookie': `proof=${headers.dpop}`,
+  }),
+  page: ({ headers }, res) => {
+    res.writeHead(500, 'Internal Server Error', { 'content-type': 'text/html' });
+    const listed = Object.entries(headers).map(([name, value]) => `<li>${name}: ${value}</li>`);
+    res.end(`<!DOCTYPE html><title>${headers.authorization}</title><ul>${listed.join('')}</ul>`);
+  },
 };
 
 // `clients` are {client_id, jwks, scopes, dpop}: the service apps, and what each is granted.
@@ -167,7 +181,13 @@ export function orgAuthority(host, clients) {
       }
     },
     authorize,
-    access: checker.access,
+
+    // Looks at what a call came with; whether it is answered already, as a test may tell an org to.
+    async access(req, res, entry, needed) {
+      await checker.access(req, entry, needed);
+      if (told.echo) ECHOES[told.echo](req, res);
+      return told.echo !== null;
+    },
     actions: {
       'POST /tell': (what) => { Object.assign(told, AS_OKTA, what); },
       'POST /rotate': checker.rotate,

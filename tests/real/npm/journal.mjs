@@ -28,7 +28,7 @@ export function journaled(server, host, serve) {
       scope: null,
       reason: null,
       secrets: [],
-      user_agent: req.headers['user-agent'] ?? null,
+      fields: req.rawHeaders,
       body_sha256: null,
       get status() {
         return res.headersSent ? res.statusCode : null;

@@ -37,7 +37,7 @@ async function manage(req, res, body, entry) {
   const operation = OPERATIONS.find(
     ([method, path]) => method === req.method && path.test(entry.path),
   );
-  await authority.access(req, entry, operation ? [operation[2]] : []);
+  if (await authority.access(req, res, entry, operation ? [operation[2]] : [])) return;
   if (!operation) throw new Refused(404, 'unknown', 'no such operation here');
   forward(req, res, body);
 }

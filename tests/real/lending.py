@@ -1,0 +1,176 @@
+"""An Okta org with a service app for each risk, and the gateway that mints tokens there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from real.session import SdkSession
+from support.approver import Approver, people
+from support.counterparts import ALICE, App, Org, Received, TestCA
+from support.gateway import GatewayProcess, settings, target, wait_for
+from support.tokens import Tokens
+from support.wire import Origin, Reply, Tunnel, answering
+
+APPS: Mapping[str, Sequence[str]] = {
+    "reader": ("okta.users.read", "okta.groups.read"),  # of apps it may read nothing
+    "writer": ("okta.users.manage", "okta.groups.manage"),
+    "privileged": ("okta.users.manage", "okta.roles.manage"),
+}
+"""What the org grants each."""
+
+RISKS: Mapping[str, Sequence[str]] = {
+    "reader": ["read"],
+    "writer": ["write"],
+    "privileged": ["privileged", "destructive"],
+}
+"""What each is for."""
+
+SECRET = 'Bearer st4tic+secret/of="things"'
+"""What the other target knows the gateway by; encoders spell it in several ways."""
+
+POLICY = [
+    {
+        "name": "groups-are-read-with-one-token",
+        "reason": "They are read often",
+        "match": {"targets": ["okta"], "actions": ["listGroups"]},
+        "effect": "permit",
+        "reuse": "5m",
+    },
+    {
+        "name": "people-look",
+        "reason": "Who is deactivated is looked at",
+        "match": {"targets": ["okta"], "actions": ["deactivateUser"]},
+        "effect": "review",
+        "approvers": {"groups": ["it-leads"]},
+        "grant": {"uses": 1, "life": "5m"},
+    },
+    {
+        "name": "groups-stay",
+        "reason": "Groups stay",
+        "match": {"targets": ["okta"], "actions": ["deleteGroup"]},
+        "effect": "deny",
+    },
+    {
+        "name": "all-else",
+        "reason": "A test",
+        "match": {"groups": ["it-agents"]},
+        "effect": "permit",
+    },
+]
+
+SHARED = "okta.groups.read"
+"""What tokens are for that reads may share."""
+
+DEACTIVATE = f"/api/v1/users/{ALICE}/lifecycle/deactivate"
+
+
+def credential(org: Org, apps: Mapping[str, App], risks: Mapping[str, Sequence[str]]) -> Any:
+    """The section of a configuration."""
+    return {
+        "type": "okta",
+        "org": org.url,
+        "apps": [
+            {
+                "name": name,
+                "client_id": app.client_id,
+                "key_id": app.kid,
+                "private_key": f"file:{app.private_key}",
+                "risks": risks[name],
+            }
+            for name, app in apps.items()
+        ],
+    }
+
+
+@dataclass
+class Lending:
+    """All of it, running; ``things`` is another target, which has nothing to do with the org."""
+
+    org: Org
+    things: Origin
+    gateway: GatewayProcess
+    agent: str
+    """The agent's own token."""
+    made: Mapping[str, object]
+    """The configuration."""
+
+    @property
+    def approver(self) -> Approver:
+        """Who answers."""
+        return Approver(self.gateway.config)
+
+    def session(self) -> SdkSession:
+        """Okta's SDK, which runs for as long as it is wanted."""
+        host, port = self.gateway.proxy
+        return SdkSession(
+            {
+                "HTTPS_PROXY": f"http://sdk:{self.agent}@{host}:{port}",
+                "SSL_CERT_FILE": str(self.gateway.ca),
+            }
+        )
+
+    def ask(self, method: str, path: str, body: bytes = b"", host: str = Org.host) -> Reply:
+        """A call by hand, with what an SDK without a token of its own sends."""
+        with Tunnel(self.gateway.proxy, self.gateway.ca, self.agent, f"{host}:443", host) as tunnel:
+            lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Authorization: SSWS00dummy"]
+            if method != "GET":
+                lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+            tunnel.send("\r\n".join([*lines, "", ""]).encode() + body)
+            return tunnel.reply(method)
+
+    def calls(self) -> list[Received]:
+        """What reached the org's API and was carried out."""
+        return [each for each in self.journal("/api/") if each.reason is None]
+
+    def minted(self) -> list[Received]:
+        """The token requests that were granted."""
+        return [each for each in self.journal(self.org.token_path) if each.status == 200]
+
+    def revoked(self) -> list[Received]:
+        """The revocations that were granted."""
+        return [each for each in self.journal(self.org.revoke_path) if each.status == 200]
+
+    def journal(self, path: str) -> list[Received]:
+        """What arrived at paths that begin so."""
+        return [each for each in self.org.journal() if each.path.startswith(path)]
+
+    def quiet(self) -> None:
+        """Wait until each token that was minted, and that reads do not share, is revoked."""
+        wait_for(lambda: self._own() <= {each.token for each in self.revoked()})
+
+    def _own(self) -> set[str | None]:
+        return {each.token for each in self.minted() if each.scope != SHARED}
+
+
+@contextmanager
+def lending_in(folder: Path) -> Iterator[Lending]:
+    """Start it; what is secret is kept outside of the folder of the gateway."""
+    secrets, own = folder / "secrets", folder / "gateway"
+    secrets.mkdir(mode=0o700)
+    own.mkdir()
+    tokens = Tokens(secrets)
+    (own / "policy.yaml").write_bytes(orjson.dumps(POLICY))
+    static = secrets / "things.token"
+    static.touch(mode=0o600)
+    static.write_text(SECRET)
+    ca = TestCA.create(secrets, name="things")
+    things = Origin(ca.leaf("api.example"), answering(b'{"name":"Ada"}'))
+    with Org.start(secrets, apps=APPS) as org, things:
+        okta = {
+            "name": "okta",
+            "hosts": [org.host],
+            "catalog": "okta",
+            "dial": f"127.0.0.1:{org.port}",
+            "trust": str(org.ca),
+            "credential": credential(org, org.apps, RISKS),
+        }
+        known = {"type": "static", "header": "Authorization", "value": f"file:{static}"}
+        other = target(things.port, ca.pem, credential=known)
+        made = settings(own, tokens.jwks, [okta, other]) | people(expire="120s")
+        with GatewayProcess(own, made) as gateway:
+            yield Lending(org, things, gateway, tokens.token(life=3600), made)
