@@ -21,7 +21,7 @@ from jitgate.cli.bar import Bar
 from jitgate.cli.configured import named_file
 from jitgate.cli.credentials_words import OfApp, OfTarget, in_json, in_words, warnings
 from jitgate.cli.playing import Stopped, played
-from jitgate.config import schema
+from jitgate.config import credential_schema, schema
 from jitgate.config.reading import near
 from jitgate.credentials.examining import Examiner
 from jitgate.credentials.okta import OktaCredentials
@@ -148,7 +148,7 @@ def _not_noted(*_: object) -> None:
 
 def _org(target: schema.Target) -> str:
     credential = target.credential
-    return credential.org if isinstance(credential, schema.OktaCredential) else ""
+    return credential.org if isinstance(credential, credential_schema.OktaCredential) else ""
 
 
 def _family(scope: str) -> tuple[str, str]:
