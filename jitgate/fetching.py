@@ -9,17 +9,20 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
+from urllib.parse import urlencode
 
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionClosed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web._newclient import RequestNotSent
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
 
 from jitgate.errors import JitgateError
 
@@ -108,13 +111,15 @@ class Fetcher:
         headers = Headers({"Accept": [self.accept]})
         for name, value in fields.items():
             headers.addRawHeader(name, value)
+        if form is not None:
+            headers.addRawHeader("Content-Type", "application/x-www-form-urlencoded")
         if self.authorization is not None:
             headers.addRawHeader("Authorization", self.authorization)
         response = await self.http.request(
             method,
             url,
             headers=headers,
-            data=form,
+            data=None if form is None else _Form(urlencode(form).encode("ascii")),
             allow_redirects=False,
             unbuffered=True,
         )
@@ -129,6 +134,28 @@ class Fetcher:
 
     def _too_late(self, result: object, timeout: float) -> NoReturn:
         raise self.fault(f"{self.name} did not answer within {self.timeout:g} s.")
+
+
+@implementer(IBodyProducer)
+class _Form:
+    """A form, which is written at once: it is there, and short."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.length = len(data)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._data)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """All of it is written."""
+
+    def resumeProducing(self) -> None:
+        """All of it is written."""
+
+    def stopProducing(self) -> None:
+        """All of it is written."""
 
 
 class _TooLarge(Exception):

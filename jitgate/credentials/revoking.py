@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -51,12 +51,20 @@ class Revoker:
         noted: Takes ``credential.revoked`` and ``credential.not-revoked``.
         clock: Wall-clock time.
         jitter: A number from 0 to 1, another at each call.
+        waiting: How many may wait.
     """
 
     _log = Logger()
 
-    def __init__(self, noted: Noted, clock: IReactorTime, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        noted: Noted,
+        clock: IReactorTime,
+        jitter: Callable[[], float],
+        waiting: int = WAITING,
+    ) -> None:
         self._noted = noted
+        self._most = waiting
         self._clock = clock
         self._jitter = jitter
         self._queue: deque[_Over] = deque()
@@ -73,7 +81,7 @@ class Revoker:
     ) -> None:
         """Revoke it soon."""
         over = _Over(token, revoke, facts)
-        if len(self._queue) + len(self._later) >= WAITING:
+        if len(self._queue) + len(self._later) >= self._most:
             self._give_up(over, "Too many wait to be revoked.")
             return
         self._queue.append(over)
@@ -120,6 +128,8 @@ class Revoker:
         over.tries += 1
         try:
             await over.revoke(over.token)
+        except CancelledError:
+            self._give_up(over, "The gateway stops.")
         except CredentialRefused as refused:
             self._give_up(over, f"{refused}")
         except CredentialUnavailable as fault:

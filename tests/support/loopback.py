@@ -45,6 +45,8 @@ class Loopback:
     origin: str
     client: HTTPClient
     port: IListeningPort
+    pem: bytes
+    """The certificate to trust."""
 
     async def stop(self) -> None:
         """Accept nothing more."""
@@ -66,7 +68,7 @@ def serve(answer: Answer) -> Loopback:
     pem = certificate.public_bytes(serialization.Encoding.PEM)
     trusted = trustRootFromCertificates([Certificate.loadPEM(pem)])
     client = HTTPClient(Agent(reactor, BrowserLikePolicyForHTTPS(trusted)))
-    return Loopback(f"https://{HOST}:{port.getHost().port}", client, port)
+    return Loopback(f"https://{HOST}:{port.getHost().port}", client, port, pem)
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
