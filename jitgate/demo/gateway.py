@@ -35,7 +35,6 @@ targets:
       client_id: "{client_id}"
       key_id: "{key_id}"
       private_key: "file:{client_key}"
-      dpop: false
 # Whoever started the demo may approve: only a demo may do so, where the agent has the same uid.
 control: {{approvers: {{{uid}: "{approver}"}}}}
 approvals: {{groups: {{it-leads: ["{approver}"]}}}}

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from jitgate.demo.authority import SandboxCA
-from jitgate.demo.authorization import TOKEN_PATH, AuthorizationServer, ServiceApp
+from jitgate.demo.authorization import REVOKE_PATH, TOKEN_PATH, AuthorizationServer, ServiceApp
 from jitgate.demo.directory import Directory, error, not_found
 from jitgate.demo.site import Answer, Call, TlsSite
 
@@ -49,7 +49,7 @@ class Arrival:
     path: str
     query: str
     scopes: frozenset[str]
-    """Those of the good bearer token that came with it; at the token endpoint, those asked for."""
+    """Those of the good token that came with it; where tokens are issued and revoked, of those."""
     status: int
     """What it was answered with."""
     body_sha256: str
@@ -94,8 +94,8 @@ class Org:
 
     def answer(self, call: Call) -> Answer:
         """Judge one call, and write it down."""
-        at_token_endpoint = call.path == TOKEN_PATH
-        scopes, answer = self._tokens.token(call) if at_token_endpoint else self._serve(call)
+        endpoints = {TOKEN_PATH: self._tokens.token, REVOKE_PATH: self._tokens.revoke}
+        scopes, answer = endpoints.get(call.path, self._serve)(call)
         self.journal.append(_arrival(call, scopes, answer.status))
         return answer
 
