@@ -6,7 +6,7 @@ from jitgate.app.far import manner_of
 from jitgate.config import Configuration, schema
 from jitgate.core.access import person
 from jitgate.core.waiting import Patience, slow_down
-from jitgate.values import Terms
+from jitgate.values import Risk, Terms
 
 
 def notices(configuration: Configuration) -> list[str]:
@@ -26,6 +26,7 @@ def notices(configuration: Configuration) -> list[str]:
                 "lets it wait longer."
             )
     said += _unreachable(configuration)
+    said += _uncovered(configuration)
     return said
 
 
@@ -36,6 +37,21 @@ def patience_of(approvals: schema.Approvals) -> Patience:
 
 def _asks_people(rule: schema.Rule) -> bool:
     return rule.effect == "review" and not rule.auto
+
+
+def _uncovered(configuration: Configuration) -> list[str]:
+    """Risks that no service app of a target is for."""
+    said = []
+    for target in configuration.settings.targets:
+        if not isinstance(target.credential, schema.OktaCredential):
+            continue
+        covered = {risk for app in target.credential.every for risk in app.risks}
+        if missing := [risk.value for risk in Risk if risk not in covered]:
+            said.append(
+                f"{target.where}: target {target.name}: no app is for operations whose risk is "
+                f"{' or '.join(missing)}: they are denied."
+            )
+    return said
 
 
 def _unreachable(configuration: Configuration) -> list[str]:

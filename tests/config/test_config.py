@@ -695,3 +695,62 @@ def test_a_size_is_bytes_or_has_its_unit(site, size, count):
 def test_a_limit_that_is_none_is_told(site, written, said):
     site.write(settings=f"{SETTINGS}limits: {written}\n")
     assert any(said in problem for problem in site.problems()), site.problems()
+
+
+# --- service apps
+
+KEYS = "client_id: 0oa1, key_id: k1, private_key: file:./key.pem"
+
+
+STATIC = 'credential: {type: static, header: Authorization, value: "file:token"}'
+
+
+def okta(keys):
+    return f"credential: {{type: okta, org: https://acme.okta.com, {keys}}}"
+
+
+def app(name="reader", risks="read", more=""):
+    return f"{{name: {name}, {KEYS}, risks: [{risks}]{more}}}"
+
+
+def with_credential(site, written):
+    site.write(changed(STATIC, written))
+    return site.load().settings.targets[0].credential
+
+
+def test_one_service_app_is_for_everything_and_proves_its_key(site):
+    (only,) = with_credential(site, okta(KEYS)).every
+    assert (only.name, only.dpop, only.scopes) == ("0oa1", True, None)
+    assert set(only.risks) == set(Risk)
+
+
+def test_dpop_can_be_switched_off(site):
+    assert not with_credential(site, okta(f"{KEYS}, dpop: false")).every[0].dpop
+
+
+def test_several_service_apps_have_risks_and_may_have_scopes(site):
+    apps = f"{app()}, {app('writer', 'read, write', ', scopes: [okta.users.manage]')}"
+    reader, writer = with_credential(site, okta(f"apps: [{apps}]")).every
+    assert (reader.name, reader.risks, reader.scopes) == ("reader", (Risk.READ,), None)
+    assert (writer.risks, writer.scopes) == ((Risk.READ, Risk.WRITE), ("okta.users.manage",))
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ("client_id: 0oa1", "key_id, private_key is missing, or else a list of apps"),
+        (f"{KEYS}, apps: [{app()}]", "client_id, key_id, private_key stands in each of apps"),
+        (f"dpop: false, apps: [{app()}]", "dpop stands in each of apps"),
+        ("apps: []", "apps is empty"),
+        (f"apps: [{app()}, {app()}]", "two apps are named reader"),
+        (f"apps: [{app(risks='')}]", "risks"),
+        (f"apps: [{app(risks='some')}]", "risks"),
+        (f"apps: [{app(more=', scopes: []')}]", "scopes"),
+        (f"apps: [{{name: reader, {KEYS}}}]", "risks"),
+        (f"apps: [{app(more=', reuse: 5m')}]", "reuse"),
+    ],
+)
+def test_service_apps_that_cannot_be_meant_are_refused_with_their_line(site, keys, says):
+    (problem,) = site.problems(settings=changed(STATIC, okta(keys)))
+    assert "jitgate.yaml:" in problem
+    assert says in problem
