@@ -104,3 +104,24 @@ def test_the_start_says_where_an_sdk_gives_up_too_soon(tmp_path, rule, covered):
     else:
         (notice,) = said
         assert f"rule looked-at: an Okta SDK asks for {covered} s at most" in notice
+
+
+# --- service apps
+
+
+def test_a_risk_that_no_service_app_is_for_is_told(tmp_path):
+    (tmp_path / "jwks.json").write_bytes(orjson.dumps({"keys": []}))
+    app = {"name": "a", "client_id": "c", "key_id": "k", "private_key": "file:k.pem"}
+    credential = {"type": "okta", "org": "https://acme.okta.com", "apps": [app]}
+    far = target(443, tmp_path / "ca.pem", catalog="okta", credential=credential)
+    for risks, told in (
+        (["read", "write"], ["privileged or destructive"]),
+        (["read", "write", "privileged", "destructive"], []),
+    ):
+        app["risks"] = risks
+        written = settings(tmp_path, tmp_path / "jwks.json", [far])
+        (tmp_path / "jitgate.yaml").write_bytes(orjson.dumps(written))
+        said = [each for each in notices(load(tmp_path / "jitgate.yaml")) if "no app" in each]
+        assert [each.partition("risk is ")[2] for each in said] == [
+            f"{each}: they are denied." for each in told
+        ]
