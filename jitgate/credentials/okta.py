@@ -21,7 +21,7 @@ from jitgate.credentials.dpop import (
 from jitgate.credentials.holding import Held, Holdings
 from jitgate.credentials.okta_app import MAX_ANSWER, OktaApp, narrowest
 from jitgate.credentials.revoking import AT_END, Noted, Revoker
-from jitgate.credentials.token_answers import Token
+from jitgate.credentials.token_answers import Token, Unwanted
 from jitgate.errors import CredentialRefused, CredentialUnavailable
 from jitgate.fetching import Fetcher, died
 from jitgate.interfaces import ILastingSource
@@ -100,7 +100,7 @@ class OktaCredentials:
         app, scopes = narrowest(self._apps.values(), operation), operation.scopes
         shared = 0.0 if operation.changes else reuse  # each change has a token of its own
         key = (app.client.name, scopes)
-        held, reused = await self._holdings.take(key, lambda: app.mint(scopes), shared)
+        held, reused = await self._holdings.take(key, lambda: self._minted(app, scopes), shared)
         try:
             if operation.changes:
                 await self._learn(app, held.token, operation.authority)
@@ -195,6 +195,14 @@ class OktaCredentials:
                 nonce = answer.header(NONCE_FIELD)
                 self._nonces.learn(authority, nonce, accepted=_took(answer.status))
                 return
+
+    async def _minted(self, app: OktaApp, scopes: tuple[str, ...]) -> Token:
+        """A new token; one that is not as it was asked for is revoked: it is good for something."""
+        try:
+            return await app.mint(scopes)
+        except Unwanted as fault:
+            self._over(fault.token)
+            raise
 
     def _over(self, token: Token) -> None:
         self._revoker.add(token, self._apps[token.app].revoke, self._facts(token))

@@ -64,28 +64,39 @@ class Token:
     """Its ``jti``, if it is a JWT."""
 
 
+class Unwanted(CredentialUnavailable):
+    """The endpoint's token is not what was asked for: it is good for something else."""
+
+    def __init__(self, why: str, token: Token) -> None:
+        super().__init__(why)
+        self.token = token
+
+
 def token_in(
     answer: Fetched, *, app: str, scopes: tuple[str, ...], dpop: bool, asked_at: float
 ) -> Token:
     """The token that a successful answer holds, if it is exactly what was asked for.
 
-    Raises `CredentialUnavailable` for everything else.
+    Raises `Unwanted` where it holds another one, and `CredentialUnavailable` for everything else.
     """
     members = members_of(answer)
     if members is None:
         raise CredentialUnavailable("The token endpoint's answer is not one JSON object.")
-    _check_type(members.get("token_type"), app, dpop)
-    token, life = members.get("access_token"), members.get("expires_in")
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+    secret, life = members.get("access_token"), members.get("expires_in")
+    if not isinstance(secret, str) or not _TOKEN.fullmatch(secret):
         raise CredentialUnavailable("The token endpoint's token is not one that a header can hold.")
-    if type(life) is not int or life <= 0:
-        raise CredentialUnavailable("The token endpoint does not say how long its token lives.")
-    if "scope" in members:
-        granted = members["scope"]
-        if not isinstance(granted, str) or set(granted.split(" ")) != set(scopes):
-            raise CredentialUnavailable("The token endpoint granted other scopes than asked for.")
-    expires_at = asked_at + min(life, LONGEST_LIFE)
-    return Token(token.encode("ascii"), app, scopes, dpop, asked_at, expires_at, _token_id(token))
+    lives = float(life) if type(life) is int and life > 0 else None
+    expires_at = asked_at + min(lives or LONGEST_LIFE, LONGEST_LIFE)
+    asked = _as_asked(members, scopes)
+    named = scopes if asked else ()
+    token = Token(secret.encode("ascii"), app, named, dpop, asked_at, expires_at, _token_id(secret))
+    if wrong := _wrong_type(members.get("token_type"), app, dpop):
+        raise Unwanted(wrong, token)
+    if lives is None:
+        raise Unwanted("The token endpoint does not say how long its token lives.", token)
+    if not asked:
+        raise Unwanted("The token endpoint granted other scopes than asked for.", token)
+    return token
 
 
 def members_of(answer: Fetched) -> Mapping[str, Any] | None:
@@ -128,23 +139,30 @@ def _behind(answer: Fetched, now: float) -> float:
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
 
 
-def _check_type(kind: object, app: str, dpop: bool) -> None:
-    """That the token is of the type that the app is set to (RFC 9449, section 5)."""
+def _as_asked(members: Mapping[str, Any], scopes: tuple[str, ...]) -> bool:
+    """Whether it has the scopes that were asked for: so it is where none are named."""
+    if "scope" not in members:
+        return True
+    granted = members["scope"]
+    return isinstance(granted, str) and set(granted.split(" ")) == set(scopes)
+
+
+def _wrong_type(kind: object, app: str, dpop: bool) -> str:
+    """Why a token is not of the type that the app is set to (RFC 9449, section 5); "" if it is."""
     named = kind.lower() if isinstance(kind, str) else ""
     if named == ("dpop" if dpop else "bearer"):
-        return
+        return ""
     if dpop and named == "bearer":
-        raise CredentialUnavailable(
+        return (
             f"The token endpoint issued a bearer token to {app}, which is set to dpop: let the org "
             "require DPoP of that app, or set dpop: false."
         )
     if named == "dpop":
-        raise CredentialUnavailable(
+        return (
             f"The token endpoint issued a DPoP token to {app}, which is not set to dpop: set "
             "dpop: true."
         )
-    wanted = "DPoP" if dpop else "bearer"
-    raise CredentialUnavailable(f"The token endpoint's token is not a {wanted} token.")
+    return f"The token endpoint's token is not a {'DPoP' if dpop else 'bearer'} token."
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -366,6 +366,19 @@ async def test_what_is_minted_for_nobody_is_revoked(org):
     assert org.revoked == ["hunter2.late"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"scope": "okta.users.read okta.roles.manage"}, {"token_type": "Bearer"}, {"expires_in": ...}],
+)
+@pytest_twisted.ensureDeferred
+async def test_what_is_minted_and_is_not_as_asked_for_is_revoked(org, changes):
+    org.changes = changes
+    with pytest.raises(CredentialUnavailable):
+        await org.source().lend(org.reading(), reuse=60.0)
+    await settled(org)
+    assert org.revoked == org.minted != []
+
+
 # --- back
 
 
