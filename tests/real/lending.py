@@ -129,7 +129,7 @@ class Lending:
 
     def minted(self) -> list[Received]:
         """The token requests that were granted."""
-        return [each for each in self.journal(self.org.token_path) if each.status == 200]
+        return [each for each in self.journal(self.org.token_path) if each.token is not None]
 
     def revoked(self) -> list[Received]:
         """The revocations that were granted."""

@@ -82,7 +82,9 @@ def in_background(work) -> Future[Any]:
 
 def arrivals(estate: Estate) -> list[tuple[str, str]]:
     return [
-        (each.method, each.path) for each in estate.org.journal() if each.path.startswith("/api/")
+        (each.method, each.path)
+        for each in estate.org.journal()
+        if each.path.startswith("/api/") and not each.wanted_nonce
     ]
 
 

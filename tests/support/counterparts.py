@@ -362,6 +362,15 @@ class Received:
     operation: str | None = None
     violations: str | None = None
 
+    @property
+    def wanted_nonce(self) -> bool:
+        """Whether all that was wrong with it was the nonce in its proof (RFC 9449, section 9)."""
+        return self.reason in {
+            "a proof with a nonce of the org is asked for",
+            "nonce is required in the DPoP proof",
+            "invalid nonce in DPoP proof",
+        }
+
 
 @dataclass(frozen=True)
 class App:
