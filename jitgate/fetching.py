@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn
 from urllib.parse import urlencode
 
+import orjson
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionClosed
@@ -85,7 +86,20 @@ class Fetcher:
     ) -> Fetched:
         """The answer to a POST of a form, whatever its status; ``within`` seconds, if given."""
         seconds = self.timeout if within is None else within
-        return await self._within_time(self._exchange("POST", url, dict(form), fields), seconds)
+        content = _Content("application/x-www-form-urlencoded", urlencode(dict(form)).encode())
+        return await self._within_time(self._exchange("POST", url, content, fields), seconds)
+
+    async def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        fields: Mapping[str, str],
+        members: Mapping[str, object] | None = None,
+    ) -> Fetched:
+        """The answer to a call with these fields, whatever its status; ``members`` go as JSON."""
+        content = None if members is None else _Content("application/json", orjson.dumps(members))
+        return await self._within_time(self._exchange(method, url, content, fields), self.timeout)
 
     async def _within_time(
         self, exchange: Coroutine[Deferred[Any], Any, Fetched], seconds: float
@@ -103,7 +117,7 @@ class Fetcher:
         self,
         method: str,
         url: str,
-        form: dict[str, str] | None,
+        content: _Content | None,
         fields: Mapping[str, str],
         *,
         whole: bool = True,
@@ -111,15 +125,15 @@ class Fetcher:
         headers = Headers({"Accept": [self.accept]})
         for name, value in fields.items():
             headers.addRawHeader(name, value)
-        if form is not None:
-            headers.addRawHeader("Content-Type", "application/x-www-form-urlencoded")
+        if content is not None:
+            headers.addRawHeader("Content-Type", content.kind)
         if self.authorization is not None:
             headers.addRawHeader("Authorization", self.authorization)
         response = await self.http.request(
             method,
             url,
             headers=headers,
-            data=None if form is None else _Form(urlencode(form).encode("ascii")),
+            data=content,
             allow_redirects=False,
             unbuffered=True,
         )
@@ -133,14 +147,15 @@ class Fetcher:
             return Fetched(response.code, b"", response.headers)
 
     def _too_late(self, result: object, timeout: float) -> NoReturn:
-        raise self.fault(f"{self.name} did not answer within {self.timeout:g} s.")
+        raise self.fault(f"{self.name} did not answer within {timeout:g} s.")
 
 
 @implementer(IBodyProducer)
-class _Form:
-    """A form, which is written at once: it is there, and short."""
+class _Content:
+    """A form or a JSON text, which is written at once: it is there, and short."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, kind: str, data: bytes) -> None:
+        self.kind = kind
         self._data = data
         self.length = len(data)
 

@@ -73,6 +73,21 @@ async def test_a_form_is_posted_as_one(far):
     ]
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+@pytest_twisted.ensureDeferred
+async def test_a_call_has_the_fields_that_it_is_given_and_an_object_as_its_body(far, method):
+    members = None if method == "GET" else {"a": "é"}
+    bodies = []
+    far.answer = lambda request: bodies.append(request.content.read()) or b"{}"
+    await far.fetcher().call(method, far.url, fields={"X-Token": "t"}, members=members)
+    (request,) = far.requests
+    assert request.method == method.encode()
+    assert request.requestHeaders.getRawHeaders("x-token") == ["t"]
+    kind = request.requestHeaders.getRawHeaders("content-type")
+    assert kind == (None if members is None else ["application/json"])
+    assert bodies == [b"" if members is None else '{"a":"é"}'.encode()]
+
+
 @pytest_twisted.ensureDeferred
 async def test_no_redirect_is_followed(far):
     def answer(request):

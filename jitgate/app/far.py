@@ -33,6 +33,7 @@ from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.okta_app import Client, OktaApp, OktaServer
 from jitgate.credentials.revoking import Noted
 from jitgate.credentials.signing import Signer, read_key
+from jitgate.credentials.vault import VaultCredentials
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.admission import Target
 from jitgate.interfaces import ICredentialSource, ILastingSource, ILendingSource
@@ -149,6 +150,8 @@ class Far:
             source: object = NoCredential()
         elif isinstance(credential, credential_schema.StaticCredential):
             source = fixed.static(credential)
+        elif isinstance(credential, credential_schema.VaultCredential):
+            source = self._vault(credential, site_key)
         elif isinstance(credential, schema.PluginCredential):
             provided = self._provided.named(ICredentialSource, credential.name, target.where)
             if provided is None:
@@ -158,6 +161,27 @@ class Far:
         else:
             source = self._okta(target, credential, site_key)
         return cast(ICredentialSource, source)
+
+    def _vault(
+        self, credential: credential_schema.VaultCredential, site_key: Callable[[], bytes]
+    ) -> VaultCredentials:
+        """Its calls go to the Vault alone, whose address is checked as a target's is."""
+        trust = trust_in(credential.trust)
+
+        def checked(host: str, port: int) -> CheckedEndpoint:
+            return CheckedEndpoint(
+                host,
+                port,
+                reactor=self._reactor,
+                resolve=self._resolve,
+                trust=trust,
+                dial=credential.dial,
+                limits=self._limits,
+            )
+
+        http = OwnCalls(self._reactor, checked).to(_authority(credential.address))
+        keyed = _keyed(site_key, b"jitgate credential\0")
+        return fixed.vault(credential, http, self._reactor, keyed)
 
     def _okta(
         self,

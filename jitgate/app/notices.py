@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitgate.app.far import manner_of
-from jitgate.config import Configuration, schema
+from jitgate.config import Configuration, credential_schema, schema
 from jitgate.core.access import person
 from jitgate.core.waiting import Patience, slow_down
 from jitgate.values import Risk, Terms
@@ -43,7 +43,7 @@ def _uncovered(configuration: Configuration) -> list[str]:
     """Risks that no service app of a target is for."""
     said = []
     for target in configuration.settings.targets:
-        if not isinstance(target.credential, schema.OktaCredential):
+        if not isinstance(target.credential, credential_schema.OktaCredential):
             continue
         covered = {risk for app in target.credential.every for risk in app.risks}
         if missing := [risk.value for risk in Risk if risk not in covered]:

@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from jitgate.config.kinds import HeaderName, HttpsUrl, Name, RiskWord, Secret, Section
+from jitgate.config.kinds import (
+    Address,
+    Duration,
+    FilePath,
+    HeaderName,
+    HttpsUrl,
+    Name,
+    RiskWord,
+    Secret,
+    Section,
+)
 from jitgate.core.fields import HOP_BY_HOP
 from jitgate.values import Risk
 
@@ -110,6 +120,84 @@ class StaticCredential(Section):
         _one_way(self)
         if (self.value is None) is (self.basic is None):
             raise ValueError("value goes with header, query and body; basic has its password")
+        return self
+
+
+VaultPath = Annotated[
+    str, Field(max_length=512, pattern=r"^[A-Za-z0-9_.@ -]+(/[A-Za-z0-9_.@ -]+)*$")
+]
+"""Segments with a slash between them; what stands in one is escaped."""
+
+
+class AppRole(Section):
+    """A role of a Vault's, and the secret that proves it."""
+
+    role_id: str = Field(min_length=1, max_length=255)
+    secret_id: Secret
+    mount: VaultPath = "approle"
+
+
+class VaultAuth(Section):
+    """By what a Vault knows the gateway: a token, or a role that tokens are made for."""
+
+    token: Secret | None = None
+    approle: AppRole | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> VaultAuth:
+        if (self.token is None) is (self.approle is None):
+            raise ValueError("one of token and approle was expected")
+        return self
+
+
+class BasicName(Section):
+    """The user name that goes with a password that is kept elsewhere."""
+
+    username: UserName
+
+
+class Carried(Section):
+    """What carries a secret that is kept elsewhere."""
+
+    header: CarryingHeader | None = None
+    prefix: str = Field(default="", max_length=64, pattern=r"^[!-~]?[ -~]*$")
+    basic: BasicName | None = None
+    query: ParameterName | None = None
+    body: ParameterName | None = None
+
+    @model_validator(mode="after")
+    def _is_carried_in_one_way(self) -> Carried:
+        _one_way(self)
+        if self.prefix and self.header is None:
+            raise ValueError("prefix goes with header")
+        return self
+
+
+class VaultCredential(Section):
+    """One secret that a Vault keeps, or an OpenBao: a field in a KV engine, version 2."""
+
+    type: Literal["vault"]
+    address: HttpsUrl
+    trust: FilePath | None = None
+    dial: Address | None = None
+    namespace: VaultPath | None = None
+    auth: VaultAuth
+    mount: VaultPath = "secret"
+    path: VaultPath
+    field: str = Field(min_length=1, max_length=255)
+    carried: Carried = Field(alias="as")
+    fresh: Duration = Field(default=60.0, ge=1.0, le=3600.0)
+    oldest: Duration = Field(default=300.0, ge=1.0, le=86400.0)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> VaultCredential:
+        host = self.address.removeprefix("https://").rstrip("/")
+        if "/" in host:
+            raise ValueError("address is a host and nothing more, such as https://vault.acme:8200")
+        if self.oldest < self.fresh:
+            raise ValueError("oldest is shorter than fresh: nothing would be kept so long")
+        if any(set(part) == {"."} for part in (*self.mount.split("/"), *self.path.split("/"))):
+            raise ValueError("a path goes down, and nowhere else")
         return self
 
 

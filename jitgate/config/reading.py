@@ -265,5 +265,9 @@ def _line(tree: object, loc: Loc, start: int) -> int:
 
 def near(name: str, known: Iterable[str]) -> str:
     """A guess at what was meant, to be appended to a message; empty if nothing is close."""
-    close = difflib.get_close_matches(name, sorted(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+
+    def closeness(each: str) -> tuple[float, int]:
+        return difflib.SequenceMatcher(None, each, name).ratio(), -abs(len(each) - len(name))
+
+    close = difflib.get_close_matches(name, sorted(known), 3)
+    return f"; did you mean {max(close, key=closeness)!r}?" if close else ""

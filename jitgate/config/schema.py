@@ -8,7 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
-from jitgate.config.credential_schema import OktaCredential, StaticCredential
+from jitgate.config.credential_schema import (
+    OktaCredential,
+    StaticCredential,
+    VaultCredential,
+)
 from jitgate.config.duty_schema import Approvers, Budgets, GrantTerms
 from jitgate.config.identity_schema import Identity
 from jitgate.config.kinds import (
@@ -94,7 +98,7 @@ class NoCredential(Section):
 
 
 Credential = Annotated[
-    OktaCredential | StaticCredential | PluginCredential | NoCredential,
+    OktaCredential | StaticCredential | VaultCredential | PluginCredential | NoCredential,
     Field(discriminator="type"),
 ]
 
@@ -128,10 +132,13 @@ class Target(Section):
     def _credential_changes_nothing_that_counts(self) -> Target:
         """A field that is part of what people approve is the agent's alone to send."""
         counting = COUNTING | {b"user-agent"} | {name.lower().encode() for name in self.headers}
-        if isinstance(self.credential, StaticCredential):
-            name = self.credential.header
-            if name is not None and name.lower().encode() in counting:
-                raise ValueError(f"the field {name} is part of a call: it cannot be a credential")
+        credential = self.credential
+        if isinstance(credential, VaultCredential):
+            name = credential.carried.header
+        else:
+            name = credential.header if isinstance(credential, StaticCredential) else None
+        if name is not None and name.lower().encode() in counting:
+            raise ValueError(f"the field {name} is part of a call: it cannot be a credential")
         return self
 
     @model_validator(mode="after")

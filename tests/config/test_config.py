@@ -466,6 +466,68 @@ def test_a_fixed_secret_that_cannot_be_carried_is_refused(site, credential, says
     assert "hunter2" not in told
 
 
+def vault(**changes):
+    """The credential that a Vault keeps, as YAML."""
+    written = {
+        "type": "vault",
+        "address": "https://vault.acme.example:8200",
+        "auth": {"token": "file:token"},
+        "path": "apis/github",
+        "field": "token",
+        "as": {"header": "Authorization", "prefix": "Bearer "},
+    }
+    kept = {name: value for name, value in (written | changes).items() if value is not None}
+    return json.dumps(kept)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"auth": {"approle": {"role_id": "a", "secret_id": "credential:a", "mount": "b/c"}}},
+        {"namespace": "team/a", "mount": "kv", "dial": "127.0.0.1:8200", "trust": "./ca.pem"},
+        {"as": {"basic": {"username": "bot"}}},
+        {"as": {"query": "api_key"}, "fresh": "5m", "oldest": "5m"},
+        {"as": {"body": "token"}, "address": "https://[::1]"},
+    ],
+)
+def test_a_secret_that_a_vault_keeps(site, changes):
+    made = site.load(settings=changed(STATIC, vault(**changes))).settings.targets[0].credential
+    assert (made.field, made.fresh <= made.oldest) == ("token", True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"address": "http://vault.acme.example"}, "https:// address"),
+        ({"address": "https://vault.acme.example/v1"}, "a host and nothing more"),
+        ({"auth": {}}, "one of token and approle"),
+        ({"auth": {"token": "s.hunter2"}}, "file:PATH"),
+        (
+            {"auth": {"token": "file:a", "approle": {"role_id": "a", "secret_id": "file:a"}}},
+            "one of token",
+        ),
+        ({"path": None}, "path: this is missing"),
+        ({"path": "/apis"}, "path"),
+        ({"path": "apis/../sys"}, "goes down"),
+        ({"mount": ".."}, "goes down"),
+        ({"path": "apis?version=1"}, "path"),
+        ({"namespace": "a\nb"}, "namespace"),
+        ({"as": {}}, "one of header, basic, query and body"),
+        ({"as": {"query": "a", "prefix": "Bearer "}}, "prefix goes with header"),
+        ({"as": {"header": "Authorization", "prefix": "Bearer\n"}}, "prefix"),
+        ({"as": {"header": "Prefer"}}, "is part of a call"),
+        ({"as": {"header": "Host"}}, "says where a call goes"),
+        ({"fresh": "10m"}, "oldest is shorter than fresh"),
+        ({"fresh": "0s"}, "fresh"),
+    ],
+)
+def test_a_vaults_secret_that_cannot_be_meant_is_refused(site, changes, says):
+    told = "\n".join(site.problems(settings=changed(STATIC, vault(**changes))))
+    assert says in told
+    assert "hunter2" not in told
+
+
 @pytest.mark.parametrize(
     ("written", "kind", "name"),
     [

@@ -1,0 +1,206 @@
+"""The token that the gateway has at a Vault: given, or had by a role; renewed before it ends."""
+
+from __future__ import annotations
+
+import math
+import re
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from jitgate.credentials.vault_server import VaultDown, VaultRefused, VaultServer
+from jitgate.errors import CredentialUnavailable, traced
+
+USED = 2 / 3
+"""How much of its life a token may have had before it is renewed: there is time to try again."""
+
+MARGIN = 5.0
+"""Seconds before its end at which a token is not used any more: clocks and ways differ."""
+
+RETRY = 10.0
+"""Seconds until a renewal that failed is tried again."""
+
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+"""What a header field can hold, narrowed to visible ASCII."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A token and its life."""
+
+    token: str = field(repr=False)
+    until: float
+    """When it ends; infinite for one that does not."""
+    renew_at: float
+    """When it is to be renewed; infinite for one that cannot be."""
+
+
+class Login(Protocol):
+    """A way to a token."""
+
+    lasting: bool
+    """Whether there is no other token than this one: then it is kept alive while nobody calls."""
+
+    async def login(self, now: float) -> Held:
+        """A token, asked for at that time. Raises `VaultDown` or `VaultRefused`."""
+
+
+class GivenToken:
+    """A token that somebody gave the gateway."""
+
+    lasting = True
+
+    def __init__(self, server: VaultServer, token: bytes) -> None:
+        text = token.decode("ascii", "replace")
+        if not _TOKEN.fullmatch(text):
+            raise ValueError("the token is not one line of visible ASCII characters")
+        self._server = server
+        self._token = text
+
+    async def login(self, now: float) -> Held:
+        try:
+            found = await self._server.asked("GET", "auth/token/lookup-self", token=self._token)
+        except VaultRefused as refused:
+            raise VaultRefused(
+                "Vault refuses the gateway's token: it has ended, or no policy of it (`default` "
+                "does) lets it look itself up.",
+                refused.status,
+            ) from refused
+        data = _section(found, "data")
+        return _held(self._token, data.get("ttl"), data.get("renewable"), now)
+
+
+class AppRole:
+    """A role's id and its secret, which have a token made at each login."""
+
+    lasting = False
+
+    def __init__(self, server: VaultServer, *, mount: str, role_id: str, secret_id: bytes) -> None:
+        secret = secret_id.decode("ascii", "replace")
+        if not _TOKEN.fullmatch(secret):
+            raise ValueError("the secret_id is not one line of visible ASCII characters")
+        self._server = server
+        self._path = f"auth/{mount}/login"
+        self._members = {"role_id": role_id, "secret_id": secret}
+
+    async def login(self, now: float) -> Held:
+        try:
+            made = await self._server.asked("POST", self._path, members=self._members)
+        except VaultRefused as refused:
+            raise VaultRefused(
+                f"Vault refuses the gateway's role at {self._path} ({refused.status}): role_id or "
+                "secret_id is wrong, has ended, or may not be used from here.",
+                refused.status,
+            ) from refused
+        return _made(made, now)
+
+
+class VaultToken:
+    """Has a good token whenever one is asked for."""
+
+    _log = Logger()
+
+    def __init__(self, server: VaultServer, login: Login, clock: IReactorTime) -> None:
+        self._server = server
+        self._login = login
+        self._clock = clock
+        self._held: Held | None = None
+        self._turn = DeferredLock()
+        if login.lasting:
+            self._wake_after(0.0)
+
+    async def current(self) -> str:
+        """A token that has not ended. Raises `VaultDown` or `VaultRefused`."""
+        await self._turn.acquire()
+        try:
+            held = await self._good()
+        finally:
+            self._turn.release()
+        return held.token
+
+    def refused(self) -> bool:
+        """Hear that Vault did not take it; whether another one may fare better."""
+        had, self._held = self._held is not None, None
+        return had and not self._login.lasting
+
+    async def _good(self) -> Held:
+        held, now = self._held, self._clock.seconds()
+        if held is not None and now < held.until - MARGIN:
+            if now >= held.renew_at:
+                self._held = held = await self._renewed(held, now)
+            return held
+        self._held = None
+        self._held = await self._login.login(now)
+        return self._held
+
+    async def _renewed(self, held: Held, now: float) -> Held:
+        """The token with a longer life; or as it is, where it cannot be renewed just now."""
+        try:
+            made = await self._server.asked(
+                "POST", "auth/token/renew-self", token=held.token, members={}
+            )
+            renewed = _made(made, now)
+        except VaultRefused as refused:
+            if not self._login.lasting:
+                return await self._login.login(now)
+            self._log.error("Vault does not renew its token: {why}", why=f"{refused}")
+        except VaultDown as down:
+            self._log.warn("Vault's token cannot be renewed yet: {why}", why=f"{down}")
+        else:
+            return renewed
+        return Held(held.token, held.until, now + RETRY)
+
+    # --- while nobody calls
+
+    def _wake_after(self, seconds: float) -> None:
+        """See to it later, unless nobody has it any more: a reload has made another one."""
+        itself = weakref.ref(self)
+
+        def wake() -> None:
+            alive = itself()
+            if alive is not None:
+                Deferred.fromCoroutine(alive.keep())
+
+        self._clock.callLater(seconds, wake)
+
+    async def keep(self) -> None:
+        """Renew it where it is time, and come back by itself when it is time again."""
+        try:
+            await self.current()
+        except CredentialUnavailable as fault:
+            self._log.error("Vault gives the gateway no token: {why}", why=f"{fault}")
+        except Exception as fault:  # noqa: BLE001 (it is tried again, whatever it is)
+            self._log.critical("Vault's token was not seen to: {how}", how=traced(fault))
+        held = self._held
+        after = RETRY if held is None else held.renew_at - self._clock.seconds()
+        if math.isfinite(after):
+            self._wake_after(max(after, 1.0))
+
+
+def _made(answer: Mapping[str, Any], now: float) -> Held:
+    auth = _section(answer, "auth")
+    token = auth.get("client_token")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise VaultDown("Vault's answer has no token that a header can hold.")
+    return _held(token, auth.get("lease_duration"), auth.get("renewable"), now)
+
+
+def _held(token: str, seconds: object, renewable: object, now: float) -> Held:
+    """A life of 0 seconds is one without an end."""
+    if type(seconds) is not int or seconds < 0:
+        raise VaultDown("Vault's answer does not say how long its token lives.")
+    until = now + seconds if seconds else math.inf
+    renew_at = now + seconds * USED if seconds and renewable is True else math.inf
+    return Held(token, until, renew_at)
+
+
+def _section(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = answer.get(name)
+    if not isinstance(section, dict):
+        raise VaultDown(f"Vault's answer has no {name}.")
+    return section
