@@ -31,9 +31,18 @@ from jitgate.interfaces import (
     ICatalog,
     ICredentialSource,
     IIdentityVerifier,
+    ILendingSource,
     IProtocolListener,
 )
-from jitgate.values import AccessRequest, Credential, Operation, Refusal, Subject
+from jitgate.values import (
+    AccessRequest,
+    Credential,
+    Headers,
+    Operation,
+    Refusal,
+    ResponseHead,
+    Subject,
+)
 
 PATIENCE = 10.0
 """Seconds that a call waits for a plugin: an agent waits at the other end, and gives up after 30 to
@@ -181,13 +190,99 @@ class ProvidedCredentials:
             self._whom,
             self._clock,
         )
-        counting = sorted(self._counting.intersection(name.lower() for name, _ in issued.headers))
-        if counting:
-            field = counting[0].decode("ascii", "replace")
-            raise CredentialUnavailable(f"{self._whom} writes {field}, which is part of a call.")
-        if issued.headers and not issued.secrets:
-            raise CredentialUnavailable(f"{self._whom} does not say which part of it is secret.")
-        return replace(issued, secrets=Literals(issued.secrets))
+        return _guarded(issued, self._whom, self._counting)
+
+
+@implementer(ILendingSource)
+class ProvidedLending:
+    """Lends what a plugin's source lends, by the same terms as `ProvidedCredentials`.
+
+    The source hears of each, and gets each back, as it lent it. What it raises then is logged: the
+    call has been made. A credential that is refused here has been given back.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, name: str, source: ILendingSource, counting: frozenset[bytes], clock: IReactorTime
+    ) -> None:
+        self._whom = f"Credential source {name}"
+        self._source = source
+        self._counting = counting
+        self._clock = clock
+        self._lent: dict[int, tuple[Credential, Credential]] = {}
+        """What is out by the id of it, and as the source lent it. What is out stays an object."""
+
+    async def lend(self, operation: Operation, *, reuse: float) -> Credential:
+        lent = await asked(
+            lambda: self._source.lend(operation, reuse=reuse),
+            Credential,
+            CredentialUnavailable,
+            self._whom,
+            self._clock,
+        )
+        try:
+            guarded = _guarded(lent, self._whom, self._counting)
+        except BaseException:
+            self._told("it got a credential back", self._source.returned, lent)
+            raise
+        self._lent[id(guarded)] = guarded, lent
+        return guarded
+
+    def again(self, credential: Credential) -> Headers:
+        """Raises `CredentialUnavailable` where the source does not say, or says what is not its."""
+        _, lent = self._lent[id(credential)]
+        try:
+            fields = self._source.again(lent)
+            guarded = _guarded(replace(lent, headers=fields), self._whom, self._counting)
+        except CredentialUnavailable:
+            raise
+        except Exception as error:
+            raise CredentialUnavailable(f"{self._whom} raised {type(error).__name__}.") from error
+        return guarded.headers
+
+    def heard(self, credential: Credential, answer: ResponseHead) -> str | None:
+        known = self._lent.get(id(credential))
+        if known is None:
+            return None
+        said = self._told("it heard of an answer", self._source.heard, known[1], answer)
+        if said is None or isinstance(said, str):
+            return said
+        kind = type(said).__name__
+        self._log.error("{whom} said {kind} of an answer.", whom=self._whom, kind=kind)
+        return None
+
+    def returned(self, credential: Credential) -> None:
+        known = self._lent.pop(id(credential), None)
+        if known is not None:
+            self._told("it got a credential back", self._source.returned, known[1])
+
+    def _told(self, when: str, call: Callable[..., object], *args: object) -> object:
+        """What the source says to what it is told; whatever it raises is logged."""
+        try:
+            return call(*args)
+        except Exception as error:  # noqa: BLE001 (a call that has been made stays made)
+            kind = type(error).__name__
+            self._log.error(
+                "{whom} raised {kind} when {when}.", whom=self._whom, kind=kind, when=when
+            )
+        return None
+
+
+def _guarded(issued: Credential, whom: str, counting: frozenset[bytes]) -> Credential:
+    """The credential, if it writes no field of the call and names its secrets; else the fault."""
+    for name, value in issued.headers:
+        if not isinstance(name, bytes) or not isinstance(value, bytes):
+            raise CredentialUnavailable(f"{whom} has a field that is not bytes.")
+    written = sorted(counting.intersection(name.lower() for name, _ in issued.headers))
+    if written:
+        field = written[0].decode("ascii", "replace")
+        raise CredentialUnavailable(f"{whom} writes {field}, which is part of a call.")
+    if issued.query is not None or issued.body is not None:
+        raise CredentialUnavailable(f"{whom} writes into a query or a body, which are of a call.")
+    if issued.headers and not issued.secrets:
+        raise CredentialUnavailable(f"{whom} does not say which part of it is secret.")
+    return replace(issued, secrets=Literals(issued.secrets))
 
 
 @implementer(IApproverChannel)

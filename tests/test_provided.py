@@ -7,10 +7,13 @@ from support.access import access_request
 from support.ports import agent
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from jitgate.core.binding import ISSUER
 from jitgate.core.catalog import PathCatalog
+from jitgate.core.literals import Literals
 from jitgate.errors import (
     ApproversUnreachable,
     CatalogFault,
@@ -19,16 +22,23 @@ from jitgate.errors import (
     StoreDown,
 )
 from jitgate.identity.unverified import UnverifiedToken
-from jitgate.interfaces import IApproverChannel, ICatalog, ICredentialSource, IProtocolListener
+from jitgate.interfaces import (
+    IApproverChannel,
+    ICatalog,
+    ICredentialSource,
+    ILendingSource,
+    IProtocolListener,
+)
 from jitgate.provided import (
     PATIENCE,
     ProvidedCatalog,
     ProvidedChannel,
     ProvidedCredentials,
+    ProvidedLending,
     ProvidedListener,
     ProvidedVerifier,
 )
-from jitgate.values import Binding, Credential, Operation, Refusal
+from jitgate.values import Binding, Credential, Operation, Parameter, Refusal, ResponseHead
 
 OPERATION = Operation("things", "getThing", {}, "GET", "a.example:443", "/")
 READ = UnverifiedToken("a.b.c", {}, {}, b"")
@@ -201,6 +211,165 @@ def test_an_unknown_call_stays_unknown():
     assert ProvidedCatalog("t", "mine", Catalog(answer=None)).operation("a", "GET", "/", "") is None
 
 
+# --- lending
+
+KEY = Credential(((b"X-Key", b"k"),), (b"k",))
+
+
+@implementer(ILendingSource)
+class Lender:
+    """Does what it was told; ``out`` is what it lent and has not got back."""
+
+    def __init__(self, lends=KEY, says=None, again=((b"X-Key", b"k"), (b"X-Once-More", b"yes"))):
+        self.lends, self.says, self.fields = lends, says, again
+        self.out = []
+        self.asked = []
+        self.heard_of = []
+
+    async def lend(self, operation, *, reuse):
+        self.asked.append((operation, reuse))
+        lent = await Answering(self.lends)._done()
+        self.out.append(lent)
+        return lent
+
+    def again(self, credential):
+        assert any(each is credential for each in self.out)
+        return self._said(self.fields)
+
+    def heard(self, credential, answer):
+        self.heard_of.append((credential, answer))
+        return self._said(self.says)
+
+    def returned(self, credential):
+        self.out.remove(credential)
+        self._said(self.says)
+
+    @staticmethod
+    def _said(what):
+        if isinstance(what, BaseException):
+            raise what
+        return what
+
+
+def lending(lender, clock=None):
+    return ProvidedLending("mine", lender, frozenset({b"prefer"}), clock or Clock())
+
+
+def lent(lender, clock=None, reuse=0.0):
+    source = lending(lender, clock)
+    return source, came(Deferred.fromCoroutine(source.lend(OPERATION, reuse=reuse)))
+
+
+def test_what_a_source_lends_it_hears_of_and_gets_back_itself():
+    lender = Lender(says="The target wants another nonce.")
+    source, credential = lent(lender, reuse=60.0)
+    assert lender.asked == [(OPERATION, 60.0)]
+    assert (credential, type(credential.secrets)) == (KEY, Literals)
+    answer = ResponseHead(401, ())
+    assert source.heard(credential, answer) == "The target wants another nonce."
+    assert source.again(credential) == lender.fields
+    ((heard_of, of_answer),) = lender.heard_of
+    assert heard_of is KEY
+    assert of_answer is answer
+    lender.says = None
+    source.returned(credential)
+    source.returned(credential)
+    assert lender.out == [], "it got it once"
+    assert source._lent == {}
+
+
+def test_two_that_are_alike_are_each_given_back():
+    lender = Lender()
+    source = lending(lender)
+    first, second = [came(Deferred.fromCoroutine(source.lend(OPERATION, reuse=0.0))) for _ in "ab"]
+    source.returned(first)
+    assert len(lender.out) == 1
+    source.returned(second)
+    assert lender.out == []
+
+
+@pytest.mark.parametrize(
+    ("lends", "says"),
+    [
+        (KeyError("a secret"), "mine raised KeyError"),
+        (7, "which is no answer"),
+        (None, "which is no answer"),
+        (Credential(((b"Prefer", b"k"),), (b"k",)), "writes prefer"),
+        (Credential(((b"X-Key", b"k"),), ()), "which part of it is secret"),
+        (Credential((("X-Key", "k"),), (b"k",)), "not bytes"),
+        (Credential((), (b"k",), query=Parameter("a", b"k")), "into a query or a body"),
+        (Credential((), (b"k",), body=Parameter("a", b"k")), "into a query or a body"),
+    ],
+)
+def test_a_source_that_lends_is_held_to_the_same_terms(lends, says):
+    _, fault = lent(Lender(lends))
+    assert isinstance(fault, CredentialUnavailable)
+    assert says in f"{fault}"
+    assert "a secret" not in f"{fault}"
+    if isinstance(lends, Credential):
+        assert says in f"{came(asked('source', lends))}"
+
+
+def test_one_that_does_not_lend_in_time_is_waited_for_no_longer():
+    clock, source = Clock(), Lender(Deferred())
+    waiting = Deferred.fromCoroutine(lending(source, clock).lend(OPERATION, reuse=0.0))
+    outcome = []
+    waiting.addBoth(outcome.append)
+    clock.advance(PATIENCE + 0.1)
+    assert "mine did not answer within 10 s" in f"{outcome[0].value}"
+
+
+def test_what_is_lent_and_refused_is_given_back():
+    lender = Lender(Credential(((b"Prefer", b"k"),), (b"k",)))
+    source, _ = lent(lender)
+    assert (lender.out, source._lent) == ([], {})
+
+
+def test_what_a_source_raises_when_it_is_told_something_breaks_no_call():
+    lender = Lender(says=KeyError("a secret"))
+    source, credential = lent(lender)
+    with capturedLogs() as logged:
+        assert source.heard(credential, ResponseHead(200, ())) is None
+        source.returned(credential)
+    said = [formatEvent(each) for each in logged]
+    assert said == [
+        "Credential source mine raised KeyError when it heard of an answer.",
+        "Credential source mine raised KeyError when it got a credential back.",
+    ]
+
+
+@pytest.mark.parametrize("says", [7, b"no", True, {}])
+def test_what_a_source_says_of_an_answer_is_a_sentence_or_nothing(says):
+    source, credential = lent(Lender(says=says))
+    with capturedLogs() as logged:
+        assert source.heard(credential, ResponseHead(200, ())) is None
+    assert type(says).__name__ in formatEvent(logged[0])
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        (KeyError("a secret"), "mine raised KeyError"),
+        (7, "mine raised TypeError"),
+        (((b"Prefer", b"k"),), "writes prefer"),
+        ((("X-Key", "k"),), "not bytes"),
+    ],
+)
+def test_what_is_sent_once_more_is_held_to_the_same_terms(fields, says):
+    source, credential = lent(Lender(again=fields))
+    with pytest.raises(CredentialUnavailable, match=says) as caught:
+        source.again(credential)
+    assert "a secret" not in f"{caught.value}"
+
+
+def test_what_was_not_lent_is_not_the_sources():
+    lender = Lender(says="Hello.")
+    source = lending(lender)
+    assert source.heard(KEY, ResponseHead(200, ())) is None
+    source.returned(KEY)
+    assert lender.heard_of == []
+
+
 # --- listeners
 
 
@@ -210,6 +379,7 @@ def test_they_provide_their_ports():
     assert verifyObject(IApproverChannel, ProvidedChannel("mine", Answering(None), clock))
     source = ProvidedCredentials("mine", Answering(None), frozenset(), clock)
     assert verifyObject(ICredentialSource, source)
+    assert verifyObject(ILendingSource, lending(Lender()))
 
 
 @pytest.mark.parametrize("does", [Deferred(), KeyError("x")])

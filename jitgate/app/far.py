@@ -37,7 +37,7 @@ from jitgate.credentials.vault import VaultCredentials
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.admission import Target
 from jitgate.interfaces import ICredentialSource, ILastingSource, ILendingSource
-from jitgate.provided import NEVER_ISSUED, ProvidedCredentials
+from jitgate.provided import NEVER_ISSUED, ProvidedCredentials, ProvidedLending
 from jitgate.stores.state import read_secret, secret_line
 from jitgate.upstreams.endpoint import CheckedEndpoint
 from jitgate.upstreams.https import HttpsUpstream
@@ -157,7 +157,9 @@ class Far:
             if provided is None:
                 return None
             counting = COUNTING | NEVER_ISSUED | declared(target)
-            source = ProvidedCredentials(credential.name, provided, counting, self._reactor)
+            lends = ILendingSource.providedBy(provided)
+            guards = ProvidedLending if lends else ProvidedCredentials
+            source = guards(credential.name, provided, counting, self._reactor)
         else:
             source = self._okta(target, credential, site_key)
         return cast(ICredentialSource, source)

@@ -43,10 +43,9 @@ class Provided:
     def __init__(self, loaded: Sequence[plugins.Plugin], problems: Problems) -> None:
         self._problems = problems
         self._loaded = loaded
-        for port in plugins.PORTS:
-            kind = kind_of(port)
+        for kind in dict.fromkeys(map(kind_of, plugins.PORTS)):
             if kind != "rule":  # those in files have names as well
-                problems.unique(kind, [plugins.named(each) for each in self._of(port)])
+                problems.unique(kind, [plugins.named(each) for each in self._of_kind(kind)])
         if CONTROL in self.all(IApproverChannel):
             problems.add(f"the approver channel {CONTROL!r} is the gateway's own")
 
@@ -55,7 +54,7 @@ class Provided:
 
         ``own`` are names of what is the gateway's own, that may have been meant.
         """
-        known = self.all(port)
+        known = {plugins.named(each): each for each in self._of_kind(kind_of(port))}
         if name not in known:
             meant = near(name, {*known, *own})
             self._problems.add(f"{where}: no plugin provides the {kind_of(port)} {name!r}{meant}")
@@ -72,6 +71,12 @@ class Provided:
                 if each is provider:
                     return f"{plugin.digest} {plugin.provided}"
         return ""
+
+    def _of_kind(self, kind: str) -> list[object]:
+        """Everything of a kind, each once: it may provide two ports that are of it."""
+        ports = [port for port in plugins.PORTS if kind_of(port) == kind]
+        found = {id(each): each for port in ports for each in self._of(port)}
+        return list(found.values())
 
     def _of(self, port: type[Interface]) -> list[object]:
         return plugins.of_port(port, self._loaded)
@@ -161,6 +166,7 @@ _KINDS = {
     "IMasker": "masker",
     "IIdentityVerifier": "identity verifier",
     "ICredentialSource": "credential source",
+    "ILendingSource": "credential source",
     "IApproverChannel": "approver channel",
     "ICatalog": "catalog",
     "IRecordStore": "record store",

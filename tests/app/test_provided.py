@@ -15,6 +15,7 @@ from jitgate.app.in_force import made
 from jitgate.app.provided import open_ways
 from jitgate.config import read_all
 from jitgate.errors import ConfigurationInvalid
+from jitgate.provided import ProvidedLending
 
 NAMED = {
     "catalog": "things-catalog",
@@ -68,6 +69,30 @@ def test_every_name_leads_to_what_a_plugin_provides(site):
     assert list(in_force.channels) == ["pager", "cli"]
     assert in_force.bound.store.name == "mirror"
     assert list(in_force.bound.listeners) == ["line"]
+
+
+def test_a_credential_source_may_lend_as_well(site):
+    in_force = site.made(credential="lent")
+    (far,) = in_force.targets.values()
+    assert isinstance(far.credentials, ProvidedLending)
+
+
+def test_one_name_leads_to_one_credential_source(site):
+    (site.folder / "other.py").write_text(
+        "from zope.interface import implementer\n"
+        "from jitgate.interfaces import ILendingSource\n"
+        "from support.everything import Lent, Options\n"
+        "class Other(Lent):\n"
+        "    name = 'minted'\n"
+        "def plugin(options: Options):\n"
+        "    return Other(options)\n"
+    )
+    plugins = [
+        {"file": everything.__file__, "options": {"folder": "."}},
+        {"file": "./other.py", "options": {"folder": "."}},
+    ]
+    (problem, *_) = site.problems(plugins=plugins)
+    assert "the credential source 'minted' is provided more than once" in problem
 
 
 MISSPELLED = {name: spelled + "s" for name, spelled in NAMED.items()}

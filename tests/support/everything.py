@@ -28,6 +28,7 @@ from jitgate.interfaces import (
     ICatalog,
     ICredentialSource,
     IIdentityVerifier,
+    ILendingSource,
     IListenerSource,
     IProtocolListener,
     IRecordStore,
@@ -119,6 +120,38 @@ class Pager(Called):
     async def tell(self, request: AccessRequest) -> None:
         with (self.folder / f"paged-{self.version}").open("a") as file:
             file.write(f"{request.id} {request.state.value}\n")
+
+
+@implementer(ILendingSource)
+class Lent(Called):
+    """A key of its own for each call, which it wants back; each is good where it is the newest."""
+
+    name = "lent"
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._made = 0
+
+    async def lend(self, operation: Operation, *, reuse: float) -> Credential:
+        self._made += 1
+        value = b"lent-%d-%d" % (self._made, reuse)
+        self._show("lent", value)
+        return Credential(((b"X-Key", value),), (value,), {"kind": "lent"})
+
+    def again(self, credential: Credential) -> Headers:
+        return credential.headers
+
+    def heard(self, credential: Credential, answer: ResponseHead) -> str | None:
+        if answer.status == 599:
+            raise KeyError(answer)
+        return "The target wants another key." if answer.status == 401 else None
+
+    def returned(self, credential: Credential) -> None:
+        self._show("back", credential.headers[0][1] if credential.headers else b"nothing")
+
+    def _show(self, what: str, value: bytes) -> None:
+        with (self.folder / "lending").open("a") as file:
+            file.write(f"{what} {value.decode()}\n")
 
 
 @implementer(IIdentityVerifier)
@@ -288,5 +321,5 @@ class Line(Called):
 
 def plugin(options: Options) -> list[Called]:
     """All of it."""
-    kinds = (Things, Minted, Pager, Partners, Mirror, Line)
+    kinds = (Things, Minted, Lent, Pager, Partners, Mirror, Line)
     return [kind(options) for kind in kinds]

@@ -65,8 +65,11 @@ def configuration(scene, **options):
     made = settings(scene.top, scene.tokens.jwks, [])
     far = target(scene.origin.port, scene.origin_ca, catalog={"plugin": "things-catalog"})
     far["credential"] = {"type": "plugin", "name": "minted"}
+    lending = {"name": "lending", "hosts": ["lending.example"]}
+    lent = target(scene.origin.port, scene.origin_ca, **lending)
+    lent["credential"] = {"type": "plugin", "name": "lent"}
     power = people(channels=["pager", "cli"])
-    made |= power | {"targets": [far]}
+    made |= power | {"targets": [far, lent]}
     made["identity"]["issuers"].append({"name": "partners", "type": "plugin", "issuer": PARTNERS})
     made["listen"]["plugins"] = ["line"]
     made["recording"] = {"directory": "./state/recordings", "plugin": "mirror"}
@@ -80,13 +83,15 @@ def scene(tmp_path_factory):
     shown = folder / "shown"
     shown.mkdir()
     things = {"match": {"targets": ["things"], "actions": ["getThing"]}}
-    rules = [PERMIT | things, REVIEWED]
+    lent = {"name": "lent", "match": {"targets": ["lending"]}, "reuse": "1m"}
+    reviewed = REVIEWED | {"match": REVIEWED["match"] | {"targets": ["things"]}}
+    rules = [PERMIT | things, reviewed, PERMIT | lent]
     (folder / "policy.yaml").write_bytes(orjson.dumps(rules))
     ca = TestCA.create(folder, name="origin")
     made = Plugged.__new__(Plugged)
     made.top, made.folder = folder, shown
     made.tokens, made.origin_ca = Tokens(folder), ca.pem
-    with Origin(ca.leaf("api.example"), made.handle) as made.origin:
+    with Origin(ca.leaf("api.example", "lending.example"), made.handle) as made.origin:
         with GatewayProcess(folder, configuration(made)) as made.gateway:
             yield made
         assert (shown / "line-stopped").exists()
@@ -143,6 +148,28 @@ def test_a_credential_that_is_none_is_a_denial_that_names_its_source(scene, thin
         reply = tunnel.ask("GET", f"/things/{thing}")
     assert reply.status == 502
     assert says in reply.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "told"),
+    [("GET", 200, 200), ("POST", 200, 200), ("GET", 401, 503), ("POST", 599, 599)],
+)
+def test_what_a_source_lends_is_sent_once_heard_of_and_given_back(scene, method, status, told):
+    """By the policy's `reuse` for what changes nothing; a challenge is not passed on."""
+    (scene.folder / "lending").unlink(missing_ok=True)
+    scene.handler = answering(b"{}", status=status)
+    how = {"authority": "lending.example:443", "sni": "lending.example"}
+    with scene.tunnel(**how) as tunnel:
+        tunnel.send(f"{method} /a HTTP/1.1\r\nHost: lending.example\r\n\r\n".encode())
+        reply = tunnel.reply(method)
+    assert reply.status == told, reply.body
+    key = scene.origin.received[-1].header("X-Key")
+    assert key.endswith("-60" if method == "GET" else "-0")
+    assert wait_for(lambda: scene.shown("lending").count("back")) == 1
+    assert scene.shown("lending").splitlines() == [f"lent {key}", f"back {key}"]
+    if status == 599:
+        said = "Credential source lent raised KeyError when it heard of an answer."
+        assert [line for line in scene.gateway.output if said in line]
 
 
 def partners_token(**claims):
