@@ -11,6 +11,7 @@ from jitgate.app.provided import Provided
 from jitgate.catalogs.okta import load_okta, okta_version
 from jitgate.catalogs.table import read_file, version_of
 from jitgate.config import schema
+from jitgate.config.credential_schema import StaticCredential, VaultCredential
 from jitgate.core.catalog import Catalog, OperationTrie, PathCatalog
 from jitgate.interfaces import ICatalog
 from jitgate.provided import ProvidedCatalog
@@ -24,6 +25,8 @@ class Callee:
     catalog: ICatalog
     declared: frozenset[bytes] = frozenset()
     merges: bool = False
+    query_name: str | None = None
+    body_name: str | None = None
     version: str = ""
     """A digest of the catalog's rows, where it has any."""
 
@@ -51,7 +54,18 @@ def _callee(target: schema.Target, provided: Provided) -> Callee | None:
     if found is None:
         return None
     catalog, version = found
-    return Callee(target.name, catalog, declared(target), target.catalog == "none", version)
+    query, body = _placed(target.credential)
+    merges = target.catalog == "none"
+    return Callee(target.name, catalog, declared(target), merges, query, body, version)
+
+
+def _placed(credential: schema.Credential) -> tuple[str | None, str | None]:
+    """The names under which a credential is in a query, and in a body."""
+    if isinstance(credential, VaultCredential):
+        return credential.carried.query, credential.carried.body
+    if isinstance(credential, StaticCredential):
+        return credential.query, credential.body
+    return None, None
 
 
 def _catalog(target: schema.Target, provided: Provided) -> tuple[ICatalog, str] | None:

@@ -82,7 +82,6 @@ class Far:
             callee = self._callees[target.name]
             if credentials is None or trust is None or callee is None:
                 continue
-            places = fixed.places_of(target.credential)
             for authority in target.hosts:
                 host, _, port = authority.rpartition(":")
                 named = host.strip("[]")
@@ -102,8 +101,8 @@ class Far:
                     credentials=credentials,
                     upstream=upstream,
                     declared=callee.declared,
-                    query_name=places.query,
-                    body_name=places.body,
+                    query_name=callee.query_name,
+                    body_name=callee.body_name,
                 )
         return targets
 

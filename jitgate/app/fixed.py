@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from jitgate.config import schema
 from jitgate.config.credential_schema import Carried, StaticCredential, VaultAuth, VaultCredential
 from jitgate.credentials.carriers import Carrier, InBasic, InBody, InHeader, InQuery
 from jitgate.credentials.static import StaticCredentials
@@ -19,22 +18,6 @@ from jitgate.credentials.vault import Place, VaultCredentials
 from jitgate.credentials.vault_server import VaultServer
 from jitgate.credentials.vault_token import AppRole, GivenToken, Login, VaultToken
 from jitgate.stores.state import secret_line
-
-
-class Places(NamedTuple):
-    """The names of a query's and of a body's parameter that a target's credential is in."""
-
-    query: str | None = None
-    body: str | None = None
-
-
-def places_of(credential: schema.Credential) -> Places:
-    """Where an agent's own is a placeholder, as to query and body."""
-    if isinstance(credential, StaticCredential):
-        return Places(credential.query, credential.body)
-    if isinstance(credential, VaultCredential):
-        return Places(credential.carried.query, credential.carried.body)
-    return Places()
 
 
 def static(credential: StaticCredential) -> StaticCredentials:

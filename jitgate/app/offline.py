@@ -20,6 +20,7 @@ from jitgate.config import Configuration, read_all
 from jitgate.core.http1_events import Request
 from jitgate.core.http1_reading import RequestReader, absolute_form
 from jitgate.core.naming import Named, named_operation
+from jitgate.core.placing import bare_body
 from jitgate.core.policy import Policy
 from jitgate.core.profiles import MaskingProfile
 from jitgate.core.trial import Trial, tried
@@ -27,7 +28,18 @@ from jitgate.errors import ConfigurationInvalid, HeadTooLarge, PeerFault
 from jitgate.interfaces import IRule
 from jitgate.proxy.internal import AUTHORITY, NAME, InternalCatalog, InternalRule
 from jitgate.proxy.knocks import knock_of
-from jitgate.values import NO_FACTS, Denial, Facts, Inquiry, Refusal, RequestHead, Subject
+from jitgate.values import (
+    NO_FACTS,
+    SAFE_METHODS,
+    Denial,
+    Effect,
+    Facts,
+    Inquiry,
+    NotCanonical,
+    Refusal,
+    RequestHead,
+    Subject,
+)
 
 BUILT_IN = "built in"
 """Where a rule stands that stands in no file."""
@@ -73,11 +85,14 @@ class Offline:
         operation = named_operation(target, authority, head)
         if isinstance(operation, Refusal):
             return Trial(refusal=operation)
-        inquiry = Inquiry(
-            operation, attempt.subject, attempt.at, body=attempt.body, facts=attempt.facts
-        )
+        bare = _bare(target, head, attempt.body)
+        body = attempt.body if isinstance(bare, NotCanonical) else bare
+        inquiry = Inquiry(operation, attempt.subject, attempt.at, body=body, facts=attempt.facts)
         longest = self.configuration.settings.approvals.review_body
-        return tried(self.policy, self.profiles, inquiry, head.headers, longest=longest)
+        trial = tried(self.policy, self.profiles, inquiry, head.headers, longest=longest)
+        if isinstance(bare, NotCanonical) and trial.effect is not Effect.DENY:
+            return Trial(refusal=Refusal(Denial.MALFORMED, bare.reason))
+        return trial
 
 
 def offline(file: Path) -> Offline:
@@ -98,6 +113,13 @@ def offline(file: Path) -> Offline:
     problems.raise_any()
     where = dict(_places(configuration, loaded))
     return Offline(configuration, loaded, rules["policy"], rules["profiles"], targets, where)
+
+
+def _bare(target: Named, head: RequestHead, body: bytes | None) -> bytes | NotCanonical | None:
+    """The body without what stands where the credential will; None where it is not known."""
+    if target.body_name is None or (body is None and head.method not in SAFE_METHODS):
+        return body
+    return bare_body(head, body or b"", target.body_name)
 
 
 def _places(

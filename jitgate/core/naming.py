@@ -10,6 +10,7 @@ from typing import Protocol
 from jitgate.core.fields import holds_calls, overriding
 from jitgate.core.injection import misread
 from jitgate.core.operation import canonical_target
+from jitgate.core.placing import bare_head
 from jitgate.interfaces import ICatalog
 from jitgate.values import Denial, NotCanonical, Operation, Refusal, RequestHead
 
@@ -33,10 +34,21 @@ class Named(Protocol):
     def merges(self) -> bool:
         """Whether empty segments inside a path are taken for none."""
 
+    @property
+    def query_name(self) -> str | None:
+        """The parameter of the query that its credential is in: an agent's own is no part of it."""
+
+    @property
+    def body_name(self) -> str | None:
+        """The field of a form, or the member of a JSON object, that its credential is in."""
+
 
 def named_operation(target: Named, authority: str, head: RequestHead) -> Operation | Refusal:
     """The operation that a call is, or why it is none that policy could be asked about."""
-    spelled = canonical_target(head.target, head.method, merging=target.merges)
+    bare = bare_head(head, target.query_name)
+    if isinstance(bare, NotCanonical):
+        return Refusal(Denial.MALFORMED, bare.reason)
+    spelled = canonical_target(bare.target, head.method, merging=target.merges)
     if isinstance(spelled, NotCanonical):
         return Refusal(Denial.MALFORMED, spelled.reason)
     misleading = _misleading(head, target.declared)

@@ -283,11 +283,10 @@ class Gateway:
             return Refusal(Denial.TARGET_UNKNOWN, detail)
         if target.personal is not None:
             target = replace(target, upstream=target.personal(subject, tunnel.session))
-        head = bare_head(request.head, target.query_name)
-        if isinstance(head, NotCanonical):
-            return Refusal(Denial.MALFORMED, head.reason)
-        account.head = head
-        operation = named_operation(target, tunnel.authority, head)
+        bare = bare_head(request.head, target.query_name)
+        if not isinstance(bare, NotCanonical):
+            account.head = bare
+        operation = named_operation(target, tunnel.authority, request.head)
         if isinstance(operation, Refusal):
             return operation
         if not within(subject.binding, operation):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.offline import Laptop, rule, told
+from support.offline import SETTINGS, Laptop, rule, told
 from twisted.internet.task import Clock
 
 from jitgate.app import make_service
@@ -144,3 +144,49 @@ def test_a_gateway_would_not_start_by_the_same_files(laptop):
     with pytest.raises(ConfigurationInvalid) as caught:
         make_service(load(laptop.config), Clock())
     assert any("elsewhere" in each for each in caught.value.problems)
+
+
+# --- a credential in a query or a body
+
+
+def keyed(laptop, **carried):
+    """A target whose credential is there."""
+    (_, things) = SETTINGS["targets"]
+    credential = {"type": "static", "value": "file:elsewhere", **carried}
+    laptop.settings(targets=[{**things, "credential": credential}])
+    laptop.policy(
+        rule("all", "permit"),
+        {**rule("not-own", "deny"), "when": 'operation.query.contains("key=")'},
+        rule("no-drops", "deny", methods=["DELETE"]),
+    )
+    return laptop.made()
+
+
+def test_what_an_agent_sends_for_it_in_the_query_is_no_part_of_the_call(laptop):
+    site = keyed(laptop, query="key")
+    trial = told(site, "GET", "https://things.example/a?key=own&b=1")
+    assert (trial.effect, trial.operation.query) == (Effect.PERMIT, "b=1")
+    assert told(site, "GET", "https://things.example/a?KEY=own").refusal.denial is Denial.MALFORMED
+
+
+JSON = (("Content-Type", "application/json"),)
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "headers", "effect", "refused"),
+    [
+        ("POST", b'{"key": "own"}', JSON, Effect.PERMIT, None),
+        ("POST", None, JSON, Effect.PERMIT, None),
+        ("POST", b"[]", JSON, Effect.DENY, Denial.MALFORMED),
+        ("POST", b"x", (), Effect.DENY, Denial.MALFORMED),
+        ("GET", None, (), Effect.DENY, Denial.MALFORMED),
+        ("DELETE", b"x", (), Effect.DENY, None),
+    ],
+)
+def test_a_call_that_has_no_body_for_it_is_told_to_be_refused(
+    laptop, method, body, headers, effect, refused
+):
+    site = keyed(laptop, body="key")
+    trial = told(site, method, "https://things.example/a", body=body, headers=headers)
+    assert trial.effect is effect
+    assert (trial.refusal and trial.refusal.denial) is refused
