@@ -147,7 +147,7 @@ class Fetcher:
             return Fetched(response.code, b"", response.headers)
 
     def _too_late(self, result: object, timeout: float) -> NoReturn:
-        raise self.fault(f"{self.name} did not answer within {timeout:g} s.")
+        raise self.fault(f"{self.name} did not answer within {self.timeout:g} s.")
 
 
 @implementer(IBodyProducer)

@@ -93,14 +93,14 @@ def _of_app(app: OfApp) -> Iterator[str]:
     idle = [scope for scope in app.scopes if scope not in app.needed]
     if idle:
         yield (
-            f"no rule needs {_listed(idle)}, and it was granted. Take it away in Okta's Admin "
+            f"it was granted {_listed(idle)}, which no rule needs. Take that away in Okta's Admin "
             f"Console: {CONSOLE}."
         )
     lacking = [scope for scope in app.needed if app.granted(scope) is False]
     if lacking:
         yield (
-            f"rules need {_listed(lacking)}, and it was not granted: such calls will fail. Grant "
-            f"it in Okta's Admin Console ({CONSOLE}), or narrow the rules."
+            f"it was not granted {_listed(lacking)}, which rules need: such calls will fail. Grant "
+            f"that in Okta's Admin Console ({CONSOLE}), or narrow the rules."
         )
     kept = app.count.minted - app.count.revoked
     if kept:
@@ -156,7 +156,7 @@ def _app_words(app: OfApp) -> Iterator[str]:
     kind = "DPoP" if app.dpop else "bearer tokens"
     yield visible(f"{app.target}, {app.app}: client {app.client_id} of {app.org}, {kind}")
     if not app.scopes:
-        yield "  No scope is needed, and none granted." if app.examined.fault is None else ""
+        yield "  No scope is needed, and none is known to be granted."
         return
     rows = [("SCOPE", "GRANTED", "NEEDED BY")]
     words = {True: "yes", False: "no", None: "unknown"}

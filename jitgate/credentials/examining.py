@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from jitgate.credentials.asking import had
 from jitgate.credentials.okta_app import OktaApp, Pause
-from jitgate.credentials.token_answers import Token, TokenRefused
+from jitgate.credentials.token_answers import Token, TokenRefused, Unwanted
 from jitgate.errors import CredentialUnavailable
 
 OF_SCOPES = frozenset({"invalid_scope", "access_denied", "consent_required"})
@@ -86,6 +86,8 @@ class Examiner:
         except TokenRefused as fault:
             answered = fault.status != 429 and fault.status < 500
             return Examined(frozenset(self._granted), f"{fault}", fault.code, answered=answered)
+        except Unwanted as fault:
+            return Examined(frozenset(self._granted), f"{fault}")
         except CredentialUnavailable as fault:
             return Examined(frozenset(self._granted), f"{fault}", answered=False)
         return Examined(frozenset(self._granted))
@@ -94,7 +96,6 @@ class Examiner:
         token = await self._minted(tuple(scopes))
         if token is None:
             return False
-        self.count.minted += 1
         self._granted.update(scopes)
         await self._revoked(token)
         return True
@@ -106,6 +107,9 @@ class Examiner:
             self.count.asked += 1
             try:
                 return await self.app.mint(scopes)
+            except Unwanted as fault:
+                await self._revoked(fault.token)  # it is good for something else
+                raise
             except TokenRefused as fault:
                 if fault.code in OF_SCOPES:
                     return None
@@ -122,6 +126,7 @@ class Examiner:
 
     async def _revoked(self, token: Token) -> None:
         """Revoke it; one that cannot be is counted as that, and ends by itself within the hour."""
+        self.count.minted += 1
         for tries in range(REVOKINGS):
             try:
                 await self.app.revoke(token)

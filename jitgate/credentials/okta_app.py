@@ -126,16 +126,13 @@ class OktaApp:
             now = self._clock.seconds()
             said = refusal(answer, now, dpop=self.prover is not None)
             raise TokenRefused(said, answer.status, code_of(answer), _come_back(answer, now))
-        try:
-            return token_in(
-                answer,
-                app=self.client.name,
-                scopes=scopes,
-                dpop=self.prover is not None,
-                asked_at=asked_at,
-            )
-        except CredentialUnavailable as fault:
-            raise TokenRefused(f"{fault}", answer.status, "", None) from fault
+        return token_in(
+            answer,
+            app=self.client.name,
+            scopes=scopes,
+            dpop=self.prover is not None,
+            asked_at=asked_at,
+        )
 
     async def revoke(self, token: Token) -> None:
         """Make the token void (RFC 7009): 200 says that it is, whatever it was before.

@@ -33,7 +33,7 @@ _OF_TIME = frozenset({"invalid_client", BAD_PROOF})
 
 
 class TokenRefused(CredentialUnavailable):
-    """The endpoint answered, and with no token that can be used.
+    """The endpoint answered, and with no token.
 
     Args:
         said: Why, in a sentence or two.

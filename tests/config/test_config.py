@@ -764,7 +764,7 @@ def test_a_limit_that_is_none_is_told(site, written, said):
 KEYS = "client_id: 0oa1, key_id: k1, private_key: file:./key.pem"
 
 
-STATIC = 'credential: {type: static, header: Authorization, value: "file:token"}'
+WITH_STATIC = 'credential: {type: static, header: Authorization, value: "file:token"}'
 
 
 def okta(keys):
@@ -776,7 +776,7 @@ def app(name="reader", risks="read", more=""):
 
 
 def with_credential(site, written):
-    site.write(changed(STATIC, written))
+    site.write(changed(WITH_STATIC, written))
     return site.load().settings.targets[0].credential
 
 
@@ -813,6 +813,6 @@ def test_several_service_apps_have_risks_and_may_have_scopes(site):
     ],
 )
 def test_service_apps_that_cannot_be_meant_are_refused_with_their_line(site, keys, says):
-    (problem,) = site.problems(settings=changed(STATIC, okta(keys)))
+    (problem,) = site.problems(settings=changed(WITH_STATIC, okta(keys)))
     assert "jitgate.yaml:" in problem
     assert says in problem

@@ -49,6 +49,8 @@ WANTED = [f"s{number}" for number in range(109)]
         (set(), 1, 7),
         ({"s54"}, 109, 16),
         (set(WANTED), 1, 109),
+        (set(WANTED[::2]), 109, 2 * 109),
+        (set(WANTED[1::2]), 1, 2 * 109),
     ],
 )
 def test_the_usual_cases_take_few(missing, first, questions):

@@ -55,6 +55,8 @@ class Org:
     down: bool = False
     keeps: bool = False
     """Whether it refuses to revoke."""
+    unbound: bool = False
+    """Whether its tokens are bound to no key, whatever proof came."""
     clock: float = 0.0
     """Seconds that its clock is ahead."""
     meanwhile: Callable[[], None] = lambda: None
@@ -88,7 +90,7 @@ class Org:
         self.meanwhile()
         token = f"token-{secrets.token_urlsafe(12)}"
         self.minted.append(token)
-        kind = "DPoP" if bound else "Bearer"
+        kind = "DPoP" if bound and not self.unbound else "Bearer"
         whole = {"access_token": token, "token_type": kind, "expires_in": 3600}
         return 200, {**whole, "scope": " ".join(scopes)}, {}
 
