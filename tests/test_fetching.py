@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.web.server import NOT_DONE_YET
 
 from jitgate.errors import AddressRefused, CredentialUnavailable
-from jitgate.fetching import TIMEOUT, Fetched, Fetcher
+from jitgate.fetching import TIMEOUT, Fetched, Fetcher, died
 
 LIMIT = 1000
 
@@ -221,3 +221,70 @@ async def test_a_fault_of_ours_on_the_way_keeps_its_sentence(far):
 
 def test_a_body_is_not_in_the_repr():
     assert "hunter2" not in repr(Fetched(200, b"hunter2"))
+
+
+# --- what is beside the body
+
+
+@pytest_twisted.ensureDeferred
+async def test_fields_go_along_and_fields_come_back(far):
+    def answer(request):
+        request.setHeader(b"X-Nonce", b"n-1")
+        request.responseHeaders.setRawHeaders(b"X-Twice", [b"a", b"b"])
+        request.setHeader(b"X-Odd", b"\xff")
+        return b"{}"
+
+    far.answer = answer
+    fetched = await far.fetcher().post(far.url, {"a": "b"}, {"DPoP": "a-proof"})
+    assert far.requests[0].getHeader("DPoP") == "a-proof"
+    named = ("x-nonce", "X-Twice", "X-Odd", "X-None")
+    assert [fetched.header(name) for name in named] == ["n-1", None, None, None]
+    assert "n-1" not in repr(fetched)
+
+
+@pytest.mark.parametrize("length", [0, LIMIT, 100 * LIMIT])
+@pytest_twisted.ensureDeferred
+async def test_what_comes_before_a_body_can_be_had_alone(far, length):
+    def answer(request):
+        request.setHeader(b"X-Nonce", b"n-1")
+        return b"x" * length
+
+    far.answer = answer
+    fetched = await far.fetcher().head_of(far.url, {"DPoP": "a-proof"})
+    assert (fetched.status, fetched.header("X-Nonce")) == (200, "n-1")
+    assert far.requests[0].method == b"GET"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_may_have_less_time_than_others(far):
+    far.answer = lambda _: NOT_DONE_YET
+    fault = Deferred.fromCoroutine(_fault(far.fetcher().post(far.url, {}, within=3.0)))
+    await far.arrived
+    far.clock.advance(3)
+    assert "did not answer" in await fault
+
+
+def hang_up(request):
+    request.channel.transport.abortConnection()
+    return NOT_DONE_YET
+
+
+async def _raised(awaitable):
+    with pytest.raises(CredentialUnavailable) as caught:
+        await awaitable
+    return caught.value
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_that_died_is_told_from_all_else(far):
+    far.answer = hang_up
+    assert died(await _raised(far.fetcher().get(far.url)))
+    far.answer = lambda _: b"x" * (LIMIT + 1)
+    assert not died(await _raised(far.fetcher().get(far.url)))
+    other = serve(lambda _: b"{}")
+    try:
+        assert not died(await _raised(far.fetcher(other.client).get(far.url)))
+    finally:
+        await other.stop()
+    await far.site.stop()
+    assert not died(await _raised(far.fetcher().get(far.url)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from hypothesis import strategies
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from zope.interface.verify import verifyObject
 
 from jitgate.core.injection import COUNTING
@@ -75,8 +75,9 @@ class LendingContract(Contract):
         made = self.make()
         for operation in self.operations():
             asked = [Deferred.fromCoroutine(made.lend(operation, reuse=60.0)) for _ in range(3)]
-            for each in asked:
-                made.returned(await within(each))
+            for served, lent in await within(DeferredList(asked, consumeErrors=True)):
+                assert served, "it does not serve all who ask at once"
+                made.returned(lent)
 
     @waits
     async def test_once_more_it_has_the_same_fields(self) -> None:

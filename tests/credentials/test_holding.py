@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from jitgate.credentials.holding import MARGIN, Holdings
@@ -111,6 +111,26 @@ def test_a_fault_is_told_to_all_who_wait():
         each.addErrback(lambda failure: failure.value)
         assert str(each.result) == "down"
     assert bank.taken(60.0)
+
+
+def test_what_nobody_waits_for_any_more_is_revoked_when_it_comes():
+    bank = Bank()
+    taking = bank.take(60.0)
+    taking.addErrback(lambda failure: failure.trap(CancelledError))
+    taking.cancel()
+    bank.deliver()
+    assert len(bank.revoked) == 1
+
+
+def test_who_wants_one_alone_waits_for_no_other():
+    bank = Bank()
+    shared = bank.take(60.0)
+    bank.clock.rightNow -= 10  # the clock was set back: the other seems to begin just now
+    alone = bank.take(0.0)
+    bank.deliver()
+    bank.deliver()
+    assert shared.result[0] is not alone.result[0]
+    assert bank.taken(60.0)[0] is shared.result[0]
 
 
 def test_there_are_so_many_at_a_time_and_no_more():

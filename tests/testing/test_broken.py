@@ -16,10 +16,12 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+from jitgate.errors import CredentialUnavailable, JitgateError
 from jitgate.interfaces import (
     IApproverChannel,
     ICredentialSource,
     IIdentityVerifier,
+    ILendingSource,
     IListenerSource,
     IProtocolListener,
 )
@@ -30,6 +32,7 @@ from jitgate.testing.approvers import ChannelContract
 from jitgate.testing.contract import QUICK
 from jitgate.testing.credentials import CredentialContract
 from jitgate.testing.identity import IdentityContract
+from jitgate.testing.lending import LendingContract
 from jitgate.testing.listeners import ListenerContract
 from jitgate.testing.maskers import MaskerContract
 from jitgate.testing.records import RecordStoreContract
@@ -159,6 +162,60 @@ async def test_a_credential_source_that_breaks_a_promise_is_found(issued, found_
             return self.operations()
 
     with pytest.raises((AssertionError, pytest.fail.Exception)):
+        await getattr(Suite(), found_by)()
+
+
+@implementer(ILendingSource)
+class Lends(Named):
+    """Lends a secret of its own to each, but for what a test lets it do wrong."""
+
+    def __init__(self, **wrong):
+        self.wrong = wrong
+        self.lent = 0
+
+    async def lend(self, operation, *, reuse):
+        self.lent += 1
+        if self.lent > self.wrong.get("at_most", 100):
+            raise CredentialUnavailable("No more.")
+        secret = b"a-secret-%d" % self.wrong.get("number", self.lent)
+        name, facts = self.wrong.get("name", b"X-Key"), {"key": self.wrong.get("fact", "")}
+        return Credential(((name, secret),), (secret,), facts)
+
+    def again(self, credential):
+        return self.wrong.get("again", credential.headers)
+
+    def heard(self, credential, answer):
+        if "raises" in self.wrong:
+            raise ValueError
+        return self.wrong.get("says")
+
+    def returned(self, credential):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found_by"),
+    [
+        ({"name": b"Host"}, "test_what_is_lent_hides_well_and_writes_no_field_of_the_call"),
+        ({"fact": "a-secret-1"}, "test_what_is_lent_hides_well_and_writes_no_field_of_the_call"),
+        ({"number": 7}, "test_without_reuse_no_two_calls_share_a_secret"),
+        ({"at_most": 1}, "test_what_asks_at_once_to_share_is_served"),
+        ({"again": ()}, "test_once_more_it_has_the_same_fields"),
+        ({"says": ""}, "test_it_hears_of_every_answer"),
+        ({"raises": True}, "test_it_hears_of_every_answer"),
+        ({}, "test_where_it_has_none_it_says_so"),
+    ],
+)
+@ensureDeferred
+async def test_a_lending_source_that_breaks_a_promise_is_found(wrong, found_by):
+    class Suite(LendingContract):
+        def make(self):
+            return Lends(**wrong)
+
+        def refused(self):
+            return self.operations()
+
+    with pytest.raises((AssertionError, ValueError, JitgateError, pytest.fail.Exception)):
         await getattr(Suite(), found_by)()
 
 

@@ -16,6 +16,7 @@ from jitgate.approvers.memory import MemoryChannel
 from jitgate.catalogs.okta import load_okta
 from jitgate.core.catalog import PathCatalog
 from jitgate.credentials.carriers import InBasic, InHeader
+from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.credentials.static import StaticCredentials
 from jitgate.errors import ApproversUnreachable
@@ -31,6 +32,7 @@ from jitgate.testing.approvers import ChannelContract
 from jitgate.testing.catalogs import CatalogContract
 from jitgate.testing.credentials import CredentialContract
 from jitgate.testing.identity import IdentityContract
+from jitgate.testing.lending import LendingContract
 from jitgate.testing.listeners import ListenerContract
 from jitgate.testing.maskers import MaskerContract
 from jitgate.testing.records import RecordStoreContract
@@ -116,6 +118,15 @@ class TestBasic(CredentialContract):
 class TestNoCredential(CredentialContract):
     def make(self):
         return named(NoCredential)
+
+
+class TestKept(LendingContract):
+    """Any source that has nothing to follow."""
+
+    fixed = True
+
+    def make(self):
+        return named(Kept, StaticHeader("Authorization", b"SSWS 00-a-secret"))
 
 
 NOW = 1_800_000_000
