@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 from jitgate.credentials.token_answers import Token
 from jitgate.errors import CredentialUnavailable
 
-ALIVE = 2000
-"""Tokens that are minted or in use at a time: one for each exchange that there may be at once, and
-as many again that are shared."""
+ALIVE = 5000
+"""Tokens that are minted or in use at a time: one for each of the exchanges that there may be at
+once (4000), and some that are shared."""
 
 MARGIN = 60.0
 """Seconds before its end from which on a token serves no other call: a call takes a while."""
@@ -125,14 +125,20 @@ class Holdings:
         """Fires with the token; whoever is cancelled meanwhile leaves it to the others."""
         minting = self._coming.get(key) if reuse else None
         now = self._clock.seconds()
-        if minting is None or now >= minting.begun + reuse:
-            minting = self._begun(key, mint, reuse)
-        minting.reuse = min(minting.reuse, reuse)
+        if minting is not None and now < minting.begun + reuse:
+            minting.reuse = min(minting.reuse, reuse)
+            return self._waiting(minting)
+        minting = self._new(key, reuse)
+        waiting = self._waiting(minting)  # before it begins: it may have come to its end at once
+        minting.done = Deferred.fromCoroutine(self._mint(minting, key, mint))
+        return waiting
+
+    def _waiting(self, minting: _Minting) -> Deferred[Held]:
         waiting: Deferred[Held] = Deferred(minting.waiting.remove)
         minting.waiting.append(waiting)
         return waiting
 
-    def _begun(self, key: Hashable, mint: Mint, reuse: float) -> _Minting:
+    def _new(self, key: Hashable, reuse: float) -> _Minting:
         if not self._room:
             raise CredentialUnavailable("Too many credentials are in use as it is.")
         self._room -= 1
@@ -140,7 +146,6 @@ class Holdings:
         self._minting.add(minting)
         if reuse:
             self._coming[key] = minting
-        minting.done = Deferred.fromCoroutine(self._mint(minting, key, mint))
         return minting
 
     async def _mint(self, minting: _Minting, key: Hashable, mint: Mint) -> None:

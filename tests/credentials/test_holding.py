@@ -103,6 +103,24 @@ def test_an_unused_one_is_revoked_when_its_time_is_over():
     assert bank.revoked == [held.token]
 
 
+@pytest.mark.parametrize("reuse", [0.0, 60.0])
+def test_what_comes_to_its_end_at_once_is_not_waited_for(reuse):
+    bank = Bank()
+
+    async def at_once():
+        return Token(b"t", "app", ("s",), True, NOW, NOW + LIFE)
+
+    async def refused():
+        raise CredentialUnavailable("left alone")
+
+    held, _ = Deferred.fromCoroutine(bank.holdings.take("a", at_once, reuse)).result
+    assert held.token.secret == b"t"
+    taking = Deferred.fromCoroutine(bank.holdings.take("b", refused, reuse))
+    taking.addErrback(lambda failure: failure.value)
+    assert str(taking.result) == "left alone"
+    assert bank.holdings.minting() == []
+
+
 def test_a_fault_is_told_to_all_who_wait():
     bank = Bank()
     waiting = [bank.take(60.0) for _ in range(3)]

@@ -379,6 +379,18 @@ async def test_what_is_minted_and_is_not_as_asked_for_is_revoked(org, changes):
     assert org.revoked == org.minted != []
 
 
+@pytest_twisted.ensureDeferred
+async def test_an_endpoint_that_is_left_alone_is_told_at_once_and_other_scopes_are_no_way_around(
+    org,
+):
+    source = org.source()
+    org.answers[TOKEN] = [plain(429, Retry_After="30")]
+    for scope, says in (("a", "answered 429"), ("a", "left alone"), ("b", "left alone")):
+        with pytest.raises(CredentialUnavailable, match=says):
+            await source.lend(org.reading(scope), reuse=0.0)
+    assert len(org.asked) == 1
+
+
 # --- back
 
 

@@ -126,7 +126,7 @@ class TestKept(LendingContract):
     fixed = True
 
     def make(self):
-        return named(Kept, StaticHeader("Authorization", b"SSWS 00-a-secret"))
+        return named(Kept, StaticCredentials(InHeader("Authorization"), b"SSWS 00-a-secret"))
 
 
 NOW = 1_800_000_000
