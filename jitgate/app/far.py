@@ -27,6 +27,7 @@ from jitgate.app.provided import Provided
 from jitgate.config import credential_schema, schema
 from jitgate.core.injection import COUNTING
 from jitgate.credentials.dpop import Prover
+from jitgate.credentials.holding import SHARED
 from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.credentials.okta import OktaCredentials
@@ -160,7 +161,10 @@ class Far:
             guards = ProvidedLending if lends else ProvidedCredentials
             source = guards(credential.name, provided, counting, self._reactor)
         else:
-            source = self._okta(target, credential, site_key)
+            okta = self._okta(target, credential, site_key)
+            if okta is None:
+                return None
+            source = okta
         return cast(ICredentialSource, source)
 
     def _vault(
@@ -189,21 +193,29 @@ class Far:
         target: schema.Target,
         credential: credential_schema.OktaCredential,
         site_key: Callable[[], bytes],
-    ) -> OktaCredentials:
+    ) -> OktaCredentials | None:
         """Its calls go to the org and to the target alone, by the target's own checked way."""
         trust = trust_in(target.trust)
         calls = OwnCalls(self._reactor, lambda host, port: self._checked(host, port, target, trust))
         server = OktaServer(
             credential.org, calls.to(_authority(credential.org)), self._reactor, random.random
         )
+        apps = [
+            self._problems.attempt(each.where or target.where, self._app, each, server)
+            for each in credential.every
+        ]
+        usable = [app for app in apps if app is not None]
+        if len(usable) < len(apps):
+            return None
         source = OktaCredentials(
-            [self._app(each, server) for each in credential.every],
+            usable,
             reach=calls.to,
             noted=self._noted,
             clock=self._reactor,
             jitter=random.random,
             keyed=_keyed(site_key, b"jitgate credential\0"),
             close=calls.stop,
+            alive=self._limits.exchanges + SHARED,
         )
         self.sources.append(source)
         return source

@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 from jitgate.credentials.token_answers import Token
 from jitgate.errors import CredentialUnavailable
 
-ALIVE = 5000
-"""Tokens that are minted or in use at a time: one for each of the exchanges that there may be at
-once (4000), and some that are shared."""
+SHARED = 1000
+"""Tokens that may be alive beside one for each exchange that there may be at once: reads share
+these, by app and scopes, of which an org has some hundreds."""
 
 MARGIN = 60.0
 """Seconds before its end from which on a token serves no other call: a call takes a while."""
@@ -56,12 +56,10 @@ class Holdings:
     Args:
         revoke: Told of each token that has come to its end, once.
         clock: Wall-clock time.
-        alive: How many there may be at a time.
+        alive: How many there may be at a time, those that are on their way included.
     """
 
-    def __init__(
-        self, revoke: Callable[[Token], None], clock: IReactorTime, alive: int = ALIVE
-    ) -> None:
+    def __init__(self, revoke: Callable[[Token], None], clock: IReactorTime, alive: int) -> None:
         self._revoke = revoke
         self._clock = clock
         self._room = alive

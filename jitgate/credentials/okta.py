@@ -66,6 +66,7 @@ class OktaCredentials:
         jitter: A number from 0 to 1, another at each call.
         keyed: The digest by which a record may tell one token from another.
         close: Ends the connections that are kept.
+        alive: How many tokens there may be at a time.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class OktaCredentials:
         jitter: Callable[[], float],
         keyed: Callable[[bytes], str],
         close: Callable[[], Awaitable[None]],
+        alive: int,
     ) -> None:
         self._apps = {app.client.name: app for app in apps}
         self._reach = reach
@@ -86,7 +88,7 @@ class OktaCredentials:
         self._close = close
         self._nonces = Nonces()
         self._revoker = Revoker(noted, clock, jitter)
-        self._holdings = Holdings(self._over, clock)
+        self._holdings = Holdings(self._over, clock, alive)
         self._lent: dict[int, _Lent] = {}
 
     @property

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from support.counterparts import TestCA
 from support.gateway import settings, target
+from twisted.internet.task import Clock
 
+from jitgate.app import in_force
 from jitgate.app.callees import callees_of
 from jitgate.app.notices import notices
 from jitgate.app.problems import Problems
@@ -125,3 +128,26 @@ def test_a_risk_that_no_service_app_is_for_is_told(tmp_path):
         assert [each.partition("risk is ")[2] for each in said] == [
             f"{each}: they are denied." for each in told
         ]
+
+
+def test_a_key_of_a_service_app_that_cannot_be_used_is_told_with_its_line(tmp_path):
+    (tmp_path / "jwks.json").write_bytes(orjson.dumps({"keys": []}))
+    (tmp_path / "bad.pem").touch(mode=0o600)
+    (tmp_path / "bad.pem").write_text("hunter2")
+    app = {"client_id": "c", "key_id": "k", "risks": ["read"]}
+    apps = [
+        app | {"name": "one", "private_key": "file:bad.pem"},
+        app | {"name": "two", "private_key": "file:missing.pem"},
+    ]
+    credential = {"type": "okta", "org": "https://acme.okta.com", "apps": apps}
+    far = target(443, TestCA.create(tmp_path, name="org").pem, catalog="okta")
+    written = settings(tmp_path, tmp_path / "jwks.json", [far | {"credential": credential}])
+    file = tmp_path / "jitgate.yaml"
+    file.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2))
+    lines = file.read_text().splitlines()
+    places = [at for at, line in enumerate(lines) if '"client_id"' in line]  # of the brace
+    with pytest.raises(ConfigurationInvalid) as caught:
+        in_force.made(load(file), Clock())
+    told = [each for each in caught.value.problems if ".pem" in each or "private key" in each]
+    assert [each.split(": ")[0] for each in told] == [f"{file}:{place}" for place in places]
+    assert "hunter2" not in f"{caught.value}"

@@ -99,6 +99,7 @@ def source(
         jitter=lambda: 0.5,
         keyed=lambda _: "",
         close=calls.stop,
+        alive=100,
     )
     return made, told
 

@@ -140,6 +140,7 @@ class OktaOrg:
             jitter=lambda: 1.0,
             keyed=lambda data: f"keyed({len(data)})",
             close=lambda: succeed(None),
+            alive=100,
         )
 
     def operation(self, *scopes: str, **how: Any) -> Operation:
