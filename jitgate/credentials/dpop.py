@@ -25,10 +25,11 @@ _NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 _PART = re.compile(
     r'[ \t,]*+(?:([!#$%&\'*+.^_`|~\w-]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|'
-    r"([!#$%&'*+.^_`|~\w-]++))|([!#$%&'*+.^_`|~\w-]++)(?=[ \t,]|$))",
+    r"([!#$%&'*+.^_`|~\w-]++))|([!#$%&'*+.^_`|~\w-]++)(?=[ \t,]|$)|[\w.~+/-]++=++(?=[ \t,]|$))",
     re.ASCII,
 )
-"""A parameter of a challenge, or the scheme of the next (RFC 9110, section 11.6.1)."""
+"""A parameter of a challenge, the scheme of the next, or what may stand in place of parameters
+(RFC 9110, sections 11.2 and 11.6.1)."""
 
 
 class Prover:
@@ -101,7 +102,7 @@ def errors_in(field: str) -> Iterator[tuple[str, str]]:
         name, quoted, bare, begun = part.groups()
         if begun is not None:
             scheme = begun.lower()
-        elif name.lower() == "error":
+        elif name is not None and name.lower() == "error":
             yield scheme, bare if quoted is None else quoted
 
 
