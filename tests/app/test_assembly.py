@@ -6,10 +6,12 @@ import orjson
 from pytest_twisted import ensureDeferred
 from support.counterparts import TestCA
 from support.gateway import settings, target
+from support.okta import KEY, pem
 from support.tokens import Tokens
 
 from jitgate.app import make_service
 from jitgate.config import load
+from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.static import StaticCredentials
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.upstreams.https import HttpsUpstream
@@ -31,9 +33,15 @@ async def test_a_reload_lets_go_of_the_credentials_the_ways_and_the_issuers_of_b
     credential = {"type": "static", "header": "Authorization", "value": f"file:{token}"}
     ca = TestCA.create(tmp_path, name="origin")
     far = target(1, ca.pem, credential=credential)
+    key = tmp_path / "app.pem"
+    key.touch(mode=0o600)
+    key.write_bytes(pem(KEY))
+    app = {"client_id": "0oa1", "key_id": "k1", "private_key": f"file:{key}"}
+    okta = {"type": "okta", "org": "https://acme.okta.example"} | app
+    org = target(1, ca.pem, name="okta", hosts=["acme.okta.example"], credential=okta)
     file = tmp_path / "jitgate.yaml"
-    file.write_bytes(orjson.dumps(settings(tmp_path, Tokens(tmp_path).jwks, [far])))
-    kinds = StaticCredentials, HttpsUpstream, OidcVerifier
+    file.write_bytes(orjson.dumps(settings(tmp_path, Tokens(tmp_path).jwks, [far, org])))
+    kinds = StaticCredentials, OktaCredentials, HttpsUpstream, OidcVerifier
     before = alive(*kinds)
     service = make_service(load(file), reactor, hangup=False)
     service.startService()
@@ -43,6 +51,6 @@ async def test_a_reload_lets_go_of_the_credentials_the_ways_and_the_issuers_of_b
         for _ in range(3):
             assert (await reloading.reload({"uid": 7})).replaced
         made = zip(alive(*kinds), before, strict=True)
-        assert [len(now) - len(then) for now, then in made] == [1, 1, 1]
+        assert [len(now) - len(then) for now, then in made] == [1, 1, 2, 1]
     finally:
         await service.stopService()

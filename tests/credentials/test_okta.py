@@ -391,6 +391,24 @@ async def test_an_endpoint_that_is_left_alone_is_told_at_once_and_other_scopes_a
     assert len(org.asked) == 1
 
 
+@pytest_twisted.ensureDeferred
+async def test_who_hangs_up_before_the_api_has_answered_leaves_no_token_behind(org):
+    arrived = Deferred()
+
+    def silent(request):
+        arrived.callback(None)
+        return NOT_DONE_YET
+
+    org.answers[ASKED_FIRST] = [silent]
+    lending = Deferred.fromCoroutine(org.source().lend(org.operation(), reuse=0.0))
+    await arrived
+    lending.cancel()
+    with pytest.raises(CredentialUnavailable):
+        await lending
+    await settled(org)
+    assert org.live == set()
+
+
 # --- back
 
 
