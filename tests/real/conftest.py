@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from real.lending import org_in
 from real.world import world_in
 from support.approver import Approver, people
 from support.counterparts import Agent, Issuer, Org, place_programs
@@ -83,6 +84,13 @@ def estate_in(
 @pytest.fixture(scope="session")
 def estate(tmp_path_factory):
     with estate_in(tmp_path_factory.mktemp("estate"), "RS256") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def org(tmp_path_factory):
+    """An org with several apps, and nothing before it."""
+    with org_in(tmp_path_factory.mktemp("org")) as made:
         yield made
 
 

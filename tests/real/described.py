@@ -96,7 +96,7 @@ def described_in(folder: Path) -> Iterator[DescribedEstate]:
             "catalog": "okta",
             "dial": f"127.0.0.1:{org.port}",
             "trust": str(org.ca),
-            "credential": credential(org, org.apps, RISKS),
+            "credential": credential(org),
         }
         made = settings(folder, tokens.jwks, [okta], masking=[str(folder / "masking.yaml")])
         with GatewayProcess(folder, made) as gateway:

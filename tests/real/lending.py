@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from real.session import SdkSession
 from support.approver import Approver, people
-from support.counterparts import ALICE, App, Org, Received, TestCA
+from support.counterparts import ALICE, Org, Received, TestCA
 from support.gateway import GatewayProcess, settings, target, wait_for
 from support.tokens import Tokens
 from support.wire import Origin, Reply, Tunnel, answering
@@ -29,6 +29,9 @@ RISKS: Mapping[str, Sequence[str]] = {
     "privileged": ["privileged", "destructive"],
 }
 """What each is for."""
+
+BY_HAND = ("okta.users.read", "okta.users.manage", "okta.groups.read")
+"""What two more apps are granted that the gateway knows nothing of."""
 
 SECRET = 'Bearer st4tic+secret/of="things"'
 """What the other target knows the gateway by; encoders spell it in several ways."""
@@ -69,20 +72,20 @@ SHARED = "okta.groups.read"
 DEACTIVATE = f"/api/v1/users/{ALICE}/lifecycle/deactivate"
 
 
-def credential(org: Org, apps: Mapping[str, App], risks: Mapping[str, Sequence[str]]) -> Any:
-    """The section of a configuration."""
+def credential(org: Org) -> Any:
+    """The section of a configuration: an app for each risk."""
     return {
         "type": "okta",
         "org": org.url,
         "apps": [
             {
                 "name": name,
-                "client_id": app.client_id,
-                "key_id": app.kid,
-                "private_key": f"file:{app.private_key}",
-                "risks": risks[name],
+                "client_id": org.apps[name].client_id,
+                "key_id": org.apps[name].kid,
+                "private_key": f"file:{org.apps[name].private_key}",
+                "risks": risks,
             }
-            for name, app in apps.items()
+            for name, risks in RISKS.items()
         ],
     }
 
@@ -148,7 +151,15 @@ class Lending:
 
 
 @contextmanager
-def lending_in(folder: Path) -> Iterator[Lending]:
+def org_in(folder: Path) -> Iterator[Org]:
+    """An org with these apps, and two more: one of them gets bearer tokens."""
+    apps = {**APPS, "bound": BY_HAND, "bearer": BY_HAND}
+    with Org.start(folder, apps=apps, unbound=["bearer"]) as org:
+        yield org
+
+
+@contextmanager
+def lending_in(folder: Path, org: Org) -> Iterator[Lending]:
     """Start it; what is secret is kept outside of the folder of the gateway."""
     secrets, own = folder / "secrets", folder / "gateway"
     secrets.mkdir(mode=0o700)
@@ -159,16 +170,15 @@ def lending_in(folder: Path) -> Iterator[Lending]:
     static.touch(mode=0o600)
     static.write_text(SECRET)
     ca = TestCA.create(secrets, name="things")
-    things = Origin(ca.leaf("api.example"), answering(b'{"name":"Ada"}'))
-    with Org.start(secrets, apps=APPS) as org, things:
-        okta = {
-            "name": "okta",
-            "hosts": [org.host],
-            "catalog": "okta",
-            "dial": f"127.0.0.1:{org.port}",
-            "trust": str(org.ca),
-            "credential": credential(org, org.apps, RISKS),
-        }
+    okta = {
+        "name": "okta",
+        "hosts": [org.host],
+        "catalog": "okta",
+        "dial": f"127.0.0.1:{org.port}",
+        "trust": str(org.ca),
+        "credential": credential(org),
+    }
+    with Origin(ca.leaf("api.example"), answering(b'{"name":"Ada"}')) as things:
         known = {"type": "static", "header": "Authorization", "value": f"file:{static}"}
         other = target(things.port, ca.pem, credential=known)
         made = settings(own, tokens.jwks, [okta, other]) | people(expire="120s")

@@ -36,17 +36,9 @@ print(json.dumps([asyncio.run(main(each)) for each in CONFIGURATIONS]))
 """
 
 
-@pytest.fixture(scope="module")
-def org(tmp_path_factory):
-    scopes = ("okta.users.read", "okta.users.manage", "okta.groups.read")
-    apps = {"bound": scopes, "bearer": scopes}
-    folder = tmp_path_factory.mktemp("counterpart")
-    with Org.start(folder, apps=apps, unbound=["bearer"]) as made:
-        yield made
-
-
 @pytest.fixture(autouse=True)
 def from_the_seed(org):
+    """An org that is well, and an empty journal."""
     org.tell()
     org.clear()
 

@@ -44,8 +44,9 @@ FAULTS: Mapping[str, tuple[Mapping[str, object], str]] = {
 
 
 @pytest.fixture(scope="module")
-def lending(tmp_path_factory):
-    with lending_in(tmp_path_factory.mktemp("lending")) as made:
+def lending(tmp_path_factory, org):
+    org.clear()
+    with lending_in(tmp_path_factory.mktemp("lending"), org) as made:
         yield made
 
 
