@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final, NamedTuple, NoReturn
 from urllib.parse import quote, unquote_plus
 
@@ -24,6 +25,12 @@ from jitgate.values import SAFE_METHODS, Credential, Headers, NotCanonical, Para
 _BLANK: Final = "\x00\t\n\v\f\r "
 _SAME_TO_SOME: Final = str.maketrans(dict.fromkeys(" .[", "_"))
 """PHP reads all of these in a name as an underscore."""
+
+MOST_NAMES: Final = 1_000
+"""Pairs of a query or a form, or members of an object: all wait while each is read in every way."""
+
+LONGEST_NAME: Final = 256
+"""Characters of one name in a query or a form: what is longer is rather no form at all."""
 
 _UTF8: Final = frozenset({b"", b"charset=utf-8"})
 
@@ -38,9 +45,9 @@ def bare_head(head: RequestHead, name: str | None) -> RequestHead | NotCanonical
     if head.target == "*":
         return NotCanonical("The target's credential goes into a query, and * has none.")
     path, _, query = head.target.partition("?")
-    bare = _bare_pairs(query, name)
-    if bare is None:
-        return _ambiguous(name, "query")
+    bare = _bare_pairs(query, name, "query")
+    if isinstance(bare, NotCanonical):
+        return bare
     return head._replace(target=f"{path}?{bare}" if bare else path)
 
 
@@ -57,8 +64,8 @@ def bare_body(head: RequestHead, body: bytes, name: str) -> bytes | NotCanonical
             f"The target's credential goes into the body, and a {head.method} has none."
         )
     if _is_form(headers) and body:
-        bare = _bare_pairs(body.decode("latin-1"), name)
-        return _ambiguous(name, "body") if bare is None else bare.encode("latin-1")
+        bare = _bare_pairs(body.decode("latin-1"), name, "body")
+        return bare if isinstance(bare, NotCanonical) else bare.encode("latin-1")
     if _is_json(headers) and body:
         return _bare_object(body, name)
     return NotCanonical(
@@ -73,15 +80,26 @@ def _ambiguous(name: str, where: str) -> NotCanonical:
     )
 
 
-def _bare_pairs(text: str, name: str) -> str | None:
-    """Pairs (WHATWG URL, section 5.1) without those of that name; None where one could be it."""
+def _too_many(where: str) -> NotCanonical:
+    return NotCanonical(
+        f"The {where} has more than {MOST_NAMES:,} names, or one of more than {LONGEST_NAME:,} "
+        "characters: too many to look for the credential's."
+    )
+
+
+def _bare_pairs(text: str, name: str, where: str) -> str | NotCanonical:
+    """Pairs (WHATWG URL, section 5.1) without those of that name, if none else could be it."""
+    if text.count("&") + text.count(";") >= MOST_NAMES:
+        return _too_many(where)
     kept = []
     for piece in text.split("&"):
         names = [part.partition("=")[0] for part in piece.split(";")]
+        if max(map(len, names)) > LONGEST_NAME:
+            return _too_many(where)
         if not any(_could_be(_decodings(each), name) for each in names):
             kept.append(piece)
         elif len(names) > 1 or unquote_plus(names[0]) != name:
-            return None
+            return _ambiguous(name, where)
     return "&".join(kept)
 
 
@@ -128,9 +146,11 @@ def _bare_object(body: bytes, name: str) -> bytes | NotCanonical:
     """The object without the member of that name; every other byte stays as it is."""
     try:
         text = body.decode("utf-8")
-        members = list(_members(text))
+        members = list(islice(_members(text), MOST_NAMES + 1))
     except (ValueError, IndexError, RecursionError):
         return NotCanonical("The body is not one JSON object in UTF-8.")
+    if len(members) > MOST_NAMES:
+        return _too_many("body")
     names = [each.name for each in members]
     if len(set(names)) < len(names):
         return NotCanonical("A member stands twice in the body.")

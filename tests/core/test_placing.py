@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitgate.core.placing import bare_body, bare_head, placed_body, placed_query, without
+from jitgate.core.placing import (
+    LONGEST_NAME,
+    MOST_NAMES,
+    bare_body,
+    bare_head,
+    placed_body,
+    placed_query,
+    without,
+)
 from jitgate.values import Credential, NotCanonical, Parameter, RequestHead
 
 NAME = "api_key"
@@ -174,6 +182,36 @@ def test_a_call_that_changes_nothing_has_no_body_for_it(method):
     refused = bared(b'{"a":1}', JSON, method)
     assert isinstance(refused, NotCanonical)
     assert f"a {method} has none" in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"a&" * MOST_NAMES, FORM),
+        (b"a;" * MOST_NAMES, FORM),
+        (b"a" * (LONGEST_NAME + 1) + b"=1", FORM),
+        (b"{" + b",".join(b'"%d":1' % each for each in range(MOST_NAMES + 1)) + b"}", JSON),
+    ],
+)
+def test_what_takes_long_to_look_through_is_refused(body, headers):
+    """An agent could have everybody wait for it."""
+    refused = bared(body, headers)
+    assert isinstance(refused, NotCanonical)
+    assert "too many to look for" in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"&".join([b"a"] * MOST_NAMES), FORM),
+        (b"a=" + b"x" * 900_000, FORM),
+        (b"a" * LONGEST_NAME, FORM),
+        (b'{"' + b"a" * 900_000 + b'":1}', JSON),
+        (b'{"a":[' + b",".join([b"1"] * 400_000) + b"]}", JSON),
+    ],
+)
+def test_what_is_large_and_not_many_is_not(body, headers):
+    assert bared(body, headers) == body
 
 
 # --- ours
