@@ -421,7 +421,7 @@ def test_a_proxy_before_a_target_is_a_host_and_a_port(site):
     assert site.load(settings=changed(DIAL, via)).settings.targets[0].via.proxy[0] == "fd00::1"
 
 
-STATIC = '{type: static, header: Authorization, value: "file:token"}'
+FIXED = '{type: static, header: Authorization, value: "file:token"}'
 
 
 @pytest.mark.parametrize(
@@ -433,7 +433,7 @@ STATIC = '{type: static, header: Authorization, value: "file:token"}'
     ],
 )
 def test_a_fixed_secret_is_carried_in_one_of_four_ways(site, credential):
-    assert site.load(settings=changed(STATIC, credential)).settings.targets[0].credential
+    assert site.load(settings=changed(FIXED, credential)).settings.targets[0].credential
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ def test_a_fixed_secret_is_carried_in_one_of_four_ways(site, credential):
     ],
 )
 def test_a_fixed_secret_that_cannot_be_carried_is_refused(site, credential, says):
-    told = "\n".join(site.problems(settings=changed(STATIC, credential)))
+    told = "\n".join(site.problems(settings=changed(FIXED, credential)))
     assert says in told
     assert "hunter2" not in told
 
@@ -492,7 +492,7 @@ def vault(**changes):
     ],
 )
 def test_a_secret_that_a_vault_keeps(site, changes):
-    made = site.load(settings=changed(STATIC, vault(**changes))).settings.targets[0].credential
+    made = site.load(settings=changed(FIXED, vault(**changes))).settings.targets[0].credential
     assert (made.field, made.fresh <= made.oldest) == ("token", True)
 
 
@@ -523,7 +523,7 @@ def test_a_secret_that_a_vault_keeps(site, changes):
     ],
 )
 def test_a_vaults_secret_that_cannot_be_meant_is_refused(site, changes, says):
-    told = "\n".join(site.problems(settings=changed(STATIC, vault(**changes))))
+    told = "\n".join(site.problems(settings=changed(FIXED, vault(**changes))))
     assert says in told
     assert "hunter2" not in told
 
