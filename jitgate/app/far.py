@@ -26,6 +26,7 @@ from jitgate.app.problems import Problems
 from jitgate.app.provided import Provided
 from jitgate.config import credential_schema, schema
 from jitgate.core.injection import COUNTING
+from jitgate.credentials.circuit import Circuit
 from jitgate.credentials.dpop import Prover
 from jitgate.credentials.holding import SHARED
 from jitgate.credentials.kept import Kept
@@ -68,6 +69,8 @@ class Far:
         self._problems = problems
         self._resolve = self._resolver()
         self._callees = callees
+        self._vaults: dict[str, Circuit] = {}
+        """One before each Vault, whatever targets' secrets it keeps."""
         self.upstreams: list[HttpsUpstream] = []
         """The ways to the targets that were made last, to be ended."""
         self.sources: list[ILastingSource] = []
@@ -184,9 +187,11 @@ class Far:
                 limits=self._limits,
             )
 
-        http = OwnCalls(self._reactor, checked).to(_authority(credential.address))
+        authority = _authority(credential.address)
+        http = OwnCalls(self._reactor, checked).to(authority)
         keyed = _keyed(site_key, b"jitgate credential\0")
-        return fixed.vault(credential, http, self._reactor, keyed)
+        circuit = self._vaults.setdefault(authority, Circuit("Vault", random.random))
+        return fixed.vault(credential, http, self._reactor, circuit, keyed)
 
     def _okta(
         self,

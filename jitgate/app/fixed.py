@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 
 from jitgate.config.credential_schema import Carried, StaticCredential, VaultAuth, VaultCredential
 from jitgate.credentials.carriers import Carrier, InBasic, InBody, InHeader, InQuery
+from jitgate.credentials.circuit import Circuit
 from jitgate.credentials.static import StaticCredentials
 from jitgate.credentials.vault import Place, VaultCredentials
 from jitgate.credentials.vault_server import VaultServer
@@ -30,7 +31,11 @@ def static(credential: StaticCredential) -> StaticCredentials:
 
 
 def vault(
-    credential: VaultCredential, http: HTTPClient, reactor: Any, keyed: Callable[[bytes], str]
+    credential: VaultCredential,
+    http: HTTPClient,
+    reactor: Any,
+    circuit: Circuit,
+    keyed: Callable[[bytes], str],
 ) -> VaultCredentials:
     """The source of a secret that a Vault keeps. Raises `StateUnusable` or `ValueError`."""
     clock = cast(IReactorTime, reactor)
@@ -39,6 +44,7 @@ def vault(
         namespace=credential.namespace,
         http=http,
         clock=clock,
+        circuit=circuit,
         pause=partial(deferLater, reactor),
         jitter=random.random,
     )

@@ -7,6 +7,7 @@ call that failed is repeated: only that it is sealed is read out of it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ import orjson
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
+from jitgate.credentials.circuit import Circuit
 from jitgate.errors import CredentialUnavailable
 from jitgate.fetching import Fetched, Fetcher
 
@@ -61,6 +63,7 @@ class VaultServer:
         namespace: Its path, or None for the root.
         http: Reaches it at its checked address and trusts what is configured for it.
         clock: Wall-clock time.
+        circuit: Of this server: it is left alone for a while where it fails again and again.
         pause: Waits for so many seconds.
         jitter: A number from 0 to 1, another at each call: gateways do not come back all at once.
     """
@@ -72,6 +75,7 @@ class VaultServer:
         namespace: str | None,
         http: HTTPClient,
         clock: IReactorTime,
+        circuit: Circuit,
         pause: Callable[[float], Awaitable[object]],
         jitter: Callable[[], float],
     ) -> None:
@@ -81,6 +85,7 @@ class VaultServer:
             self._fields["X-Vault-Namespace"] = namespace
         self._fetcher = Fetcher(http, clock, "Vault", VaultDown, MAX_ANSWER, timeout=TIMEOUT)
         self._clock = clock
+        self._circuit = circuit
         self._pause = pause
         self._jitter = jitter
 
@@ -97,17 +102,45 @@ class VaultServer:
         Raises `VaultDown`, after it was tried again, or `VaultRefused`.
         """
         fields = self._fields if token is None else {**self._fields, "X-Vault-Token": token}
-        url = f"{self._address}/v1/{quote(path)}"
-        begun, wait = self._clock.seconds(), FIRST_WAIT
+        call = partial(
+            self._fetcher.call,
+            method,
+            f"{self._address}/v1/{quote(path)}",
+            fields=fields,
+            members=members,
+        )
+        begun, wait, tried = self._clock.seconds(), FIRST_WAIT, None
         for tries_left in reversed(range(TRIES)):
             try:
-                return _told(await self._fetcher.call(method, url, fields=fields, members=members))
-            except VaultDown:
+                trial = self._circuit.enter(self._clock.seconds())
+            except CredentialUnavailable as left_alone:
+                raise tried or VaultDown(f"{left_alone}") from left_alone
+            try:
+                return await self._once(call, trial=trial)
+            except VaultDown as down:
                 if not tries_left or self._clock.seconds() >= begun + ENOUGH:
                     raise
+                tried = down
             await self._pause(wait * (0.5 + self._jitter()))
             wait *= 2
         raise VaultDown("Vault was not asked.")
+
+    async def _once(
+        self, call: Callable[[], Awaitable[Fetched]], *, trial: bool
+    ) -> Mapping[str, Any]:
+        try:
+            told = _told(await call())
+        except VaultDown:
+            self._circuit.failed(self._clock.seconds(), trial=trial)
+            raise
+        except VaultRefused:
+            self._circuit.succeeded()
+            raise
+        except BaseException:
+            self._circuit.left(trial=trial)
+            raise
+        self._circuit.succeeded()
+        return told
 
 
 def _told(answer: Fetched) -> Mapping[str, Any]:

@@ -20,11 +20,13 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
 from jitgate.credentials.carriers import InBasic, InBody, InHeader, InQuery
+from jitgate.credentials.circuit import FAILURES, LONGEST_PAUSE, Circuit
 from jitgate.credentials.vault import RETRY, Place, VaultCredentials
 from jitgate.credentials.vault_server import TIMEOUT, TRIES, VaultDown, VaultRefused, VaultServer
 from jitgate.credentials.vault_token import AppRole, GivenToken, VaultToken
 from jitgate.errors import CredentialUnavailable
 from jitgate.interfaces import ILendingSource
+from jitgate.testing.lending import LendingContract
 from jitgate.trust import NamedPolicy
 from jitgate.values import Operation, ResponseHead
 
@@ -57,6 +59,7 @@ class Gateway:
         self.clock = Clock()
         self.clock.advance(1_800_000_000)
         self.waits = []
+        self.circuit = Circuit("Vault", lambda: 0.5)
         self.address, self.http = address, http
 
     def server(self, namespace=None):
@@ -68,6 +71,7 @@ class Gateway:
             namespace=namespace,
             http=self.http,
             clock=self.clock,
+            circuit=self.circuit,
             pause=pause,
             jitter=lambda: 0.5,
         )
@@ -218,8 +222,9 @@ async def test_while_it_is_sealed_what_was_read_is_used_until_it_is_too_old(vaul
     gateway.clock.advance(OLDEST - FRESH - 0.1)
     assert await sent(source) == b"Bearer in-vault-0001"
     gateway.clock.advance(0.1)
-    assert await fault(source, VaultDown) == "Vault is sealed (503)."
+    assert "Vault has failed since" in await fault(source, VaultDown)
     vault.unseal()
+    gateway.clock.advance(LONGEST_PAUSE)
     assert await sent(source) == b"Bearer in-vault-0001"
 
 
@@ -568,6 +573,28 @@ async def test_a_token_of_which_it_is_not_said_how_long_it_lives_is_not_used(far
 
 
 @ensureDeferred
+async def test_one_that_fails_again_and_again_is_left_alone_for_a_while(far):
+    far.answers["github"] = (503, b"")
+    source = far.source()
+    for _ in range(2):
+        assert "Vault is down for maintenance" in await fault(source, VaultDown)
+    assert len(far.asked) == 1 + FAILURES
+    assert "Vault has failed since" in await fault(source, VaultDown)
+    assert len(far.asked) == 1 + FAILURES
+    far.answers.clear()
+    far.gateway.clock.advance(LONGEST_PAUSE)
+    assert await sent(source) == b"Bearer in-vault-0001"
+
+
+@ensureDeferred
+async def test_a_no_is_an_answer_of_one_that_works(far):
+    far.answers["github"] = (404, b"")
+    source = far.source()
+    for _ in range(FAILURES + 1):
+        assert "has nothing at" in await fault(source, VaultRefused)
+
+
+@ensureDeferred
 async def test_one_that_does_not_answer_is_not_waited_for(far):
     """An agent waits: what took so long is not tried again for as long."""
     far.answers["github"] = None
@@ -616,3 +643,14 @@ async def test_a_call_that_is_given_up_ends_nobody_elses(far):
     first.addErrback(lambda failure: failure.trap(CancelledError, VaultDown))
     first.cancel()
     assert await second == b"Bearer in-vault-0001"
+
+
+class TestVault(LendingContract):
+    """What every source that lends promises; it has one secret for all calls."""
+
+    fixed = True
+
+    def make(self):
+        made = Far().source()
+        made.name, made.version = "vault", "1"
+        return made

@@ -122,10 +122,11 @@ def test_by_a_role_its_secret_is_sent_in_the_query(site):
 @pytest.mark.parametrize("name", ["token", "role"])
 def test_while_it_is_sealed_nothing_is_sent_and_other_targets_are_untouched(site, name):
     site.vault.seal()
-    wait_for(lambda: site.ask(name)[0].status == 502)  # once what was read is too old
-    reply, received = site.ask(name)
-    assert (reply.status, received) == (502, [])
-    assert b"Vault is sealed (503)." in reply.body
+    said = b""
+    while said.count(b"Vault is sealed (503).") == 0:  # until what was read is too old
+        reply, received = site.ask(name)
+        assert (reply.status, len(received)) in {(200, 1), (502, 0)}
+        said += reply.body
     assert site.ask("api")[0].status == 200
     site.vault.unseal()
-    assert site.ask(name)[0].status == 200
+    wait_for(lambda: site.ask(name)[0].status == 200)  # it is left alone for a while

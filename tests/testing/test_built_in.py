@@ -26,6 +26,7 @@ from jitgate.identity.keys import KeyFile
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.identity.vendors import VENDORS
 from jitgate.maskers.names import NameMasker
+from jitgate.provided import ProvidedLending
 from jitgate.rules.match import Criteria, MatchRule
 from jitgate.testing import provided
 from jitgate.testing.approvers import ChannelContract
@@ -186,6 +187,17 @@ class TestMinted(Plugged, CredentialContract):
 
     def operations(self):
         return [replace(each, resource={"thing": "1"}) for each in super().operations()]
+
+
+class TestLent(Plugged, LendingContract):
+    of_it = "lent"
+
+
+class TestProvidedLending(TestLent):
+    """As the gateway asks it."""
+
+    def make(self):
+        return named(ProvidedLending, "lent", super().make(), frozenset(), Clock())
 
 
 class TestPartners(Plugged, IdentityContract):
