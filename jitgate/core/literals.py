@@ -141,12 +141,21 @@ def _upper_escapes(text: str) -> str:
     return re.sub(r"\\u[0-9a-f]{4}", lambda escape: "\\u" + escape[0][2:].upper(), text)
 
 
+_HEAD = 8
+"""Bytes of a literal by which its beginnings are looked for."""
+
+
 def _open_at(literal: bytes, data: bytes) -> int:
     """Where the longest tail of ``data`` that is a beginning of ``literal`` and no more starts."""
-    start = data.find(literal[:1], max(0, len(data) - len(literal) + 1))
+    least = max(0, len(data) - len(literal) + 1)
+    head = literal[:_HEAD]  # of the first byte alone there may be many
+    start = data.find(head, least)
     while start >= 0 and not literal.startswith(data[start:]):
-        start = data.find(literal[:1], start + 1)
-    return start if start >= 0 else len(data)
+        start = data.find(head, start + 1)
+    if start >= 0:
+        return start
+    shorter = range(min(len(head) - 1, len(data) - least), 0, -1)
+    return len(data) - next((size for size in shorter if data.endswith(head[:size])), 0)
 
 
 def _starred(data: bytes, spans: Sequence[tuple[int, int]]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -32,6 +32,8 @@ class Held:
     """When it stops serving others; 0 for one that serves one call alone."""
     users: int = 0
     served: int = 0
+    facts: Mapping[str, object] | None = None
+    """What a record may say of it, once that is worked out."""
     timer: IDelayedCall | None = None
 
 

@@ -157,9 +157,8 @@ class OktaCredentials:
     def _lend(self, app: OktaApp, held: Held, operation: Operation, *, reused: bool) -> Credential:
         token = held.token
         fields = self._fields(app, token, operation)
-        facts = self._facts(token)
-        if reused:
-            facts["reused"] = True
+        held.facts = held.facts or self._facts(token)
+        facts = {**held.facts, "reused": True} if reused else held.facts
         proofs = [value for name, value in fields if name == b"DPoP"]
         credential = Credential(fields, (token.secret, *proofs), facts)
         self._lent[id(credential)] = _Lent(credential, app, held, operation)

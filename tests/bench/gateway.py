@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from support.approver import people
 from support.gateway import GatewayProcess, settings, target
 from support.tokens import Tokens
 
 from .machine import PROXIES, pin
-from .site import CLEAN, FILES, HOST, NEW, NEW_HOSTS, SECRET, Site
+from .site import CLEAN, FILES, HOST, LENT, NEW, NEW_HOSTS, SECRET, Site
 
 LIFE = 4 * 3600
 """Seconds that the agent's token lives: longer than any run."""
@@ -29,7 +31,7 @@ def running(site: Site, folder: Path, **more: object) -> Iterator[tuple[GatewayP
     made = settings(
         folder,
         tokens.jwks,
-        _targets(site),
+        _targets(site, _credential(site, folder)),
         masking=["./masking.yaml"],
         **(people() | more),
     )
@@ -38,12 +40,31 @@ def running(site: Site, folder: Path, **more: object) -> Iterator[tuple[GatewayP
         yield gateway, tokens.token(life=LIFE)
 
 
-def _targets(site: Site) -> list[dict[str, object]]:
+def _credential(site: Site, folder: Path) -> dict[str, object]:
+    """A service app of the org that the origin is: its tokens are bound to a key (DPoP)."""
+    key = folder / "app.pem"
+    key.touch(mode=0o600)
+    made = ec.generate_private_key(ec.SECP256R1())
+    key.write_bytes(
+        made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+    org = f"https://{LENT}:{site.origin}"
+    app = {"client_id": "0oa1bench", "key_id": "k1", "private_key": f"file:{key}"}
+    return {"type": "okta", "org": org, **app}
+
+
+def _targets(site: Site, credential: dict[str, object]) -> list[dict[str, object]]:
     new = [f"{NEW % number}:{site.origin}" for number in range(NEW_HOSTS)]
     return [
         target(site.origin, site.ca.pem, **named)
         for named in (
             {"name": "okta", "hosts": [f"{HOST}:{site.origin}"], "catalog": "okta"},
+            {
+                "name": "lent",
+                "hosts": [f"{LENT}:{site.origin}"],
+                "catalog": "okta",
+                "credential": credential,
+            },
             {"name": "files", "hosts": [f"{FILES}:{site.origin}"]},
             {"name": "new", "hosts": new},
         )
@@ -52,7 +73,7 @@ def _targets(site: Site) -> list[dict[str, object]]:
 
 def _rules() -> list[dict[str, object]]:
     """Ten rules, of which each request that is measured meets one."""
-    here: Mapping[str, object] = {"targets": ["okta"], "groups": ["it-agents"]}
+    here: Mapping[str, object] = {"targets": ["okta", "lent"], "groups": ["it-agents"]}
     denied: list[dict[str, object]] = [
         {
             "name": f"never-{number}",
@@ -73,7 +94,12 @@ def _rules() -> list[dict[str, object]]:
     }
     permitted = [
         _permit("one-user", {**here, "actions": ["getUser"], "paths": [CLEAN]}),
-        _permit("masked-user", {**here, "actions": ["getUser"], "paths": [SECRET]}, mask="bench"),
+        _permit(
+            "masked-user",
+            {**here, "actions": ["getUser"], "paths": [SECRET]},
+            mask="bench",
+            reuse="1h",
+        ),
         _permit("groups", {**here, "actions": ["listGroups", "getGroup"]}),
         _permit(
             "others", {"targets": ["files", "new"], "methods": ["GET"], "groups": ["it-agents"]}

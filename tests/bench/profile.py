@@ -21,7 +21,7 @@ from .proxies import jitgate
 from .report import marked
 from .rounds import Bench
 from .rows import CONNECTIONS
-from .site import CLEAN, SECRET
+from .site import CLEAN, HOST, LENT, SECRET
 
 RATE = 250
 """Samples a second."""
@@ -80,7 +80,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="rewrite its table")
     asked = parser.parse_args(arguments)
     with site.running() as place:
-        stacks = _sampled(place, SECRET if asked.masked else CLEAN, asked.seconds)
+        path, host = (SECRET, LENT) if asked.masked else (CLEAN, HOST)
+        stacks = _sampled(place, path, host, asked.seconds)
     if asked.folded:
         asked.folded.write_text(stacks)
     found = by_stage(stacks.splitlines())
@@ -123,7 +124,7 @@ def _stage(frame: str) -> str | None:
     return next((name for name, pattern in _STAGES if pattern.search(frame)), None)
 
 
-def _sampled(place: site.Site, path: str, seconds: int) -> str:
+def _sampled(place: site.Site, path: str, host: str, seconds: int) -> str:
     """py-spy's stacks of a gateway under load."""
     output = place.folder / "stacks"
     program = Path(sys.executable).with_name("py-spy")
@@ -146,7 +147,7 @@ def _sampled(place: site.Site, path: str, seconds: int) -> str:
             if word == "READY":
                 running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
 
-        load = proxy.load(path, c=CONNECTIONS, t=seconds + MORE, m="ka", W="")
+        load = proxy.load(path, host, c=CONNECTIONS, t=seconds + MORE, m="ka", W="")
         bench.ask(proxy, load, at)
         if running[0].wait(60):
             raise RuntimeError("py-spy failed: it needs to be root, or kernel.yama.ptrace_scope 0")

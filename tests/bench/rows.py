@@ -15,7 +15,7 @@ from .overload import Overload
 from .proxies import PEERS, Proxy, direct, jitgate
 from .record import lacking
 from .rounds import Bench
-from .site import BIG, BIG_SIZE, CLEAN, FILES, NEW, NEW_HOSTS, SECRET
+from .site import BIG, BIG_SIZE, CLEAN, FILES, HOST, LENT, NEW, NEW_HOSTS, SECRET
 
 CONNECTIONS = 16
 """Kept open at once; an agent's SDK has fewer, several agents have more."""
@@ -59,14 +59,20 @@ class Compared:
         return rows(self.name, self.unit, found, self.goal, failed)
 
 
-def _request(path: str) -> Callable[[Bench, Proxy], float]:
+def _request(path: str, host: str = HOST) -> Callable[[Bench, Proxy], float]:
     def measure(bench: Bench, proxy: Proxy) -> float:
         """Microseconds of processor for a request on a warm connection."""
-        load = proxy.load(path, c=CONNECTIONS, t=bench.seconds, m="ka", W="")
+        load = proxy.load(path, host, c=CONNECTIONS, t=bench.seconds, m="ka", W="")
         used, told = bench.cost(proxy, load)
         return 1e6 * used / told.done
 
     return measure
+
+
+def _lent(path: str) -> Callable[[Bench, Proxy], float]:
+    """Microseconds that a token of an org adds to a request that needs one."""
+    without, with_token = _request(path), _request(path, LENT)
+    return lambda bench, proxy: with_token(bench, proxy) - without(bench, proxy)
 
 
 def _connection(bench: Bench, proxy: Proxy) -> float:
@@ -189,9 +195,26 @@ ROWS: tuple[Measured, ...] = (
     Compared(
         "masked",
         "µs",
-        "the same with a masked field",
-        _request(SECRET),
+        "the same with a masked field, and a token (DPoP) that is reused",
+        _request(SECRET, LENT),
         masks={"bench": 1},
+    ),
+    Compared(
+        "token, reused",
+        "µs",
+        "what a token (DPoP) that is reused adds to a request",
+        _lent(SECRET),
+        Goal(100),
+        masks={"bench": 1},
+        without=tuple(PEERS),
+    ),
+    Compared(
+        "token, minted",
+        "µs",
+        "what a token (DPoP) adds that is minted for the request, and revoked",
+        _lent(CLEAN),
+        Goal(3000),
+        without=tuple(PEERS),
     ),
     Compared(
         "connection",

@@ -22,12 +22,18 @@ from .machine import OTHERS, pinned
 CONF = Path(__file__).with_name("conf")
 
 HOST = "okta.bench.test"
+LENT = "lent.bench.test"
+"""The host whose calls need a token of the org at that host."""
+
 FILES = "files.bench.test"
 NEW = "h%d.bench.test"
 NEW_HOSTS = 130
 """Hosts of that form that there are."""
 
 CLEAN = "/api/v1/users/00u1bench00000000001"
+TOKEN = f"{'a' * 120}.{'e30' * 250}.{'s' * 342}"
+"""As long as Okta's are."""
+
 SECRET = "/api/v1/users/00u1bench00000000002"
 BIG = "/big.bin"
 BIG_SIZE = 10 * 1024 * 1024
@@ -54,6 +60,7 @@ class Site:
             "CERT": self.leaf.cert,
             "KEY": self.leaf.key,
             "ORIGIN": self.origin,
+            "TOKEN": TOKEN,
         }
         text = (CONF / template).read_text()
         for name, value in (places | {key.upper(): value for key, value in more.items()}).items():
@@ -74,7 +81,7 @@ def running(parent: Path | None = None) -> Iterator[Site]:
         ca = TestCA.create(folder, name="bench CA")
         site = Site(folder, ca, ca.leaf("*.bench.test"), free_port(), built(folder))
         _serve_files(folder / "www")
-        names = [HOST, FILES, *(NEW % number for number in range(NEW_HOSTS))]
+        names = [HOST, LENT, FILES, *(NEW % number for number in range(NEW_HOSTS))]
         (folder / "hosts").write_text("".join(f"127.0.0.1 {name}\n" for name in names))
         config = site.configured("origin.conf")
         with server(nginx(config), OTHERS, site.origin, folder / "run" / "origin.log"):
