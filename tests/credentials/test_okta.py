@@ -373,9 +373,10 @@ async def test_what_is_minted_for_nobody_is_revoked(org):
 @pytest_twisted.ensureDeferred
 async def test_what_is_minted_and_is_not_as_asked_for_is_revoked(org, changes):
     org.changes = changes
+    source = org.source()
     with pytest.raises(CredentialUnavailable):
-        await org.source().lend(org.reading(), reuse=60.0)
-    await settled(org)
+        await source.lend(org.reading(), reuse=60.0)
+    await source.stop()
     assert org.revoked == org.minted != []
 
 
