@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -159,8 +160,13 @@ def org_in(folder: Path) -> Iterator[Org]:
 
 
 @contextmanager
-def lending_in(folder: Path, org: Org) -> Iterator[Lending]:
-    """Start it; what is secret is kept outside of the folder of the gateway."""
+def lending_in(
+    folder: Path, org: Org, others: Mapping[str, Mapping[str, object]] = MappingProxyType({})
+) -> Iterator[Lending]:
+    """Start it; what is secret is kept outside of the folder of the gateway.
+
+    ``others``: by host more credentials by which the other target knows the gateway.
+    """
     secrets, own = folder / "secrets", folder / "gateway"
     secrets.mkdir(mode=0o700)
     own.mkdir()
@@ -178,9 +184,12 @@ def lending_in(folder: Path, org: Org) -> Iterator[Lending]:
         "trust": str(org.ca),
         "credential": credential(org),
     }
-    with Origin(ca.leaf("api.example"), answering(b'{"name":"Ada"}')) as things:
-        known = {"type": "static", "header": "Authorization", "value": f"file:{static}"}
-        other = target(things.port, ca.pem, credential=known)
-        made = settings(own, tokens.jwks, [okta, other]) | people(expire="120s")
+    known = {"type": "static", "header": "Authorization", "value": f"file:{static}"}
+    with Origin(ca.leaf("api.example", *others), answering(b'{"name":"Ada"}')) as things:
+        far = [
+            target(things.port, ca.pem, credential=by, hosts=[host], name=host.partition(".")[0])
+            for host, by in {"api.example": known, **others}.items()
+        ]
+        made = settings(own, tokens.jwks, [okta, *far]) | people(expire="120s")
         with GatewayProcess(own, made) as gateway:
             yield Lending(org, things, gateway, tokens.token(life=3600), made)

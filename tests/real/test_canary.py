@@ -15,6 +15,7 @@ import signal
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import jwt
@@ -24,10 +25,15 @@ from real.lending import APPS, DEACTIVATE, SECRET, Lending, lending_in
 from support.canary import Canary, files_under
 from support.counterparts import Org
 from support.gateway import GatewayProcess, health, wait_for
+from support.vault import Vault, vault_in
 from support.wire import Received, Tunnel
 
 USER = b'{"profile":{"login":"c@acme.example","email":"c@acme.example"}}'
 ROLE = b'{"type":"USER_ADMIN"}'
+
+PASSWORD = 'pass/word+that="nobody=knows'
+KEPT = "kept-in-a-vault/0001=+"
+"""What else the other target knows the gateway by, under two more names of its host."""
 
 KINDS: Mapping[object, str] = {
     "at+jwt": "an access token",
@@ -85,11 +91,13 @@ class Session:
 
 def echoing(request: Received, tls: ssl.SSLSocket) -> bool:
     """A target that tells whoever calls what it was sent, as encoders of all kinds spell it."""
+    head = request.head.decode("latin-1")
     known = str(request.header("Authorization"))
-    in_json = orjson.dumps({"known": known, "url": quote(known), "whole": quote(known, safe="")})
-    body = in_json + in_json.replace(b"/", b"\\/") + f"<p>{known}</p>".encode()
-    head = f"HTTP/1.1 200 {known}\r\nX-Echo: {known}\r\nContent-Type: text/plain\r\n"
-    tls.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    whole = orjson.dumps({"head": head, "url": quote(known), "whole": quote(known, safe="")})
+    body = whole + whole.replace(b"/", b"\\/") + request.head
+    fields = f"X-Echo: {known}\r\nLocation: {request.line}\r\nContent-Type: text/plain\r\n"
+    length = f"Content-Length: {len(body)}\r\n\r\n"
+    tls.sendall(f"HTTP/1.1 200 {known}\r\n{fields}{length}".encode() + body)
     return True
 
 
@@ -131,7 +139,9 @@ def echoed(lending: Lending, agent: Agent) -> None:
         assert b"********" in agent.ask("GET", "/api/v1/users")
         assert b"********" in agent.ask("POST", "/api/v1/users", USER)
     lending.things.handler = echoing
-    assert b"********" in agent.ask("GET", "/things", host="api.example")
+    for host in ("api.example", "basic.example", "kept.example"):
+        assert b"********" in agent.ask("GET", "/things", host=host)
+        assert b"********" in agent.ask("POST", "/things", USER, host=host)
 
 
 def killed_and_back(lending: Lending, agent: Agent) -> dict[str, bytes]:
@@ -162,6 +172,8 @@ def all_that_is_secret(lending: Lending) -> Canary:
         canary.keep_key(f"the key of the {name}", lending.org.apps[name].private_key)
     canary.keep("the token of another target", SECRET)
     canary.keep("the token of another target", SECRET.removeprefix("Bearer "))
+    canary.keep("the password at another target", PASSWORD)
+    canary.keep("what a vault keeps", KEPT)
     canary.keep_jwt("the agent's own token", lending.agent)
     return canary
 
@@ -171,20 +183,51 @@ def session(tmp_path_factory, org):
     org.tell()
     org.reset()
     org.clear()
-    with lending_in(tmp_path_factory.mktemp("canary"), org) as lending:
-        agent = Agent(lending)
-        permitted_and_denied(lending, agent)
-        approver = reviewed(lending, agent)
-        echoed(lending, agent)
-        left = killed_and_back(lending, agent)
-        places = {
-            **left,
-            **files_under(lending.gateway.folder),
-            "all that the agent was sent": agent.heard,
-            "all that the approver saw": approver,
-        }
-        used = frozenset(str(each.token) for each in lending.calls())
-        yield Session(places, all_that_is_secret(lending), used)
+    folder = tmp_path_factory.mktemp("canary")
+    (kept := folder / "vault").mkdir()
+    with vault_in(kept) as vault:
+        vault.put(token=KEPT)
+        role, opens = vault.role("gateway", "1h")
+        others = other_credentials(folder, vault, role, opens)
+        with lending_in(folder, org, others) as lending:
+            agent = Agent(lending)
+            permitted_and_denied(lending, agent)
+            approver = reviewed(lending, agent)
+            echoed(lending, agent)
+            places = {
+                **killed_and_back(lending, agent),
+                **files_under(lending.gateway.folder),
+                "all that the agent was sent": agent.heard,
+                "all that the approver saw": approver,
+            }
+            canary = all_that_is_secret(lending)
+            canary.keep("what opens the vault", opens)
+            used = frozenset(str(each.token) for each in lending.calls())
+            yield Session(places, canary, used)
+
+
+def other_credentials(
+    folder: Path, vault: Vault, role: str, opens: str
+) -> dict[str, dict[str, object]]:
+    """A password, and a secret that a vault keeps, by the hosts that they are for."""
+    files = {"password": PASSWORD, "opens": opens}
+    for name, secret in files.items():
+        file = folder / name
+        file.touch(mode=0o600)
+        file.write_text(secret)
+    basic = {"username": "jitgate", "password": f"file:{folder / 'password'}"}
+    by_role = {"approle": {"role_id": role, "secret_id": f"file:{folder / 'opens'}"}}
+    kept = {
+        "type": "vault",
+        "address": vault.address,
+        "dial": f"127.0.0.1:{vault.port}",
+        "trust": str(vault.ca),
+        "auth": by_role,
+        "path": "apis/github",
+        "field": "token",
+        "as": {"query": "api_key"},
+    }
+    return {"basic.example": {"type": "static", "basic": basic}, "kept.example": kept}
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +244,9 @@ def test_all_that_was_in_play_is_looked_for_in_all_that_can_be_read(session):
         *KINDS.values(),
         *(f"the key of the {name}" for name in APPS),
         "the token of another target",
+        "the password at another target",
+        "what a vault keeps",
+        "what opens the vault",
         "the agent's own token",
     }
     records = b"".join(it for name, it in session.places.items() if name.endswith(".jsonl"))
