@@ -167,6 +167,20 @@ def test_the_sdk_sends_a_challenged_call_again_by_itself(lending, sdk):
     assert len(lending.calls()) == 1
 
 
+@pytest.mark.parametrize(("wants", "said"), [(True, 401), (False, 403)])
+def test_before_the_first_change_it_is_learned_whether_the_api_wants_nonces(
+    lending, tmp_path, wants, said
+):
+    """By a read that changes nothing, for which the token of the change is good for nothing."""
+    groups = [orjson.dumps({"profile": {"name": name}}) for name in ("new", "newer")]
+    with lending_in(tmp_path, lending.org) as fresh:
+        fresh.org.tell(nonces=wants)
+        assert [fresh.ask("POST", "/api/v1/groups", it).status for it in groups] == [201, 201]
+        seen = [(each.method, each.path, each.status) for each in fresh.journal("/api/")]
+    change = ("POST", "/api/v1/groups", 201)
+    assert seen == [("GET", "/api/v1/org", said), change, change]
+
+
 # --- the token endpoint has faults
 
 
