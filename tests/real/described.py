@@ -103,7 +103,13 @@ def described_in(folder: Path) -> Iterator[DescribedEstate]:
             driver = Driver(gateway, tokens)
             # From then on the gateway knows what the org wants to see in its proofs.
             wait_for(lambda: driver.send([("GET", "/api/v1/users", {}, b"")])[0].status == 200)
+            wait_for(lambda: _tokens(org, org.token_path) == _tokens(org, org.revoke_path))
             yield DescribedEstate(org, gateway, driver)
+
+
+def _tokens(org: Org, path: str) -> set[str]:
+    """The ids of the tokens that an endpoint gave or took back."""
+    return {each.token for each in org.journal() if each.path == path and each.token is not None}
 
 
 def _apps() -> Mapping[str, Sequence[str]]:
