@@ -42,6 +42,10 @@ EVERY_RISK = frozenset(Risk)
 Pause = Callable[[float], Awaitable[None]]
 
 
+NEVER_REVOKED = "unsupported_token_type"
+"""The one error code of a revocation that no other try changes (RFC 7009, section 2.2.1)."""
+
+
 class OktaServer:
     """The org's own authorization server, to all of its apps: how it is asked, and whether.
 
@@ -146,10 +150,10 @@ class OktaApp:
             answer = await self._asked(self._server.revoke_url, form, proved=True)
         if answer.status == 200:
             return
-        again = answer.status == 429 or answer.status >= 500
         code = code_of(answer)
         said = f"The org answered {answer.status}{f' ({code})' if code else ''}."
-        raise CredentialUnavailable(said) if again else CredentialRefused(said)
+        # All else may pass: a clock that is wrong, an app that is switched off for an hour.
+        raise CredentialRefused(said) if code == NEVER_REVOKED else CredentialUnavailable(said)
 
     async def _unless_open(self, form: Mapping[str, str]) -> Fetched:
         """Ask for a token, unless the endpoint is left alone; tell what became of it."""

@@ -517,9 +517,10 @@ async def test_a_revocation_endpoint_that_wants_a_proof_gets_one_from_then_on(or
     ("answer", "fault"),
     [
         (plain(400, b'{"error":"unsupported_token_type"}'), CredentialRefused),
-        (plain(401, b'{"error":"invalid_client"}'), CredentialRefused),
+        (plain(401, b'{"error":"invalid_client"}'), CredentialUnavailable),
         (plain(429), CredentialUnavailable),
         (plain(503), CredentialUnavailable),
+        (plain(403), CredentialUnavailable),
     ],
 )
 @pytest_twisted.ensureDeferred
