@@ -33,6 +33,7 @@ from jitgate.interfaces import (
     IIdentityVerifier,
     IListenerSource,
     IMasker,
+    IPeople,
     IRecordStore,
     IRule,
 )
@@ -44,6 +45,7 @@ PORTS: tuple[type[Interface], ...] = (
     IIdentityVerifier,
     ICredentialSource,
     IApproverChannel,
+    IPeople,
     ICatalog,
     IRecordStore,
     IListenerSource,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jitgate.app.far import manner_of
 from jitgate.config import Configuration, schema
-from jitgate.core.access import person
+from jitgate.core.answers import person
 from jitgate.core.waiting import Patience, slow_down
 from jitgate.values import Terms
 
@@ -54,12 +54,11 @@ def _unreachable(configuration: Configuration) -> list[str]:
         if not people
     ]
     for rule in configuration.rules:
-        if rule.approvers is None:
-            continue
-        asked = set().union(*(groups.get(group, set()) for group in rule.approvers.groups))
-        if 0 < len(asked) < rule.approvers.quorum:
-            said.append(
-                f"{rule.where}: rule {rule.name}: {rule.approvers.quorum} people must approve, and "
-                f"{len(asked)} can: its calls will expire."
-            )
+        for each in rule.approvers or ():
+            asked = set().union(*(groups.get(group, set()) for group in each.every_group))
+            if 0 < len(asked) < each.quorum:
+                said.append(
+                    f"{rule.where}: rule {rule.name}: {each.quorum} people must approve, and "
+                    f"{len(asked)} can: its calls will expire."
+                )
     return said

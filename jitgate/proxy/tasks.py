@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from jitgate.core.access import approvers
+from jitgate.core.answers import approvers
 from jitgate.core.waiting import RETURN_AFTER
 from jitgate.values import AccessRequest, AccessState, Grant, Pending
 

@@ -269,7 +269,8 @@ async def test_the_list_for_a_program_has_the_names_that_are_promised(site, jitg
 
 @ensureDeferred
 async def test_commands_to_paste_reach_the_same_gateway(site, jitgate, monkeypatch, tmp_path):
-    await site.store.commit([access_request(KEY, deactivation())])
+    later = {"expires_at": time.time() + 300}
+    await site.store.commit([access_request(KEY, deactivation(), **later)])
     shown = await jitgate("requests", KEY[:10])
     assert shown.out.endswith(f"  jitgate approve {KEY}\n  jitgate deny {KEY}\n")
     monkeypatch.delenv("JITGATE_CONTROL")
@@ -590,7 +591,7 @@ async def test_a_follower_sees_a_block_for_what_comes_and_for_what_ends(site):
     request = access_request(KEY, deactivation(), expires_at=time.time() + 300)
     await site.store.commit([request])
     await site.control.tell(request)
-    block = await read(process, 22)
+    block = await read(process, 23)
     assert block[0].startswith(f"Access request {KEY} waits for an answer: ")
     assert block[-3:] == [f"  jitgate approve {KEY}\n", f"  jitgate deny {KEY}\n", "\n"]
     await site.ask("deny", id=KEY, reason="no")
@@ -605,7 +606,7 @@ async def test_a_follower_sees_an_answer_that_is_not_the_last(site):
     later = {"expires_at": time.time() + 300}
     await site.store.commit([access_request(KEY, deactivation(terms=terms), **later)])
     process = started("requests", "--follow")
-    await read(process, 22)
+    await read(process, 23)
     await site.ask("approve", id=KEY, reason="fine")
     first, second, _ = await read(process, 3)
     assert first.startswith(f"{KEY}: {ALICE} approved at ")

@@ -18,7 +18,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from jitgate.core.access import NotCounted, is_self
+from jitgate.core.access import NotCounted
+from jitgate.core.answers import is_self
 from jitgate.core.waiting import Patience
 from jitgate.interfaces import IAccessStore
 from jitgate.service import TakenUp

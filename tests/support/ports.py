@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from jitgate.approvers.memory import MemoryChannel
+from jitgate.approvers.people import ListedPeople
 from jitgate.core import limits as bounds
 from jitgate.core.access import NotCounted
 from jitgate.core.catalog import Catalog, CatalogRow, OperationTrie, PathCatalog
@@ -205,6 +206,9 @@ class Stand:
         self.recorder = Recorder(self.records, clock=self.clock, in_thread=self._in_thread)
         self.channel = MemoryChannel()
         self.budgets = MemoryBudgets(self.clock)
+        self.asked_before = MemoryBudgets(self.clock)
+        """How often people were asked; the gateway keeps it with the budgets."""
+        self.directory = ListedPeople()
         self.build()
         self.starting = Deferred.fromCoroutine(self.start())
 
@@ -218,6 +222,8 @@ class Stand:
             grants,
             channels=[self.channel],
             people=self.people,
+            active=[self.directory],
+            counts=self.asked_before,
             patience=self.patience,
             limits=self.limits,
             clock=clock,
