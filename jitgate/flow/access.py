@@ -227,7 +227,7 @@ class Access:
             request = await self._joined(ask, wait)
             if isinstance(request, Refusal):
                 return request
-            refusal = await self._recalled(request, wait)
+            refusal = await self._told_to_come_back(request.id, wait)
             if refusal is not None:
                 self._ahead[slot] = request.id
                 if len(self._ahead) > self._limits.in_all:
@@ -329,6 +329,10 @@ class Access:
             return await self._answered(request, ask)
         if woken is not Woken.TIME:
             return None
+        return await self._told_to_come_back(key, wait)
+
+    async def _told_to_come_back(self, key: str, wait: Wait) -> Refusal | None:
+        """Tell the agent so, by what its request is now; None if it must be looked at again."""
         async with self._turn(key):
             request = await self._store.request(key)
             return None if request is None else await self._recalled(request, wait)
