@@ -197,8 +197,8 @@ class Control(Section):
 class FatigueBounds(Section):
     """How often people are asked, in any window of ``within``."""
 
-    per_agent: int = Field(default=FATIGUE.per_agent, ge=1, le=10_000)
-    per_approver: int = Field(default=FATIGUE.per_approver, ge=1, le=10_000)
+    per_agent: int = Field(default=FATIGUE.per_agent, ge=1, le=100_000)
+    per_approver: int = Field(default=FATIGUE.per_approver, ge=1, le=100_000)
     denials: int = Field(default=FATIGUE.denials, ge=1, le=1000)
     after_denials: int = Field(default=FATIGUE.after_denials, ge=1, le=10_000)
     within: Duration = Field(default=FATIGUE.within, ge=1.0, le=7 * 86400.0)

@@ -42,6 +42,7 @@ class Answering:
     async def answer(self, key: str, answer: Answer) -> AccessRequest | NotCounted:
         """Count somebody's answer: durable when this returns."""
         self._ledger.ready()
+        is_counted = False
         while True:
             request = await self._ledger.store.request(key)
             if request is None:
@@ -49,6 +50,10 @@ class Answering:
             after = await self._counted(request, answer)
             if isinstance(after, NotCounted):
                 return after
+            if after.state is AccessState.DENIED and not is_counted:
+                # First of all: its agent may ask again as soon as it is kept, crash or none.
+                await self._restraint.denied(after.ask)
+                is_counted = True
             told = self._told(request, after, answer)
             grant = self._grant_of(after)
             if grant is not None:
@@ -64,16 +69,8 @@ class Answering:
                 raise
             if grant is not None:
                 self._grants.watch(grant)
-            await self._noticed(after)
-            return after
-
-    async def _noticed(self, after: AccessRequest) -> None:
-        """Tell whoever waits. A denial is counted first: its agent may ask again at once."""
-        try:
-            if after.state is AccessState.DENIED:
-                await self._restraint.denied(after.ask)
-        finally:
             self._changed(after)
+            return after
 
     async def _counted(self, request: AccessRequest, answer: Answer) -> AccessRequest | NotCounted:
         """The request after it, as people stand now: those whose answers it goes by are active."""

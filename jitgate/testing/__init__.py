@@ -31,6 +31,7 @@ pytest.register_assert_rewrite(
     "jitgate.testing.identity",
     "jitgate.testing.credentials",
     "jitgate.testing.approvers",
+    "jitgate.testing.people",
     "jitgate.testing.records",
     "jitgate.testing.listeners",
 )

@@ -82,7 +82,7 @@ async def test_identical_calls_at_once_open_one_request_however_long_the_store_t
         await gates[-1]
         return await look(*args)
 
-    look, site.asked_before.look = site.asked_before.look, pausing
+    look, site.counts.look = site.counts.look, pausing
     held = [site.asked(post()) for _ in range(3)]
     while gates:
         gates.pop(0).callback(None)
@@ -240,7 +240,7 @@ async def test_what_policy_approves_itself_asks_nobody_and_is_not_counted():
 @ensureDeferred
 async def test_where_it_cannot_be_counted_nobody_is_asked(nothing_unnoticed):
     site = stand()
-    site.asked_before.failure = StoreDown("The disk is full.")
+    site.counts.failure = StoreDown("The disk is full.")
     assert (await refused(site, post()))[0] == "store-down"
     assert site.channel.told == []
 

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jitgate.config.kinds import FilePath
+from jitgate.errors import PeopleUnknown
 from jitgate.flow.admission import Knock, TurnedAway
 from jitgate.flow.gateway import Gateway
 from jitgate.interfaces import (
@@ -29,6 +30,7 @@ from jitgate.interfaces import (
     ICredentialSource,
     IIdentityVerifier,
     IListenerSource,
+    IPeople,
     IProtocolListener,
     IRecordStore,
     IRequest,
@@ -119,6 +121,20 @@ class Pager(Called):
     async def tell(self, request: AccessRequest) -> None:
         with (self.folder / f"paged-{self.version}").open("a") as file:
             file.write(f"{request.id} {request.state.value}\n")
+
+
+@implementer(IPeople)
+class Leavers(Called):
+    """Knows who has left: whom a file ``left`` names; cannot tell while it is not there."""
+
+    name = "leavers"
+    deadline = 2.0
+
+    async def is_active(self, person: str) -> bool:
+        try:
+            return person not in (self.folder / "left").read_text().split()
+        except FileNotFoundError as missing:
+            raise PeopleUnknown("The list of leavers is not there.") from missing
 
 
 @implementer(IIdentityVerifier)
@@ -288,5 +304,5 @@ class Line(Called):
 
 def plugin(options: Options) -> list[Called]:
     """All of it."""
-    kinds = (Things, Minted, Pager, Partners, Mirror, Line)
+    kinds = (Things, Minted, Pager, Leavers, Partners, Mirror, Line)
     return [kind(options) for kind in kinds]

@@ -36,6 +36,7 @@ from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
 from jitgate.interfaces import (
     IAccessStore,
+    IBudgets,
     ICatalog,
     IFacts,
     IIdentityVerifier,
@@ -181,6 +182,9 @@ class Stand:
     limits: Limits = field(default_factory=Limits)
     bounds: bounds.Limits = bounds.LIMITS
     resends: bool = False
+    directory: ListedPeople = field(default_factory=ListedPeople)
+    asked_before: IBudgets | None = None
+    """How often people were asked; the gateway keeps it with the budgets."""
     people: dict[str, frozenset[str]] = field(
         default_factory=lambda: {
             "leads": frozenset({"alice@acme.com", "bob@acme.com"}),
@@ -206,9 +210,7 @@ class Stand:
         self.recorder = Recorder(self.records, clock=self.clock, in_thread=self._in_thread)
         self.channel = MemoryChannel()
         self.budgets = MemoryBudgets(self.clock)
-        self.asked_before = MemoryBudgets(self.clock)
-        """How often people were asked; the gateway keeps it with the budgets."""
-        self.directory = ListedPeople()
+        self.counts: IBudgets = self.asked_before or MemoryBudgets(self.clock)
         self.build()
         self.starting = Deferred.fromCoroutine(self.start())
 
@@ -223,7 +225,7 @@ class Stand:
             channels=[self.channel],
             people=self.people,
             active=[self.directory],
-            counts=self.asked_before,
+            counts=self.counts,
             patience=self.patience,
             limits=self.limits,
             clock=clock,
