@@ -75,6 +75,8 @@ class View:
         if request["gives"]["scope"] and not request["ahead"]:
             yield f"  {approve} --once{reason}"
         yield f"  {self._command('deny', request)}"
+        if request["gives"]["uses"] > 1:
+            yield "  To give less: --once, for this call alone; --uses N; --life TIME, such as 2m."
 
     def _call(self, request: Content) -> Iterator[str]:
         action, target = self._name(request["action"]), self._name(request["target"])
@@ -126,7 +128,8 @@ class View:
         """Who may still answer, and what an answer needs."""
         if request["missing"] is not None:
             free = ", ".join(map(visible, request["could_answer"]))
-            yield from self._labelled("missing", f"{needed(request)} {free or 'Nobody'} could.")
+            could = f"Who could give it: {free}." if free else "Nobody is left who could give it."
+            yield from self._labelled("missing", f"{needed(request)} {could}")
         for step in request["escalations"]:
             groups, at = ", ".join(map(visible, step["groups"])), clock(step["at"])
             when = f"since {at}" if step["asked"] else f"{ahead(step['at'], self._now)}, at {at}"
@@ -171,7 +174,7 @@ def answered(answer: Content) -> str:
     did = "approved" if answer["approves"] else "denied"
     said = f": {visible(answer['reason'])}" if answer["reason"] else ""
     who, channel = visible(answer["approver"]), visible(answer["channel"])
-    less = f", {_less(answer['less'])}" if answer["less"] else ""
+    less = f" {_less(answer['less'])}," if answer["less"] else ""
     return f"{who} {did}{less} at {clock(answer['at'])} by {channel}{said}"
 
 
@@ -179,12 +182,16 @@ def _less(less: Content) -> str:
     """By how much less somebody gives than policy offers."""
     parts = []
     if less["once"]:
-        parts.append("for this call alone")
+        parts.append("this call alone")
     if less["uses"] is not None:
-        parts.append("1 call at most" if less["uses"] == 1 else f"{less['uses']} calls at most")
+        parts.append(_calls(less["uses"]))
     if less["life"] is not None:
         parts.append(f"for {span(less['life'])}")
-    return " and ".join(parts)
+    return ", ".join(parts)
+
+
+def _calls(uses: int) -> str:
+    return "1 call" if uses == 1 else f"up to {uses} calls"
 
 
 def needed(request: Content) -> str:
@@ -200,8 +207,10 @@ def given(request: Content) -> str:
     """What an approval gives, by what those who approved so far give."""
     gives = request["gives"]
     offered = {name: request[name] for name in ("uses", "life", "scope")}
-    less = "" if gives == offered else "; this is less than policy offers"
-    return f"{_given(request, gives)}{less}"
+    said = _given(request, gives)
+    if gives == offered:
+        return said
+    return f"{said}; policy offers {_calls(offered['uses'])} within {span(offered['life'])}"
 
 
 def _given(request: Content, gives: Content) -> str:
@@ -211,9 +220,8 @@ def _given(request: Content, gives: Content) -> str:
     what = "A SCOPE, NOT THIS CALL ALONE"
     if request["ahead"]:
         what = "A SCOPE, AHEAD OF ANY CALL, FOR A TOKEN OF THE AGENT'S"
-    calls = "1 call" if gives["uses"] == 1 else f"up to {gives['uses']} calls"
     return (
-        f"{what}: {calls} within {life} of it, with "
+        f"{what}: {_calls(gives['uses'])} within {life} of it, with "
         f"any query, fields and body, of {named(request['action'])} on "
         f"{named(request['target'])}, {resource_words(request) or 'any resource'}"
     )
