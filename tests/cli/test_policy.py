@@ -152,6 +152,32 @@ def test_what_a_grant_gives_is_expected_as_rules_write_it(desk, grant, code):
     assert desk.run("test")[0] == code
 
 
+def test_whom_a_rule_asks_is_told_and_expected_with_all_that_it_says(desk):
+    step = {"after": "5m", "groups": ["one"]}
+    asked = {"groups": ["leads"], "escalate": [step], "reason": "required", "denials": 2}
+    desk.policy(READS, ASKS | {"approvers": asked})
+    code, told = desk.explained("POST", f"{USERS}/u1/lifecycle/deactivate")
+    assert code == 0
+    assert told["obligations"][0]["value"] == {
+        "groups": ["leads"],
+        "quorum": 1,
+        "escalate": [{"after": 300.0, "groups": ["one"]}],
+        "reason": "required",
+        "denials": 2,
+    }
+    assert told["approvers"] == [
+        (
+            "1 of leads, after 5 min of one too, with a reason, 2 must deny: "
+            "alice@acme.example, x@acme.example"
+        )
+    ]
+    call = {"method": "POST", "url": f"{USERS}/u1/lifecycle/deactivate", "as": IT}
+    for reason, status in (("required", 0), ("optional", 1)):
+        expect = {"effect": "review", "obligations": {"approvers": {"reason": reason}}}
+        desk.cases({"request": call, "expect": expect})
+        assert desk.run("test")[0] == status
+
+
 def test_what_never_reaches_policy_does_not_pass_for_its_denial(desk):
     """Else a test of a deny with a mistake in its path would pass for ever."""
     call = {"method": "GET", "url": f"{USERS}z", "as": IT}
