@@ -120,7 +120,7 @@ def _answered(kept: Kept) -> Iterator[str]:
     who, channel = _show(kept.content.get("approver")), _show(kept.content.get("channel"))
     yield f"{who} {did}, by {channel}{said}  {_about(kept)}"
     if less := kept.part("less"):
-        given = (f"{name} {_show(value)}" for name, value in less.items() if value)
+        given = (f"{_show(name)} {_show(value)}" for name, value in less.items() if value)
         yield f"gives less than policy offers: {', '.join(given)}"
 
 
