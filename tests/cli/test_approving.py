@@ -812,3 +812,29 @@ def test_nothing_approves_more_than_one_request(capsys):
         with pytest.raises(SystemExit):
             main(arguments)
     capsys.readouterr()
+
+
+@ensureDeferred
+async def test_a_follower_sees_that_more_people_are_asked(site):
+    request = access_request(KEY, deactivation(terms=CLIMBING), expires_at=time.time() + 300)
+    await site.store.commit([request])
+    process = started("requests", "--follow")
+    while await read(process, 1) != [
+        "  To give less: --once, for this call alone; --uses N; --life TIME, such as 2m.\n"
+    ]:
+        pass
+    assert await read(process, 1) == ["\n"]
+    (kept,) = await site.store.requests()
+    revision = await site.store.commit([replace(kept, escalated=300.0)])
+    await site.control.tell(replace(kept, escalated=300.0, revision=revision))
+    assert await read(process, 2) == [f"{KEY}: security asked as well\n", "\n"]
+    process.send_signal(signal.SIGINT)
+    assert await ended(process) == (0, "", "")
+
+
+@ensureDeferred
+async def test_the_list_tells_how_often_the_same_was_asked(site, jitgate):
+    later = {"expires_at": time.time() + 300}
+    request = replace(access_request(KEY, deactivation(), **later), asked=4)
+    await site.store.commit([request])
+    assert (await jitgate("requests")).out.splitlines()[1].endswith("waiting, asked 4 times")
