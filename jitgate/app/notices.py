@@ -53,12 +53,14 @@ def _unreachable(configuration: Configuration) -> list[str]:
         for group, people in groups.items()
         if not people
     ]
+    inactive = {person(each) for each in settings.approvals.inactive}
     for rule in configuration.rules:
         for each in rule.approvers or ():
             asked = set().union(*(groups.get(group, set()) for group in each.every_group))
-            if 0 < len(asked) < each.quorum:
+            able = asked - inactive
+            if asked and len(able) < each.quorum:
                 said.append(
                     f"{rule.where}: rule {rule.name}: {each.quorum} people must approve, and "
-                    f"{len(asked)} can: its calls will expire."
+                    f"{len(able)} can: its calls will expire."
                 )
     return said

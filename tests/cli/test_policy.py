@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.offline import ISSUER, Laptop, rule
+from support.offline import ISSUER, SETTINGS, Laptop, rule
 
 from jitgate.cli import main
 
@@ -70,6 +70,14 @@ def test_check_says_all_that_is_wrong_with_its_line(desk):
     assert "rules.yaml:2: rule two: no target 'okto'; did you mean 'okta'?" in err
     code, told = desk.told("check")
     assert (code, len(told["problems"])) == (2, 2)
+
+
+def test_check_says_that_those_who_are_deactivated_are_not_enough(desk):
+    left = {"approvals": {**SETTINGS["approvals"], "inactive": ["Alice@acme.example"]}}
+    desk.settings(**left)
+    desk.policy(READS, ASKS | {"approvers": {"groups": ["leads"], "quorum": 2}})
+    _, out, _ = desk.run("check")
+    assert "rule asks: 2 people must approve, and 1 can: its calls will expire." in out
 
 
 def test_check_says_what_can_hardly_be_meant_and_fails_for_it_only_if_asked(desk):
