@@ -21,7 +21,6 @@ def request_content(request: AccessRequest, standing: Standing | None = None) ->
     ``standing``: by the people that there are now. Without it, who is missing is not told.
     """
     ask, shown, operation = request.ask, request.ask.shown, request.ask.operation
-    gives = given(request)
     return {
         "id": request.id,
         "state": request.state.value,
@@ -55,10 +54,17 @@ def request_content(request: AccessRequest, standing: Standing | None = None) ->
         "opened_at": _instant(request.opened_at),
         "why": request.why,
         "grant": request.grant,
+    } | _how_it_stands(request, standing)
+
+
+def _how_it_stands(request: AccessRequest, standing: Standing | None) -> dict[str, object]:
+    """How often it was asked, what an approval gives by now, and what it still takes."""
+    terms, gives = request.ask.terms, given(request)
+    return {
         "asked": request.asked,
         "gives": {"uses": gives.uses, "life": gives.life, "scope": not gives.alone},
-        "needs_reason": ask.terms.needs_reason,
-        "denials": ask.terms.denials,
+        "needs_reason": terms.needs_reason,
+        "denials": terms.denials,
         "escalations": _escalations(request),
         "missing": None if standing is None else [_place(each) for each in standing.missing],
         "could_answer": None if standing is None else list(standing.could_answer),

@@ -127,14 +127,9 @@ class Access:
         self._telling = Telling(channels)
         self._active = ActivePeople(active, clock)
         self._restraint = Restraint(counts, clock, limits.fatigue)
+        knows = self._active, self._restraint
         self._answering = Answering(
-            ledger,
-            grants,
-            people=people,
-            active=self._active,
-            restraint=self._restraint,
-            changed=self._changed,
-            new_id=new_id,
+            ledger, grants, people, *knows, changed=self._changed, new_id=new_id
         )
         self._escalations = Escalations(ledger, clock, self._telling.tell_soon)
         self._patience = patience

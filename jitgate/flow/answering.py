@@ -24,10 +24,10 @@ class Answering:
         self,
         ledger: Ledger,
         grants: Grants,
-        *,
         people: People,
         active: ActivePeople,
         restraint: Restraint,
+        *,
         changed: Callable[[AccessRequest], None],
         new_id: Callable[[str], str],
     ) -> None:
