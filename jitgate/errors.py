@@ -85,6 +85,13 @@ class ApproversUnreachable(OurFault):
     """Nobody could be asked: every channel to the approvers failed."""
 
 
+class PeopleUnknown(OurFault):
+    """Whether somebody is active at the identity provider cannot be told; the message is for them.
+
+    A plugin's goes to the log alone.
+    """
+
+
 class CredentialUnavailable(OurFault):
     """No credential could be issued for this operation."""
 

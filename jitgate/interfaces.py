@@ -300,6 +300,20 @@ class IApproverChannel(Interface):
         """Show the request as it is now: new, changed, or ended. Raises `ApproversUnreachable`."""
 
 
+class IPeople(Interface):
+    """Knows who is still somebody at an identity provider. Whose answer counts it does not say."""
+
+    name = Attribute("What the configuration calls it.")
+    deadline = Attribute("Seconds that an answer waits for it at most: above 0, 10 at most.")
+
+    async def is_active(person: str) -> bool:
+        """Whether a person, as `jitgate.core.answers.person` spells them, is not deactivated there.
+
+        It keeps out, and lets nobody in: several are asked, and one no is enough. Raises
+        `PeopleUnknown` where it cannot tell; whatever it raises, the answer does not count.
+        """
+
+
 class IAccessStore(Interface):
     """Keeps AccessRequests, Grants and Uses over restarts. It decides nothing.
 

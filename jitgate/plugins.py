@@ -34,6 +34,7 @@ from jitgate.interfaces import (
     ILendingSource,
     IListenerSource,
     IMasker,
+    IPeople,
     IRecordStore,
     IRule,
 )
@@ -46,6 +47,7 @@ PORTS: tuple[type[Interface], ...] = (
     ICredentialSource,
     ILendingSource,
     IApproverChannel,
+    IPeople,
     ICatalog,
     IRecordStore,
     IListenerSource,

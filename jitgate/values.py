@@ -381,11 +381,44 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Escalation:
+    """Groups whose people may answer as well, so many seconds after people were first asked."""
+
+    after: float
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Quorum:
     """Whose approval is needed: so many different people out of all these groups."""
 
     groups: tuple[str, ...]
     count: int = 1
+    escalations: tuple[Escalation, ...] = ()
+    reason: bool = False
+    """Whether nobody approves without saying why."""
+    denials: int = 1
+    """How many must deny for the call to be denied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an approval gives: so many calls, for so many seconds."""
+
+    uses: int
+    life: float
+    alone: bool
+    """Whether it is for the call that was shown and no other: else for the scope of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Less:
+    """By how much somebody gives less than policy offers; what is None they give in full."""
+
+    uses: int | None = None
+    life: float | None = None
+    once: bool = False
+    """For the call that was shown alone, once, where a scope was offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +437,21 @@ class Terms:
     def is_scope(self) -> bool:
         """Whether an approval is for a scope (subject, target, action, resource), not one call."""
         return self.uses > 1 or self.ahead
+
+    @property
+    def given(self) -> Given:
+        """What an approval gives where nobody gives less."""
+        return Given(self.uses, self.life, alone=not self.is_scope)
+
+    @property
+    def needs_reason(self) -> bool:
+        """Whether nobody approves without saying why: one rule that wants it is enough."""
+        return any(each.reason for each in self.quorums)
+
+    @property
+    def denials(self) -> int:
+        """How many must deny for the call to be denied: of several rules the fewest."""
+        return min((each.denials for each in self.quorums), default=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,6 +514,8 @@ class Answer:
     at: float
     channel: str
     reason: str = ""
+    less: Less | None = None
+    """Of an approval; None: all that policy offers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -487,6 +537,10 @@ class AccessRequest:
     grant: str | None = None
     why: str = ""
     """Why it ended, in a sentence."""
+    asked: int = 1
+    """How often the agent has sent the call while this was pending."""
+    escalated: float = 0.0
+    """Seconds after its opening up to which the escalations of its quorums have been taken."""
     revision: int = 0
     """Which change to the store it is from; 0: it is not in one yet."""
 
@@ -519,6 +573,13 @@ class Grant:
     why: str = ""
     """Who revoked it, and why."""
     revision: int = 0
+    less: Given | None = None
+    """What was given, where that is less than policy offered."""
+
+    @property
+    def given(self) -> Given:
+        """What it was when it was made."""
+        return self.less or self.ask.terms.given
 
     @property
     def left(self) -> int:

@@ -131,7 +131,7 @@ class _Story:
         """Go by this from now on, all at once. `Decider.reconsider` what is held then."""
         approvals = new.configuration.settings.approvals
         self.decider.adopt(**new.decided)
-        self.access.adopt(new.people, new.patience, new.limits)
+        self.access.adopt(new.people, new.active, new.patience, new.limits)
         self.bodies.adopt(approvals.review_body, approvals.review_bodies)
         self.pages.adopt(new.targets, new.patience)
         self.tokens.adopt(new.targets, new.identity)
@@ -253,6 +253,8 @@ class _Assembly:
             grants,
             channels=channels,
             people=in_force.people,
+            active=in_force.active,
+            counts=self._budgets,
             patience=in_force.patience,
             limits=in_force.limits,
             clock=clock,

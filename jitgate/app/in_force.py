@@ -19,19 +19,19 @@ from jitgate.app.far import Far
 from jitgate.app.identities import Identities, KeysFrom, Published
 from jitgate.app.notices import notices, patience_of
 from jitgate.app.problems import Problems
-from jitgate.app.provided import Bound, Provided, channels_of, loaded_of
+from jitgate.app.provided import Bound, Provided, channels_of, loaded_of, people_of
 from jitgate.app.rules import Decided, decided
 from jitgate.approvers.commands import Powers
 from jitgate.config import Configuration, schema
 from jitgate.config.identity_schema import PluginIssuer
-from jitgate.core.access import People, person
+from jitgate.core.answers import People, person
 from jitgate.core.waiting import Patience
 from jitgate.credentials.revoking import Noted
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.access import Limits
 from jitgate.flow.admission import Target
 from jitgate.identity.issuers import Issuers, TokenVerifier
-from jitgate.interfaces import IApproverChannel, IIdentityVerifier, ILastingSource, IOnce
+from jitgate.interfaces import IApproverChannel, IIdentityVerifier, ILastingSource, IOnce, IPeople
 from jitgate.proxy.certificate import PortCertificate
 from jitgate.stores.once_memory import MemoryOnce
 from jitgate.stores.state import read_secret
@@ -53,6 +53,8 @@ class InForce:
     certificate: PortCertificate | None
     bound: Bound
     """What plugins provide that a reload cannot replace."""
+    active: Sequence[IPeople]
+    """Those who know whether people are still active."""
     channels: Mapping[str, IApproverChannel | None]
     """The ways to people in their order, by name; None stands for the control socket."""
     notices: Sequence[str]
@@ -98,7 +100,7 @@ class InForce:
     @property
     def limits(self) -> Limits:
         approvals = self.configuration.settings.approvals
-        return Limits(approvals.per_agent, approvals.in_all)
+        return Limits(approvals.per_agent, approvals.in_all, approvals.restraint)
 
     @property
     def powers(self) -> Powers:
@@ -148,6 +150,7 @@ def made(
         for problem in bound.restarts(before.bound):
             found.add(problem)
     channels = channels_of(settings, provided, clock)
+    active = people_of(settings, provided, found)
     tls, certificate = settings.listen.proxy_tls, None
     if tls is not None:
         certificate = found.attempt(tls.where, _certificate, tls)
@@ -167,6 +170,7 @@ def made(
         keys=identities.keys,
         certificate=certificate,
         bound=bound,
+        active=active,
         channels=channels,
         notices=said,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jitgate.app.far import manner_of
 from jitgate.config import Configuration, credential_schema, schema
-from jitgate.core.access import person
+from jitgate.core.answers import person
 from jitgate.core.waiting import Patience, slow_down
 from jitgate.values import Risk, Terms
 
@@ -69,13 +69,14 @@ def _unreachable(configuration: Configuration) -> list[str]:
         for group, people in groups.items()
         if not people
     ]
+    inactive = {person(each) for each in settings.approvals.inactive}
     for rule in configuration.rules:
-        if rule.approvers is None:
-            continue
-        asked = set().union(*(groups.get(group, set()) for group in rule.approvers.groups))
-        if 0 < len(asked) < rule.approvers.quorum:
-            said.append(
-                f"{rule.where}: rule {rule.name}: {rule.approvers.quorum} people must approve, and "
-                f"{len(asked)} can: its calls will expire."
-            )
+        for each in rule.approvers or ():
+            asked = set().union(*(groups.get(group, set()) for group in each.every_group))
+            able = asked - inactive
+            if asked and len(able) < each.quorum:
+                said.append(
+                    f"{rule.where}: rule {rule.name}: {each.quorum} people must approve, and "
+                    f"{len(able)} can: its calls will expire."
+                )
     return said

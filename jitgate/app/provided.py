@@ -12,13 +12,16 @@ from zope.interface.verify import verifyObject
 
 from jitgate import plugins
 from jitgate.app.problems import Problems
+from jitgate.approvers.people import ListedPeople
 from jitgate.config import schema
 from jitgate.config.reading import near
 from jitgate.errors import PluginInvalid
 from jitgate.flow.gateway import Gateway
+from jitgate.flow.people import LONGEST_DEADLINE, is_span
 from jitgate.interfaces import (
     IApproverChannel,
     IListenerSource,
+    IPeople,
     IProtocolListener,
     IRecordStore,
 )
@@ -132,6 +135,25 @@ def channels_of(
     return channels
 
 
+def people_of(
+    settings: schema.Settings, provided: Provided, problems: Problems
+) -> Sequence[IPeople]:
+    """Those who know whether people are still active: the configuration, and plugins."""
+    approvals = settings.approvals
+    sources: list[IPeople] = [ListedPeople(*approvals.inactive)]
+    for name in approvals.people:
+        source = provided.named(IPeople, name, approvals.where)
+        if source is None:
+            continue
+        if not is_span(source.deadline, LONGEST_DEADLINE):
+            problems.add(
+                f"{approvals.where}: people {name!r}: its deadline must be seconds above 0, and "
+                f"{LONGEST_DEADLINE:g} at most"
+            )
+        sources.append(source)
+    return sources
+
+
 def open_ways(
     open_now: list[IApproverChannel],
     control: IApproverChannel | None,
@@ -168,6 +190,7 @@ _KINDS = {
     "ICredentialSource": "credential source",
     "ILendingSource": "credential source",
     "IApproverChannel": "approver channel",
+    "IPeople": "source of people",
     "ICatalog": "catalog",
     "IRecordStore": "record store",
     "IListenerSource": "listener",

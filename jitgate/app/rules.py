@@ -11,6 +11,7 @@ from jitgate import plugins
 from jitgate.app.callees import Callees
 from jitgate.app.problems import Problems
 from jitgate.config import Configuration, schema
+from jitgate.config.duty_schema import Approvers
 from jitgate.core.globs import globs_matcher
 from jitgate.core.policy import NO_RULE, Policy, facts_of, version_of
 from jitgate.core.profiles import MaskingProfile
@@ -24,7 +25,7 @@ from jitgate.rules.cel import CelCondition, ConditionInvalid
 from jitgate.rules.conditional import ConditionalRule
 from jitgate.rules.match import Criteria, MatchRule
 from jitgate.rules.observing import ObservingRule
-from jitgate.values import Budget, Effect, Obligation, Verdict
+from jitgate.values import Budget, Effect, Escalation, Obligation, Quorum, Verdict
 
 Known = Mapping[str, frozenset[str] | None]
 """The actions of each target; None where its catalog is not there to say."""
@@ -77,8 +78,8 @@ def _policy(
     known: Known = {
         name: None if each is None else each.catalog.actions for name, each in callees.items()
     }
-    hold = configuration.settings.approvals.hold
-    rules = [_attempted(each, known, hold, problems) for each in configuration.rules]
+    approvals = configuration.settings.approvals
+    rules = [_attempted(each, known, approvals, problems) for each in configuration.rules]
     places = {each.name: each.where for each in configuration.rules}
     provided = []
     for each in cast("list[IRule]", plugins.of_port(IRule, loaded)):
@@ -137,7 +138,9 @@ def _profiles(
     return profiles
 
 
-def _attempted(rule: schema.Rule, known: Known, hold: float, problems: Problems) -> IRule | None:
+def _attempted(
+    rule: schema.Rule, known: Known, approvals: schema.Approvals, problems: Problems
+) -> IRule | None:
     """The rule; None where all that is wrong with it went to ``problems``."""
     condition = None
     try:
@@ -145,18 +148,25 @@ def _attempted(rule: schema.Rule, known: Known, hold: float, problems: Problems)
     except ConditionInvalid as error:
         for problem in error.described(functools.partial(rule.place, "when")):
             problems.add(problem)
-    matching = problems.attempt(rule.where, _rule, rule, known, hold)
+    matching = problems.attempt(rule.where, _rule, rule, known, approvals)
     if matching is None or (rule.when is not None and condition is None):
         return None
     made = matching if condition is None else ConditionalRule(matching, condition)
     return cast(IRule, made if rule.mode == "enforce" else ObservingRule(cast(IRule, made)))
 
 
-def _rule(rule: schema.Rule, known: Known, hold: float) -> MatchRule:
+def _rule(rule: schema.Rule, known: Known, approvals: schema.Approvals) -> MatchRule:
+    hold = approvals.hold
     if rule.hold is not None and rule.hold > hold:
         raise ValueError(
             f"rule {rule.name}: hold is longer than approvals.hold ({hold:g} s), which is the "
             "longest that any call is held: shorten the one, or lengthen the other"
+        )
+    late = [each.after for asked in rule.approvers or () for each in asked.escalate]
+    if late and max(late) >= approvals.expire:
+        raise ValueError(
+            f"rule {rule.name}: it would ask more people after {max(late):g} s, when its requests "
+            f"have expired (approvals.expire, {approvals.expire:g} s): ask them sooner"
         )
     _known_actions(rule, known)
     return _made_rule(rule, tuple(known))
@@ -189,8 +199,7 @@ def _duties(rule: schema.Rule) -> tuple[Obligation, ...]:
     duties = []
     if rule.mask is not None:
         duties.append(Obligation("mask", rule.mask))
-    if rule.approvers is not None:
-        duties.append(Obligation("approvers", (rule.approvers.groups, rule.approvers.quorum)))
+    duties += [Obligation("approvers", _asked(each)) for each in rule.approvers or ()]
     if rule.grant is not None:
         duties.append(Obligation("grant", (rule.grant.uses, rule.grant.life)))
     if rule.auto:
@@ -206,6 +215,19 @@ def _duties(rule: schema.Rule) -> tuple[Obligation, ...]:
         for each in rule.budget or ()
     ]
     return tuple(duties)
+
+
+def _asked(approvers: Approvers) -> Quorum | tuple[tuple[str, ...], int]:
+    """Whom a rule asks; in the plain form of a plugin's rules where that says it all."""
+    if approvers.model_fields_set <= {"groups", "quorum"}:
+        return approvers.groups, approvers.quorum
+    return Quorum(
+        approvers.groups,
+        approvers.quorum,
+        tuple(Escalation(each.after, each.groups) for each in approvers.escalate),
+        reason=approvers.reason == "required",
+        denials=approvers.denials,
+    )
 
 
 def _names(profile: schema.Profile) -> tuple[IMasker, ...]:

@@ -1,14 +1,14 @@
 """What the control socket can be asked, and who may ask for what: no bytes move here.
 
 A uid stands in one list of the configuration, and has that list's power. Who is at the other end
-the kernel has said (`jitgate.approvers.control`); whose answer counts `jitgate.core.access` says.
+the kernel has said (`jitgate.approvers.control`); whose answer counts `jitgate.core.answers` says.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Final
 
@@ -16,15 +16,19 @@ import orjson
 
 from jitgate.approvers.shapes import grant_content, request_content
 from jitgate.core.access import NotCounted
+from jitgate.core.durations import WANTED, duration
 from jitgate.flow.access import Access
 from jitgate.flow.revoking import Revoked
-from jitgate.values import AccessRequest, Grant, Reloaded
+from jitgate.values import AccessRequest, Grant, Less, Reloaded
 
 ID_CHARS = 1000
 """The longest id that is read; ours have about twenty characters, those of subjects can be URLs."""
 
 REASON_CHARS = 500
 """The longest reason: a paragraph, as long as the reason of a rule may be."""
+
+USES_CHARS = 4
+"""The longest number of uses: policy offers 1,000 at most."""
 
 BEGINNING_CHARS = 8
 """The shortest beginning of an id that stands for it: with fewer, a request that came a moment ago
@@ -56,7 +60,7 @@ _TAKES: Final[Mapping[str, frozenset[str]]] = {
     "follow": frozenset(),
     "grants": frozenset(),
     "request": frozenset({"id"}),
-    "approve": frozenset({"id", "reason"}),
+    "approve": frozenset({"id", "reason", "uses", "life", "once"}),
     "deny": frozenset({"id", "reason"}),
     "revoke": frozenset({"id", "reason"}),
     "reload": frozenset(),
@@ -108,6 +112,8 @@ class Command:
     id: str | None = None
     reason: str = ""
     wrong: str | None = None
+    less: Less | None = None
+    """What is given, where an approval gives less than policy offers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,29 @@ def read_command(line: bytes) -> Command:
     name, key, reason = (content.get(each) for each in ("command", "id", "reason"))
     command = Command(name and name[:ID_CHARS], key and key[:ID_CHARS], reason or "")
     wrong = _wrong(command, content)
-    return command if wrong is None else Command(command.name, command.id, wrong=wrong)
+    if wrong is None:
+        less = _less(content)
+        if not isinstance(less, str):
+            return replace(command, less=less)
+        wrong = less
+    return Command(command.name, command.id, wrong=wrong)
+
+
+def _less(content: Mapping[str, str]) -> Less | str | None:
+    """By how much less is given than policy offers, or what is wrong with how that is said."""
+    uses, life, once = (content.get(each) for each in ("uses", "life", "once"))
+    if uses is not None and not (uses.isascii() and uses.isdigit() and len(uses) <= USES_CHARS):
+        return "uses is a whole number."
+    seconds = None if life is None else duration(life)
+    if life is not None and seconds is None:
+        return f"life: {WANTED}."
+    if once is not None and once != "true":
+        return 'once is "true", or left out.'
+    if once is not None and uses is not None:
+        return "Give once or uses, not both."
+    if uses is life is once is None:
+        return None
+    return Less(None if uses is None else int(uses), seconds, once is not None)
 
 
 def _wrong(command: Command, content: Mapping[str, str]) -> str | None:
@@ -198,9 +226,16 @@ class Commands:
         assert command.name is not None  # noqa: S101 (`objection` has seen to it)
         return await self._does[command.name](command, caller)
 
+    def shown(self, request: AccessRequest, caller: Caller) -> Line:
+        """The line that shows a request to somebody, with what power they have over it."""
+        power = None if caller.power is None else caller.power.value
+        someone = caller.person if caller.power is Power.APPROVER else None
+        content = request_content(request, self._access.standing(request, someone))
+        return {"ok": True, "power": power, "request": content}
+
     async def _requests(self, command: Command, caller: Caller) -> Iterable[Line]:
         pending = await self._access.requests()
-        return chain((request_line(each, caller) for each in pending), [END])
+        return chain((self.shown(each, caller) for each in pending), [END])
 
     async def _request(self, command: Command, caller: Caller) -> Iterable[Line] | Refused:
         key = await self._request_meant(command)
@@ -209,7 +244,7 @@ class Commands:
         request = await self._access.request(key)
         if request is None:
             return Refused(f"No access request is called {key} any more.")
-        return [request_line(request, caller)]
+        return [self.shown(request, caller)]
 
     async def _answer(self, command: Command, caller: Caller) -> Iterable[Line] | Refused:
         key = await self._request_meant(command)
@@ -221,10 +256,11 @@ class Commands:
             approves=command.name == "approve",
             reason=command.reason,
             channel=self._channel,
+            less=command.less,
         )
         if isinstance(after, NotCounted):
             return Refused(after.reason, key)
-        return [request_line(after, caller)]
+        return [self.shown(after, caller)]
 
     async def _grants(self, command: Command, caller: Caller) -> Iterable[Line]:
         grants = await self._access.grants()
@@ -268,12 +304,6 @@ class Commands:
 
 END: Final[Line] = {"ok": True, "end": True}
 """After the last of several, so that a list that was cut short does not look whole."""
-
-
-def request_line(request: AccessRequest, caller: Caller) -> Line:
-    """The line that shows a request to somebody, with what power they have over it."""
-    power = None if caller.power is None else caller.power.value
-    return {"ok": True, "power": power, "request": request_content(request)}
 
 
 def _grant_line(grant: Grant) -> Line:

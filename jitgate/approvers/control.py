@@ -43,7 +43,6 @@ from jitgate.approvers.commands import (
     Revoke,
     objection,
     read_command,
-    request_line,
 )
 from jitgate.approvers.socket_file import SocketFile
 from jitgate.errors import ApproversUnreachable, JitgateError, traced
@@ -319,12 +318,12 @@ class Connection(LineOnlyReceiver):
         shown: dict[str, int] = {}
         for request in await self._control.access.requests():
             shown[request.id] = request.revision
-            await self._send([request_line(request, self.caller)])
+            await self._send([self._control.commands.shown(request, self.caller)])
         await self._send([END])
         while (news := await self._news.get()) is not None and not self._gone:
             if news.revision < shown.get(news.id, 0):
                 continue  # it was told while the pending ones were read, and they had it already
-            await self._send([request_line(news, self.caller)])
+            await self._send([self._control.commands.shown(news, self.caller)])
             shown.pop(news.id, None)
             if news.state is AccessState.PENDING:
                 shown[news.id] = news.revision

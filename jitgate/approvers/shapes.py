@@ -8,12 +8,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from jitgate.core.answers import given
+from jitgate.flow.access import Standing
 from jitgate.flow.account import shown_parameters
-from jitgate.values import AccessRequest, Answer, Grant
+from jitgate.flow.ledger import described_quorums
+from jitgate.values import AccessRequest, Answer, Grant, Quorum
 
 
-def request_content(request: AccessRequest) -> dict[str, object]:
-    """All of an access request that people may see; secrets in it are masked already."""
+def request_content(request: AccessRequest, standing: Standing | None = None) -> dict[str, object]:
+    """All of an access request that people may see; secrets in it are masked already.
+
+    ``standing``: by the people that there are now. Without it, who is missing is not told.
+    """
     ask, shown, operation = request.ask, request.ask.shown, request.ask.operation
     return {
         "id": request.id,
@@ -30,7 +36,7 @@ def request_content(request: AccessRequest) -> dict[str, object]:
         "issuer": ask.subject.issuer,
         "humans": list(ask.subject.humans),
         "agent": ask.subject.agent,
-        "quorums": [asdict(quorum) for quorum in ask.terms.quorums],
+        "quorums": described_quorums(ask.terms),
         "presence": request.presence.value,
         "away_until": None if request.away_until is None else _instant(request.away_until),
         "session": ask.session,
@@ -48,7 +54,39 @@ def request_content(request: AccessRequest) -> dict[str, object]:
         "opened_at": _instant(request.opened_at),
         "why": request.why,
         "grant": request.grant,
+    } | _how_it_stands(request, standing)
+
+
+def _how_it_stands(request: AccessRequest, standing: Standing | None) -> dict[str, object]:
+    """How often it was asked, what an approval gives by now, and what it still takes."""
+    terms, gives = request.ask.terms, given(request)
+    return {
+        "asked": request.asked,
+        "gives": {"uses": gives.uses, "life": gives.life, "scope": not gives.alone},
+        "needs_reason": terms.needs_reason,
+        "denials": terms.denials,
+        "escalations": _escalations(request),
+        "missing": None if standing is None else [_place(each) for each in standing.missing],
+        "could_answer": None if standing is None else list(standing.could_answer),
+        "objection": None if standing is None else standing.objection,
     }
+
+
+def _escalations(request: AccessRequest) -> list[dict[str, object]]:
+    """Who is asked as well, and when, in that order; ``asked``: they have been."""
+    steps = [each for quorum in request.ask.terms.quorums for each in quorum.escalations]
+    return [
+        {
+            "at": _instant(request.opened_at + each.after),
+            "groups": list(each.groups),
+            "asked": each.after <= request.escalated,
+        }
+        for each in sorted(steps, key=lambda step: step.after)
+    ]
+
+
+def _place(quorum: Quorum) -> dict[str, object]:
+    return {"groups": list(quorum.groups), "count": quorum.count}
 
 
 def grant_content(grant: Grant) -> dict[str, object]:
@@ -64,8 +102,8 @@ def grant_content(grant: Grant) -> dict[str, object]:
         "method": operation.method,
         "url": ask.shown.url,
         "fingerprint": ask.fingerprint,
-        "scope": ask.terms.is_scope,
-        "uses": ask.terms.uses,
+        "scope": not grant.given.alone,
+        "uses": grant.given.uses,
         "left": grant.left,
         "approved_by": list(grant.approved_by),
         "made_at": _instant(grant.made_at),
@@ -83,6 +121,7 @@ def _answer_content(answer: Answer) -> dict[str, object]:
         "reason": answer.reason,
         "at": _instant(answer.at),
         "channel": answer.channel,
+        "less": None if answer.less is None else asdict(answer.less),
     }
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from jitgate.cli.asked import View, answered, named, resource_words
+from jitgate.cli.asked import View, answered, named, needed, resource_words
 from jitgate.cli.calling import Content, Gateway, NotTold
 from jitgate.cli.columns import table, width
 from jitgate.cli.configured import socket_in_any_state
@@ -65,7 +65,7 @@ def grants(arguments: argparse.Namespace) -> int:
 
 def revoke(arguments: argparse.Namespace) -> int:
     """Revoke a grant."""
-    line = Gateway(arguments).one("revoke", arguments.id, arguments.reason)
+    line = Gateway(arguments).one("revoke", arguments.id, reason=arguments.reason)
     if arguments.json:
         return _print_json(line["grant"])
     return _say(_revoked(line["grant"]))
@@ -73,7 +73,7 @@ def revoke(arguments: argparse.Namespace) -> int:
 
 def revoke_subject(arguments: argparse.Namespace) -> int:
     """Believe a subject no more."""
-    line = Gateway(arguments).one("revoke-subject", arguments.id, arguments.reason)
+    line = Gateway(arguments).one("revoke-subject", arguments.id, reason=arguments.reason)
     if arguments.json:
         return _print_json(line["revoked"])
     return _say(_no_more(line["revoked"]))
@@ -118,7 +118,11 @@ def reload(arguments: argparse.Namespace) -> int:
 
 
 def _answer(command: str, arguments: argparse.Namespace) -> int:
-    line = Gateway(arguments).one(command, arguments.id, arguments.reason)
+    given: dict[str, str | None] = {"reason": arguments.reason}
+    if command == "approve":
+        given |= {"uses": arguments.uses, "life": arguments.life}
+        given["once"] = "true" if arguments.once else None
+    line = Gateway(arguments).one(command, arguments.id, **given)
     if arguments.json:
         return _print_json(line["request"])
     return _say(_said(line["request"]))
@@ -162,7 +166,11 @@ def _news(line: Content, shown: dict[str, Content], view: View) -> Iterator[str]
     for answer in request["answers"]:
         if answer not in before["answers"]:
             yield f"{named(request['id'])}: {answered(answer)}"
-            yield from (_needed(request), "")
+            yield from (needed(request), "")
+    for step in request["escalations"]:
+        if step["asked"] and {**step, "asked": False} in before["escalations"]:
+            yield f"{named(request['id'])}: {', '.join(map(visible, step['groups']))} asked as well"
+            yield ""
 
 
 def _said(request: Content) -> Iterator[str]:
@@ -173,8 +181,12 @@ def _said(request: Content) -> Iterator[str]:
         yield "Denied. The agent is told so, with your reason if you gave one."
     elif request["state"] == "approved":
         yield _approved(request)
+    elif request["answers"][-1]["approves"]:
+        yield f"Approved; {needed(request)}"
     else:
-        yield f"Approved; {_needed(request)}"
+        against = sum(not answer["approves"] for answer in request["answers"])
+        more = request["denials"] - against
+        yield f"Denied; {more} more of those who are asked must deny it as well, or it goes on."
 
 
 def _approved(request: Content) -> str:
@@ -185,9 +197,9 @@ def _approved(request: Content) -> str:
         )
     if request["presence"] == "attached":
         goes = "the agent's call goes out now"
-        if not request["scope"]:
+        more = request["gives"]["uses"] - 1
+        if not more:
             return f"Approved: {goes}."
-        more = request["uses"] - 1
         return f"Approved: {goes}, and up to {more} more like it until {_over(request)}."
     return (
         f"Approved. The agent is away; the grant {named(request['grant'])} waits until "
@@ -197,16 +209,7 @@ def _approved(request: Content) -> str:
 
 def _over(request: Content) -> str:
     """When a grant that has just been made is over."""
-    return clock_at(seconds(request["answers"][-1]["at"]) + request["life"])
-
-
-def _needed(request: Content) -> str:
-    """How many approvals are missing; at least so many, for one person may sit in two groups."""
-    approvals = sum(answer["approves"] for answer in request["answers"])
-    missing = max(sum(quorum["count"] for quorum in request["quorums"]) - approvals, 1)
-    groups = dict.fromkeys(name for quorum in request["quorums"] for name in quorum["groups"])
-    more = "1 more approval is" if missing == 1 else f"{missing} more approvals are"
-    return f"{more} needed, of {', '.join(map(visible, groups))}."
+    return clock_at(seconds(request["answers"][-1]["at"]) + request["gives"]["life"])
 
 
 def _revoked(grant: Content) -> Iterator[str]:
@@ -236,8 +239,13 @@ def _pending_rows(pending: Sequence[Content]) -> Iterator[Sequence[str]]:
             _cell(named(request["subject"])),
             _cell(f"{named(request['action'])} on {named(request['target'])}"),
             _cell(resource_words(request)),
-            "waiting" if request["presence"] == "attached" else "away",
+            _status(request),
         )
+
+
+def _status(request: Content) -> str:
+    status = "waiting" if request["presence"] == "attached" else "away"
+    return status if request["asked"] == 1 else f"{status}, asked {request['asked']} times"
 
 
 def _grant_rows(found: Sequence[Content]) -> Iterator[Sequence[str]]:

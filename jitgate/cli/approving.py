@@ -31,6 +31,8 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     for name, text in (("approve", "let a call go out"), ("deny", "refuse a call")):
         answer = _added(commands, name, text)
         answer.add_argument("id", metavar="ID", help="an access request")
+        if name == "approve":
+            _gives_less(answer)
         _takes_reason(answer)
     _added(commands, "grants", "list what approvals have given and is not used up")
     revoke = _added(commands, "revoke", "take back what an approval has given")
@@ -67,6 +69,16 @@ def _added(
     parser.add_argument("--json", action="store_true", help="answer for a program")
     parser.set_defaults(handler=_told(name))
     return parser
+
+
+def _gives_less(parser: argparse.ArgumentParser) -> None:
+    """What policy offers can be given in part; it says itself where it offers no more."""
+    many = parser.add_mutually_exclusive_group()
+    once = "give it for this call alone, once, where a scope is offered"
+    many.add_argument("--once", action="store_true", help=once)
+    many.add_argument("--uses", metavar="N", help="give at most so many of the uses offered")
+    life = "give it for no longer than this (55s, 2m, 1h)"
+    parser.add_argument("--life", metavar="TIME", help=life)
 
 
 def _takes_reason(parser: argparse.ArgumentParser) -> None:

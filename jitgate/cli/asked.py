@@ -47,6 +47,8 @@ class View:
         yield from self._body(request)
         yield ""
         yield from self._people(request)
+        if pending:
+            yield from self._awaited(request)
         yield ""
         yield from self._labelled("approval", given(request))
         if pending:
@@ -59,8 +61,22 @@ class View:
         yield from self._labelled("fingerprint", self._name(request["fingerprint"]))
         if pending and may_answer:
             yield ""
-            for command in ("approve", "deny"):
-                yield f"  {self._command(command, request)}"
+            yield from self._ways(request)
+
+    def _ways(self, request: Content) -> Iterator[str]:
+        """The commands to answer it, or why there are none for whoever looks."""
+        if request["objection"] is not None:
+            said = f"cannot answer it: {visible(request['objection'])}"
+            yield from self._labelled("you", said)
+            return
+        reason = " --reason TEXT" if request["needs_reason"] else ""
+        approve = self._command("approve", request)
+        yield f"  {approve}{reason}"
+        if request["gives"]["scope"] and not request["ahead"]:
+            yield f"  {approve} --once{reason}"
+        yield f"  {self._command('deny', request)}"
+        if request["gives"]["uses"] > 1:
+            yield "  To give less: --once, for this call alone; --uses N; --life TIME, such as 2m."
 
     def _call(self, request: Content) -> Iterator[str]:
         action, target = self._name(request["action"]), self._name(request["target"])
@@ -105,6 +121,23 @@ class View:
             yield from self._labelled("answer", answered(answer))
         if not request["answers"]:
             yield from self._labelled("answer", "none yet")
+        if request["asked"] > 1:
+            yield from self._labelled("repeated", f"asked {request['asked']} times")
+
+    def _awaited(self, request: Content) -> Iterator[str]:
+        """Who may still answer, and what an answer needs."""
+        if request["missing"] is not None:
+            free = ", ".join(map(visible, request["could_answer"]))
+            could = f"Who could give it: {free}." if free else "Nobody is left who could give it."
+            yield from self._labelled("missing", f"{needed(request)} {could}")
+        for step in request["escalations"]:
+            groups, at = ", ".join(map(visible, step["groups"])), clock(step["at"])
+            when = f"since {at}" if step["asked"] else f"{ahead(step['at'], self._now)}, at {at}"
+            yield from self._labelled("also asked", f"{groups}, {when}")
+        if request["needs_reason"]:
+            yield from self._labelled("reason", "an approval must say why")
+        if (denials := request["denials"]) > 1:
+            yield from self._labelled("denial", f"{denials} people must deny it; one is not enough")
 
     def _command(self, command: str, request: Content) -> str:
         return f"jitgate {command} {shlex.quote(named(request['id']))}{self._options}"
@@ -141,20 +174,54 @@ def answered(answer: Content) -> str:
     did = "approved" if answer["approves"] else "denied"
     said = f": {visible(answer['reason'])}" if answer["reason"] else ""
     who, channel = visible(answer["approver"]), visible(answer["channel"])
-    return f"{who} {did} at {clock(answer['at'])} by {channel}{said}"
+    less = f" {_less(answer['less'])}," if answer["less"] else ""
+    return f"{who} {did}{less} at {clock(answer['at'])} by {channel}{said}"
+
+
+def _less(less: Content) -> str:
+    """By how much less somebody gives than policy offers."""
+    parts = []
+    if less["once"]:
+        parts.append("this call alone")
+    if less["uses"] is not None:
+        parts.append(_calls(less["uses"]))
+    if less["life"] is not None:
+        parts.append(f"for {span(less['life'])}")
+    return ", ".join(parts)
+
+
+def _calls(uses: int) -> str:
+    return "1 call" if uses == 1 else f"up to {uses} calls"
+
+
+def needed(request: Content) -> str:
+    """How many approvals are missing, and of which groups."""
+    places = request["missing"] or ()
+    missing = sum(place["count"] for place in places)
+    groups = dict.fromkeys(name for place in places for name in place["groups"])
+    more = "1 more approval is" if missing == 1 else f"{missing} more approvals are"
+    return f"{more} needed, of {', '.join(map(visible, groups))}."
 
 
 def given(request: Content) -> str:
-    """What an approval gives."""
-    life = span(request["life"])
-    if not request["scope"]:
+    """What an approval gives, by what those who approved so far give."""
+    gives = request["gives"]
+    offered = {name: request[name] for name in ("uses", "life", "scope")}
+    said = _given(request, gives)
+    if gives == offered:
+        return said
+    return f"{said}; policy offers {_calls(offered['uses'])} within {span(offered['life'])}"
+
+
+def _given(request: Content, gives: Content) -> str:
+    life = span(gives["life"])
+    if not gives["scope"]:
         return f"for this call alone, once, within {life} of it"
     what = "A SCOPE, NOT THIS CALL ALONE"
     if request["ahead"]:
         what = "A SCOPE, AHEAD OF ANY CALL, FOR A TOKEN OF THE AGENT'S"
-    calls = "1 call" if request["uses"] == 1 else f"up to {request['uses']} calls"
     return (
-        f"{what}: {calls} within {life} of it, with "
+        f"{what}: {_calls(gives['uses'])} within {life} of it, with "
         f"any query, fields and body, of {named(request['action'])} on "
         f"{named(request['target'])}, {resource_words(request) or 'any resource'}"
     )

@@ -58,10 +58,10 @@ class Gateway:
                 f"environment variable {VARIABLE}, or its configuration with --config FILE."
             )
 
-    def one(self, command: str, key: str, reason: str | None = None) -> Content:
+    def one(self, command: str, key: str, **given: str | None) -> Content:
         """The answer to a command about one thing. Raises `SaidNo`, `NotTold`."""
-        given = {} if reason is None else {"reason": reason}
-        for line in self._lines({"command": command, "id": key, **given}, WAIT):
+        said = {name: text for name, text in given.items() if text is not None}
+        for line in self._lines({"command": command, "id": key, **said}, WAIT):
             return line
         raise NotTold(_CUT_SHORT.format(path=self._path))
 

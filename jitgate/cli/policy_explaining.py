@@ -26,7 +26,8 @@ from jitgate.cli.policy_words import (
     trial_json,
 )
 from jitgate.cli.visible import visible
-from jitgate.core.access import is_self, terms_of
+from jitgate.core.access import terms_of
+from jitgate.core.answers import is_self
 from jitgate.core.duties import hold_of
 from jitgate.core.profiles import MarkedFields
 from jitgate.core.trial import Share, Trial
@@ -135,7 +136,9 @@ def _approvers(trial: Trial, attempt: Attempt, made: Offline) -> Iterator[str]:
         asked = duty(value)
         if value.name != "approvers" or not isinstance(asked, dict):
             continue
-        people = dict.fromkeys(each for name in asked["groups"] for each in groups.get(name, ()))
+        later = [name for step in asked.get("escalate", ()) for name in step["groups"]]
+        names = [*asked["groups"], *later]
+        people = dict.fromkeys(each for name in names for each in groups.get(name, ()))
         may = [each for each in people if not is_self(each, attempt.subject)]
         yield f"{duty_words(value)}: {', '.join(may) or 'nobody who may'}"
 

@@ -13,7 +13,7 @@ from jitgate.cli.columns import table
 from jitgate.cli.moments import span
 from jitgate.cli.visible import visible
 from jitgate.core.trial import Part, Share, Trial
-from jitgate.values import Budget, Obligation, Per
+from jitgate.values import Budget, Obligation, Per, Quorum
 
 CELL_CHARS = 70
 """Characters of a cell that tells why: a criterion and some names; the rest is for --json."""
@@ -37,6 +37,8 @@ def plain(value: object) -> Any:
 
 def duty(obligation: Obligation) -> Any:
     """The same; those that rules in files name, as they stand there."""
+    if isinstance(obligation.value, Quorum):
+        return _quorum(obligation.value)
     value = plain(obligation.value)
     names = {"approvers": ("groups", "quorum"), "grant": ("uses", "life")}.get(obligation.name)
     if names and isinstance(value, list) and len(value) == len(names):
@@ -44,11 +46,37 @@ def duty(obligation: Obligation) -> Any:
     return value
 
 
+def _quorum(quorum: Quorum) -> dict[str, Any]:
+    """Whom a rule asks, as it stands there; what is as it is anyway is left out."""
+    told: dict[str, Any] = {"groups": list(quorum.groups), "quorum": quorum.count}
+    if quorum.escalations:
+        told["escalate"] = [plain(each) for each in quorum.escalations]
+    if quorum.reason:
+        told["reason"] = "required"
+    if quorum.denials > 1:
+        told["denials"] = quorum.denials
+    return told
+
+
+def _asked_words(value: Mapping[str, Any]) -> str:
+    """Whom a rule asks, in a few words."""
+    parts = [f"{value['quorum']} of {', '.join(value['groups'])}"]
+    parts += [
+        f"after {span(each['after'])} of {', '.join(each['groups'])} too"
+        for each in value.get("escalate", ())
+    ]
+    if "reason" in value:
+        parts.append("with a reason")
+    if "denials" in value:
+        parts.append(f"{value['denials']} must deny")
+    return ", ".join(parts)
+
+
 def duty_words(obligation: Obligation) -> str:
     """An obligation in a few words."""
     value = duty(obligation)
-    if isinstance(value, dict) and set(value) == {"groups", "quorum"}:
-        return f"{value['quorum']} of {', '.join(value['groups'])}"
+    if isinstance(value, dict) and value.keys() >= {"groups", "quorum"}:
+        return _asked_words(value)
     if isinstance(value, dict) and set(value) == {"uses", "life"}:
         uses = "1 use" if value["uses"] == 1 else f"{value['uses']} uses"
         return f"{uses} in {span(value['life'])}"

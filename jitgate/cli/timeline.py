@@ -121,6 +121,19 @@ def _answered(kept: Kept) -> Iterator[str]:
     said = f": {visible(reason)}" if (reason := kept.text("reason")) else ""
     who, channel = _show(kept.content.get("approver")), _show(kept.content.get("channel"))
     yield f"{who} {did}, by {channel}{said}  {_about(kept)}"
+    if less := kept.part("less"):
+        given = (f"{_show(name)} {_show(value)}" for name, value in less.items() if value)
+        yield f"gives less than policy offers: {', '.join(given)}"
+
+
+def _void(kept: Kept) -> Iterator[str]:
+    yield f"What {_show(kept.content.get('approver'))} answered counts no longer  {_about(kept)}"
+    yield from _why(kept, "why")
+
+
+def _escalated(kept: Kept) -> Iterator[str]:
+    groups = _listed(kept.content.get("groups"), ", ")
+    yield f"More people are asked: {groups} from now on  {_about(kept)}"
 
 
 def _made(kept: Kept) -> Iterator[str]:
@@ -171,6 +184,8 @@ _TELL: Mapping[str, Callable[[Kept], Iterator[str]]] = {
     "access.opened": _opened,
     "access.carried": _opened,
     "access.answered": _answered,
+    "access.void": _void,
+    "access.escalated": _escalated,
     "access.ended": _ended,
     "grant.made": _made,
     "grant.carried": _made,

@@ -90,7 +90,8 @@ def _cross_checked(
     masks = {"none", "catalog", *(each.profile for each in profiles)}
     groups = settings.approvals.groups
     for rule in rules:
-        for name in () if rule.approvers is None else rule.approvers.groups:
+        asked = [name for each in rule.approvers or () for name in each.every_group]
+        for name in dict.fromkeys(asked):
             if name not in groups:
                 yield (
                     f"{rule.where}: rule {rule.name}: no group {name!r} in approvals.groups"

@@ -21,13 +21,12 @@ from pydantic import (
 )
 
 from jitgate.config.places import Scalar
+from jitgate.core.durations import WANTED, duration
 from jitgate.upstreams.address import literal
 from jitgate.values import Risk, SecretAt
 
-_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)\Z")
 _SIZE = re.compile(r"([0-9]{1,9})(KiB|MiB|GiB)\Z")
 _SIZES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _AUTHORITY = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?\Z"
 )
@@ -65,10 +64,10 @@ _IN_FOLDER = re.compile(r"[A-Za-z0-9_.@-]{1,255}\Z")
 
 
 def _duration(value: object) -> float:
-    matched = _DURATION.match(value) if isinstance(value, str) else None
-    if matched is None:
-        raise ValueError("a duration with its unit was expected, such as 500ms, 55s, 2m, 1h")
-    return int(matched[1]) * _UNITS[matched[2]]
+    seconds = duration(value) if isinstance(value, str) else None
+    if seconds is None:
+        raise ValueError(WANTED)
+    return seconds
 
 
 def _size(value: object) -> int:
@@ -184,7 +183,7 @@ def _forwarded(value: str) -> str:
 
 
 def _person(value: object) -> str:
-    """An e-mail address, or an issuer and an id there; `jitgate.core.access.person` compares."""
+    """An e-mail address, or an issuer and an id there; `jitgate.core.answers.person` compares."""
     if isinstance(value, str) and value.strip():
         return value.strip()
     if isinstance(value, dict) and set(value) == {"issuer", "id"}:

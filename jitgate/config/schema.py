@@ -13,7 +13,7 @@ from jitgate.config.credential_schema import (
     StaticCredential,
     VaultCredential,
 )
-from jitgate.config.duty_schema import Approvers, Budgets, GrantTerms
+from jitgate.config.duty_schema import Budgets, GrantTerms, Quorums
 from jitgate.config.identity_schema import Identity
 from jitgate.config.kinds import (
     Address,
@@ -35,9 +35,12 @@ from jitgate.config.kinds import (
 )
 from jitgate.core import limits
 from jitgate.core.duties import REUSED
+from jitgate.core.fatigue import Fatigue
 from jitgate.core.injection import COUNTING
 from jitgate.core.limits import LIMITS
 from jitgate.upstreams.address import is_public, literal
+
+FATIGUE = Fatigue()
 
 ProvidedName = Annotated[str, Field(min_length=1, max_length=200)]
 """What a plugin calls something that it provides."""
@@ -179,6 +182,16 @@ class Control(Section):
         return self
 
 
+class FatigueBounds(Section):
+    """How often people are asked, in any window of ``within``."""
+
+    per_agent: int = Field(default=FATIGUE.per_agent, ge=1, le=100_000)
+    per_approver: int = Field(default=FATIGUE.per_approver, ge=1, le=100_000)
+    denials: int = Field(default=FATIGUE.denials, ge=1, le=1000)
+    after_denials: int = Field(default=FATIGUE.after_denials, ge=1, le=10_000)
+    within: Duration = Field(default=FATIGUE.within, ge=1.0, le=7 * 86400.0)
+
+
 class Approvals(Section):
     """How calls wait for people, and who these are."""
 
@@ -191,8 +204,17 @@ class Approvals(Section):
     )
     per_agent: int = Field(default=100, ge=1, le=100_000)
     in_all: int = Field(default=20_000, ge=1, le=1_000_000)
+    inactive: tuple[Person, ...] = Field(default=(), strict=False)
+    people: tuple[ProvidedName, ...] = Field(default=(), max_length=10, strict=False)
+    cool_down: Duration = Field(default=FATIGUE.cool_down, le=7 * 86400.0)
+    fatigue: FatigueBounds = FatigueBounds()
     review_body: Size = Field(default=1024 * 1024, ge=1, le=64 * 1024 * 1024)
     review_bodies: Size = Field(default=256 * 1024 * 1024, ge=1)
+
+    @property
+    def restraint(self) -> Fatigue:
+        """The value that is handed to whoever keeps people from being asked too often."""
+        return Fatigue(**self.fatigue.model_dump(), cool_down=self.cool_down)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Approvals:
@@ -285,6 +307,7 @@ class Settings(Section):
         _unique("issuer's name", [issuer.name for issuer in self.identity.issuers])
         _unique("service", self.services)
         _unique("channel", self.approvals.channels)
+        _unique("source of people", self.approvals.people)
         _unique("listener", self.listen.plugins)
         return self
 
@@ -320,7 +343,7 @@ class Rule(Section):
     when: str | None = Field(default=None, min_length=1)
     effect: Literal["permit", "review", "deny"]
     mode: Literal["enforce", "observe"] = "enforce"
-    approvers: Approvers | None = None
+    approvers: Quorums | None = None
     grant: GrantTerms | None = None
     auto: bool = False
     hold: Duration | None = Field(default=None, le=3600.0)

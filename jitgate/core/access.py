@@ -6,7 +6,6 @@ returns what is to be kept instead, or says that it cannot be.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -15,7 +14,6 @@ from typing import Final, TypeVar
 from jitgate.values import (
     AccessRequest,
     AccessState,
-    Answer,
     Ask,
     Decision,
     Effect,
@@ -26,7 +24,6 @@ from jitgate.values import (
     Operation,
     Presence,
     Quorum,
-    Subject,
     Terms,
     Use,
 )
@@ -112,6 +109,13 @@ def attached(request: AccessRequest) -> AccessRequest | None:
     return replace(request, presence=presence, away_until=None)
 
 
+def joined(request: AccessRequest) -> AccessRequest | None:
+    """The request that the agent has sent once more: it is there, and that is counted."""
+    if request.state is not AccessState.PENDING:
+        return None
+    return replace(attached(request) or request, asked=request.asked + 1)
+
+
 def detached(request: AccessRequest, now: float, linger: float) -> AccessRequest | None:
     """The request whose agent hung up; it is withdrawn unless that comes back in time."""
     presence = PRESENCE_MOVES.get((request.presence, HANG_UP))
@@ -135,14 +139,7 @@ def deadline(request: AccessRequest) -> tuple[float, str]:
     return request.expires_at, EXPIRE
 
 
-# --- answers
-
-People = Mapping[str, frozenset[str]]
-"""Groups of approvers: whom each name stands for, as `person` spells them."""
-
-
-BY_POLICY: Final = "policy:"
-"""Before a rule's name: who has approved what policy approves itself. Nobody else is called so."""
+# --- what people are asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,97 +147,6 @@ class NotCounted:
     """Why an answer does not count, in a sentence for whoever gave it."""
 
     reason: str
-
-
-def person(name: str) -> str:
-    """The one spelling of a person: a verified e-mail address, or an issuer and an id."""
-    plain = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(each for each in plain if unicodedata.category(each) != "Cf").strip()
-
-
-def is_self(someone: str, subject: Subject) -> bool:
-    """Whether a person is the agent itself, its owner, or one of those it acts for."""
-    names = [subject.id, *subject.humans]
-    if subject.agent is not None:
-        names.append(subject.agent)
-    own = {person(name) for name in (*names, *(f"{subject.issuer} {name}" for name in names))}
-    return person(someone) in own
-
-
-def answered(
-    request: AccessRequest, answer: Answer, people: People, now: float
-) -> AccessRequest | NotCounted:
-    """The request after somebody's answer: still pending, approved or denied."""
-    objection = _objection(request, answer.approver, people, now)
-    if objection is not None:
-        return NotCounted(objection)
-    others = (each for each in request.answers if person(each.approver) != person(answer.approver))
-    request = replace(request, answers=(*others, answer))
-    said = f": {answer.reason}" if answer.reason else "."
-    if not answer.approves:
-        return ended(request, DENY, f"Denied by {answer.approver}{said}") or request
-    if not approved(request, people):
-        return request
-    return ended(request, APPROVE, f"Approved by {', '.join(approvers(request))}.") or request
-
-
-def _objection(request: AccessRequest, someone: str, people: People, now: float) -> str | None:
-    """Why somebody's answer does not count, or None if it does."""
-    if request.state is not AccessState.PENDING:
-        return f"This request is {request.state.value} already. {request.why}".strip()
-    if now >= request.expires_at:
-        return "This request has expired."
-    if person(someone).startswith(BY_POLICY):
-        return "This is how policy is called: no person is."
-    if is_self(someone, request.ask.subject):
-        return "Nobody answers what they, or an agent of theirs, asked for."
-    quorums = request.ask.terms.quorums
-    if not any(_may_answer(someone, quorum, people) for quorum in quorums):
-        groups = ", ".join(sorted({name for each in quorums for name in each.groups}))
-        return f"{someone} is in none of the groups that are asked: {groups}."
-    return None
-
-
-def by_policy(request: AccessRequest, now: float) -> AccessRequest | None:
-    """The request as policy approves it itself; None if it is for people to answer."""
-    terms = request.ask.terms
-    if not terms.auto or terms.quorums or request.state is not AccessState.PENDING:
-        return None
-    name = f"{BY_POLICY}{request.ask.rule}"
-    answer = Answer(name, approves=True, at=now, channel="policy", reason=request.ask.reason)
-    after = replace(request, answers=(*request.answers, answer))
-    return ended(after, APPROVE, f"Approved by {name}.")
-
-
-def approvers(request: AccessRequest) -> tuple[str, ...]:
-    """Those whose last answer approves."""
-    return tuple(each.approver for each in request.answers if each.approves)
-
-
-def approved(request: AccessRequest, people: People) -> bool:
-    """Whether every quorum is met, and nobody counted twice, for one group or for two.
-
-    Places that need a person are given to people one by one; where all who fit hold other places,
-    one of them moves (Kuhn's algorithm).
-    """
-    seats = [quorum for quorum in request.ask.terms.quorums for _ in range(quorum.count)]
-    holder: dict[str, int] = {}
-
-    def seated(seat: int, tried: set[str]) -> bool:
-        for each in approvers(request):
-            if each in tried or not _may_answer(each, seats[seat], people):
-                continue
-            tried.add(each)
-            if each not in holder or seated(holder[each], tried):
-                holder[each] = seat
-                return True
-        return False
-
-    return bool(seats) and all(seated(seat, set()) for seat in range(len(seats)))
-
-
-def _may_answer(someone: str, quorum: Quorum, people: People) -> bool:
-    return any(person(someone) in people.get(group, ()) for group in quorum.groups)
 
 
 def terms_of(decision: Decision) -> Terms | None:
@@ -251,9 +157,11 @@ def terms_of(decision: Decision) -> Terms | None:
     """
     if decision.effect is not Effect.REVIEW:
         return None  # whatever else it obliges to
-    asked = [value for value in decision.obliged("approvers") if isinstance(value, tuple)]
+    asked = [_quorum(value) for value in decision.obliged("approvers")]
     given = [value for value in decision.obliged("grant") if isinstance(value, tuple)]
-    quorums = tuple(Quorum(tuple(groups), count) for groups, count in asked)
+    quorums = tuple(each for each in asked if each is not None)
+    if len(quorums) < len(asked):
+        return None  # what a rule asks for and nobody understands, nobody can fulfil
     said = decision.obliged("auto")
     auto = bool(said) and not quorums and all(value is True for value in said)
     if not quorums and not auto:
@@ -264,20 +172,17 @@ def terms_of(decision: Decision) -> Terms | None:
     return Terms(quorums, uses, life, auto=auto)
 
 
+def _quorum(value: object) -> Quorum | None:
+    """Whom a rule asks: a `Quorum`, or its groups and its count; None for what is neither."""
+    if isinstance(value, Quorum):
+        return value
+    if not isinstance(value, tuple) or len(value) != 2:
+        return None
+    groups, count = value
+    return Quorum(tuple(groups), count)
+
+
 # --- a grant
-
-
-def granted(request: AccessRequest, id: str, now: float) -> Grant:  # noqa: A002 (what it is)
-    """The Grant that an approved request becomes."""
-    return Grant(
-        id=id,
-        access_request=request.id,
-        ask=request.ask,
-        approved_by=approvers(request),
-        made_at=now,
-        expires_at=now + request.ask.terms.life,
-        tally={GrantState.ACTIVE: request.ask.terms.uses},
-    )
 
 
 def covers(grant: Grant, ask: Ask, now: float) -> bool:
@@ -291,7 +196,7 @@ def covers(grant: Grant, ask: Ask, now: float) -> bool:
         return False
     if grant.ask.subject.key != ask.subject.key:
         return False
-    if not given.is_scope:
+    if grant.given.alone:
         return grant.ask.fingerprint == ask.fingerprint
     binding = ask.subject.binding
     named = binding is not None and binding.grant == grant.id

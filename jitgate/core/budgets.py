@@ -66,10 +66,10 @@ def windows(every: Iterable[Charge]) -> Mapping[str, float]:
 def told(budget: Budget, when: str) -> str:
     """Why a call does not go, for whoever sent it; ``when`` there is room again."""
     calls = "1 call" if budget.uses == 1 else f"{budget.uses} calls"
-    return f"At most {calls} in {_span(budget.within)} {_WHOSE[budget.per]}; room again at {when}."
+    return f"At most {calls} in {span(budget.within)} {_WHOSE[budget.per]}; room again at {when}."
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """A span of time in the largest unit that it is a whole number of."""
     for unit, name in _UNITS:
         if seconds >= unit and seconds % unit == 0:

@@ -7,10 +7,10 @@ What may happen to one is `jitgate.core.access` to say; here it is waited for, k
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from weakref import WeakValueDictionary
 
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock
@@ -18,19 +18,25 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from jitgate.core import access
-from jitgate.core.access import NotCounted, People
+from jitgate.core import access, answers
+from jitgate.core.access import NotCounted
+from jitgate.core.answers import People
+from jitgate.core.fatigue import Fatigue
 from jitgate.core.policy import Needs
 from jitgate.core.waiting import RETURN_AFTER, Patience, Preference, Wait, waiting
 from jitgate.errors import AgentGone, ApproversUnreachable, RecorderDown, StoreDown
 from jitgate.flow import ledger as record
+from jitgate.flow.answering import Answering
 from jitgate.flow.by_policy import ByPolicy
 from jitgate.flow.deadlines import RETRY, Deadlines
+from jitgate.flow.escalating import Escalations
 from jitgate.flow.grants import Grants
 from jitgate.flow.holding import Holding, Woken
 from jitgate.flow.ledger import Ledger
+from jitgate.flow.people import ActivePeople
+from jitgate.flow.restraint import TAKE_NO, Restraint
 from jitgate.flow.telling import Telling
-from jitgate.interfaces import IApproverChannel, IResponse
+from jitgate.interfaces import IApproverChannel, IBudgets, IPeople, IResponse
 from jitgate.values import (
     AccessRequest,
     AccessState,
@@ -40,8 +46,10 @@ from jitgate.values import (
     Denial,
     Effect,
     Grant,
+    Less,
     Operation,
     Pending,
+    Quorum,
     Refusal,
     Subject,
 )
@@ -62,8 +70,6 @@ TIDY = 3600.0
 SEND_AGAIN = "Send the same call again, with the same headers and body."
 ASK_AGAIN = "Send the call again only if it should be asked for once more."
 
-TAKE_NO = "A person has said no. Do not ask for it again, in this form or another."
-
 Decide = Callable[[Operation, Subject], Decision | Needs]
 
 
@@ -73,6 +79,26 @@ class Limits:
 
     per_agent: int = PENDING_PER_AGENT
     in_all: int = PENDING_IN_ALL
+    fatigue: Fatigue = field(default_factory=Fatigue)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a request stands by the people that there are now."""
+
+    missing: Sequence[Quorum]
+    """How many people more are needed, of which groups."""
+    could_answer: Sequence[str]
+    """Those who could approve and have not."""
+    objection: str | None
+    """Why whoever looks cannot answer, if they cannot."""
+
+
+class _Opened(NamedTuple):
+    """A request that was opened, and what makes it durable on record."""
+
+    request: AccessRequest
+    recorded: Awaitable[None]
 
 
 class Access:
@@ -87,6 +113,8 @@ class Access:
         *,
         channels: Sequence[IApproverChannel],
         people: People,
+        active: Sequence[IPeople],
+        counts: IBudgets,
         patience: Patience,
         limits: Limits,
         clock: IReactorTime,
@@ -97,7 +125,13 @@ class Access:
         self._ledger = ledger
         self._store = ledger.store
         self._telling = Telling(channels)
-        self._people = people
+        self._active = ActivePeople(active, clock)
+        self._restraint = Restraint(counts, clock, limits.fatigue)
+        knows = self._active, self._restraint
+        self._answering = Answering(
+            ledger, grants, people, *knows, changed=self._changed, new_id=new_id
+        )
+        self._escalations = Escalations(ledger, clock, self._telling.tell_soon)
         self._patience = patience
         self._limits = limits
         self._new_id = new_id
@@ -110,13 +144,18 @@ class Access:
         """What was asked ahead of a call, by subject's key and fingerprint, until what has come of
         it has been told."""
         self._turns: WeakValueDictionary[str, DeferredLock] = WeakValueDictionary()
-        """By subject's key: exchanges that are held, or about to be."""
+        """By id, or by subject and fingerprint: who changes or opens a request now."""
 
     # --- the agent's side
 
-    def adopt(self, people: People, patience: Patience, limits: Limits) -> None:
+    def adopt(
+        self, people: People, active: Sequence[IPeople], patience: Patience, limits: Limits
+    ) -> None:
         """Go by these from now on; what is pending ends when it was to end."""
-        self._people, self._patience, self._limits = people, patience, limits
+        self._patience, self._limits = patience, limits
+        self._answering.people = people
+        self._active.adopt(active)
+        self._restraint.adopt(limits.fatigue)
 
     def wait(
         self, ask: Ask, wish: Preference, *, since: float, resends: bool, hold: float | None = None
@@ -183,7 +222,7 @@ class Access:
             request = await self._joined(ask, wait)
             if isinstance(request, Refusal):
                 return request
-            refusal = await self._recalled(request, wait)
+            refusal = await self._told_to_come_back(request.id, wait)
             if refusal is not None:
                 self._ahead[slot] = request.id
                 if len(self._ahead) > self._limits.in_all:
@@ -205,31 +244,11 @@ class Access:
 
     async def _joined(self, ask: Ask, wait: Wait) -> AccessRequest | Refusal:
         """The pending request for this call, with its agent attached: found, or opened."""
-        while True:
-            pending = await self._store.pending(ask.subject.key, ask.fingerprint)
-            if pending is None:
-                if self._too_many(ask.subject.key):
-                    return self._overloaded(wait)
-                opened = await self._opened(ask, wait)
-                if opened is not None:
-                    return opened
-            elif pending.ask.terms != ask.terms:
-                await self.end(pending.id, access.SUPERSEDE, "Policy asks for other approvals now.")
-            else:
-                after = access.attached(pending)
-                if after is None or await self._ledger.commit(after) is not None:
-                    self._watch(after or pending)
-                    return after or pending
-
-    async def _opened(self, ask: Ask, wait: Wait) -> AccessRequest | None:
-        """A new request, kept, recorded, and told to those who answer; None if there is one."""
-        self._ledger.ready()
-        now = self._ledger.now
-        request = AccessRequest(self._new_id("a"), ask, now, now + wait.expire)
-        recorded = await self._ledger.keep([request], [record.opened(request)])
-        if recorded is None:
-            return None
-        self._watch(request)
+        async with self._turn(f"{ask.subject.key} {ask.fingerprint}"):
+            found = await self._found(ask, wait)
+        if not isinstance(found, _Opened):
+            return found
+        request, recorded = found
         try:
             await recorded
             await self._telling.tell(request)
@@ -237,6 +256,37 @@ class Access:
             await self.end(request.id, access.WITHDRAW, "Nobody could be asked.")
             raise
         return request
+
+    async def _found(self, ask: Ask, wait: Wait) -> AccessRequest | Refusal | _Opened:
+        while True:
+            pending = await self._store.pending(ask.subject.key, ask.fingerprint)
+            if pending is None:
+                opened = await self._opened(ask, wait)
+                if opened is not None:
+                    return opened
+            elif pending.ask.terms != ask.terms:
+                await self.end(pending.id, access.SUPERSEDE, "Policy asks for other approvals now.")
+            else:
+                after = access.joined(pending)
+                if after is not None and await self._ledger.commit(after) is not None:
+                    self._watch(after)
+                    return after
+
+    async def _opened(self, ask: Ask, wait: Wait) -> _Opened | Refusal | None:
+        """A new request, kept; None if there is one. Those who answer are yet to be told."""
+        if self._too_many(ask.subject.key):
+            return self._overloaded(wait)
+        refusal = await self._restraint.opening(ask, self._answering.people)
+        if refusal is not None:
+            return refusal
+        self._ledger.ready()
+        now = self._ledger.now
+        request = AccessRequest(self._new_id("a"), ask, now, now + wait.expire)
+        recorded = await self._ledger.keep([request], [record.opened(request)])
+        if recorded is None:
+            return None
+        self._watch(request)
+        return _Opened(request, recorded)
 
     async def _has_ended(self, key: str) -> bool:
         """Whether it has; and if its agent is said to be away, it is here now."""
@@ -250,7 +300,7 @@ class Access:
                     return False
 
     def _turn(self, key: str) -> DeferredLock:
-        """A turn at a request.
+        """A turn at a request, or at opening one.
 
         A thousand exchanges that come and go for one would else undo each other's changes again
         and again. What must not be lost is still the store's to see to.
@@ -274,6 +324,10 @@ class Access:
             return await self._answered(request, ask)
         if woken is not Woken.TIME:
             return None
+        return await self._told_to_come_back(key, wait)
+
+    async def _told_to_come_back(self, key: str, wait: Wait) -> Refusal | None:
+        """Tell the agent so, by what its request is now; None if it must be looked at again."""
         async with self._turn(key):
             request = await self._store.request(key)
             return None if request is None else await self._recalled(request, wait)
@@ -291,14 +345,13 @@ class Access:
 
     def _told(self, request: AccessRequest, again: float | None) -> Pending:
         """What the agent is told of its request."""
-        quorums = request.ask.terms.quorums
         return Pending(
             id=request.id,
             status=request.state.value,
             told_at=self._ledger.now,
             expires_at=request.expires_at,
             again=again,
-            awaited=tuple(dict.fromkeys(name for each in quorums for name in each.groups)),
+            awaited=answers.asked(request),
         )
 
     async def _left(self, key: str) -> None:
@@ -358,61 +411,31 @@ class Access:
         return await self._store.request(key)
 
     async def answer(
-        self, key: str, approver: str, *, approves: bool, reason: str, channel: str
+        self,
+        key: str,
+        approver: str,
+        *,
+        approves: bool,
+        reason: str,
+        channel: str,
+        less: Less | None = None,
     ) -> AccessRequest | NotCounted:
-        """Count somebody's answer: durable when this returns. Whose counts, core decides."""
-        self._ledger.ready()
-        answer = Answer(approver, approves, self._ledger.now, channel, reason)
-        while True:
-            request = await self._store.request(key)
-            if request is None:
-                return NotCounted("There is no such access request.")
-            after = access.answered(request, answer, self._people, self._ledger.now)
-            if isinstance(after, NotCounted):
-                return after
-            told = [record.answer_given(after, answer)]
-            if after.state is not AccessState.PENDING:
-                told.append(record.request_ended(after))
-            grant = self._grant_of(after)
-            if grant is not None:
-                after = replace(after, grant=grant.id)
-                told.append(record.made(grant))
-            recorded = await self._ledger.keep([after, *([grant] if grant else [])], told)
-            if recorded is None:
-                continue
-            try:
-                await recorded
-            except RecorderDown:
-                await self._taken_back(request, after, grant)
-                raise
-            self._changed(after)
-            if grant is not None:
-                self._grants.watch(grant)
-            return after
+        """Count somebody's answer: durable when this returns. Whose counts, core decides.
 
-    async def _taken_back(
-        self, before: AccessRequest, after: AccessRequest, grant: Grant | None
-    ) -> None:
-        """An answer takes effect once it is on record: one that cannot be was never given."""
-        if grant is not None:
-            await self._grants.void(grant)
-        while True:
-            current = await self._store.request(after.id)
-            if current is None or current.answers != after.answers:
-                return
-            undone = replace(
-                current, state=before.state, answers=before.answers, grant=None, why=before.why
-            )
-            if await self._ledger.commit(undone) is not None:
-                return
-            ask = current.ask
-            if await self._store.pending(ask.subject.key, ask.fingerprint) is not None:
-                return  # the agent has asked anew meanwhile: this one stays as it ended
+        ``less``: what they give where that is less than policy offers; only to approve.
+        """
+        less = less if approves else None
+        answer = Answer(approver, approves, self._ledger.now, channel, reason, less)
+        return await self._answering.answer(key, answer)
 
-    def _grant_of(self, request: AccessRequest) -> Grant | None:
-        if request.state is not AccessState.APPROVED:
-            return None
-        return access.granted(request, self._new_id("g"), self._ledger.now)
+    def standing(self, request: AccessRequest, someone: str | None = None) -> Standing:
+        """How a request stands, to be shown: who is missing, and whether ``someone`` may answer."""
+        people, now = self._answering.people, self._ledger.now
+        return Standing(
+            missing=answers.missing(request, people),
+            could_answer=answers.could_answer(request, people),
+            objection=None if someone is None else answers.objection(request, someone, people, now),
+        )
 
     async def grants(self) -> Sequence[Grant]:
         """Every grant with a use left or in use."""
@@ -495,6 +518,7 @@ class Access:
             self._watch(request)
         else:
             self._deadlines.forget(request.id)
+            self._escalations.forget(request.id)
             self._holding.wake(request.id)
         self._telling.tell_soon(request)
 
@@ -503,6 +527,7 @@ class Access:
     def _watch(self, request: AccessRequest) -> None:
         """See to it that a pending request ends in time."""
         self._deadlines.set(request.id, access.deadline(request)[0], request.ask.subject.key)
+        self._escalations.watch(request)
 
     async def _ended_in_time(self, key: str) -> None:
         request = await self._store.request(key)
@@ -542,6 +567,7 @@ class Access:
     def stop(self) -> None:
         """Watch nothing any longer; what is kept stays as it is."""
         self._deadlines.stop()
+        self._escalations.stop()
         self._tidying.stop()
         self._grants.stop()
 

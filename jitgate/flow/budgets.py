@@ -51,11 +51,11 @@ class Budgets:
         if full is None:
             return None
         budget = budgets[charged.index(full.charge)]
-        detail = told(budget, _moment(full.until, self._clock.seconds()))
+        detail = told(budget, moment(full.until, self._clock.seconds()))
         return Refusal(Denial.BUDGET_SPENT, detail, budget.rule, _ADVICE)
 
 
-def _moment(until: float, now: float) -> str:
+def moment(until: float, now: float) -> str:
     """A minute that is not before ``until``, with its day unless that is today's."""
     then = time.gmtime(math.ceil(until / 60) * 60)
     same_day = time.gmtime(now)[:3] == then[:3]

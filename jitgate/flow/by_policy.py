@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from jitgate.core import access
+from jitgate.core import answers
 from jitgate.errors import RecorderDown
 from jitgate.flow import ledger as record
 from jitgate.flow.grants import Grants
@@ -32,10 +32,10 @@ class ByPolicy:
         self._ledger.ready()
         now = self._ledger.now
         opened = AccessRequest(self._new_id("a"), ask, now, now + ask.terms.life)
-        approved = access.by_policy(opened, now)
+        approved = answers.by_policy(opened, now)
         if approved is None:
             raise ValueError("This is for people to approve.")
-        grant = access.granted(approved, self._new_id("g"), now)
+        grant = answers.granted(approved, self._new_id("g"), now)
         approved = replace(approved, grant=grant.id)
         told = [
             record.opened(opened),

@@ -115,13 +115,17 @@ class Grants:
         """Revoke what is left of a grant, and end what goes on under it."""
         try:
             return await self._over(key, access.REVOKE, why)
-        finally:  # also if it is not on record yet: what is revoked must not go on
+        finally:  # also where it could not be told whether that is kept
             await self._ended_flights(key)
 
     async def _ended_flights(self, key: str) -> None:
         grant = await self._ledger.store.grant(key)
         if grant is None or grant.left or GrantState.REVOKED_IN_FLIGHT not in grant.tally:
             return
+        self._cut(key)
+
+    def _cut(self, key: str) -> None:
+        """End what goes on under a grant, now."""
         for held, flight in list(self._flights.values()):
             if held == key:
                 flight.cancel()
@@ -149,6 +153,8 @@ class Grants:
             recorded = await self._ledger.keep([after, *moved], told)
             if recorded is not None:
                 self._deadlines.forget(key)
+                if event == access.REVOKE:  # however long the record takes, nothing goes on
+                    self._cut(key)
                 await recorded
                 return after
 

@@ -11,11 +11,12 @@ from dataclasses import asdict
 
 from twisted.internet.interfaces import IReactorTime
 
+from jitgate.core.answers import asked
 from jitgate.errors import RecorderDown
 from jitgate.flow.account import described, described_operation
 from jitgate.flow.recorder import Recorder, durable
 from jitgate.interfaces import IAccessStore
-from jitgate.values import AccessRequest, Answer, Entry, Grant, GrantState, Stored, Use
+from jitgate.values import AccessRequest, Answer, Entry, Grant, GrantState, Stored, Terms, Use
 
 Told = tuple[str, dict[str, object]]
 """What an entry is to say: its type and its fields."""
@@ -79,13 +80,24 @@ def opened(request: AccessRequest) -> Told:
         "rule": ask.rule,
         "reason": ask.reason,
         "policy": ask.policy,
-        "quorums": [asdict(quorum) for quorum in ask.terms.quorums],
+        "quorums": described_quorums(ask.terms),
+        "needs_reason": ask.terms.needs_reason,
+        "denials": ask.terms.denials,
         "uses": ask.terms.uses,
         "life": ask.terms.life,
         "ahead": ask.terms.ahead,
         "auto": ask.terms.auto,
         "expires_at": request.expires_at,
     }
+
+
+def described_quorums(terms: Terms) -> list[dict[str, object]]:
+    """Whom a request asks; who is asked as well after some time only where somebody is."""
+    return [
+        {"groups": list(each.groups), "count": each.count}
+        | ({"escalations": [asdict(step) for step in each.escalations]} if each.escalations else {})
+        for each in terms.quorums
+    ]
 
 
 def carried_over(request: AccessRequest) -> Told:
@@ -103,6 +115,27 @@ def answer_given(request: AccessRequest, answer: Answer) -> Told:
         "approves": answer.approves,
         "reason": answer.reason,
         "channel": answer.channel,
+        "less": None if answer.less is None else asdict(answer.less),
+    }
+
+
+def answer_void(request: AccessRequest, answer: Answer) -> Told:
+    """What somebody had answered counts no longer: they are deactivated by now."""
+    return "access.void", {
+        "access_request": request.id,
+        "session": request.ask.session,
+        "approver": answer.approver,
+        "approves": answer.approves,
+        "why": "They are deactivated.",
+    }
+
+
+def escalated(request: AccessRequest) -> Told:
+    """More people are asked: these groups in all, from now on."""
+    return "access.escalated", {
+        "access_request": request.id,
+        "session": request.ask.session,
+        "groups": list(asked(request)),
     }
 
 
@@ -123,8 +156,9 @@ def made(grant: Grant) -> Told:
         "access_request": grant.access_request,
         "session": grant.ask.session,
         "approved_by": list(grant.approved_by),
-        "uses": grant.ask.terms.uses,
-        "life": grant.ask.terms.life,
+        "uses": grant.given.uses,
+        "life": grant.given.life,
+        "alone": grant.given.alone,
         "fingerprint": grant.ask.fingerprint,
         "expires_at": grant.expires_at,
     }

@@ -184,8 +184,9 @@ Make the call: that asks people, and nothing reaches the API before they approve
 5. After {expire} without an answer it expires, from an Okta host perhaps sooner. Nobody has said
    no then.
 
-What a person has denied, do not ask for in another form. Do not send variants of a call to see
-which one passes. Withdraw what you no longer need: POST {here}/access-requests/ID/cancel"""
+What a person has denied, do not ask for in another form; the same is refused for a while without
+asking. People are asked only so often. Do not send variants of a call to see which one passes.
+Withdraw what you no longer need: POST {here}/access-requests/ID/cancel"""
 
 _REFUSALS = f"""\
 ## When a call is refused

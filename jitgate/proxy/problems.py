@@ -45,9 +45,10 @@ ADVICE: Mapping[Denial, str] = {
         "The manifest tells what you may call; if you need more, tell whoever you work for."
     ),
     Denial.BUDGET_SPENT: (
-        "Policy lets only so many such calls pass in a span of time, and they have passed. Nothing "
-        "has been sent. The `detail` says when there is room again: do not send the call before "
-        "then, in this form or another. If more are needed, tell whoever you work for."
+        "Only so many such calls pass in a span of time, or are put before people, and so many "
+        "have been. Nothing has been sent. The `detail` says when there is room again: do not send "
+        "the call before then, in this form or another. If more are needed, tell whoever you work "
+        "for."
     ),
     Denial.NEEDS_APPROVAL: (
         "Policy sends this call to people, but names nobody who could approve it. " + _OPERATOR

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from jitgate.core.access import approvers
+from jitgate.core.answers import approvers, asked, given
 from jitgate.core.waiting import RETURN_AFTER
 from jitgate.values import AccessRequest, AccessState, Grant, Pending
 
@@ -98,8 +98,7 @@ def _progress(request: AccessRequest) -> dict[str, object]:
     quorums = request.ask.terms.quorums
     total, so_far = sum(each.count for each in quorums), len(approvers(request))
     steps = {"current_step": min(so_far + 1, total), "total_steps": total} if total > 1 else {}
-    awaited = dict.fromkeys(name for each in quorums for name in each.groups)
-    return {"awaiting": list(awaited), **steps}
+    return {"awaiting": list(asked(request)), **steps}
 
 
 def _next(request: AccessRequest, grant: Grant | None) -> str:
@@ -113,7 +112,7 @@ def _next(request: AccessRequest, grant: Grant | None) -> str:
 
 def _good_for(grant: Grant) -> str:
     until = moment(grant.expires_at)
-    if grant.ask.terms.is_scope:
+    if not grant.given.alone:
         operation = grant.ask.operation
         what = f"{operation.action} on the same resource"
         return f"Until {until}, {grant.left} more calls of {what} go out without asking."
@@ -136,7 +135,7 @@ def _call(request: AccessRequest) -> dict[str, object]:
 def _result(request: AccessRequest, grant: Grant | None) -> dict[str, object]:
     """What the approval is good for, or was (section "Completed Task Response")."""
     approved_at = max((each.at for each in request.answers), default=request.opened_at)
-    until = approved_at + request.ask.terms.life if grant is None else grant.expires_at
+    until = approved_at + given(request).life if grant is None else grant.expires_at
     return {
         "mode": "reevaluate",
         "approval": {

@@ -32,6 +32,7 @@ pytest.register_assert_rewrite(
     "jitgate.testing.credentials",
     "jitgate.testing.lending",
     "jitgate.testing.approvers",
+    "jitgate.testing.people",
     "jitgate.testing.records",
     "jitgate.testing.listeners",
 )

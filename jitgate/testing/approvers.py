@@ -18,7 +18,10 @@ from jitgate.testing.waiting import waits, within
 from jitgate.values import (
     AccessRequest,
     AccessState,
+    Answer,
     Ask,
+    Escalation,
+    Less,
     Operation,
     Quorum,
     Shown,
@@ -33,15 +36,26 @@ _AGENT = Subject("https://idp.example", "bot-7", frozenset({"agents"}), 2e9)
 _CALL = Operation("t", "dropUser", {"id": "1"}, "DELETE", "api.example:443", "/users/1")
 _SHOWN = Shown("https://api.example/users/1", (("Prefer", "x"),), '{"why": "<b>\\n\U0001d7d8"}', 20)
 _TERMS = Terms((Quorum(("it-leads",)),))
+_MORE = Terms(
+    (Quorum(("it-leads",), 2, (Escalation(300.0, ("security",)),), reason=True, denials=2),), 5
+)
 _ASK = Ask(_AGENT, _CALL, "f1", _TERMS, "people-look", "Looked at", "p1", "run-1", "ex-1", _SHOWN)
 REQUEST = AccessRequest("ar-1", _ASK, opened_at=1.8e9, expires_at=1.8e9 + 600)
 """One that is pending."""
 
 
 def requests() -> Iterator[AccessRequest]:
-    """One in each state, and one whose body cannot be shown."""
+    """One in each state, one whose body cannot be shown, and one with all that may come with it."""
     yield from (replace(REQUEST, state=state, why="A test.") for state in AccessState)
     yield replace(REQUEST, id="ar-2", ask=replace(_ASK, shown=replace(_SHOWN, body=None)))
+    yield replace(
+        REQUEST,
+        id="ar-3",
+        ask=replace(_ASK, terms=_MORE),
+        answers=(Answer("alice@acme.com", True, 1.8e9, "cli", "OPS-7", Less(uses=2, life=60.0)),),
+        asked=4,
+        escalated=300.0,
+    )
 
 
 class ChannelContract(Contract):

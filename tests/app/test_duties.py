@@ -15,8 +15,9 @@ from jitgate.app.problems import Problems
 from jitgate.app.provided import Provided
 from jitgate.app.rules import decided
 from jitgate.config import load
+from jitgate.core.fatigue import Fatigue
 from jitgate.errors import ConfigurationInvalid
-from jitgate.values import Budget, Obligation, Per
+from jitgate.values import Budget, Escalation, Obligation, Per, Quorum
 
 REVIEW = {
     "name": "looked-at",
@@ -34,7 +35,7 @@ def configured(folder, rule, **approvals):
     (folder / "jwks.json").write_bytes(orjson.dumps({"keys": []}))
     (folder / "ca.pem").touch()
     okta = {"catalog": "okta", "name": "okta"}
-    groups = {"groups": {"leads": ["alice@acme.com"]}}
+    groups = {"groups": {"leads": ["alice@acme.com"], "security": ["carol@acme.com"]}}
     written = settings(
         folder,
         folder / "jwks.json",
@@ -68,6 +69,24 @@ def made(configuration):
             Obligation("budget", Budget("free", 5, 3600.0, Per.TARGET)),
         ),
         (
+            REVIEW
+            | {
+                "approvers": [
+                    {"groups": ["leads"], "quorum": 2},
+                    {
+                        "groups": ["leads"],
+                        "escalate": [{"after": "5m", "groups": ["security"]}],
+                        "reason": "required",
+                        "denials": 2,
+                    },
+                ]
+            },
+            Obligation(
+                "approvers",
+                Quorum(("leads",), 1, (Escalation(300.0, ("security",)),), reason=True, denials=2),
+            ),
+        ),
+        (
             REVIEW | {"budget": [{"uses": 5, "within": "1h"}]},
             Obligation("budget", Budget("looked-at", 5, 3600.0, Per.SUBJECT)),
         ),
@@ -88,6 +107,38 @@ def test_a_rule_has_no_call_held_longer_than_any_is(tmp_path):
     (problem,) = caught.value.problems
     assert problem.startswith(f"{tmp_path / 'policy.yaml'}:1: rule looked-at: hold is longer than")
     assert made(configured(tmp_path, REVIEW | {"hold": "30s"}, hold="30s"))
+
+
+def test_every_quorum_of_a_list_is_a_duty(tmp_path):
+    rule = REVIEW | {"approvers": [{"groups": ["leads"]}, {"groups": ["security"], "quorum": 2}]}
+    values = [each.value for each in made(configured(tmp_path, rule))]
+    assert values == [(("leads",), 1), (("security",), 2)]
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        (
+            {"after": "10m", "groups": ["security"]},
+            "it would ask more people after 600 s, when its",
+        ),
+        ({"after": "5m", "groups": ["securty"]}, "no group 'securty' in approvals.groups"),
+        ({"after": "0s", "groups": ["security"]}, "after"),
+        ({"after": "5m", "groups": []}, "groups"),
+    ],
+)
+def test_who_is_asked_as_well_is_asked_in_time_and_is_somebody(tmp_path, step, says):
+    rule = REVIEW | {"approvers": {"groups": ["leads"], "escalate": [step]}}
+    with pytest.raises(ConfigurationInvalid) as caught:
+        made(configured(tmp_path, rule))
+    assert says in caught.value.problems[0]
+
+
+def test_how_often_people_are_asked_can_be_set(tmp_path):
+    bounds = {"per_agent": 1, "per_approver": 2, "denials": 3, "after_denials": 4, "within": "5s"}
+    approvals = configured(tmp_path, REVIEW, fatigue=bounds, cool_down="6s").settings.approvals
+    assert approvals.restraint == Fatigue(1, 2, 3, 4, 5.0, 6.0)
+    assert configured(tmp_path, REVIEW).settings.approvals.restraint == Fatigue()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ NAMED = {
     "catalog": "things-catalog",
     "credential": "minted",
     "channel": "pager",
+    "people": "leavers",
     "issuer": "partners",
     "store": "mirror",
     "listener": "line",
@@ -44,7 +45,11 @@ class Site:
         written["identity"]["issuers"].append(issuer)
         written["listen"]["plugins"] = [name["listener"]]
         written["recording"] = {"directory": "./state/recordings", "plugin": name["store"]}
-        written["approvals"] = {"channels": [name["channel"], "cli"]}
+        written["approvals"] = {
+            "channels": [name["channel"], "cli"],
+            "people": [name["people"]],
+            "inactive": ["Eve@acme.com"],
+        }
         options = {"folder": ".", "version": named.get("version", "1")}
         default = [{"file": everything.__file__, "options": options}]
         written["plugins"] = default if plugins is None else plugins
@@ -67,6 +72,7 @@ def site(tmp_path):
 def test_every_name_leads_to_what_a_plugin_provides(site):
     in_force = site.made()
     assert list(in_force.channels) == ["pager", "cli"]
+    assert [each.name for each in in_force.active] == ["configuration", "leavers"]
     assert in_force.bound.store.name == "mirror"
     assert list(in_force.bound.listeners) == ["line"]
 
@@ -100,6 +106,7 @@ SAID = {
     "catalog": "no plugin provides the catalog 'things-catalogs'; did you mean 'things-catalog'?",
     "credential": "no plugin provides the credential source 'minteds'; did you mean 'minted'?",
     "channel": "no plugin provides the approver channel 'pagers'; did you mean 'pager'?",
+    "people": "no plugin provides the source of people 'leaverss'; did you mean 'leavers'?",
     "issuer": "no plugin provides the identity verifier 'partnerss'; did you mean 'partners'?",
     "store": "no plugin provides the record store 'mirrors'; did you mean 'mirror'?",
     "listener": "no plugin provides the listener 'lines'; did you mean 'line'?",

@@ -11,6 +11,7 @@ from twisted.internet.threads import deferToThread
 
 from jitgate.approvers.commands import Powers
 from jitgate.approvers.control import ControlSocket
+from jitgate.approvers.people import ListedPeople
 from jitgate.core.waiting import Patience
 from jitgate.flow.access import Access, Limits
 from jitgate.flow.grants import Grants
@@ -18,6 +19,7 @@ from jitgate.flow.ledger import Ledger
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.revoking import Revocations
 from jitgate.stores.access_memory import MemoryAccess
+from jitgate.stores.budgets_memory import MemoryBudgets
 from jitgate.stores.memory import MemoryRecords
 from jitgate.stores.once_memory import MemoryOnce
 from jitgate.values import Reloaded
@@ -44,6 +46,8 @@ class Site:
             Grants(ledger, self.clock),
             channels=self.channels,
             people={"it-leads": frozenset({ALICE, BOB})},
+            active=[ListedPeople()],
+            counts=MemoryBudgets(self.clock),
             patience=Patience(),
             limits=Limits(),
             clock=self.clock,

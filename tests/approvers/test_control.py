@@ -107,7 +107,7 @@ async def test_an_approval_makes_a_grant_which_can_be_seen_and_revoked(site):
     request = approved["request"]
     assert request["state"] == "approved"
     answer = {"approver": ALICE, "approves": True, "reason": "looks right", "channel": "cli"}
-    assert request["answers"] == [answer | {"at": "2026-11-24T02:06:00.000000Z"}]
+    assert request["answers"] == [answer | {"at": "2026-11-24T02:06:00.000000Z", "less": None}]
     seen, _ = await site.ask("grants")
     assert (seen["grant"]["id"], seen["grant"]["left"]) == (request["grant"], 1)
     assert seen["grant"]["approved_by"] == [ALICE]
@@ -219,7 +219,7 @@ async def test_what_a_caller_says_of_itself_is_not_believed(site):
     assert not told["ok"]
     given_power(site, Power.APPROVER)
     (told,) = await site.ask("approve", id=KEY, approver=BOB)
-    assert told["error"] == "approve takes id, reason beside its name."
+    assert told["error"] == "approve takes id, life, once, reason, uses beside its name."
     assert (await site.access.request(KEY)).state is AccessState.PENDING
 
 

@@ -68,7 +68,13 @@ class Held:
 def _roomy(count: int) -> dict[str, object]:
     """Sections of a configuration in which one agent may have so many tunnels and requests."""
     return {
-        **people(hold="1h", expire="2h", per_agent=2 * count, in_all=2 * count),
+        **people(
+            hold="1h",
+            expire="2h",
+            per_agent=2 * count,
+            in_all=2 * count,
+            fatigue={"per_agent": 2 * count, "per_approver": 2 * count},
+        ),
         "limits": {
             "connections": 2 * count,
             "connections_per_agent": 2 * count,

@@ -23,7 +23,17 @@ from jitgate.approvers.commands import Powers
 from jitgate.approvers.shapes import request_content
 from jitgate.cli import main
 from jitgate.cli.asked import View
-from jitgate.values import AccessState, Answer, Presence, Quorum, Shown, Terms
+from jitgate.flow.access import Standing
+from jitgate.values import (
+    AccessState,
+    Answer,
+    Escalation,
+    Less,
+    Presence,
+    Quorum,
+    Shown,
+    Terms,
+)
 
 NOW = 1_795_485_960.0
 KEY = "a-3f9c21d04be87a10"
@@ -269,7 +279,8 @@ async def test_the_list_for_a_program_has_the_names_that_are_promised(site, jitg
 
 @ensureDeferred
 async def test_commands_to_paste_reach_the_same_gateway(site, jitgate, monkeypatch, tmp_path):
-    await site.store.commit([access_request(KEY, deactivation())])
+    later = {"expires_at": time.time() + 300}
+    await site.store.commit([access_request(KEY, deactivation(), **later)])
     shown = await jitgate("requests", KEY[:10])
     assert shown.out.endswith(f"  jitgate approve {KEY}\n  jitgate deny {KEY}\n")
     monkeypatch.delenv("JITGATE_CONTROL")
@@ -590,7 +601,7 @@ async def test_a_follower_sees_a_block_for_what_comes_and_for_what_ends(site):
     request = access_request(KEY, deactivation(), expires_at=time.time() + 300)
     await site.store.commit([request])
     await site.control.tell(request)
-    block = await read(process, 22)
+    block = await read(process, 23)
     assert block[0].startswith(f"Access request {KEY} waits for an answer: ")
     assert block[-3:] == [f"  jitgate approve {KEY}\n", f"  jitgate deny {KEY}\n", "\n"]
     await site.ask("deny", id=KEY, reason="no")
@@ -605,7 +616,7 @@ async def test_a_follower_sees_an_answer_that_is_not_the_last(site):
     later = {"expires_at": time.time() + 300}
     await site.store.commit([access_request(KEY, deactivation(terms=terms), **later)])
     process = started("requests", "--follow")
-    await read(process, 22)
+    await read(process, 23)
     await site.ask("approve", id=KEY, reason="fine")
     first, second, _ = await read(process, 3)
     assert first.startswith(f"{KEY}: {ALICE} approved at ")
@@ -662,3 +673,168 @@ def test_the_commands_start_without_what_the_gateway_needs():
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"twisted", "pydantic", "cryptography", "ruamel", "zope"} & set(eval(ran.stdout))  # noqa: S307
+
+
+# --- who may answer, and what they give
+
+
+CLIMBING = Terms(
+    (Quorum(("it-leads",), 2, (Escalation(300.0, ("security",)),), reason=True, denials=2),),
+    uses=5,
+    life=600.0,
+)
+
+
+@pytest.mark.usefixtures("in_utc")
+def test_at_three_in_the_morning_a_request_says_all_that_it_takes():
+    answers = (Answer(BOB, True, NOW + 60, "cli", "OPS-7", Less(uses=2, life=120.0)),)
+    request = access_request(KEY, deactivation(terms=CLIMBING), answers=answers)
+    request = replace(request, asked=4)
+    standing = Standing(
+        missing=(Quorum(("it-leads",)),), could_answer=("alice@acme.com",), objection=None
+    )
+    content = request_content(request, standing)
+    lines = list(View(NOW + 120, 100).request(content, may_answer=True))
+    begin = lines.index("  asked        2 different people of it-leads")
+    assert lines[begin + 1 : begin + 11] == [
+        "  answer       bob@acme.com approved up to 2 calls, for 2 min, at 02:07:00 UTC by cli: OPS-7",
+        "  repeated     asked 4 times",
+        "  missing      1 more approval is needed, of it-leads. Who could give it: alice@acme.com.",
+        "  also asked   security, in 3 min, at 02:11:00 UTC",
+        "  reason       an approval must say why",
+        "  denial       2 people must deny it; one is not enough",
+        "",
+        "  approval     A SCOPE, NOT THIS CALL ALONE: up to 2 calls within 2 min of it, with any query,",
+        "               fields and body, of deactivateUser on okta, userId 00u1; policy offers up to 5 calls",
+        "               within 10 min",
+    ]
+    assert lines[-4:] == [
+        f"  jitgate approve {KEY} --reason TEXT",
+        f"  jitgate approve {KEY} --once --reason TEXT",
+        f"  jitgate deny {KEY}",
+        "  To give less: --once, for this call alone; --uses N; --life TIME, such as 2m.",
+    ]
+
+
+@pytest.mark.usefixtures("in_utc")
+def test_those_who_are_asked_by_now_are_said_to_be():
+    request = access_request(KEY, deactivation(terms=CLIMBING), escalated=300.0)
+    assert "  also asked   security, since 02:11:00 UTC" in shown(request)
+
+
+def test_who_may_not_answer_is_told_why_and_no_command():
+    why = "Nobody answers what they, or an agent of theirs, asked for."
+    content = request_content(access_request(KEY), Standing((), (), why))
+    lines = list(View(NOW + 120, 200).request(content, may_answer=True))
+    assert lines[-1] == f"  you          cannot answer it: {why}"
+    assert not any("jitgate approve" in line for line in lines)
+
+
+@ensureDeferred
+async def test_a_window_is_given_in_part(site, jitgate):
+    terms = Terms((Quorum(("it-leads",)),), 5, 600.0)
+    later = {"expires_at": time.time() + 60}
+    await site.store.commit([access_request(KEY, deactivation(terms=terms), **later)])
+    refused = await jitgate("approve", KEY, "--uses", "6")
+    assert (refused.code, refused.err) == (
+        1,
+        "Policy offers 1 to 5 uses here, and 6 cannot be given.\n",
+    )
+    told = await jitgate("approve", KEY, "--uses", "2", "--life", "2m")
+    until = time.strftime("%H:%M:%S", time.localtime(site.clock.seconds() + 120))
+    assert f"goes out now, and up to 1 more like it until {until}" in told.out
+    (given,) = (await jitgate("grants", "--json")).content
+    assert (given["left"], given["uses"], given["scope"]) == (2, 2, True)
+
+
+@ensureDeferred
+async def test_a_window_can_be_given_for_the_call_alone(site, jitgate):
+    terms = Terms((Quorum(("it-leads",)),), 5, 600.0)
+    later = {"expires_at": time.time() + 60}
+    await site.store.commit([access_request(KEY, deactivation(terms=terms), **later)])
+    told = await jitgate("approve", KEY, "--once")
+    assert told.out.splitlines()[1] == "Approved: the agent's call goes out now."
+    (given,) = (await jitgate("grants", "--json")).content
+    assert (given["uses"], given["scope"]) == (1, False)
+    told = await jitgate("requests", KEY)
+    assert (
+        "for this call alone, once, within 10 min of it; policy offers up to 5 calls"
+        in " ".join(told.out.split())
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--uses", "many"], "uses is a whole number."),
+        (["--uses", "-1"], "uses is a whole number."),
+        (["--life", "long"], "life: a duration with its unit was expected, such as 500ms, 55s"),
+        (["--life", "0s"], "Policy offers a life of 1 s to 5 min here, and 0 s cannot be given."),
+    ],
+)
+@ensureDeferred
+async def test_what_is_given_wrongly_is_said_and_nothing_is_approved(
+    site, jitgate, arguments, says
+):
+    later = {"expires_at": time.time() + 60}
+    await site.store.commit([access_request(KEY, deactivation(), **later)])
+    told = await jitgate("approve", KEY, *[f"{'='.join(arguments)}"])
+    assert told.code == 1
+    assert told.err.startswith(says)
+    assert (await site.store.request(KEY)).state is AccessState.PENDING
+
+
+@ensureDeferred
+async def test_an_approval_that_lacks_its_reason_is_refused_with_that_sentence(site, jitgate):
+    terms = Terms((Quorum(("it-leads",), reason=True),))
+    later = {"expires_at": time.time() + 60}
+    await site.store.commit([access_request(KEY, deactivation(terms=terms), **later)])
+    told = await jitgate("approve", KEY)
+    sentence = "Policy wants a reason for this approval: say why it may go.\n"
+    assert (told.code, told.err) == (1, sentence)
+    assert (await jitgate("approve", KEY, "--reason", "OPS-7")).code == 0
+
+
+@ensureDeferred
+async def test_a_denial_that_is_not_enough_says_so(site, jitgate):
+    terms = Terms((Quorum(("it-leads",), denials=2),))
+    later = {"expires_at": time.time() + 60}
+    await site.store.commit([access_request(KEY, deactivation(terms=terms), **later)])
+    told = await jitgate("deny", KEY)
+    assert told.out.splitlines()[1].startswith("Denied; 1 more of those who are asked must deny it")
+    content = (await jitgate("requests", KEY, "--json")).content
+    assert content["missing"] == [{"groups": ["it-leads"], "count": 1}]
+    assert content["could_answer"] == sorted([ALICE, BOB])
+
+
+def test_nothing_approves_more_than_one_request(capsys):
+    for arguments in (["approve"], ["approve", "--all"], ["approve", "a-1", "a-2"]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+    capsys.readouterr()
+
+
+@ensureDeferred
+async def test_a_follower_sees_that_more_people_are_asked(site):
+    request = access_request(KEY, deactivation(terms=CLIMBING), expires_at=time.time() + 300)
+    await site.store.commit([request])
+    process = started("requests", "--follow")
+    while await read(process, 1) != [
+        "  To give less: --once, for this call alone; --uses N; --life TIME, such as 2m.\n"
+    ]:
+        pass
+    assert await read(process, 1) == ["\n"]
+    (kept,) = await site.store.requests()
+    revision = await site.store.commit([replace(kept, escalated=300.0)])
+    await site.control.tell(replace(kept, escalated=300.0, revision=revision))
+    assert await read(process, 2) == [f"{KEY}: security asked as well\n", "\n"]
+    process.send_signal(signal.SIGINT)
+    assert await ended(process) == (0, "", "")
+
+
+@ensureDeferred
+async def test_the_list_tells_how_often_the_same_was_asked(site, jitgate):
+    later = {"expires_at": time.time() + 300}
+    request = replace(access_request(KEY, deactivation(), **later), asked=4)
+    await site.store.commit([request])
+    assert (await jitgate("requests")).out.splitlines()[1].endswith("waiting, asked 4 times")

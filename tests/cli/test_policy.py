@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.offline import ISSUER, Laptop, rule
+from support.offline import ISSUER, SETTINGS, Laptop, rule
 
 from jitgate.cli import main
 
@@ -70,6 +70,14 @@ def test_check_says_all_that_is_wrong_with_its_line(desk):
     assert "rules.yaml:2: rule two: no target 'okto'; did you mean 'okta'?" in err
     code, told = desk.told("check")
     assert (code, len(told["problems"])) == (2, 2)
+
+
+def test_check_says_that_those_who_are_deactivated_are_not_enough(desk):
+    left = {"approvals": {**SETTINGS["approvals"], "inactive": ["Alice@acme.example"]}}
+    desk.settings(**left)
+    desk.policy(READS, ASKS | {"approvers": {"groups": ["leads"], "quorum": 2}})
+    _, out, _ = desk.run("check")
+    assert "rule asks: 2 people must approve, and 1 can: its calls will expire." in out
 
 
 def test_check_says_what_can_hardly_be_meant_and_fails_for_it_only_if_asked(desk):
@@ -150,6 +158,32 @@ def test_what_a_grant_gives_is_expected_as_rules_write_it(desk, grant, code):
     expect = {"effect": "review", "obligations": {"grant": grant, "approvers": approvers}}
     desk.cases({"request": call, "expect": expect})
     assert desk.run("test")[0] == code
+
+
+def test_whom_a_rule_asks_is_told_and_expected_with_all_that_it_says(desk):
+    step = {"after": "5m", "groups": ["one"]}
+    asked = {"groups": ["leads"], "escalate": [step], "reason": "required", "denials": 2}
+    desk.policy(READS, ASKS | {"approvers": asked})
+    code, told = desk.explained("POST", f"{USERS}/u1/lifecycle/deactivate")
+    assert code == 0
+    assert told["obligations"][0]["value"] == {
+        "groups": ["leads"],
+        "quorum": 1,
+        "escalate": [{"after": 300.0, "groups": ["one"]}],
+        "reason": "required",
+        "denials": 2,
+    }
+    assert told["approvers"] == [
+        (
+            "1 of leads, after 5 min of one too, with a reason, 2 must deny: "
+            "alice@acme.example, x@acme.example"
+        )
+    ]
+    call = {"method": "POST", "url": f"{USERS}/u1/lifecycle/deactivate", "as": IT}
+    for reason, status in (("required", 0), ("optional", 1)):
+        expect = {"effect": "review", "obligations": {"approvers": {"reason": reason}}}
+        desk.cases({"request": call, "expect": expect})
+        assert desk.run("test")[0] == status
 
 
 def test_what_never_reaches_policy_does_not_pass_for_its_denial(desk):

@@ -55,6 +55,34 @@ TOLD = [
         ["alice@acme.com denies, by cli  [access request a-1]"],
     ),
     (
+        "access.answered",
+        {
+            **ASKED,
+            "approver": "alice@acme.com",
+            "approves": True,
+            "reason": "",
+            "channel": "cli",
+            "less": {"uses": 2, "life": None, "once": False},
+        },
+        [
+            "alice@acme.com approves, by cli  [access request a-1]",
+            "gives less than policy offers: uses 2",
+        ],
+    ),
+    (
+        "access.void",
+        {**ASKED, "approver": "bob@acme.com", "approves": True, "why": "They are deactivated."},
+        [
+            "What bob@acme.com answered counts no longer  [access request a-1]",
+            "They are deactivated.",
+        ],
+    ),
+    (
+        "access.escalated",
+        {**ASKED, "groups": ["it-leads", "security"]},
+        ["More people are asked: it-leads, security from now on  [access request a-1]"],
+    ),
+    (
         "access.ended",
         {**ASKED, "state": "expired", "why": "Nobody answered in time."},
         ["The access request is expired  [access request a-1]", "Nobody answered in time."],

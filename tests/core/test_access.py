@@ -16,20 +16,15 @@ from jitgate.core.access import (
     PRESENCE_MOVES,
     REQUEST_MOVES,
     USE_MOVES,
-    NotCounted,
-    answered,
-    approved,
     covers,
     diagram,
-    granted,
-    is_self,
     moved,
-    person,
     recovery,
     taken,
     terms_of,
     used,
 )
+from jitgate.core.answers import granted
 from jitgate.values import (
     AccessState,
     Answer,
@@ -114,126 +109,6 @@ def test_hanging_up_is_forgiven_for_a_while_and_a_recall_lasts_until_the_end():
 def test_nothing_happens_to_the_presence_of_what_has_ended():
     over = request(state=AccessState.DENIED)
     assert access.attached(over) is access.detached(over, NOW, 1) is access.recalled(over) is None
-
-
-# --- whose answers count
-
-
-@pytest.mark.parametrize(
-    ("name", "is_one"),
-    [
-        ("bot-7", True),
-        ("BOT-7", True),
-        ("https://idp.example bot-7", True),
-        ("owner@acme.com", True),
-        (" Owner@Acme.COM ", True),
-        ("owner@ACME.com", True),
-        ("actor-1", True),
-        ("https://idp.example actor-1", True),
-        ("https://other.example bot-7", False),
-        ("alice@acme.com", False),
-        ("", False),
-    ],
-)
-def test_who_the_agent_itself_is(name, is_one):
-    asker = subject(humans=("owner@acme.com", "actor-1"))
-    assert is_self(name, asker) is is_one
-
-
-@given(st.text())
-def test_a_person_has_one_spelling(name):
-    assert person(person(name)) == person(name)
-
-
-@pytest.mark.parametrize(
-    ("quorums", "yes", "enough"),
-    [
-        ([(("leads",), 1)], "a", True),
-        ([(("leads",), 1)], "d", False),
-        ([(("leads",), 2)], "a", False),
-        ([(("leads",), 2)], "ab", True),
-        ([(("leads",), 2)], "ad", False),
-        ([(("leads", "security"), 2)], "ad", True),
-        ([(("leads",), 1), (("security",), 1)], "c", False),
-        ([(("leads",), 1), (("security",), 1)], "cd", True),
-        ([(("leads",), 1), (("security",), 1)], "ac", True),
-        ([(("leads",), 2), (("security",), 1)], "abc", True),
-        ([(("leads",), 2), (("security",), 2)], "abc", False),
-        ([(("leads",), 2), (("security",), 2)], "abcd", True),
-        ([(("nobody",), 1)], "abcd", False),
-        ([(("unknown",), 1)], "abcd", False),
-        ([], "abcd", False),
-    ],
-)
-def test_enough_are_different_people_each_counted_once(quorums, yes, enough):
-    assert approved(request(*quorums, answers=map(says, yes)), PEOPLE) is enough
-
-
-quorums = st.lists(
-    st.tuples(
-        st.lists(st.sampled_from(sorted(PEOPLE)), min_size=1, max_size=2).map(tuple),
-        st.integers(1, 3),
-    ),
-    min_size=1,
-    max_size=3,
-)
-
-
-@given(quorums, st.sets(st.sampled_from("abcd")))
-def test_it_is_enough_exactly_where_somebody_can_be_found_for_every_place(asked, yes):
-    """Checked by trying every way to give the places to people."""
-    places = [groups for groups, count in asked for _ in range(count)]
-
-    def possible(left, free):
-        if not left:
-            return True
-        fitting = {one for group in left[0] for one in PEOPLE[group]} & free
-        return any(possible(left[1:], free - {one}) for one in fitting)
-
-    answers = [says(one) for one in sorted(yes)]
-    assert approved(request(*asked, answers=answers), PEOPLE) is possible(places, frozenset(yes))
-
-
-def test_the_last_answer_of_each_person_counts():
-    once = answered(request((("leads",), 2)), says("a"), PEOPLE, NOW)
-    again = answered(once, says("A"), PEOPLE, NOW)
-    assert [each.approver for each in again.answers] == ["A"]
-    assert again.state is AccessState.PENDING
-
-
-def test_one_denial_decides():
-    denied = answered(request((("leads",), 2)), says("a", yes=False), PEOPLE, NOW)
-    assert denied.state is AccessState.DENIED
-    assert isinstance(answered(denied, says("b"), PEOPLE, NOW), NotCounted)
-
-
-def test_somebody_who_has_left_the_group_is_no_longer_counted():
-    once = answered(request((("leads",), 2)), says("a"), PEOPLE, NOW)
-    smaller = PEOPLE | {"leads": frozenset({"b", "c"})}
-    assert answered(once, says("b"), smaller, NOW).state is AccessState.PENDING
-
-
-def test_nobody_answers_too_late():
-    late = answered(request((("leads",), 1)), says("a"), PEOPLE, NOW + 600)
-    assert isinstance(late, NotCounted)
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from("abcdx"), st.booleans()), max_size=6),
-    quorums,
-)
-def test_no_row_of_answers_approves_what_too_few_approve(row, asked):
-    current = request(*asked)
-    for who, yes in row:
-        after = answered(current, says(who, yes=yes), PEOPLE, NOW)
-        if not isinstance(after, NotCounted):
-            current = after
-    if current.state is AccessState.APPROVED:
-        assert approved(current, PEOPLE)
-        places = sum(count for _, count in asked)
-        assert len({each.approver for each in current.answers if each.approves}) >= places
-    if current.state is AccessState.DENIED:
-        assert any(not yes and who in "abcd" for who, yes in row)
 
 
 # --- terms

@@ -810,7 +810,7 @@ async def test_an_answer_is_not_taken_back_over_a_request_that_came_after_it():
     await stand.access.revoke("g-1", "bob@acme.com", "")
     told, serving = stand.asked(post())
     assert (await state(stand, "a-2")).state is AccessState.PENDING
-    await stand.access._taken_back(before, after, None)
+    await stand.access._answering._taken_back(before, after, None)
     assert (await state(stand)).state is AccessState.APPROVED
     assert stand.sent == []
     told.hang_up()

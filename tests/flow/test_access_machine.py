@@ -13,24 +13,50 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.ports import JSON, Asked, Stand, agent, review
+from support.ports import JSON, Asked, Stand, agent
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from jitgate.core.access import NotCounted, is_self
+from jitgate.approvers.people import ListedPeople
+from jitgate.core.access import NotCounted
+from jitgate.core.answers import is_self
+from jitgate.core.fatigue import Fatigue
 from jitgate.core.waiting import Patience
+from jitgate.flow.access import Limits
 from jitgate.interfaces import IAccessStore
 from jitgate.service import TakenUp
 from jitgate.stores.access_memory import MemoryAccess
+from jitgate.stores.budgets_memory import MemoryBudgets
 from jitgate.stores.memory import MemoryEvidence, MemoryRecords
-from jitgate.values import AccessState, GrantState, RequestHead
+from jitgate.values import (
+    AccessState,
+    Effect,
+    Escalation,
+    GrantState,
+    Less,
+    Obligation,
+    Quorum,
+    RequestHead,
+    Verdict,
+)
 
 GRAVEYARD: list[object] = []
 """Processes that have crashed. To collect one would run what its `finally` clauses say."""
 
 AGENTS = [agent(expires_at=1e9), agent(id="bot-8", expires_at=1e9, humans=("alice@acme.com",))]
-PEOPLE = ["alice@acme.com", "bob@acme.com", "mallory@acme.com"]
+PEOPLE = ["alice@acme.com", "bob@acme.com", "carol@acme.com", "mallory@acme.com"]
+COOL_DOWN = 45.0
+LATER = (Escalation(12.0, ("security",)),)
+QUORUMS = [
+    (Quorum(("leads",)),),
+    (Quorum(("leads",), 2),),
+    (Quorum(("leads",), 2, denials=2),),
+    (Quorum(("leads",), 1, LATER),),
+    (Quorum(("leads",), 2, LATER),),
+    (Quorum(("leads",), reason=True), Quorum(("security",))),
+]
+LESS = [None, None, None, Less(uses=1), Less(life=19.0), Less(once=True)]
 
 
 class Gates:
@@ -54,7 +80,7 @@ class Gates:
 class SlowStore:
     """A store whose every answer takes its time, before its work and after it."""
 
-    def __init__(self, store: MemoryAccess, gates: Gates) -> None:
+    def __init__(self, store: Any, gates: Gates) -> None:
         self._store = store
         self._gates = gates
 
@@ -68,6 +94,16 @@ class SlowStore:
             return result
 
         return slow
+
+
+class _Time:
+    """The clock of all processes."""
+
+    def __init__(self, machine: GatewayUnderFire) -> None:
+        self._machine = machine
+
+    def seconds(self) -> float:
+        return self._machine.now
 
 
 class Watched(list[tuple[RequestHead, bytes]]):
@@ -89,10 +125,18 @@ class GatewayUnderFire(RuleBasedStateMachine):
     """One store and one record, and one process after the other over them."""
 
     @initialize(
-        uses=st.integers(1, 2), life=st.sampled_from([20.0, 300.0]), quorum=st.integers(1, 2)
+        uses=st.integers(1, 2),
+        life=st.sampled_from([20.0, 300.0]),
+        quorums=st.sampled_from(QUORUMS),
     )
-    def begin(self, uses: int, life: float, quorum: int) -> None:
-        self.verdict = review((("leads",), quorum), uses=uses, life=life)
+    def begin(self, uses: int, life: float, quorums: tuple[Quorum, ...]) -> None:
+        duties = [Obligation("approvers", each) for each in quorums]
+        self.verdict = Verdict(
+            Effect.REVIEW, "Look at it.", (*duties, Obligation("grant", (uses, life)))
+        )
+        self.directory, self.counts = ListedPeople(), MemoryBudgets(_Time(self))
+        self.directory_changes = 0
+        self.denied: list[tuple[str, str, float, int]] = []
         self.kept, self.records = MemoryAccess(), MemoryRecords()
         self.evidence = MemoryEvidence(self.records)
         self.now, self.runs = 0.0, 0
@@ -116,6 +160,9 @@ class GatewayUnderFire(RuleBasedStateMachine):
             pause=self.gates.wait,
             patience=Patience(hold=10, linger=15, expire=60),
             ids=self.ids,
+            directory=self.directory,
+            asked_before=SlowStore(self.counts, self.gates),
+            limits=Limits(fatigue=Fatigue(cool_down=COOL_DOWN, denials=1000)),
         )
         self.stand.sent = Watched(self)
         self.runs += 1
@@ -169,19 +216,42 @@ class GatewayUnderFire(RuleBasedStateMachine):
         approves=st.booleans(),
         newest=st.booleans(),
         n=st.integers(0, 9),
+        less=st.sampled_from(LESS),
+        reason=st.sampled_from(["", "OPS-7"]),
     )
-    def somebody_answers(self, who: str, approves: bool, newest: bool, n: int) -> None:
+    def somebody_answers(
+        self, who: str, approves: bool, newest: bool, n: int, less: Less | None, reason: str
+    ) -> None:
         last = self.ids["a"]
         key = f"a-{last if newest else 1 + n % max(1, last)}"
-        answer = Deferred.fromCoroutine(self.stand.says(who, approves=approves, key=key))
-        answer.addCallback(self.answered, who, approves)
+        given = self.stand.access.answer(
+            key, who, approves=approves, reason=reason, channel="memory", less=less
+        )
+        gone = None if self.is_active(who) else self.directory_changes
+        answer = Deferred.fromCoroutine(given)
+        answer.addCallback(self.answered, who, approves, gone)
         self.answering.append(answer)
 
-    def answered(self, result: Any, who: str, approves: bool) -> None:
-        if not isinstance(result, NotCounted):
-            if who == "mallory@acme.com" or is_self(who, result.ask.subject):
-                self.broken.append(f"{who} was counted")
-            self.acknowledged.append((result.id, who, approves))
+    def is_active(self, who: str) -> bool:
+        return who not in self.directory._inactive
+
+    def answered(self, result: Any, who: str, approves: bool, gone: int | None) -> None:
+        """``gone``: they were deactivated when they answered, and since which change."""
+        if isinstance(result, NotCounted):
+            return
+        if who == "mallory@acme.com" or is_self(who, result.ask.subject):
+            self.broken.append(f"{who} was counted")
+        if gone is not None and gone == self.directory_changes:
+            self.broken.append(f"{who} was counted, who is deactivated")
+        self.acknowledged.append((result.id, who, approves))
+        if result.state is AccessState.DENIED:
+            ask = result.ask
+            self.denied.append((ask.subject.key, ask.fingerprint, self.now, self.ids["a"]))
+
+    @rule(gone=st.sets(st.sampled_from(PEOPLE[:3]), max_size=1))
+    def the_directory_changes(self, gone: set[str]) -> None:
+        self.directory.deactivate(*gone)
+        self.directory_changes += 1
 
     @precondition(lambda self: self.calls)
     @rule(number=st.integers(0, 9))
@@ -214,7 +284,9 @@ class GatewayUnderFire(RuleBasedStateMachine):
         self.an_agent_calls(who, what)
         self.everything_outside_is_done()
         for approver in ("alice@acme.com", "bob@acme.com"):
-            self.somebody_answers(approver, approves=True, newest=True, n=0)
+            self.somebody_answers(
+                approver, approves=True, newest=True, n=0, less=None, reason="OPS-7"
+            )
         for _ in range(far.draw(st.integers(0, 60))):
             if self.gates.waiting:
                 self.gates.let(0)
@@ -238,11 +310,44 @@ class GatewayUnderFire(RuleBasedStateMachine):
         self.paid.add(str(fields["use"]))
         self.sent[str(fields["grant"])] += 1
         grant = self.grant(str(fields["grant"]))
-        assert self.sent[grant.id] <= grant.ask.terms.uses, "it was used too often"
-        assert grant.approved_by, "nobody approved it"
+        assert self.sent[grant.id] <= grant.given.uses, "it was used too often"
+        assert self.is_enough(grant), "too few approved it, or one of them for two"
         for who in grant.approved_by:
-            assert who in {"alice@acme.com", "bob@acme.com"}
             assert not is_self(who, grant.ask.subject)
+        self.check_given(grant, str(fields["fingerprint"]))
+
+    def is_enough(self, grant: Any) -> bool:
+        """By trying every way to seat those who approved it, as they were asked by then."""
+        age = grant.made_at - self.request(grant.access_request).opened_at
+        places = [
+            [
+                *quorum.groups,
+                *(g for step in quorum.escalations if step.after <= age for g in step.groups),
+            ]
+            for quorum in grant.ask.terms.quorums
+            for _ in range(quorum.count)
+        ]
+
+        def fits(left: list[list[str]], free: frozenset[str]) -> bool:
+            if not left:
+                return True
+            one = {who for who in free if any(who in self.stand.people[g] for g in left[0])}
+            return any(fits(left[1:], free - {who}) for who in one)
+
+        return fits(places, frozenset(grant.approved_by))
+
+    def check_given(self, grant: Any, sent: str) -> None:
+        """No more was given than policy offers, and than anybody gave."""
+        terms, request = grant.ask.terms, self.request(grant.access_request)
+        assert grant.given.uses <= terms.uses
+        assert grant.expires_at - grant.made_at <= terms.life + 1e-6
+        for answer in request.answers:
+            assert answer.reason or not answer.approves or not terms.needs_reason
+            less = answer.less or Less()
+            assert less.uses is None or grant.given.uses <= less.uses
+            assert less.life is None or grant.given.life <= less.life
+            if less.once:
+                assert (grant.given.uses, sent) == (1, grant.ask.fingerprint)
 
     def is_for(self, fields: Any, target: str) -> bool:
         return self.grant(str(fields["grant"])).ask.operation.path == target
@@ -251,6 +356,8 @@ class GatewayUnderFire(RuleBasedStateMachine):
         return next(
             value for _, value in self.kept._kept.values() if getattr(value, "id", "") == key
         )
+
+    request = grant
 
     @invariant()
     def nothing_left_that_must_not(self) -> None:
@@ -264,7 +371,23 @@ class GatewayUnderFire(RuleBasedStateMachine):
             last = [each for each in self.acknowledged if each[:2] == (key, who)][-1]
             if (key, who, approves) == last and request.state is not AccessState.PENDING:
                 continue
+            if self.directory_changes and who not in {e.approver for e in request.answers}:
+                continue  # they were deactivated since
             assert any(each.approver == who for each in request.answers)
+
+    @invariant()
+    def what_was_denied_cools_down(self) -> None:
+        for _, value in self.kept._kept.values():
+            for key, fingerprint, at, newest in self.denied:
+                if not hasattr(value, "opened_at") or int(value.id.split("-")[1]) <= newest:
+                    continue
+                if (value.ask.subject.key, value.ask.fingerprint) == (key, fingerprint):
+                    assert value.opened_at >= at + COOL_DOWN, "asked for again too soon"
+
+    @invariant()
+    def nobody_more_is_asked_before_the_time(self) -> None:
+        for _, value in self.kept._kept.values():
+            assert getattr(value, "escalated", 0.0) <= self.now
 
     @invariant()
     def one_request_is_pending_for_each_call(self) -> None:
@@ -279,9 +402,9 @@ class GatewayUnderFire(RuleBasedStateMachine):
     def uses_are_never_gained(self) -> None:
         for _, value in self.kept._kept.values():
             if hasattr(value, "tally"):
-                assert sum(value.tally.values()) == value.ask.terms.uses
+                assert sum(value.tally.values()) == value.given.uses
                 gone = value.tally.get(GrantState.ACTIVE, 0) + self.sent[value.id]
-                assert gone <= value.ask.terms.uses, "a use was sent and is still there to be taken"
+                assert gone <= value.given.uses, "a use was sent and is still there to be taken"
 
     def teardown(self) -> None:
         if hasattr(self, "stand"):

@@ -9,6 +9,7 @@ from pytest_twisted import ensureDeferred
 from support.ports import AUTHORITY, JSON, REFUSED, Asked, Stand, Told, agent, review
 from twisted.internet.defer import Deferred
 
+from jitgate.core.fatigue import Fatigue
 from jitgate.core.waiting import Patience
 from jitgate.errors import IdentityUnavailable, StoreDown
 from jitgate.flow.access import Limits
@@ -170,7 +171,7 @@ async def test_other_people_patience_and_limits_hold_from_now_on():
     stand = Stand(verdict=review())
     told, serving = stand.asked(post())
     stand.access.adopt(
-        {"leads": frozenset({"dave@acme.com"})}, Patience(hold=1.0), Limits(per_agent=1)
+        {"leads": frozenset({"dave@acme.com"})}, [], Patience(hold=1.0), Limits(per_agent=1)
     )
     await stand.says("alice@acme.com")
     assert (await stand.store.request("a-1")).state is AccessState.PENDING
@@ -213,7 +214,7 @@ async def test_more_or_less_room_for_bodies_counts_what_is_held():
 async def test_many_held_calls_are_decided_again_a_few_at_a_time():
     """So that others go on meanwhile, and the recorder is not flooded."""
     count = 2 * TOGETHER + 1
-    stand = Stand(verdict=review(), limits=Limits(per_agent=count))
+    stand = Stand(verdict=review(), limits=Limits(count, fatigue=Fatigue(count, count)))
     held = [stand.asked(Asked("POST", f"/things/{n}", b"{}", JSON)) for n in range(count)]
     stand.verdict = Verdict(Effect.DENY, "No longer.")
     stand.decider.adopt(stand.policy(), {})

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
 from jitgate.core.access import NotCounted
+from jitgate.core.fatigue import Fatigue
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.waiting import Patience
 from jitgate.errors import CredentialUnavailable, StoreDown, UpstreamMalformed
@@ -513,7 +514,8 @@ async def test_bodies_are_kept_unless_every_rule_wants_the_head_alone(effect, le
 
 @ensureDeferred
 async def test_no_body_is_kept_of_what_people_deny_or_what_has_no_room_either():
-    stand = Stand(verdict=reviewed(("record", "head"), ("budget", Budget("the-rule", 1, 9.0))))
+    duties = ("record", "head"), ("budget", Budget("the-rule", 1, 9.0))
+    stand = Stand(verdict=reviewed(*duties), limits=Limits(fatigue=Fatigue(cool_down=0.0)))
     for approves in (False, True):
         _, serving = stand.asked(post())
         await stand.says(approves=approves, key=f"a-{1 + approves}")

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jitgate.config.kinds import FilePath
+from jitgate.errors import PeopleUnknown
 from jitgate.flow.admission import Knock, TurnedAway
 from jitgate.flow.gateway import Gateway
 from jitgate.interfaces import (
@@ -30,6 +31,7 @@ from jitgate.interfaces import (
     IIdentityVerifier,
     ILendingSource,
     IListenerSource,
+    IPeople,
     IProtocolListener,
     IRecordStore,
     IRequest,
@@ -152,6 +154,20 @@ class Lent(Called):
     def _show(self, what: str, value: bytes) -> None:
         with (self.folder / "lending").open("a") as file:
             file.write(f"{what} {value.decode()}\n")
+
+
+@implementer(IPeople)
+class Leavers(Called):
+    """Knows who has left: whom a file ``left`` names; cannot tell while it is not there."""
+
+    name = "leavers"
+    deadline = 2.0
+
+    async def is_active(self, person: str) -> bool:
+        try:
+            return person not in (self.folder / "left").read_text().split()
+        except FileNotFoundError as missing:
+            raise PeopleUnknown("The list of leavers is not there.") from missing
 
 
 @implementer(IIdentityVerifier)
@@ -321,5 +337,5 @@ class Line(Called):
 
 def plugin(options: Options) -> list[Called]:
     """All of it."""
-    kinds = (Things, Minted, Lent, Pager, Partners, Mirror, Line)
+    kinds = (Things, Minted, Lent, Pager, Leavers, Partners, Mirror, Line)
     return [kind(options) for kind in kinds]

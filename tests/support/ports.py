@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from jitgate.approvers.memory import MemoryChannel
+from jitgate.approvers.people import ListedPeople
 from jitgate.core import limits as bounds
 from jitgate.core.access import NotCounted
 from jitgate.core.catalog import Catalog, CatalogRow, OperationTrie, PathCatalog
@@ -36,6 +37,7 @@ from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
 from jitgate.interfaces import (
     IAccessStore,
+    IBudgets,
     ICatalog,
     IFacts,
     IIdentityVerifier,
@@ -185,6 +187,9 @@ class Stand:
     limits: Limits = field(default_factory=Limits)
     bounds: bounds.Limits = bounds.LIMITS
     resends: bool = False
+    directory: ListedPeople = field(default_factory=ListedPeople)
+    asked_before: IBudgets | None = None
+    """How often people were asked; the gateway keeps it with the budgets."""
     people: dict[str, frozenset[str]] = field(
         default_factory=lambda: {
             "leads": frozenset({"alice@acme.com", "bob@acme.com"}),
@@ -211,6 +216,7 @@ class Stand:
         self.channel = MemoryChannel()
         self.budgets = MemoryBudgets(self.clock)
         self.pace = Pace(self.clock, lambda: 0.5)
+        self.counts: IBudgets = self.asked_before or MemoryBudgets(self.clock)
         self.build()
         self.starting = Deferred.fromCoroutine(self.start())
 
@@ -224,6 +230,8 @@ class Stand:
             grants,
             channels=[self.channel],
             people=self.people,
+            active=[self.directory],
+            counts=self.counts,
             patience=self.patience,
             limits=self.limits,
             clock=clock,

@@ -15,7 +15,7 @@ import jwt
 import orjson
 import pytest
 from support import everything
-from support.approver import REVIEWED, Approver, people
+from support.approver import APPROVER, REVIEWED, Approver, people
 from support.counterparts import TestCA
 from support.everything import KEY, PARTNERS
 from support.gateway import GatewayProcess, settings, target, wait_for
@@ -68,7 +68,7 @@ def configuration(scene, **options):
     lending = {"name": "lending", "hosts": ["lending.example"]}
     lent = target(scene.origin.port, scene.origin_ca, **lending)
     lent["credential"] = {"type": "plugin", "name": "lent"}
-    power = people(channels=["pager", "cli"])
+    power = people(channels=["pager", "cli"], people=["leavers"])
     made |= power | {"targets": [far, lent]}
     made["identity"]["issuers"].append({"name": "partners", "type": "plugin", "issuer": PARTNERS})
     made["listen"]["plugins"] = ["line"]
@@ -82,6 +82,7 @@ def scene(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plugged")
     shown = folder / "shown"
     shown.mkdir()
+    (shown / "left").touch()
     things = {"match": {"targets": ["things"], "actions": ["getThing"]}}
     lent = {"name": "lent", "match": {"targets": ["lending"]}, "reuse": "1m"}
     reviewed = REVIEWED | {"match": REVIEWED["match"] | {"targets": ["things"]}}
@@ -285,3 +286,20 @@ def test_a_reload_replaces_what_it_can_and_says_what_needs_a_restart(scene):
     assert [each["file"] for each in replaced[-1]["plugins"]] == [str(PLUGIN)]
     with scene.tunnel() as tunnel:
         assert tunnel.ask("GET", "/things/1").status == 200
+
+
+def test_who_has_left_by_a_plugins_list_approves_nothing_any_more(scene):
+    approver, left = Approver(scene.gateway.config), scene.folder / "left"
+    with scene.tunnel() as tunnel:
+        tunnel.send(b"DELETE /things/9 HTTP/1.1\r\nHost: api.example\r\n\r\n")
+        key = approver.next()["id"]
+        left.write_text(APPROVER)
+        said = approver.run("approve", key)
+        assert (said.returncode, "is deactivated" in said.stderr) == (1, True)
+        left.unlink()
+        said = approver.run("approve", key)
+        assert (said.returncode, "cannot be told at present" in said.stderr) == (1, True)
+        left.touch()
+        approver.approve(key)
+        assert tunnel.reply().status == 200
+    scene.gateway.output[:] = [line for line in scene.gateway.output if "leavers" not in line]

@@ -23,6 +23,7 @@ from jitgate.interfaces import (
     IIdentityVerifier,
     ILendingSource,
     IListenerSource,
+    IPeople,
     IProtocolListener,
 )
 from jitgate.maskers.names import NameMasker
@@ -35,6 +36,7 @@ from jitgate.testing.identity import IdentityContract
 from jitgate.testing.lending import LendingContract
 from jitgate.testing.listeners import ListenerContract
 from jitgate.testing.maskers import MaskerContract
+from jitgate.testing.people import PeopleContract
 from jitgate.testing.records import RecordStoreContract
 from jitgate.testing.rules import RuleContract
 from jitgate.values import Credential, Denial, Effect, Obligation, Refusal, Subject, Verdict
@@ -462,3 +464,44 @@ async def test_a_listener_that_breaks_a_promise_is_found(leaves, fixed, found_by
             await defer.maybeDeferred(each.port.stopListening)
         each.hang_up()
     await deferLater(reactor, 0.05)
+
+
+# --- sources of people
+
+
+@implementer(IPeople)
+class Knows:
+    name = "mine"
+
+    def __init__(self, answer, deadline=1.0):
+        self.answer, self.deadline = answer, deadline
+
+    async def is_active(self, person):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("made", "found_by"),
+    [
+        (Knows(True), "test_who_is_deactivated_is_told_each_time"),
+        (Knows(0), "test_who_is_deactivated_is_told_each_time"),
+        (Knows(KeyError("eve")), "test_where_it_cannot_be_told_that_is_said_as_the_port_says_it"),
+        (Knows(True), "test_where_it_cannot_be_told_that_is_said_as_the_port_says_it"),
+        (Knows(True, deadline=60), "test_its_deadline_is_seconds"),
+    ],
+)
+@ensureDeferred
+async def test_a_source_of_people_that_breaks_a_promise_is_found(made, found_by):
+    class Suite(PeopleContract):
+        def make(self):
+            return made
+
+        cannot_tell = make
+
+        def inactive(self):
+            return "eve@acme.com"
+
+    with pytest.raises((AssertionError, KeyError, pytest.fail.Exception)):
+        await defer.maybeDeferred(getattr(Suite(), found_by))

@@ -13,13 +13,14 @@ from support.jwts import SigningKey, jwk_set
 from twisted.internet.task import Clock
 
 from jitgate.approvers.memory import MemoryChannel
+from jitgate.approvers.people import ListedPeople
 from jitgate.catalogs.okta import load_okta
 from jitgate.core.catalog import PathCatalog
 from jitgate.credentials.carriers import InBasic, InHeader
 from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.credentials.static import StaticCredentials
-from jitgate.errors import ApproversUnreachable
+from jitgate.errors import ApproversUnreachable, PeopleUnknown
 from jitgate.identity.claims import Trust
 from jitgate.identity.issuers import Issuers
 from jitgate.identity.keys import KeyFile
@@ -36,6 +37,7 @@ from jitgate.testing.identity import IdentityContract
 from jitgate.testing.lending import LendingContract
 from jitgate.testing.listeners import ListenerContract
 from jitgate.testing.maskers import MaskerContract
+from jitgate.testing.people import PeopleContract
 from jitgate.testing.records import RecordStoreContract
 from jitgate.testing.rules import RuleContract
 from jitgate.values import Effect, Obligation, Risk, Verdict
@@ -171,6 +173,19 @@ class TestMemoryChannel(ChannelContract):
         return made
 
 
+class TestListedPeople(PeopleContract):
+    def make(self):
+        return named(ListedPeople, " Eve@acme.com")
+
+    def inactive(self):
+        return "eve@acme.com"
+
+    def cannot_tell(self):
+        made = self.make()
+        made.failure = PeopleUnknown("A test.")
+        return made
+
+
 # --- a plugin that provides each port
 
 
@@ -212,6 +227,22 @@ class TestPartners(Plugged, IdentityContract):
 
 class TestPager(Plugged, ChannelContract):
     of_it = "pager"
+
+
+class TestLeavers(Plugged, PeopleContract):
+    of_it = "leavers"
+
+    def make(self):
+        (self.folder / "left").write_text(self.inactive())
+        return super().make()
+
+    def inactive(self):
+        return "eve@acme.com"
+
+    def cannot_tell(self):
+        made = self.make()
+        (self.folder / "left").unlink()
+        return made
 
 
 class TestThings(Plugged, CatalogContract):
