@@ -5,7 +5,7 @@ No redirect is followed, nothing is tried twice, and the answer is read up to a 
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
@@ -48,6 +48,11 @@ class Fetched:
         values = self.headers.getRawHeaders(name.encode("ascii")) or ()
         return _text(values[0]) if len(values) == 1 else None
 
+    def every(self, name: str) -> Sequence[str]:
+        """The values of a field that may stand there several times."""
+        values = self.headers.getRawHeaders(name.encode("ascii")) or ()
+        return [value.decode("latin-1") for value in values]
+
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
@@ -72,7 +77,7 @@ class Fetcher:
         return await self._within_time(self._exchange("GET", url, None, fields), self.timeout)
 
     async def head_of(self, url: str, fields: Mapping[str, str]) -> Fetched:
-        """What comes before the body of the answer to a GET. The body is dropped, however long."""
+        """The answer to a GET, whose body is left out where it is longer than the limit."""
         exchange = self._exchange("GET", url, None, fields, whole=False)
         return await self._within_time(exchange, self.timeout)
 

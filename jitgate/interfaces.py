@@ -396,11 +396,13 @@ class ILendingSource(Interface):
     `jitgate.credentials.kept.Kept` makes one of any `ICredentialSource`.
     """
 
-    async def lend(operation: Operation, *, reuse: float) -> Credential:
+    async def lend(operation: Operation, *, reuse: float, granted: bool = False) -> Credential:
         """A credential for exactly this operation; it may have served others for so many seconds.
 
-        With ``reuse`` 0 it has served none, and will serve none. For each that is lent, `returned`
-        is called, once. Raises what `ICredentialSource.issue` raises; then nothing is lent.
+        With ``reuse`` 0 it has served none, and will serve none. ``granted``: people gave leave for
+        this call, which its sending uses up; what the target may object to is found out before. For
+        each that is lent, `returned` is called, once. Raises what `ICredentialSource.issue` raises;
+        then nothing is lent.
         """
 
     def again(credential: Credential) -> Headers:

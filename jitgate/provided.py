@@ -213,9 +213,11 @@ class ProvidedLending:
         self._lent: dict[int, tuple[Credential, Credential]] = {}
         """What is out by the id of it, and as the source lent it. What is out stays an object."""
 
-    async def lend(self, operation: Operation, *, reuse: float) -> Credential:
+    async def lend(
+        self, operation: Operation, *, reuse: float, granted: bool = False
+    ) -> Credential:
         lent = await asked(
-            lambda: self._source.lend(operation, reuse=reuse),
+            lambda: self._source.lend(operation, reuse=reuse, granted=granted),
             Credential,
             CredentialUnavailable,
             self._whom,

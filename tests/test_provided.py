@@ -226,8 +226,8 @@ class Lender:
         self.asked = []
         self.heard_of = []
 
-    async def lend(self, operation, *, reuse):
-        self.asked.append((operation, reuse))
+    async def lend(self, operation, *, reuse, granted=False):
+        self.asked.append((operation, reuse, granted))
         lent = await Answering(self.lends)._done()
         self.out.append(lent)
         return lent
@@ -255,15 +255,16 @@ def lending(lender, clock=None):
     return ProvidedLending("mine", lender, frozenset({b"prefer"}), clock or Clock())
 
 
-def lent(lender, clock=None, reuse=0.0):
+def lent(lender, clock=None, reuse=0.0, granted=False):
     source = lending(lender, clock)
-    return source, came(Deferred.fromCoroutine(source.lend(OPERATION, reuse=reuse)))
+    asking = source.lend(OPERATION, reuse=reuse, granted=granted)
+    return source, came(Deferred.fromCoroutine(asking))
 
 
 def test_what_a_source_lends_it_hears_of_and_gets_back_itself():
     lender = Lender(says="The target wants another nonce.")
-    source, credential = lent(lender, reuse=60.0)
-    assert lender.asked == [(OPERATION, 60.0)]
+    source, credential = lent(lender, reuse=60.0, granted=True)
+    assert lender.asked == [(OPERATION, 60.0, True)]
     assert (credential, type(credential.secrets)) == (KEY, Literals)
     answer = ResponseHead(401, ())
     assert source.heard(credential, answer) == "The target wants another nonce."

@@ -25,6 +25,7 @@ from jitgate.app.reloading import Adopt, OnHangup, Reloading
 from jitgate.approvers.commands import Reload
 from jitgate.approvers.control import ControlSocket
 from jitgate.config import Configuration
+from jitgate.credentials.dpop import Nonces
 from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.credentials.revoking import Noted
@@ -168,6 +169,8 @@ class _Assembly:
         self._own = OwnTokens(lambda: self._site, cast(IReactorTime, reactor))
         self._new_id = _Ids()
         self._pace = Pace(cast(IReactorTime, reactor))
+        self._nonces = Nonces()
+        """What APIs want to see in a proof: that stays so when the configuration is read again."""
 
     def _made(
         self, configuration: Configuration, problems: Sequence[str], before: InForce | None = None
@@ -179,6 +182,7 @@ class _Assembly:
             problems,
             site_key=lambda: self._site_key,
             noted=self._noted,
+            nonces=self._nonces,
             once=lambda: self._once,
             own=self._own,
             before=before,

@@ -27,7 +27,7 @@ from jitgate.app.provided import Provided
 from jitgate.config import credential_schema, schema
 from jitgate.core.injection import COUNTING
 from jitgate.credentials.circuit import Circuit
-from jitgate.credentials.dpop import Prover
+from jitgate.credentials.dpop import Nonces, Prover
 from jitgate.credentials.holding import SHARED
 from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
@@ -60,8 +60,10 @@ class Far:
         provided: Provided,
         *,
         noted: Noted,
+        nonces: Nonces,
     ) -> None:
         self._noted = noted
+        self._nonces = nonces
         self._settings = settings
         self._provided = provided
         self._limits = settings.limits.bounds
@@ -219,6 +221,7 @@ class Far:
             clock=self._reactor,
             jitter=random.random,
             keyed=_keyed(site_key, b"jitgate credential\0"),
+            nonces=self._nonces,
             close=calls.stop,
             alive=self._limits.exchanges + SHARED,
         )

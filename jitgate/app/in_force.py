@@ -26,6 +26,7 @@ from jitgate.config import Configuration, schema
 from jitgate.config.identity_schema import PluginIssuer
 from jitgate.core.answers import People, person
 from jitgate.core.waiting import Patience
+from jitgate.credentials.dpop import Nonces
 from jitgate.credentials.revoking import Noted
 from jitgate.errors import ConfigurationInvalid
 from jitgate.flow.access import Limits
@@ -115,6 +116,7 @@ def made(
     *,
     site_key: Callable[[], bytes] = bytes,
     noted: Noted = lambda *_: None,
+    nonces: Nonces | None = None,
     once: Callable[[], IOnce] | None = None,
     own: TokenVerifier | None = None,
     before: InForce | None = None,
@@ -132,7 +134,7 @@ def made(
     loaded = loaded_of(settings, found)
     provided = Provided(loaded, found)
     callees = callees_of(settings, provided, found)
-    far = Far(settings, reactor, found, callees, provided, noted=noted)
+    far = Far(settings, reactor, found, callees, provided, noted=noted, nonces=nonces or Nonces())
     clock: Any = reactor
     identities = Identities(
         settings.identity,

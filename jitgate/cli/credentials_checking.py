@@ -23,6 +23,7 @@ from jitgate.cli.credentials_words import OfApp, OfTarget, in_json, in_words, wa
 from jitgate.cli.playing import Stopped, played
 from jitgate.config import credential_schema, schema
 from jitgate.config.reading import near
+from jitgate.credentials.dpop import Nonces
 from jitgate.credentials.examining import Examiner
 from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.okta_app import OktaApp
@@ -86,7 +87,15 @@ class _Check:
         self._problems = Problems()
         settings, provided = made.configuration.settings, Provided(made.plugins, self._problems)
         callees = callees_of(settings, provided, self._problems)
-        self._far = Far(settings, reactor, self._problems, callees, provided, noted=_not_noted)
+        self._far = Far(
+            settings,
+            reactor,
+            self._problems,
+            callees,
+            provided,
+            noted=_not_noted,
+            nonces=Nonces(),
+        )
 
     async def of(self, targets: Sequence[schema.Target]) -> list[OfTarget]:
         """Every target in turn. Raises `ConfigurationInvalid` where secrets cannot be read."""

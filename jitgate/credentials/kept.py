@@ -15,7 +15,9 @@ class Kept:
     def __init__(self, source: ICredentialSource) -> None:
         self._source = source
 
-    async def lend(self, operation: Operation, *, reuse: float) -> Credential:
+    async def lend(
+        self, operation: Operation, *, reuse: float, granted: bool = False
+    ) -> Credential:
         credential: Credential = await self._source.issue(operation)
         return credential
 

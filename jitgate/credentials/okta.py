@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
+import orjson
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -16,6 +17,7 @@ from jitgate.credentials.dpop import (
     NONCE_FIELD,
     WANTS_NONCE,
     Nonces,
+    Prover,
     errors_in,
 )
 from jitgate.credentials.holding import Held, Holdings
@@ -23,17 +25,21 @@ from jitgate.credentials.okta_app import MAX_ANSWER, OktaApp, narrowest
 from jitgate.credentials.revoking import AT_END, Noted, Revoker
 from jitgate.credentials.token_answers import Token, Unwanted
 from jitgate.errors import CredentialRefused, CredentialUnavailable
-from jitgate.fetching import Fetcher, died
+from jitgate.fetching import Fetched, Fetcher, died
 from jitgate.interfaces import ILastingSource
 from jitgate.values import Credential, Headers, Operation, ResponseHead
 
 ASKED_FIRST: Final = "/api/v1/org"
-"""What is read of an API to learn its nonce before anything is changed there. Every org has it,
-without a parameter; it changes nothing, and who may not read it is told so only after the token
-and its proof were looked at."""
+"""What is read of an API to learn its nonce before anything is changed, or goes under a grant,
+there. Every org has it, without a parameter; it changes nothing, and who may not read it is told so
+only after the token and its proof were looked at."""
 
 _PUBLIC = re.compile(r"/\.well-known/.+|/oauth2/v1/keys")
 """What an org tells anybody: its metadata (RFC 8615) and the keys that it signs with."""
+
+_OTHER_SCOPES = "insufficient_scope"
+_AT = {401: "invalid_token", 403: _OTHER_SCOPES}
+"""Which error of a token's goes with which status (RFC 6750, section 3.1)."""
 
 _SAYS = {
     WANTS_NONCE: "The target wants another nonce in the proof of the gateway's token.",
@@ -65,6 +71,7 @@ class OktaCredentials:
         clock: Wall-clock time.
         jitter: A number from 0 to 1, another at each call.
         keyed: The digest by which a record may tell one token from another.
+        nonces: What each API is known to want to see in a proof, by authority.
         close: Ends the connections that are kept.
         alive: How many tokens there may be at a time.
     """
@@ -78,6 +85,7 @@ class OktaCredentials:
         clock: IReactorTime,
         jitter: Callable[[], float],
         keyed: Callable[[bytes], str],
+        nonces: Nonces,
         close: Callable[[], Awaitable[None]],
         alive: int,
     ) -> None:
@@ -86,7 +94,7 @@ class OktaCredentials:
         self._clock = clock
         self._keyed = keyed
         self._close = close
-        self._nonces = Nonces()
+        self._nonces = nonces
         self._revoker = Revoker(noted, clock, jitter)
         self._holdings = Holdings(self._over, clock, alive)
         self._lent: dict[int, _Lent] = {}
@@ -96,7 +104,9 @@ class OktaCredentials:
         """The service apps, as they were given."""
         return tuple(self._apps.values())
 
-    async def lend(self, operation: Operation, *, reuse: float) -> Credential:
+    async def lend(
+        self, operation: Operation, *, reuse: float, granted: bool = False
+    ) -> Credential:
         if not operation.scopes:
             return _nothing_for(operation)
         app, scopes = narrowest(self._apps.values(), operation), operation.scopes
@@ -104,8 +114,8 @@ class OktaCredentials:
         key = (app.client.name, scopes)
         held, reused = await self._holdings.take(key, lambda: self._minted(app, scopes), shared)
         try:
-            if operation.changes:
-                await self._learn(app, held.token, operation.authority)
+            if operation.changes or granted:
+                await self._learn(app, held, operation.authority)
             return self._lend(app, held, operation, reused=reused)
         except BaseException:
             self._holdings.give_back(held)
@@ -121,13 +131,14 @@ class OktaCredentials:
         lent = self._lent.get(id(credential))
         if lent is None:
             return None
+        error = _challenge(answer)
         if lent.app.prover is not None:
             nonces = [value for name, value in answer.headers if name.lower() == b"dpop-nonce"]
             nonce = nonces[0].decode("latin-1") if len(nonces) == 1 else None
-            self._nonces.learn(lent.operation.authority, nonce, accepted=_took(answer.status))
+            took = _took(answer.status, error)
+            self._nonces.learn(lent.operation.authority, nonce, accepted=took)
         if answer.status not in {400, 401}:
             return None
-        error = _challenge(answer)
         if error == "invalid_token":
             self._holdings.drop(lent.held)
         return _SAYS.get(error)
@@ -172,30 +183,45 @@ class OktaCredentials:
         proof = app.prover.proof(operation.method, operation.url, nonce=nonce, token=token.secret)
         return ((b"Authorization", b"DPoP " + token.secret), (b"DPoP", proof.encode("ascii")))
 
-    async def _learn(self, app: OktaApp, token: Token, authority: str) -> None:
-        """Know what the API wants to see in a proof before anything is changed there.
+    async def _learn(self, app: OktaApp, held: Held, authority: str) -> None:
+        """Know what the API wants to see in a proof before anything is spent on a call there.
 
-        Raises `CredentialUnavailable` where it does not answer: nothing has been sent then.
+        Raises `CredentialUnavailable` where it does not show that: nothing has been sent then.
         """
         prover = app.prover
         if prover is None or self._nonces.of(authority) is not None:
             return
+        answer = await self._asked_first(prover, held.token, authority)
+        error = _error_in(answer.status, answer.every("WWW-Authenticate"))
+        if error == "invalid_token":
+            self._holdings.drop(held)
+            raise CredentialUnavailable(_SAYS[error])
+        took = _took(answer.status, error) or (answer.status == 403 and _is_okta(answer.body))
+        self._nonces.learn(authority, answer.header(NONCE_FIELD), accepted=took)
+        if self._nonces.of(authority) is None:
+            raise CredentialUnavailable(
+                f"The target answered {answer.status} when it was asked what it wants to see in a "
+                "proof: nothing else was sent."
+            )
+
+    async def _asked_first(self, prover: Prover, token: Token, authority: str) -> Fetched:
+        """The answer to a read that changes nothing, which is made once more where it died."""
         url = f"https://{authority.removesuffix(':443')}{ASKED_FIRST}"
         fetcher = Fetcher(
             self._reach(authority), self._clock, "The target", CredentialUnavailable, MAX_ANSWER
         )
         authorization = f"DPoP {token.secret.decode('ascii')}"
-        for last in (False, True):
+
+        async def asked() -> Fetched:
             proof = prover.proof("GET", url, token=token.secret)
-            try:
-                answer = await fetcher.head_of(url, {"Authorization": authorization, "DPoP": proof})
-            except CredentialUnavailable as fault:
-                if last or not died(fault):
-                    raise
-            else:
-                nonce = answer.header(NONCE_FIELD)
-                self._nonces.learn(authority, nonce, accepted=_took(answer.status))
-                return
+            return await fetcher.head_of(url, {"Authorization": authorization, "DPoP": proof})
+
+        try:
+            return await asked()
+        except CredentialUnavailable as fault:
+            if not died(fault):
+                raise
+        return await asked()
 
     async def _minted(self, app: OktaApp, scopes: tuple[str, ...]) -> Token:
         """A new token; one that is not as it was asked for is revoked: it is good for something."""
@@ -232,18 +258,34 @@ def _nothing_for(operation: Operation) -> Credential:
     return Credential(headers=(), secrets=(), facts={"kind": "none"})
 
 
-def _took(status: int) -> bool:
-    """Whether an answer shows that the proof was looked at, and was good."""
-    return status < 500 and status not in {400, 401, 429}
+def _took(status: int, error: str) -> bool:
+    """Whether an answer shows that token and proof were looked at, and were good.
+
+    Of those that are no success one alone does: the token has other scopes (RFC 6750, section
+    3.1). Anything in front of the API may answer with all others.
+    """
+    return 200 <= status < 300 or error == _OTHER_SCOPES
+
+
+def _is_okta(body: bytes) -> bool:
+    """Whether it is an error as Okta's API writes it, with a code of its own."""
+    try:
+        members = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(members, dict) and isinstance(members.get("errorCode"), str)
 
 
 def _challenge(answer: ResponseHead) -> str:
+    values = [value for name, value in answer.headers if name.lower() == b"www-authenticate"]
+    return _error_in(answer.status, [value.decode("latin-1") for value in values])
+
+
+def _error_in(status: int, challenges: Iterable[str]) -> str:
     """Why the credential was not taken (RFC 6750, section 3; RFC 9449, section 7.1), or ""."""
-    for name, value in answer.headers:
-        if name.lower() != b"www-authenticate":
-            continue
-        for scheme, error in errors_in(value.decode("latin-1")):
-            if error == "invalid_token" and scheme in {"bearer", "dpop"} and answer.status == 401:
+    for field in challenges:
+        for scheme, error in errors_in(field):
+            if error == _AT.get(status) and scheme in {"bearer", "dpop"}:
                 return error
             if error in {WANTS_NONCE, BAD_PROOF} and scheme == "dpop":
                 return error

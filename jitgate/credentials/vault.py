@@ -85,7 +85,9 @@ class VaultCredentials:
         self._again_at = 0.0
         self._turn = DeferredLock()
 
-    async def lend(self, operation: Operation, *, reuse: float) -> Credential:
+    async def lend(
+        self, operation: Operation, *, reuse: float, granted: bool = False
+    ) -> Credential:
         kept = self._good()
         if kept is None and self._turn.locked:
             kept = self._kept  # somebody reads it again already

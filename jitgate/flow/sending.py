@@ -72,11 +72,13 @@ class Sender:
 
     async def ready(self, call: Call, leave: Leave) -> Departure | Refusal:
         """All that can fail before a grant is spent has been done when this returns."""
-        slow = self._pace.objection(call.operation, approved=leave.grant is not None)
+        granted = leave.grant is not None
+        slow = self._pace.objection(call.operation, approved=granted)
         if slow is not None:
             return slow
         source = call.target.credentials
-        credential = await source.lend(call.operation, reuse=_reuse(call.operation, leave))
+        reuse = _reuse(call.operation, leave)
+        credential = await source.lend(call.operation, reuse=reuse, granted=granted)
         try:
             call.account.credential = credential.facts
             head, body = call.leaving(leave.body, credential)

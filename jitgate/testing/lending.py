@@ -64,7 +64,7 @@ class LendingContract(Contract):
             lent = [await within(made.lend(operation, reuse=0.0)) for _ in range(2)]
             for each in lent:
                 made.returned(each)
-            lent.append(await within(made.lend(operation, reuse=0.0)))
+            lent.append(await within(made.lend(operation, reuse=0.0, granted=True)))
             made.returned(lent[-1])
             for each in lent:
                 assert self.fixed or seen.isdisjoint(each.secrets)

@@ -21,7 +21,7 @@ from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.task import deferLater, react
 
 from jitgate.app.own_calls import OwnCalls
-from jitgate.credentials.dpop import Prover
+from jitgate.credentials.dpop import Nonces, Prover
 from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.okta_app import Client, OktaApp, OktaServer
 from jitgate.credentials.signing import PrivateKey, Signer
@@ -98,6 +98,7 @@ def source(
         clock=reactor,
         jitter=lambda: 0.5,
         keyed=lambda _: "",
+        nonces=Nonces(),
         close=calls.stop,
         alive=100,
     )

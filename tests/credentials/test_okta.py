@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
+from jitgate.credentials.dpop import Nonces
 from jitgate.credentials.okta import ASKED_FIRST
 from jitgate.credentials.revoking import AT_END
 from jitgate.errors import CredentialRefused, CredentialUnavailable
@@ -170,7 +171,7 @@ async def test_a_read_that_was_answered_has_told_as_much(org):
     assert org.at(ASKED_FIRST) == []
 
 
-@pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 429, 500, 503])
 @pytest_twisted.ensureDeferred
 async def test_an_answer_that_does_not_look_at_the_proof_tells_nothing(org, status):
     source = org.source()
@@ -179,11 +180,89 @@ async def test_an_answer_that_does_not_look_at_the_proof_tells_nothing(org, stat
     assert len(org.at(ASKED_FIRST)) == 1
 
 
-@pytest.mark.parametrize("status", [403, 404, 500, 503])
 @pytest_twisted.ensureDeferred
-async def test_whatever_it_answers_the_change_may_go(org, status):
-    org.answers[ASKED_FIRST] = [plain(status, b"x" * 200_000)]
+async def test_a_read_that_was_refused_for_its_scopes_has_told_as_much(org):
+    source = org.source()
+    field = (b"WWW-Authenticate", b'Bearer realm="a", error="insufficient_scope"')
+    source.heard(await source.lend(org.reading(), reuse=0.0), answer(403, field))
+    await source.lend(org.operation(), reuse=0.0)
+    assert org.at(ASKED_FIRST) == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_before_a_read_that_people_gave_leave_for_it_is_asked_as_well(org):
+    source, org.api_nonce = org.source(), "api-1"
+    lent = await source.lend(org.reading(), reuse=0.0, granted=True)
+    assert claims_of(dict(lent.headers)[b"DPoP"])["nonce"] == "api-1"
+
+
+TOOK = {
+    "it may be read": plain(200, b"x" * 200_000),
+    "it may not, in Okta's words": plain(403, b'{"errorCode":"E0000006"}'),
+    "it may not, in the words of RFC 6750": plain(
+        403, WWW_Authenticate='Bearer realm="a", error="insufficient_scope"'
+    ),
+    "whatever it says, with a nonce": plain(503, DPoP_Nonce="api-1"),
+}
+
+
+@pytest.mark.parametrize("answers", TOOK.values(), ids=TOOK)
+@pytest_twisted.ensureDeferred
+async def test_an_answer_that_shows_what_the_api_wants_lets_the_change_go(org, answers):
+    org.answers[ASKED_FIRST] = [answers]
     assert await org.source().lend(org.operation(), reuse=0.0)
+
+
+SHOWS_NOTHING = {
+    "too many": plain(429, Retry_After="5"),
+    "it is down": plain(503),
+    "it failed": plain(500, b'{"errorCode":"E0000009"}'),
+    "a nonce is wanted and not given": plain(401, WWW_Authenticate='DPoP error="use_dpop_nonce"'),
+    "no more than no": plain(401),
+    "somebody in front": plain(403, b"<html>"),
+    "somebody in front, in JSON": plain(403, b'{"error":"access_denied"}'),
+    "somebody in front, in a list": plain(403, b'["errorCode"]'),
+    "somebody in front, at length": plain(403, b"x" * 200_000),
+    "another scheme": plain(403, WWW_Authenticate='Basic error="insufficient_scope"'),
+    "elsewhere": plain(302, Location="https://idp.example/"),
+    "nothing there": plain(404, b'{"errorCode":"E0000007"}'),
+    "a nonce that is none": plain(401, DPoP_Nonce='"'),
+}
+
+
+@pytest.mark.parametrize("answers", SHOWS_NOTHING.values(), ids=SHOWS_NOTHING)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest_twisted.ensureDeferred
+async def test_where_it_does_not_show_that_nothing_else_is_sent(org, method, answers):
+    source, asked = org.source(), org.operation(method=method)
+    org.answers[ASKED_FIRST] = [answers]
+    with pytest.raises(CredentialUnavailable, match=r"answered \d+ when .* nothing else was sent"):
+        await source.lend(asked, reuse=0.0, granted=True)
+    await settled(org)
+    assert org.live == set()
+    assert org.at(asked.path) == []
+    assert await source.lend(asked, reuse=0.0, granted=True), "it is asked anew"
+    assert len(org.at(ASKED_FIRST)) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_token_that_the_api_does_not_accept_there_goes_no_further(org):
+    source, asked = org.source(), org.reading()
+    first = await source.lend(asked, reuse=60.0)
+    field = 'DPoP error="invalid_token"'
+    org.answers[ASKED_FIRST] = [plain(401, WWW_Authenticate=field, DPoP_Nonce="api-1")]
+    with pytest.raises(CredentialUnavailable, match="did not accept the gateway's token"):
+        await source.lend(asked, reuse=60.0, granted=True)
+    third = await source.lend(asked, reuse=60.0)
+    assert first.secrets[0] != third.secrets[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_known_of_an_api_outlives_the_source(org):
+    known = Nonces()
+    for _ in range(2):
+        await org.source(nonces=known).lend(org.operation(), reuse=0.0)
+    assert len(org.at(ASKED_FIRST)) == 1
 
 
 @pytest_twisted.ensureDeferred

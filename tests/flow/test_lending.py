@@ -79,6 +79,15 @@ async def test_what_was_approved_shares_no_credential():
     await stand.says()
     await serving
     assert seen == [0.0]
+    assert stand.granted == [True]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@ensureDeferred
+async def test_what_nobody_gave_leave_for_is_lent_as_that(method):
+    stand = Stand()
+    await stand.serve(Asked(method))
+    assert stand.granted == [False]
 
 
 @pytest.mark.parametrize("nonsense", ["5m", -1.0, float("nan"), True, None, 3601.0])

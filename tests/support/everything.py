@@ -134,7 +134,9 @@ class Lent(Called):
         super().__init__(options)
         self._made = 0
 
-    async def lend(self, operation: Operation, *, reuse: float) -> Credential:
+    async def lend(
+        self, operation: Operation, *, reuse: float, granted: bool = False
+    ) -> Credential:
         self._made += 1
         value = b"lent-%d-%d" % (self._made, reuse)
         self._show("lent", value)

@@ -24,7 +24,7 @@ from twisted.internet.task import Clock
 from twisted.web.http import Request
 from twisted.web.server import NOT_DONE_YET
 
-from jitgate.credentials.dpop import Prover
+from jitgate.credentials.dpop import Nonces, Prover
 from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.okta_app import Client, OktaApp, OktaServer
 from jitgate.credentials.signing import Signer, read_key
@@ -132,6 +132,7 @@ class OktaOrg:
         return succeed(None)
 
     def source(self, *apps: OktaApp, **how: Any) -> OktaCredentials:
+        nonces = how.pop("nonces", Nonces())
         return OktaCredentials(
             apps or [self.app(**how)],
             reach=lambda _: self.site.client,
@@ -139,6 +140,7 @@ class OktaOrg:
             clock=self.clock,
             jitter=lambda: 1.0,
             keyed=lambda data: f"keyed({len(data)})",
+            nonces=nonces,
             close=lambda: succeed(None),
             alive=100,
         )

@@ -204,6 +204,8 @@ class Stand:
         self.slow_disk = False
         self.credential_adds: Headers = ()
         self.lent: list[float] = []
+        self.granted: list[bool] = []
+        """For each that was lent, whether people had given leave for its call."""
         """What is out at present: for how long each may be reused."""
         self.challenge: str | None = None
         self.answer_when: Deferred[None] | None = None
@@ -412,10 +414,13 @@ class _Rule(_Port):
 
 @implementer(ILendingSource)
 class _Credentials(_Port):
-    async def lend(self, operation: Operation, *, reuse: float) -> Credential:
+    async def lend(
+        self, operation: Operation, *, reuse: float, granted: bool = False
+    ) -> Credential:
         self.stand.reach("credential")
         await self.stand.paused("credential")
         self.stand.lent.append(reuse)
+        self.stand.granted.append(granted)
         query, body = [
             None if name is None else Parameter(name, SECRET)
             for name in (self.stand.in_query, self.stand.in_body)

@@ -13,6 +13,8 @@ from support.gateway import GatewayProcess, settings, target, wait_for
 from support.tokens import Tokens
 from support.wire import Origin, Tunnel, answering
 
+from jitgate.credentials.okta import ASKED_FIRST
+
 ORG = "acme.okta.example"
 GROUPS, USERS = "/api/v1/groups", "/api/v1/users"
 
@@ -76,9 +78,18 @@ class Org:
         return [head.partition("Authorization: DPoP ")[2].split("\r\n")[0] for head in heads]
 
     def read(self, gateway, path):
+        self.ask(gateway, f"GET {path}", b"")
+
+    def change(self, gateway):
+        self.ask(gateway, f"POST {GROUPS}", b'{"profile":{"name":"new"}}')
+
+    def ask(self, gateway, line, body):
+        fields = (
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
+        )
         how = {"authority": f"{ORG}:443", "sni": ORG}
         with Tunnel(gateway.proxy, gateway.ca, self.tokens.token(), **how) as tunnel:
-            tunnel.send(f"GET {path} HTTP/1.1\r\nHost: {ORG}\r\n\r\n".encode())
+            tunnel.send(f"{line} HTTP/1.1\r\nHost: {ORG}\r\n{fields}\r\n".encode() + body)
             assert tunnel.reply().status == 200
 
 
@@ -113,6 +124,17 @@ def test_reads_share_a_token_until_a_reload_and_no_token_outlives_the_gateway(or
     kept = b"".join(file.read_bytes() for file in gateway.recordings.rglob("*") if file.is_file())
     seen = "".join(gateway.output)
     assert not [each for each in (first, other, third) if each.encode() in kept or each in seen]
+
+
+def test_after_a_reload_an_api_is_not_asked_again_what_it_wants_to_see(org):
+    with GatewayProcess(org.folder, org.settings()) as gateway:
+        org.change(gateway)
+        gateway.process.send_signal(signal.SIGHUP)
+        assert wait_for(lambda: gateway.entries("reload"))
+        org.change(gateway)
+        gateway.stop()
+    assert len(org.arrived(ASKED_FIRST)) == 1
+    assert len(org.arrived(GROUPS)) == 2
 
 
 def test_what_the_org_does_not_take_back_at_the_end_is_on_record(org):

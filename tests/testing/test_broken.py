@@ -175,7 +175,7 @@ class Lends(Named):
         self.wrong = wrong
         self.lent = 0
 
-    async def lend(self, operation, *, reuse):
+    async def lend(self, operation, *, reuse, granted=False):
         self.lent += 1
         if self.lent > self.wrong.get("at_most", 100):
             raise CredentialUnavailable("No more.")
