@@ -405,8 +405,11 @@ class ILendingSource(Interface):
         then nothing is lent.
         """
 
-    def again(credential: Credential) -> Headers:
-        """Its fields for the same call sent once more: they hold nothing that is good once only."""
+    def again(credential: Credential) -> Credential:
+        """What the same call has when it is sent once more: nothing in it is good once only.
+
+        It has the secrets of its own to hide. It is not lent: ``credential`` is what goes back.
+        """
 
     def heard(credential: Credential, answer: ResponseHead) -> str | None:
         """Learn from the head of the target's answer.

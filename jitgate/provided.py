@@ -37,7 +37,6 @@ from jitgate.interfaces import (
 from jitgate.values import (
     AccessRequest,
     Credential,
-    Headers,
     Operation,
     Refusal,
     ResponseHead,
@@ -231,17 +230,19 @@ class ProvidedLending:
         self._lent[id(guarded)] = guarded, lent
         return guarded
 
-    def again(self, credential: Credential) -> Headers:
+    def again(self, credential: Credential) -> Credential:
         """Raises `CredentialUnavailable` where the source does not say, or says what is not its."""
         _, lent = self._lent[id(credential)]
         try:
-            fields = self._source.again(lent)
-            guarded = _guarded(replace(lent, headers=fields), self._whom, self._counting)
+            again = self._source.again(lent)
+            if isinstance(again, Credential):
+                return _guarded(again, self._whom, self._counting)
         except CredentialUnavailable:
             raise
         except Exception as error:
             raise CredentialUnavailable(f"{self._whom} raised {type(error).__name__}.") from error
-        return guarded.headers
+        kind = type(again).__name__
+        raise CredentialUnavailable(f"{self._whom} answered {kind}, which is no answer.")
 
     def heard(self, credential: Credential, answer: ResponseHead) -> str | None:
         known = self._lent.get(id(credential))

@@ -214,14 +214,15 @@ def test_an_unknown_call_stays_unknown():
 # --- lending
 
 KEY = Credential(((b"X-Key", b"k"),), (b"k",))
+SECOND = Credential(((b"X-Key", b"two"),), (b"two",))
 
 
 @implementer(ILendingSource)
 class Lender:
     """Does what it was told; ``out`` is what it lent and has not got back."""
 
-    def __init__(self, lends=KEY, says=None, again=((b"X-Key", b"k"), (b"X-Once-More", b"yes"))):
-        self.lends, self.says, self.fields = lends, says, again
+    def __init__(self, lends=KEY, says=None, again=SECOND):
+        self.lends, self.says, self.second = lends, says, again
         self.out = []
         self.asked = []
         self.heard_of = []
@@ -234,7 +235,7 @@ class Lender:
 
     def again(self, credential):
         assert any(each is credential for each in self.out)
-        return self._said(self.fields)
+        return self._said(self.second)
 
     def heard(self, credential, answer):
         self.heard_of.append((credential, answer))
@@ -268,7 +269,8 @@ def test_what_a_source_lends_it_hears_of_and_gets_back_itself():
     assert (credential, type(credential.secrets)) == (KEY, Literals)
     answer = ResponseHead(401, ())
     assert source.heard(credential, answer) == "The target wants another nonce."
-    assert source.again(credential) == lender.fields
+    assert source.again(credential) == lender.second
+    assert type(source.again(credential).secrets) is Literals
     ((heard_of, of_answer),) = lender.heard_of
     assert heard_of is KEY
     assert of_answer is answer
@@ -348,16 +350,18 @@ def test_what_a_source_says_of_an_answer_is_a_sentence_or_nothing(says):
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("second", "says"),
     [
         (KeyError("a secret"), "mine raised KeyError"),
-        (7, "mine raised TypeError"),
-        (((b"Prefer", b"k"),), "writes prefer"),
-        ((("X-Key", "k"),), "not bytes"),
+        (7, "answered int, which is no answer"),
+        (KEY.headers, "answered tuple, which is no answer"),
+        (Credential(((b"Prefer", b"k"),), (b"k",)), "writes prefer"),
+        (Credential((("X-Key", "k"),), (b"k",)), "not bytes"),
+        (Credential(((b"X-Key", b"k"),), ()), "which part of it is secret"),
     ],
 )
-def test_what_is_sent_once_more_is_held_to_the_same_terms(fields, says):
-    source, credential = lent(Lender(again=fields))
+def test_what_is_sent_once_more_is_held_to_the_same_terms(second, says):
+    source, credential = lent(Lender(again=second))
     with pytest.raises(CredentialUnavailable, match=says) as caught:
         source.again(credential)
     assert "a secret" not in f"{caught.value}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zope.interface import implementer
 
 from jitgate.interfaces import ICredentialSource, ILendingSource
-from jitgate.values import Credential, Headers, Operation, ResponseHead
+from jitgate.values import Credential, Operation, ResponseHead
 
 
 @implementer(ILendingSource)
@@ -21,8 +21,8 @@ class Kept:
         credential: Credential = await self._source.issue(operation)
         return credential
 
-    def again(self, credential: Credential) -> Headers:
-        return credential.headers
+    def again(self, credential: Credential) -> Credential:
+        return credential
 
     def heard(self, credential: Credential, answer: ResponseHead) -> str | None:
         return None

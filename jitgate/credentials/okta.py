@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -121,11 +121,11 @@ class OktaCredentials:
             self._holdings.give_back(held)
             raise
 
-    def again(self, credential: Credential) -> Headers:
+    def again(self, credential: Credential) -> Credential:
         lent = self._lent.get(id(credential))
         if lent is None:
-            return credential.headers
-        return self._fields(lent.app, lent.held.token, lent.operation)
+            return credential
+        return self._proved(lent.app, lent.held.token, lent.operation, credential.facts)
 
     def heard(self, credential: Credential, answer: ResponseHead) -> str | None:
         lent = self._lent.get(id(credential))
@@ -166,22 +166,24 @@ class OktaCredentials:
     # --- inside
 
     def _lend(self, app: OktaApp, held: Held, operation: Operation, *, reused: bool) -> Credential:
-        token = held.token
-        fields = self._fields(app, token, operation)
-        held.facts = held.facts or self._facts(token)
+        held.facts = held.facts or self._facts(held.token)
         facts = {**held.facts, "reused": True} if reused else held.facts
-        proofs = [value for name, value in fields if name == b"DPoP"]
-        credential = Credential(fields, (token.secret, *proofs), facts)
+        credential = self._proved(app, held.token, operation, facts)
         self._lent[id(credential)] = _Lent(credential, app, held, operation)
         return credential
 
-    def _fields(self, app: OktaApp, token: Token, operation: Operation) -> Headers:
+    def _proved(
+        self, app: OktaApp, token: Token, operation: Operation, facts: Mapping[str, object]
+    ) -> Credential:
         """The token, with a proof for this one call where it is bound to a key."""
         if app.prover is None:
-            return ((b"Authorization", b"Bearer " + token.secret),)
+            fields: Headers = ((b"Authorization", b"Bearer " + token.secret),)
+            return Credential(fields, (token.secret,), facts)
         nonce = self._nonces.of(operation.authority) or ""
-        proof = app.prover.proof(operation.method, operation.url, nonce=nonce, token=token.secret)
-        return ((b"Authorization", b"DPoP " + token.secret), (b"DPoP", proof.encode("ascii")))
+        text = app.prover.proof(operation.method, operation.url, nonce=nonce, token=token.secret)
+        proof = text.encode("ascii")
+        fields = ((b"Authorization", b"DPoP " + token.secret), (b"DPoP", proof))
+        return Credential(fields, (token.secret, proof), facts)
 
     async def _learn(self, app: OktaApp, held: Held, authority: str) -> None:
         """Know what the API wants to see in a proof before anything is spent on a call there.

@@ -16,7 +16,7 @@ from jitgate.credentials.vault_server import VaultDown, VaultRefused, VaultServe
 from jitgate.credentials.vault_token import VaultToken
 from jitgate.errors import CredentialUnavailable
 from jitgate.interfaces import ILendingSource
-from jitgate.values import Credential, Headers, Operation, ResponseHead
+from jitgate.values import Credential, Operation, ResponseHead
 
 RETRY = 5.0
 """Seconds between tries to read it again while what is kept will do.
@@ -99,8 +99,8 @@ class VaultCredentials:
                 self._turn.release()
         return kept.writing if operation.changes else kept.reading
 
-    def again(self, credential: Credential) -> Headers:
-        return credential.headers
+    def again(self, credential: Credential) -> Credential:
+        return credential
 
     def heard(self, credential: Credential, answer: ResponseHead) -> str | None:
         """Read it again for the next call where the target does not take it for a read.

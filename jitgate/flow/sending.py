@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -48,6 +47,14 @@ class Departure(NamedTuple):
     head: RequestHead
     body: IRequest
     upstream: IUpstreamConnection
+
+
+class _Answered(NamedTuple):
+    """The head of the target's answer, the connection that the rest comes by, and what to hide."""
+
+    upstream: IUpstreamConnection
+    head: ResponseHead
+    secrets: tuple[bytes, ...]
 
 
 class Sender:
@@ -164,7 +171,7 @@ class Sender:
         except CutShort:
             ready.upstream.release()
             raise
-        upstream, answer = await span.within(self._exchanged(ready))
+        upstream, answer, secrets = await span.within(self._exchanged(ready))
         try:
             account.upstream_status = answer.status
             self._pace.heard(ready.call.operation, answer)
@@ -175,24 +182,27 @@ class Sender:
             if recorded is not None and (recorded.called or not gathered(answer)):
                 await recorded
             settled = partial(self._accounts.settled, account, "completed", None)
-            secrets, maskers = ready.credential.secrets, account.maskers
-            way_out = Release(account, response, upstream, maskers, secrets, settled)
+            way_out = Release(account, response, upstream, account.maskers, secrets, settled)
             with _EndedIfGone(response, upstream):
                 await span.within(way_out.run(answer))
         finally:
             upstream.release()
         return None
 
-    async def _exchanged(self, ready: Departure) -> tuple[IUpstreamConnection, ResponseHead]:
-        """Send the request; once, but for a safe one on a kept connection that proves dead."""
+    async def _exchanged(self, ready: Departure) -> _Answered:
+        """Send the request; once, but for a safe one on a kept connection that proves dead.
+
+        All that was sent is hidden in the answer, whichever of the two it belongs to.
+        """
         upstream, operation = ready.upstream, ready.call.operation
+        secrets = ready.credential.secrets
         once = operation.changes or ready.leave.grant is not None or ready.head.length != 0
         ready.call.account.requests = 1
         try:
             if once:  # what may have changed something is worth an answer, if only for the record
-                return upstream, await upstream.send(ready.head, ready.body)
+                return _Answered(upstream, await upstream.send(ready.head, ready.body), secrets)
             with _EndedIfGone(ready.call.response, upstream):
-                return upstream, await upstream.send(ready.head, ready.body)
+                return _Answered(upstream, await upstream.send(ready.head, ready.body), secrets)
         except UpstreamGone:
             upstream.release()
             if once or upstream.fresh:
@@ -200,14 +210,17 @@ class Sender:
         except BaseException:
             upstream.release()
             raise
-        fields = ready.call.target.credentials.again(ready.credential)
-        again = replace(ready.credential, headers=fields)
+        return await self._once_more(ready)
+
+    async def _once_more(self, ready: Departure) -> _Answered:
+        again = ready.call.target.credentials.again(ready.credential)
+        secrets = tuple(dict.fromkeys((*ready.credential.secrets, *again.secrets)))
         head, body = ready.call.leaving(ready.leave.body, again)
         upstream = await ready.call.target.upstream.connect(fresh=True)
         ready.call.account.requests = 2
         try:
             with _EndedIfGone(ready.call.response, upstream):
-                return upstream, await upstream.send(head, body)
+                return _Answered(upstream, await upstream.send(head, body), secrets)
         except BaseException:
             upstream.release()
             raise

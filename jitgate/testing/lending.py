@@ -84,7 +84,10 @@ class LendingContract(Contract):
         made = self.make()
         for operation in self.operations():
             lent = await within(made.lend(operation, reuse=0.0))
-            assert _names(made.again(lent)) == _names(lent.headers)
+            again = made.again(lent)
+            assert _names(again.headers) == _names(lent.headers)
+            names_its_secrets(again)
+            tells_no_secret(again, made)
             made.returned(lent)
 
     @waits

@@ -4,10 +4,10 @@ import json
 
 import pytest
 from pytest_twisted import ensureDeferred
-from support.ports import Asked, Stand, permit, review
+from support.ports import SECRET, Asked, Stand, permit, review
 
 from jitgate.errors import CredentialUnavailable, UpstreamGone, UpstreamUnreachable
-from jitgate.values import Obligation, Verdict
+from jitgate.values import Obligation, ResponseHead, Verdict
 
 STAGES = ["connect", "send", "read", "read more"]
 
@@ -132,8 +132,28 @@ async def test_what_is_sent_once_more_has_fields_of_its_own():
     await stand.serve(Asked("GET"))
     first, second = [dict(head.headers) for head, _ in stand.sent]
     assert b"X-Once-More" not in first
-    assert second[b"X-Once-More"] == b"yes"
+    assert second[b"X-Once-More"] == stand.once_more
     tokens = ["jitgate/x-2", "jitgate/x-2.2"]  # x-1 is the session
     assert [first[b"User-Agent"], second[b"User-Agent"]] == [each.encode() for each in tokens]
     assert stand.entries("outcome")[0]["user_agent_tokens"] == tokens
     assert stand.log.count("returned") == 1
+
+
+@ensureDeferred
+async def test_what_was_sent_either_time_is_hidden_and_stands_nowhere():
+    stand = Stand(fail={"send": UpstreamGone("dead")})
+    stand.always_kept = True
+    stand.answer = ResponseHead(200, ((b"X-Echo", SECRET + b" " + stand.once_more),), None)
+    stand.pieces = (SECRET[:3], SECRET[3:] + stand.once_more[:5], stand.once_more[5:])
+
+    async def answers_the_second(what):
+        if len(stand.fresh_asked) == 2:
+            stand.fail.clear()
+
+    stand.pause = answers_the_second
+    told = await stand.serve(Asked("GET"))
+    assert told.head.status == 200
+    assert len(stand.sent) == 2
+    seen = repr((told.head, told.data, stand.records.entries)).encode()
+    for secret in (SECRET, stand.once_more):
+        assert secret not in seen

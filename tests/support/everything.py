@@ -142,8 +142,8 @@ class Lent(Called):
         self._show("lent", value)
         return Credential(((b"X-Key", value),), (value,), {"kind": "lent"})
 
-    def again(self, credential: Credential) -> Headers:
-        return credential.headers
+    def again(self, credential: Credential) -> Credential:
+        return credential
 
     def heard(self, credential: Credential, answer: ResponseHead) -> str | None:
         if answer.status == 599:

@@ -6,7 +6,7 @@ They can be told to fail at a point, so that a table can make every stage of the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from twisted.internet.defer import Deferred
@@ -203,6 +203,8 @@ class Stand:
         self.waiting: list[Deferred[None]] = []
         self.slow_disk = False
         self.credential_adds: Headers = ()
+        self.once_more = b"hunter2.second"
+        """A secret of what is sent once more, in place of the first one's."""
         self.lent: list[float] = []
         self.granted: list[bool] = []
         """For each that was lent, whether people had given leave for its call."""
@@ -430,8 +432,9 @@ class _Credentials(_Port):
             fields = ((b"Authorization", b"Bearer " + SECRET), *fields)
         return Credential(fields, (SECRET,), {"kind": "test"}, query, body)
 
-    def again(self, credential: Credential) -> Headers:
-        return *credential.headers, (b"X-Once-More", b"yes")
+    def again(self, credential: Credential) -> Credential:
+        fields = (*credential.headers, (b"X-Once-More", self.stand.once_more))
+        return replace(credential, headers=fields, secrets=(self.stand.once_more,))
 
     def heard(self, credential: Credential, answer: ResponseHead) -> str | None:
         self.stand.log.append("heard")

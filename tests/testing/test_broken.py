@@ -184,7 +184,7 @@ class Lends(Named):
         return Credential(((name, secret),), (secret,), facts)
 
     def again(self, credential):
-        return self.wrong.get("again", credential.headers)
+        return replace(credential, **self.wrong.get("again", {}))
 
     def heard(self, credential, answer):
         if "raises" in self.wrong:
@@ -202,7 +202,8 @@ class Lends(Named):
         ({"fact": "a-secret-1"}, "test_what_is_lent_hides_well_and_writes_no_field_of_the_call"),
         ({"number": 7}, "test_without_reuse_no_two_calls_share_a_secret"),
         ({"at_most": 1}, "test_what_asks_at_once_to_share_is_served"),
-        ({"again": ()}, "test_once_more_it_has_the_same_fields"),
+        ({"again": {"headers": ()}}, "test_once_more_it_has_the_same_fields"),
+        ({"again": {"secrets": ()}}, "test_once_more_it_has_the_same_fields"),
         ({"says": ""}, "test_it_hears_of_every_answer"),
         ({"raises": True}, "test_it_hears_of_every_answer"),
         ({}, "test_where_it_has_none_it_says_so"),
