@@ -22,7 +22,8 @@ MAX_SKEW = 30.0
 """Seconds that two clocks may differ before that is taken for why an assertion is refused."""
 
 LONGEST_LIFE = 86400.0
-"""Seconds after which a token is taken for expired, whatever was said: no org's live as long."""
+"""Seconds that a token may live, and after which any is taken for expired: no org's live as
+long."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 """A bearer token (RFC 6750, section 2.1): nothing that could end a header field."""
@@ -85,15 +86,17 @@ def token_in(
     secret, life = members.get("access_token"), members.get("expires_in")
     if not isinstance(secret, str) or not _TOKEN.fullmatch(secret):
         raise CredentialUnavailable("The token endpoint's token is not one that a header can hold.")
-    lives = float(life) if type(life) is int and life > 0 else None
-    expires_at = asked_at + min(lives or LONGEST_LIFE, LONGEST_LIFE)
+    lives = life if type(life) is int and 0 < life <= LONGEST_LIFE else None
+    expires_at = asked_at + (LONGEST_LIFE if lives is None else lives)
     asked = _as_asked(members, scopes)
     named = scopes if asked else ()
     token = Token(secret.encode("ascii"), app, named, dpop, asked_at, expires_at, _token_id(secret))
     if wrong := _wrong_type(members.get("token_type"), app, dpop):
         raise Unwanted(wrong, token)
     if lives is None:
-        raise Unwanted("The token endpoint does not say how long its token lives.", token)
+        raise Unwanted(
+            "The token endpoint does not say how long its token lives, or longer than a day.", token
+        )
     if not asked:
         raise Unwanted("The token endpoint granted other scopes than asked for.", token)
     return token
@@ -134,9 +137,9 @@ def _behind(answer: Fetched, now: float) -> float:
     """Seconds that this clock is behind the answer's Date (RFC 9110, section 6.6.1)."""
     try:
         date = parsedate_to_datetime(answer.header("Date") or "")
-    except ValueError:
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):  # it is no date, or none that a clock can show
         return 0.0
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
 
 
 def _as_asked(members: Mapping[str, Any], scopes: tuple[str, ...]) -> bool:

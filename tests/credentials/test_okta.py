@@ -449,7 +449,12 @@ async def test_what_is_minted_for_nobody_is_revoked(org):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"scope": "okta.users.read okta.roles.manage"}, {"token_type": "Bearer"}, {"expires_in": ...}],
+    [
+        {"scope": "okta.users.read okta.roles.manage"},
+        {"token_type": "Bearer"},
+        {"expires_in": ...},
+        {"expires_in": 10**400},
+    ],
 )
 @pytest_twisted.ensureDeferred
 async def test_what_is_minted_and_is_not_as_asked_for_is_revoked(org, changes):
