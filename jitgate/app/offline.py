@@ -19,8 +19,7 @@ from jitgate.app.rules import decided
 from jitgate.config import Configuration, read_all
 from jitgate.core.http1_events import Request
 from jitgate.core.http1_reading import RequestReader, absolute_form
-from jitgate.core.naming import Named, named_operation
-from jitgate.core.placing import bare_body
+from jitgate.core.naming import Named, looked_through, named_operation
 from jitgate.core.policy import Policy
 from jitgate.core.profiles import MaskingProfile
 from jitgate.core.trial import Trial, tried
@@ -117,9 +116,9 @@ def offline(file: Path) -> Offline:
 
 def _bare(target: Named, head: RequestHead, body: bytes | None) -> bytes | NotCanonical | None:
     """The body without what stands where the credential will; None where it is not known."""
-    if target.body_name is None or (body is None and head.method not in SAFE_METHODS):
+    if body is None and (target.body_name is None or head.method not in SAFE_METHODS):
         return body
-    return bare_body(head, body or b"", target.body_name)
+    return looked_through(target, head, body or b"")
 
 
 def _places(

@@ -10,7 +10,7 @@ from typing import Protocol
 from jitgate.core.fields import holds_calls, overriding
 from jitgate.core.injection import misread
 from jitgate.core.operation import canonical_target
-from jitgate.core.placing import bare_head
+from jitgate.core.placing import bare_body, bare_head, clear_body, has_names
 from jitgate.interfaces import ICatalog
 from jitgate.values import Denial, NotCanonical, Operation, Refusal, RequestHead
 
@@ -45,7 +45,7 @@ class Named(Protocol):
 
 def named_operation(target: Named, authority: str, head: RequestHead) -> Operation | Refusal:
     """The operation that a call is, or why it is none that policy could be asked about."""
-    bare = bare_head(head, target.query_name)
+    bare = bare_head(head, target.query_name, target.body_name)
     if isinstance(bare, NotCanonical):
         return Refusal(Denial.MALFORMED, bare.reason)
     spelled = canonical_target(bare.target, head.method, merging=target.merges)
@@ -63,6 +63,22 @@ def named_operation(target: Named, authority: str, head: RequestHead) -> Operati
             f"{head.method} {spelled.path} is no operation known of {target.name}.",
         )
     return operation
+
+
+def is_looked_through(target: Named, head: RequestHead) -> bool:
+    """Whether a body must be seen whole for the credential's name, whatever the rules say."""
+    if target.body_name is not None:
+        return True
+    return target.query_name is not None and head.length != 0 and has_names(head.headers)
+
+
+def looked_through(target: Named, head: RequestHead, body: bytes) -> bytes | NotCanonical:
+    """A body without placeholders where the credential will stand; or why it cannot go with one."""
+    if target.query_name is not None:
+        refused = clear_body(head.headers, body, target.query_name)
+        if refused is not None:
+            return refused
+    return body if target.body_name is None else bare_body(head, body, target.body_name)
 
 
 def _misleading(head: RequestHead, declared: frozenset[bytes]) -> Refusal | None:

@@ -7,6 +7,9 @@ is about to leave is compared with what was approved (invariant 2).
 
 Servers differ in what they take for a name. One that some could take for the credential's, and
 that is not simply it, has two readings, and its call is refused.
+
+Many read query and body as one: of a name that stands in both they take the one or the other. So
+the name of a query's credential may not stand in a body, nor a body's in a query.
 """
 
 from __future__ import annotations
@@ -15,10 +18,11 @@ import json
 import re
 from collections.abc import Iterable
 from itertools import islice
-from typing import Final, NamedTuple, NoReturn
+from typing import Final
 from urllib.parse import quote, unquote_plus
 
 from jitgate.core.fields import is_form, is_json, values_of
+from jitgate.core.members import is_plain, members_of
 from jitgate.core.parameters import DECODINGS
 from jitgate.values import SAFE_METHODS, Credential, Headers, NotCanonical, Parameter, RequestHead
 
@@ -32,23 +36,59 @@ MOST_NAMES: Final = 1_000
 LONGEST_NAME: Final = 256
 """Characters of one name in a query or a form: what is longer is rather no form at all."""
 
+_HIDING: Final = (b"multipart", b"urlencoded", b"json")
+"""What a Content-Type says of a body with names, where it is not simply a form or JSON in UTF-8."""
+
+_KIND: Final = re.compile(rb"[!#$&^_.+0-9a-z-]+/[!#$&^_.+0-9a-z-]+")
+"""A media type (RFC 6838, section 4.2), in lower case."""
+
 _UTF8: Final = frozenset({b"", b"charset=utf-8"})
 
 
 # --- before anything is decided
 
 
-def bare_head(head: RequestHead, name: str | None) -> RequestHead | NotCanonical:
-    """The head without the placeholders in its query: its parameters of that name, if any."""
-    if name is None:
-        return head
+def bare_head(
+    head: RequestHead, name: str | None, of_body: str | None = None
+) -> RequestHead | NotCanonical:
+    """The head without the placeholders in its query: its parameters of that name, if any.
+
+    Refused is a query with the name of a body's credential (``of_body``), and by its Content-Type
+    a body in which nobody could look for the name of a query's.
+    """
+    path, _, query = head.target.partition("?")
+    refused = None if of_body is None else _refused(_bare_pairs(query, of_body, "query"), query)
+    if refused is not None or name is None:
+        return refused or head
     if head.target == "*":
         return NotCanonical("The target's credential goes into a query, and * has none.")
-    path, _, query = head.target.partition("?")
+    if head.length != 0 and _has_hidden_names(head.headers):
+        return NotCanonical(
+            f"The target's credential goes into the query, as {name!r}, and in a body of this "
+            "Content-Type, or of none, nobody looks for that name: send a form, JSON or a file."
+        )
     bare = _bare_pairs(query, name, "query")
     if isinstance(bare, NotCanonical):
         return bare
     return head._replace(target=f"{path}?{bare}" if bare else path)
+
+
+def has_names(headers: Headers) -> bool:
+    """Whether a body has names that a server could read as those of a query: a form, or JSON."""
+    return _is_form(headers) or is_json(headers)
+
+
+def clear_body(headers: Headers, body: bytes, name: str) -> NotCanonical | None:
+    """Why a body does not go with a credential that is in the query under that name, if so.
+
+    It has the name itself, or what some server could take for it, or no one reading.
+    """
+    if _is_form(headers):
+        text = body.decode("latin-1")
+        return _refused(_bare_pairs(text, name, "body"), text)
+    if body and is_json(headers) and not is_plain(body):
+        return _refused(_bare_object(body, name), body)
+    return None
 
 
 def bare_body(head: RequestHead, body: bytes, name: str) -> bytes | NotCanonical:
@@ -78,6 +118,14 @@ def _ambiguous(name: str, where: str) -> NotCanonical:
     return NotCanonical(
         f"The {where} has a name that could be taken for {name!r}, which the credential has there."
     )
+
+
+def _refused(bare: str | bytes | NotCanonical, whole: str | bytes) -> NotCanonical | None:
+    """Why what had to be bare already is refused, if it was not."""
+    if isinstance(bare, NotCanonical):
+        return bare
+    said = "The name of the target's credential stands in another place than that has."
+    return None if bare == whole else NotCanonical(said)
 
 
 def _too_many(where: str) -> NotCanonical:
@@ -128,25 +176,11 @@ def _could_be(read: Iterable[str], name: str) -> bool:
 # --- JSON
 
 
-class _Member(NamedTuple):
-    name: str
-    begin: int
-    end: int
-
-
-def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
-
-
-_SPACE = re.compile(r"[ \t\n\r]*+")
-_VALUE = json.JSONDecoder(parse_constant=_refused)
-
-
 def _bare_object(body: bytes, name: str) -> bytes | NotCanonical:
     """The object without the member of that name; every other byte stays as it is."""
     try:
         text = body.decode("utf-8")
-        members = list(islice(_members(text), MOST_NAMES + 1))
+        members = list(islice(members_of(text), MOST_NAMES + 1))
     except (ValueError, IndexError, RecursionError):
         return NotCanonical("The body is not one JSON object in UTF-8.")
     if len(members) > MOST_NAMES:
@@ -167,41 +201,6 @@ def _bare_object(body: bytes, name: str) -> bytes | NotCanonical:
     return (text[:begin] + text[end:]).encode("utf-8")
 
 
-def _members(text: str) -> Iterable[_Member]:
-    """The members of the object that a text is. Raises `ValueError` or `IndexError` if it is none.
-
-    Values are read by Python's own scanner (written in C): a body may have a megabyte.
-    """
-    at = _past(text, 0, "{")
-    if text[at] != "}":
-        while True:
-            begin = at
-            _past(text, at, '"')
-            name, at = _VALUE.raw_decode(text, at)
-            at = _past(text, at, ":")
-            _, end = _VALUE.raw_decode(text, at)
-            yield _Member(name, begin, end)
-            at = _skip(text, end)
-            if text[at] == "}":
-                break
-            at = _past(text, at, ",")
-    if _past(text, at, "}") != len(text):
-        raise ValueError("something follows the object")
-
-
-def _past(text: str, at: int, mark: str) -> int:
-    """Where what follows a mark begins; the mark may have white space on both sides."""
-    at = _skip(text, at)
-    if text[at] != mark:
-        raise ValueError(f"{mark} was expected")
-    return _skip(text, at + 1)
-
-
-def _skip(text: str, at: int) -> int:
-    space = _SPACE.match(text, at)
-    return at if space is None else space.end()
-
-
 def _is_form(headers: Headers) -> bool:
     return is_form(headers) and _parameters(headers) in _UTF8
 
@@ -209,6 +208,19 @@ def _is_form(headers: Headers) -> bool:
 def _is_json(headers: Headers) -> bool:
     """JSON itself: what else is written in JSON (a patch, say) has members of other meanings."""
     return is_json(headers) and _kind(headers) == b"application/json"
+
+
+def _has_hidden_names(headers: Headers) -> bool:
+    """Whether some server could read names in a body in which nobody here looks for them.
+
+    Without a Content-Type it is taken for a form by some.
+    """
+    if has_names(headers):
+        return False
+    types = values_of(headers, b"content-type")
+    if len(types) != 1 or not _KIND.fullmatch(_kind(headers)):
+        return True
+    return any(each in types[0].lower() for each in _HIDING)
 
 
 def _kind(headers: Headers) -> bytes:

@@ -16,8 +16,8 @@ from jitgate.core.facts import NOTHING_KNOWN
 from jitgate.core.fields import is_json
 from jitgate.core.fingerprint import counting_fields, fingerprint
 from jitgate.core.injection import NOTHING_ISSUED
+from jitgate.core.naming import is_looked_through, looked_through
 from jitgate.core.parameters import completed
-from jitgate.core.placing import bare_body
 from jitgate.core.policy import Needs, NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile, maskers_for
 from jitgate.core.waiting import Wait, preference
@@ -143,7 +143,8 @@ class Decider:
             return None
         if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW:
             return await self._seen(call, body)
-        if decision.effect is Effect.PERMIT and call.target.body_name is not None:
+        is_permitted = decision.effect is Effect.PERMIT
+        if is_permitted and is_looked_through(call.target, call.request.head):
             read = await self._held(call, body)
             if isinstance(read, Refusal):
                 return read
@@ -173,10 +174,12 @@ class Decider:
             if isinstance(read, Refusal):
                 return read
             account.held = read
-        if name is not None and account.held.bare_of != name:
-            bare = bare_body(account.held.head, account.held.data, name)
-            if isinstance(bare, NotCanonical):
-                return Refusal(Denial.MALFORMED, bare.reason)
+        if name is not None and account.held.bare_of == name:
+            return account.held
+        bare = looked_through(call.target, account.held.head, account.held.data)
+        if isinstance(bare, NotCanonical):
+            return Refusal(Denial.MALFORMED, bare.reason)
+        if name is not None:
             account.held = self._bodies.bared(account.held, bare, name)
             account.sent = self._accounts.witness()
             account.sent.saw(bare)

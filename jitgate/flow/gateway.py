@@ -283,7 +283,7 @@ class Gateway:
             return Refusal(Denial.TARGET_UNKNOWN, detail)
         if target.personal is not None:
             target = replace(target, upstream=target.personal(subject, tunnel.session))
-        bare = bare_head(request.head, target.query_name)
+        bare = bare_head(request.head, target.query_name, target.body_name)
         if not isinstance(bare, NotCanonical):
             account.head = bare
         operation = named_operation(target, tunnel.authority, request.head)

@@ -190,3 +190,30 @@ def test_a_call_that_has_no_body_for_it_is_told_to_be_refused(
     trial = told(site, method, "https://things.example/a", body=body, headers=headers)
     assert trial.effect is effect
     assert (trial.refusal and trial.refusal.denial) is refused
+
+
+FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
+PARTS = (("Content-Type", "multipart/form-data; boundary=x"),)
+
+
+@pytest.mark.parametrize(
+    ("place", "query", "body", "headers", "effect"),
+    [
+        ("query", "", b"key=own", FORM, Effect.DENY),
+        ("query", "", b'{"key": "own"}', JSON, Effect.DENY),
+        ("query", "", b"--x--", PARTS, Effect.DENY),
+        ("query", "", b"a=1", FORM, Effect.PERMIT),
+        ("query", "", None, FORM, Effect.PERMIT),
+        ("body", "?key=own", b"a=1", FORM, Effect.DENY),
+        ("body", "?a=1", b"a=1", FORM, Effect.PERMIT),
+    ],
+)
+def test_its_name_in_the_other_place_is_told_to_be_refused(
+    laptop, place, query, body, headers, effect
+):
+    site = keyed(laptop, **{place: "key"})
+    url = f"https://things.example/a{query}"
+    trial = told(site, "POST", url, body=body, headers=headers)
+    assert trial.effect is effect
+    refused = trial.refusal and trial.refusal.denial
+    assert refused is (Denial.MALFORMED if effect is Effect.DENY else None)

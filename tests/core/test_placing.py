@@ -14,6 +14,8 @@ from jitgate.core.placing import (
     MOST_NAMES,
     bare_body,
     bare_head,
+    clear_body,
+    has_names,
     placed_body,
     placed_query,
     without,
@@ -212,6 +214,108 @@ def test_what_takes_long_to_look_through_is_refused(body, headers):
 )
 def test_what_is_large_and_not_many_is_not(body, headers):
     assert bared(body, headers) == body
+
+
+# --- in the other place
+
+
+def kind(value):
+    return ((b"Content-Type", value),)
+
+
+def of_query(headers, length: int | None = 9):
+    """A head with a body, to a target that has its credential in the query."""
+    return bare_head(RequestHead("POST", "/a?b=1", headers, length), NAME)
+
+
+@pytest.mark.parametrize(
+    "query", ["api_key=own", "b=1&%61pi_key", "API_KEY=own", "a=1;api_key=own"]
+)
+def test_a_bodys_name_is_refused_in_the_query(query):
+    """Werkzeug's values, PHP's $_REQUEST and others read both as one."""
+    head = RequestHead("POST", f"/a?{query}", JSON, 9)
+    refused = bare_head(head, None, NAME)
+    assert isinstance(refused, NotCanonical)
+    assert "own" not in refused.reason
+    assert bare_head(head, None, "other") == head
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (FORM, b"api_key=own"),
+        (FORM, b"a=1&%61pi_key"),
+        (FORM, b"Api.Key[]=own"),
+        (FORM, b"a&" * MOST_NAMES),
+        (JSON, b'{"api_key":"own"}'),
+        (JSON, rb'{"a":1,"\u0061pi_key":"own"}'),
+        (JSON, b'{"API_KEY":"own"}'),
+        (JSON, b'\xef\xbb\xbf{"api_key":"own"}'),
+        (JSON, b'{"api_key":"own"'),
+        (JSON, b'[] {"api_key":"own"}'),
+        (JSON, b" "),
+        (kind(b"application/vnd.api+json"), b'{"api_key":"own"}'),
+    ],
+)
+def test_a_querys_name_is_refused_in_the_body(headers, body):
+    assert has_names(headers)
+    refused = clear_body(headers, body, NAME)
+    assert isinstance(refused, NotCanonical)
+    assert "own" not in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (FORM, b""),
+        (FORM, b"a=%C3%A9+1&&b=api_key"),
+        (JSON, b""),
+        (JSON, b'{"a": {"api_key": 1}}'),
+        (JSON, b' [{"api_key": 1}]\n'),
+        (JSON, b"1.10"),
+        (kind(b"text/plain"), b"api_key=1"),
+    ],
+)
+def test_a_body_without_it_goes_as_it_is(headers, body):
+    assert clear_body(headers, body, NAME) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        kind(b""),
+        kind(b"x"),
+        kind(b"multipart/form-data; boundary=x"),
+        kind(b"Multipart/Related; boundary=x"),
+        kind(b"application/x-www-form-urlencoded; charset=utf-7"),
+        kind(b"application/x-www-form-urlencoded, x"),
+        kind(b"text/plain; x, application/x-www-form-urlencoded"),
+        kind(b"application/json; charset=utf-16"),
+        kind(b"text/json"),
+        (*JSON, *FORM),
+    ],
+)
+def test_a_body_in_which_nobody_looks_for_a_querys_name_is_refused(headers):
+    assert "nobody looks for that name" in of_query(headers).reason
+    assert isinstance(of_query(headers, None), NotCanonical)
+    assert of_query(headers, 0).target == "/a?b=1"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        FORM,
+        JSON,
+        kind(b"application/merge-patch+json"),
+        kind(b"application/octet-stream"),
+        kind(b"image/png"),
+        kind(b"text/csv; charset=utf-8"),
+        kind(b"application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    ],
+)
+def test_a_form_json_or_a_file_is_not(headers):
+    assert of_query(headers).target == "/a?b=1"
 
 
 # --- ours

@@ -95,6 +95,50 @@ async def test_what_was_approved_is_what_is_sent_less_the_credential():
     assert OURS not in everywhere(stand)
 
 
+# --- in the other place: many servers read query and body as one
+
+CROSSED = [
+    ("in_query", "/things", b"key=of-the-agent&a=1", FORM, "in another place"),
+    ("in_query", "/things", b"a=1&KEY=of-the-agent", FORM, "could be taken for"),
+    ("in_query", "/things", b'{"key":"of-the-agent"}', JSON, "in another place"),
+    ("in_query", "/things", b"{", JSON, "not one JSON object"),
+    ("in_query", "/things", b"key=of-the-agent", (), "nobody looks for that name"),
+    ("in_body", "/things?key=of-the-agent", b"a=1", FORM, "in another place"),
+    ("in_body", "/things?a=1&key[]=of-the-agent", b"{}", JSON, "could be taken for"),
+]
+
+
+@pytest.mark.parametrize(("place", "target", "body", "headers", "says"), CROSSED)
+@pytest.mark.parametrize("verdict", [permit(), review()])
+@ensureDeferred
+async def test_the_name_in_the_other_place_is_refused(place, target, body, headers, says, verdict):
+    stand = Stand(**{place: "key"}, verdict=verdict)
+    told = await stand.serve(post(body, headers, target))
+    assert told.head.status == 400
+    assert says in json.loads(told.data)["detail"]
+    assert stand.sent == []
+    assert stand.channel.told == []
+    assert "credential" not in stand.log
+
+
+@pytest.mark.parametrize("announced", [True, False])
+@ensureDeferred
+async def test_a_form_goes_whole_with_a_credential_in_the_query(announced):
+    stand = Stand(in_query="key")
+    await stand.serve(Asked("POST", "/things", b"a=1&b=key", FORM, announced=announced))
+    ((head, data),) = stand.sent
+    assert (head.target, data) == (f"/things?key={OURS}", b"a=1&b=key")
+
+
+@ensureDeferred
+async def test_a_file_is_not_held_for_a_credential_in_the_query():
+    stand = Stand(in_query="key")
+    body = b"key=1" + b"x" * REVIEW_BODY
+    await stand.serve(post(body, ((b"Content-Type", b"application/octet-stream"),)))
+    ((_, data),) = stand.sent
+    assert data == body
+
+
 # --- the body
 
 

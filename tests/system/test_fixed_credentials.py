@@ -218,6 +218,24 @@ def test_what_it_sends_in_the_body_stays_behind(site, headers, body):
     assert b"dummytoken" not in orjson.dumps(site.gateway.all_entries())
 
 
+@pytest.mark.parametrize(
+    ("place", "path", "headers", "body"),
+    [
+        ("query", "/a", FORM, b"api_key=dummytoken&a=1"),
+        ("query", "/a", JSON, b'{"api_key": "dummytoken"}'),
+        ("query", "/a", "", b"api_key=dummytoken"),
+        ("query", "/a", "Content-Type: multipart/form-data; boundary=x\r\n", b"--x--"),
+        ("body", "/a?token=dummytoken", FORM, b"a=1"),
+    ],
+)
+def test_its_name_in_the_other_place_goes_nowhere(site, place, path, headers, body):
+    """A target may read query and body as one, and take the agent's for the credential."""
+    site.origin.received.clear()
+    reply, received = site.ask(place, "POST", path, headers, body)
+    assert reply.status == 400
+    assert received is None
+
+
 def test_a_library_that_insists_on_a_key_needs_none(site):
     """What requests makes of parameters and forms, through the proxy that it is told of."""
     host, port = site.gateway.proxy
