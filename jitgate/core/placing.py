@@ -19,14 +19,32 @@ import re
 from collections.abc import Iterable
 from itertools import islice
 from typing import Final
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
 from jitgate.core.fields import is_form, is_json, values_of
 from jitgate.core.members import is_plain, members_of
 from jitgate.core.parameters import DECODINGS
 from jitgate.values import SAFE_METHODS, Credential, Headers, NotCanonical, Parameter, RequestHead
 
-_BLANK: Final = "\x00\t\n\v\f\r "
+_BLANK: Final = "".join(
+    chr(each)
+    for first, last in (
+        (0x00, 0x20),
+        (0x7F, 0xA0),
+        (0xAD, 0xAD),
+        (0x61C, 0x61C),
+        (0x1680, 0x1680),
+        (0x180E, 0x180E),
+        (0x2000, 0x200F),
+        (0x2028, 0x202F),
+        (0x205F, 0x206F),
+        (0x3000, 0x3000),
+        (0xFEFF, 0xFEFF),
+    )
+    for each in range(first, last + 1)
+)
+"""Blanks, controls, and what nobody sees, by Unicode: servers strip one or the other of them."""
+
 _SAME_TO_SOME: Final = str.maketrans(dict.fromkeys(" .[", "_"))
 """PHP reads all of these in a name as an underscore."""
 
@@ -41,6 +59,9 @@ _HIDING: Final = (b"multipart", b"urlencoded", b"json")
 
 _KIND: Final = re.compile(rb"[!#$&^_.+0-9a-z-]+/[!#$&^_.+0-9a-z-]+")
 """A media type (RFC 6838, section 4.2), in lower case."""
+
+_NO_ESCAPE: Final = re.compile(rb"%u[0-9a-f]{4}", re.IGNORECASE)
+"""What IIS takes for an escape, and no standard does."""
 
 _UTF8: Final = frozenset({b"", b"charset=utf-8"})
 
@@ -144,7 +165,14 @@ def _bare_pairs(text: str, name: str, where: str) -> str | NotCanonical:
         names = [part.partition("=")[0] for part in piece.split(";")]
         if max(map(len, names)) > LONGEST_NAME:
             return _too_many(where)
-        if not any(_could_be(_decodings(each), name) for each in names):
+        try:
+            could_be = any(_could_be(_decodings(each), name) for each in names)
+        except ValueError:
+            return NotCanonical(
+                f"The {where} has a name that servers read differently: it is not UTF-8, or has "
+                "an escape with %u."
+            )
+        if not could_be:
             kept.append(piece)
         elif len(names) > 1 or unquote_plus(names[0]) != name:
             return _ambiguous(name, where)
@@ -152,14 +180,19 @@ def _bare_pairs(text: str, name: str, where: str) -> str | NotCanonical:
 
 
 def _decodings(written: str) -> Iterable[str]:
-    """A name as it is read, decoded as often as some servers do."""
-    for _ in range(DECODINGS):
-        yield written
-        decoded = unquote_plus(written)
-        if decoded == written:
+    """A name as it is read, decoded as often as some servers do.
+
+    Raises `ValueError` for one in which some read other letters than the rest.
+    """
+    raw = written.encode("latin-1")
+    for _ in range(DECODINGS + 1):
+        if _NO_ESCAPE.search(raw):
+            raise ValueError("an escape with %u")
+        yield raw.decode("utf-8")
+        decoded = unquote_to_bytes(raw.replace(b"+", b" "))
+        if decoded == raw:
             return
-        written = decoded
-    yield written
+        raw = decoded
 
 
 def _could_be(read: Iterable[str], name: str) -> bool:
@@ -168,7 +201,7 @@ def _could_be(read: Iterable[str], name: str) -> bool:
     for each in read:
         plain = each.strip(_BLANK)
         for form in (plain, plain.partition("[")[0], plain.partition("\0")[0]):
-            if form.translate(_SAME_TO_SOME).casefold() == wanted:
+            if form.strip(_BLANK).translate(_SAME_TO_SOME).casefold() == wanted:
                 return True
     return False
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import unicodedata
 from urllib.parse import parse_qsl, quote, quote_plus
 
 import pytest
@@ -85,13 +87,47 @@ def test_a_placeholder_in_the_query_is_dropped_and_all_else_stays(target, left):
         "api_key=own;a=1",
         "%61PI_key=own",
         "api_%E2%84%AAey=own",
+        "%u0061pi_key=own",
+        "%U0061pi_key=own",
+        "%25u0061pi_key=own",
+        "a=1;%u0061pi_key=own",
+        "%C1%A1pi_key=own",
+        "%25C1%25A1pi_key=own",
+        "\xc1\xa1pi_key=own",
+        "api_key%FF=own",
+        "%C2%A0api_key=own",
+        "api_key%E2%80%83=own",
+        "api_key%E3%80%80=own",
+        "%EF%BB%BFapi_key=own",
+        "api_key%1F=own",
+        "api_key%E2%80%83[]=own",
     ],
 )
 def test_what_some_server_could_take_for_it_is_refused(query):
     refused = bare(f"/a?b=1&{query}")
     assert isinstance(refused, NotCanonical)
     assert "own" not in refused.reason
-    assert isinstance(bared(f"b=1&{query}".encode(), FORM), NotCanonical)
+    assert isinstance(bared(f"b=1&{query}".encode("latin-1"), FORM), NotCanonical)
+
+
+def test_no_blank_of_unicodes_makes_another_name_of_it():
+    blanks = {
+        each
+        for each in map(chr, range(sys.maxunicode + 1))
+        if each.isspace() or unicodedata.category(each)[0] == "Z"
+    }
+    for each in blanks | {"\0", "\x7f", "\u200b", "\ufeff"}:
+        for name in (each + NAME, NAME + each):
+            assert isinstance(bare(f"/a?{quote(name)}=own"), NotCanonical), repr(each)
+            assert isinstance(bared(json.dumps({name: "own"}).encode()), NotCanonical), repr(each)
+
+
+@pytest.mark.parametrize(
+    "query", ["n%C3%A4me=1", "n\xc3\xa4me=1", "a=%u0061%FF", "100%25=1", "%u=1"]
+)
+def test_other_names_go_as_they_are(query):
+    assert bare(f"/a?{query}") == f"/a?{query}"
+    assert bared(query.encode("latin-1"), FORM) == query.encode("latin-1")
 
 
 def test_no_path_at_all_has_no_query():
@@ -153,6 +189,7 @@ def test_a_placeholder_in_an_object_is_dropped_and_every_other_byte_stays(body, 
         rb'{"api_key":1,"\u0061pi_key":2}',
         b'{"API_KEY":"own"}',
         '{"api_\u212aey":"own"}'.encode(),
+        '{"api_key\u2003":"own"}'.encode(),
         b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b"",
     ],
