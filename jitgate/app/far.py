@@ -142,6 +142,8 @@ class Far:
         source = self._source(target, site_key)
         if source is None:
             return None
+        if isinstance(source, VaultCredentials):
+            source.begin()
         lending = source if ILendingSource.providedBy(source) else Kept(source)
         lasting = ILastingSource.providedBy(lending)
         verifyObject(ILastingSource if lasting else ILendingSource, lending)
@@ -190,10 +192,14 @@ class Far:
             )
 
         authority = _authority(credential.address)
-        http = OwnCalls(self._reactor, checked).to(authority)
+        calls = OwnCalls(self._reactor, checked)
         keyed = _keyed(site_key, b"jitgate credential\0")
         circuit = self._vaults.setdefault(authority, Circuit("Vault", random.random))
-        return fixed.vault(credential, http, self._reactor, circuit, keyed)
+        source = fixed.vault(
+            credential, calls.to(authority), self._reactor, circuit, keyed=keyed, close=calls.stop
+        )
+        self.sources.append(source)
+        return source
 
     def _okta(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
@@ -35,7 +35,9 @@ def vault(
     http: HTTPClient,
     reactor: Any,
     circuit: Circuit,
+    *,
     keyed: Callable[[bytes], str],
+    close: Callable[[], Awaitable[object]],
 ) -> VaultCredentials:
     """The source of a secret that a Vault keeps. Raises `StateUnusable` or `ValueError`."""
     clock = cast(IReactorTime, reactor)
@@ -57,6 +59,7 @@ def vault(
         oldest=credential.oldest,
         clock=clock,
         keyed=keyed,
+        close=close,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from jitgate.credentials.carriers import Carrier
 from jitgate.credentials.vault_server import VaultDown, VaultRefused, VaultServer
 from jitgate.credentials.vault_token import VaultToken
 from jitgate.errors import CredentialUnavailable
-from jitgate.interfaces import ILendingSource
+from jitgate.interfaces import ILastingSource
 from jitgate.values import Credential, Operation, ResponseHead
 
 RETRY = 5.0
@@ -48,7 +48,7 @@ class _Kept:
     writing: Credential
 
 
-@implementer(ILendingSource)
+@implementer(ILastingSource)
 class VaultCredentials:
     """Lends what a Vault keeps in one field, as ``carrier`` carries it.
 
@@ -57,6 +57,7 @@ class VaultCredentials:
 
     Args:
         keyed: The digest by which a record may tell one secret from another.
+        close: Ends the connections that are kept.
     """
 
     _log = Logger()
@@ -72,6 +73,7 @@ class VaultCredentials:
         oldest: float,
         clock: IReactorTime,
         keyed: Callable[[bytes], str],
+        close: Callable[[], Awaitable[object]],
     ) -> None:
         self._server = server
         self._token = token
@@ -81,9 +83,14 @@ class VaultCredentials:
         self._oldest = oldest
         self._clock = clock
         self._keyed = keyed
+        self._close = close
         self._kept: _Kept | None = None
         self._again_at = 0.0
         self._turn = DeferredLock()
+
+    def begin(self) -> None:
+        """See to the gateway's own token from now on. Before that nothing is asked of Vault."""
+        self._token.begin()
 
     async def lend(
         self, operation: Operation, *, reuse: float, granted: bool = False
@@ -114,6 +121,14 @@ class VaultCredentials:
 
     def returned(self, credential: Credential) -> None:
         """It is good for the next call too."""
+
+    def retire(self) -> None:
+        self._token.retire()
+
+    async def stop(self) -> None:
+        self._kept = None
+        await self._token.stop()
+        await self._close()
 
     def _good(self) -> _Kept | None:
         """What is kept, if it need not be read again."""

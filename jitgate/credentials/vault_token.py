@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import TimeoutError as TookTooLong
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from jitgate.credentials.vault_server import VaultDown, VaultRefused, VaultServer
@@ -24,6 +25,12 @@ MARGIN = 5.0
 
 RETRY = 10.0
 """Seconds until a renewal that failed is tried again."""
+
+AT_END = 5.0
+"""Seconds that it may take to hand a token back when the gateway stops."""
+
+_HANDED_BACK = frozenset({204, 403})
+"""Statuses that say that a token is no more: Vault has revoked it, or does not know it."""
 
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 """What a header field can hold, narrowed to visible ASCII."""
@@ -101,7 +108,7 @@ class AppRole:
 
 
 class VaultToken:
-    """Has a good token whenever one is asked for."""
+    """Has a good token whenever one is asked for; asks for none before that, or before `begin`."""
 
     _log = Logger()
 
@@ -111,8 +118,29 @@ class VaultToken:
         self._clock = clock
         self._held: Held | None = None
         self._turn = DeferredLock()
-        if login.lasting:
+        self._timer: IDelayedCall | None = None
+        self._retired = self._stopped = False
+
+    def begin(self) -> None:
+        """Keep the token alive from now on while nobody calls, if there is no other than this."""
+        if self._login.lasting:
             self._wake_after(0.0)
+
+    def retire(self) -> None:
+        """See to it no more while nobody calls."""
+        self._retired = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    async def stop(self) -> None:
+        """Hand back what was made for the gateway. None is had from now on."""
+        self.retire()
+        self._stopped = True
+        handing = Deferred.fromCoroutine(self._hand_back())
+        try:
+            await handing.addTimeout(AT_END, self._clock)
+        except (CredentialUnavailable, TookTooLong) as fault:
+            self._log.warn("Vault's token ends by itself: {why}", why=f"{fault}")
 
     async def current(self) -> str:
         """A token that has not ended. Raises `VaultDown` or `VaultRefused`."""
@@ -128,7 +156,22 @@ class VaultToken:
         had, self._held = self._held is not None, None
         return had and not self._login.lasting
 
+    async def _hand_back(self) -> None:
+        await self._turn.acquire()
+        held, self._held = self._held, None
+        self._turn.release()
+        if held is None or self._login.lasting:
+            return
+        try:
+            path = "auth/token/revoke-self"
+            await self._server.asked("POST", path, token=held.token, members={})
+        except VaultRefused as refused:
+            if refused.status not in _HANDED_BACK:
+                raise
+
     async def _good(self) -> Held:
+        if self._stopped:
+            raise CredentialUnavailable("The gateway stops.")
         held, now = self._held, self._clock.seconds()
         if held is not None and now < held.until - MARGIN:
             if now >= held.renew_at:
@@ -158,7 +201,9 @@ class VaultToken:
     # --- while nobody calls
 
     def _wake_after(self, seconds: float) -> None:
-        """See to it later, unless nobody has it any more: a reload has made another one."""
+        """See to it later, unless nobody has it any more: what a reload made was not taken."""
+        if self._retired:
+            return
         itself = weakref.ref(self)
 
         def wake() -> None:
@@ -166,7 +211,7 @@ class VaultToken:
             if alive is not None:
                 Deferred.fromCoroutine(alive.keep())
 
-        self._clock.callLater(seconds, wake)
+        self._timer = self._clock.callLater(seconds, wake)
 
     async def keep(self) -> None:
         """Renew it where it is time, and come back by itself when it is time again."""

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -320,6 +321,31 @@ def test_of_other_targets_only_their_secret_is_looked_at(desk):
             {"target": "open", "type": "none", "warnings": []},
         ],
     )
+
+
+def test_a_vault_is_not_asked(desk):
+    """Nor told the gateway's token, while other targets' orgs are asked."""
+    desk.keep("token", b"a-vaults-token\n")
+    with socket.create_server(("127.0.0.1", 0)) as vault:
+        credential = {
+            "type": "vault",
+            "address": "https://vault.example",
+            "dial": f"127.0.0.1:{vault.getsockname()[1]}",
+            "auth": {"token": "file:secrets/token"},
+            "path": "a",
+            "field": "b",
+            "as": {"header": "X-Key"},
+        }
+        things = {**SETTINGS["targets"][1], "credential": credential}
+        okta = json.loads(desk.config.read_text())["targets"][0]
+        desk.settings(targets=[okta, things])
+        code, out, err = desk.run()
+        vault.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            vault.accept()
+    assert (code, err) == (0, "")
+    assert "things: vault. " in out
+    assert "Asked for" in out, "the reactor ran"
 
 
 @pytest.mark.parametrize(

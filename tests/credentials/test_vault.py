@@ -25,7 +25,7 @@ from jitgate.credentials.vault import RETRY, Place, VaultCredentials
 from jitgate.credentials.vault_server import TIMEOUT, TRIES, VaultDown, VaultRefused, VaultServer
 from jitgate.credentials.vault_token import AppRole, GivenToken, VaultToken
 from jitgate.errors import CredentialUnavailable
-from jitgate.interfaces import ILendingSource
+from jitgate.interfaces import ILastingSource
 from jitgate.testing.lending import LendingContract
 from jitgate.trust import NamedPolicy
 from jitgate.values import Operation, ResponseHead
@@ -59,6 +59,7 @@ class Gateway:
         self.clock = Clock()
         self.clock.advance(1_800_000_000)
         self.waits = []
+        self.closed = 0
         self.circuit = Circuit("Vault", lambda: 0.5)
         self.address, self.http = address, http
 
@@ -77,6 +78,9 @@ class Gateway:
         )
 
     def source(self, login, *, place=PLACE, carrier=None, namespace=None, fresh=FRESH):
+        async def close():
+            self.closed += 1
+
         server = self.server(namespace)
         return VaultCredentials(
             server,
@@ -87,6 +91,7 @@ class Gateway:
             oldest=OLDEST,
             clock=self.clock,
             keyed=lambda secret: f"keyed {len(secret)}",
+            close=close,
         )
 
 
@@ -168,7 +173,7 @@ async def test_the_source_and_all_that_it_is_made_of_show_no_secret(vault):
     shown = [source, credential, source._kept, source._token, source._token._held, gateway.server()]
     for secret in ("in-vault-0001", token):
         assert secret not in "".join(map(repr, shown))
-    assert verifyObject(ILendingSource, source)
+    assert verifyObject(ILastingSource, source)
 
 
 @ensureDeferred
@@ -372,6 +377,7 @@ async def test_a_given_token_is_renewed_while_nobody_calls(vault):
     token = vault.token("30m")
     gateway = reaching(vault)
     source = gateway.source(given(token))
+    source.begin()
     for seconds in (0.0, 1200.0, 1200.0):
         gateway.clock.advance(seconds)
         await settled(source)
@@ -384,6 +390,7 @@ async def test_a_given_token_is_renewed_while_nobody_calls(vault):
 async def test_nobody_renews_the_token_of_a_source_that_is_no_more(vault):
     gateway = reaching(vault)
     source = gateway.source(given(vault.token("30m")))
+    source.begin()
     gateway.clock.advance(0.0)
     await settled(source)
     (call,) = gateway.clock.getDelayedCalls()
@@ -393,10 +400,65 @@ async def test_nobody_renews_the_token_of_a_source_that_is_no_more(vault):
     assert gateway.clock.getDelayedCalls() == []
 
 
+@pytest.mark.parametrize("end", ["retire", "stop"])
+@ensureDeferred
+async def test_nobody_renews_the_token_of_a_source_that_was_replaced_or_stopped(vault, end):
+    gateway = reaching(vault)
+    token = vault.token("30m")
+    source = gateway.source(given(token))
+    source.begin()
+    gateway.clock.advance(0.0)
+    await settled(source)
+    if end == "retire":
+        source.retire()
+    else:
+        await source.stop()
+    assert gateway.clock.getDelayedCalls() == []
+    assert vault.root.auth.token.lookup(token), "it is the operator's to take back"
+
+
+@ensureDeferred
+async def test_one_that_is_replaced_while_it_is_renewed_is_not_seen_to_again(vault):
+    gateway = reaching(vault)
+    source = gateway.source(given(vault.token("30m")))
+    source.begin()
+    gateway.clock.advance(0.0)
+    source.retire()
+    await settled(source)
+    assert gateway.clock.getDelayedCalls() == []
+
+
+@ensureDeferred
+async def test_a_roles_token_is_handed_back_at_the_end(vault):
+    gateway = reaching(vault)
+    source = gateway.source(role(vault))
+    await sent(source)
+    token = source._token._held.token
+    await source.stop()
+    with pytest.raises(hvac.exceptions.Forbidden):
+        vault.root.auth.token.lookup(token)
+    assert await fault(source) == "The gateway stops."
+    assert gateway.closed == 1
+
+
+@ensureDeferred
+async def test_a_token_that_cannot_be_handed_back_keeps_nobody(vault):
+    gateway = reaching(vault)
+    source = gateway.source(role(vault))
+    await sent(source)
+    vault.seal()
+    await source.stop()
+    assert gateway.closed == 1
+    gateway = reaching(vault)
+    await gateway.source(given("never-asked-for")).stop()
+    assert gateway.closed == 1
+
+
 @ensureDeferred
 async def test_a_token_without_an_end_is_not_renewed(vault):
     gateway = reaching(vault)
     source = gateway.source(given(vault.root.token))
+    source.begin()
     gateway.clock.advance(0.0)
     await settled(source)
     assert gateway.clock.getDelayedCalls() == []
@@ -421,6 +483,7 @@ async def test_a_given_token_that_cannot_be_renewed_is_used_until_its_end(vault)
     token = vault.token("30m", renewable=False)
     gateway = reaching(vault)
     source = gateway.source(given(token))
+    source.begin()
     gateway.clock.advance(0.0)
     await settled(source)
     assert gateway.clock.getDelayedCalls() == []
@@ -472,6 +535,11 @@ class Far:
     def source(self):
         return self.gateway.source(given("the-gateways-own"), namespace="team/a")
 
+    def role(self):
+        return self.gateway.source(
+            lambda server: AppRole(server, mount="approle", role_id="a", secret_id=b"b")
+        )
+
 
 GOOD = {
     "lookup-self": (200, {"data": {"ttl": 3600, "renewable": True}}),
@@ -479,6 +547,11 @@ GOOD = {
         200,
         {"auth": {"client_token": "the-gateways-own", "lease_duration": 3600, "renewable": True}},
     ),
+    "login": (
+        200,
+        {"auth": {"client_token": "the-gateways-own", "lease_duration": 3600, "renewable": True}},
+    ),
+    "revoke-self": (204, b""),
     "github": (
         200,
         {
@@ -494,6 +567,32 @@ async def far():
     made = Far()
     yield made
     await made.site.stop()
+
+
+@ensureDeferred
+async def test_nothing_is_asked_before_it_begins_or_lends(far):
+    from twisted.internet import reactor  # noqa: PLC0415 - installed by pytest-twisted
+
+    source = far.source()
+    assert far.gateway.clock.getDelayedCalls() == []
+    source.begin()
+    (call,) = far.gateway.clock.getDelayedCalls()
+    assert far.asked == []
+    await source.stop()
+    far.gateway.clock.advance(0.0)
+    await deferLater(reactor, 0.0)
+    assert not call.active()
+    assert far.asked == []
+
+
+@ensureDeferred
+async def test_one_that_does_not_answer_at_the_end_is_not_waited_for(far):
+    source = far.role()
+    await sent(source)
+    far.answers["revoke-self"] = None
+    await source.stop()
+    assert far.asked[-1].path == b"/v1/auth/token/revoke-self"
+    assert far.gateway.closed == 1
 
 
 @ensureDeferred

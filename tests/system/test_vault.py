@@ -130,3 +130,17 @@ def test_while_it_is_sealed_nothing_is_sent_and_other_targets_are_untouched(site
     assert site.ask("api")[0].status == 200
     site.vault.unseal()
     wait_for(lambda: site.ask(name)[0].status == 200)  # it is left alone for a while
+
+
+def test_a_roles_token_is_handed_back_when_the_gateway_stops(site, tmp_path):
+    other = Site(tmp_path, site.vault)
+    tokens = site.vault.root.auth.token
+    environment = {"A_VAULT_TOKEN": other.token, "A_SECRET_ID": other.secret_id}
+    with other.origin, GatewayProcess(tmp_path, other.settings(), env=environment) as gateway:
+        other.gateway = gateway
+        before = set(tokens.list_accessors()["data"]["keys"])
+        assert other.ask("role")[0].status == 200
+        made = set(tokens.list_accessors()["data"]["keys"]) - before
+    assert len(made) == 1
+    assert not made & set(tokens.list_accessors()["data"]["keys"])
+    assert tokens.lookup(other.token), "this one is the operator's to take back"
