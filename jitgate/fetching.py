@@ -27,6 +27,9 @@ from zope.interface import implementer
 
 from jitgate.errors import JitgateError
 
+USER_AGENT: Final = "jitgate"
+"""Who asks, where the request has no name of its own (RFC 9110, section 10.1.5)."""
+
 TIMEOUT = 10.0
 """Seconds for one exchange, connecting included: an agent waits at the other end, and gives up
 after 30 to 60."""
@@ -127,9 +130,9 @@ class Fetcher:
         *,
         whole: bool = True,
     ) -> Fetched:
-        headers = Headers({"Accept": [self.accept]})
+        headers = Headers({"Accept": [self.accept], "User-Agent": [USER_AGENT]})
         for name, value in fields.items():
-            headers.addRawHeader(name, value)
+            headers.setRawHeaders(name, [value])
         if content is not None:
             headers.addRawHeader("Content-Type", content.kind)
         if self.authorization is not None:

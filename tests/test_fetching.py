@@ -63,6 +63,18 @@ async def test_an_answer_is_its_status_and_body(far):
 
 
 @pytest_twisted.ensureDeferred
+async def test_every_request_says_whose_it_is_or_its_own_name(far):
+    fetcher = far.fetcher()
+    await fetcher.get(far.url)
+    await fetcher.head_of(far.url, {"X-Token": "t"})
+    await fetcher.post(far.url, {"a": "1"})
+    await fetcher.call("PUT", far.url, fields={}, members={})
+    await fetcher.post(far.url, {"a": "1"}, {"User-Agent": "jitgate/m-1"})
+    said = [request.requestHeaders.getRawHeaders("user-agent") for request in far.requests]
+    assert said == [["jitgate"]] * 4 + [["jitgate/m-1"]]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_form_is_posted_as_one(far):
     await far.fetcher().post(far.url, {"a": "1 &", "b": "é"})
     request = far.requests[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from jitgate.cli.credentials_words import OfApp, OfTarget, in_json, in_words, wa
 from jitgate.cli.playing import Stopped, played
 from jitgate.config import credential_schema, schema
 from jitgate.config.reading import near
+from jitgate.core.injection import user_agent_token
 from jitgate.credentials.dpop import Nonces
 from jitgate.credentials.examining import Examiner
 from jitgate.credentials.okta import OktaCredentials
@@ -81,6 +83,7 @@ class _Check:
         self._reactor = reactor
         self._stopping = stopping
         self._bar = Bar()
+        self._name = user_agent_token(f"check-{secrets.token_hex(8)}", 1)
         self._kinds = kinds_of(made.configuration, made.targets)
         self._passing = let_pass(made.configuration, made.policy, self._kinds)
         self._order = [rule.name for rule in made.configuration.rules]
@@ -132,7 +135,7 @@ class _Check:
                 raise Stopped("It was stopped.")
             self._bar.show(known, total)
 
-        examiner = Examiner(app, self._reactor.seconds, self._pause, asking)
+        examiner = Examiner(app, self._reactor.seconds, self._pause, asking, self._name)
         examined = await examiner.examine(sorted(needed, key=_family), others)
         client, dpop = app.client, app.prover is not None
         return OfApp(
@@ -144,6 +147,7 @@ class _Check:
             needed=needed,
             examined=examined,
             count=examiner.count,
+            user_agent=self._name,
         )
 
     async def _pause(self, seconds: float) -> None:

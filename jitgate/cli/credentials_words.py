@@ -44,6 +44,8 @@ class OfApp:
     needed: Mapping[str, Rules]
     examined: Examined
     count: Count
+    user_agent: str
+    """What the requests to the org said in their User-Agent."""
 
     def granted(self, scope: str) -> bool | None:
         """Whether the app was granted it; None: it could not be told."""
@@ -141,6 +143,8 @@ def in_words(found: Sequence[OfTarget], notes: Sequence[str]) -> Iterator[str]:
         sum(getattr(each, name) for each in counts) for name in ("asked", "minted", "revoked")
     )
     if asked:
+        (name,) = {app.user_agent for target in found for app in target.apps}
+        yield f"In the org's System Log the User-Agent of these requests is {name}."
         yield f"Asked for {_many(asked, 'token')}; {minted} came, and {revoked} were revoked."
 
 
@@ -211,5 +215,6 @@ def _target_json(found: OfTarget) -> Iterator[dict[str, Any]]:
                 "minted": app.count.minted,
                 "revoked": app.count.revoked,
             },
+            "user_agent_token": app.user_agent,
             "warnings": [*(f"{app.target}, {app.app}: {each}" for each in _of_app(app)), *of_all],
         }

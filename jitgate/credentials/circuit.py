@@ -17,6 +17,10 @@ LONGEST_PAUSE = 60.0
 """Seconds of the longest: as long as Okta's rate limits last, and an agent's patience."""
 
 
+class LeftAlone(CredentialUnavailable):
+    """The endpoint is not asked at all."""
+
+
 class Circuit:
     """Counts what became of the calls of an endpoint.
 
@@ -40,7 +44,7 @@ class Circuit:
     def enter(self, now: float) -> bool:
         """Let one in, who then tells `succeeded`, `failed` or `left`; whether it is the trial.
 
-        Raises `CredentialUnavailable` where the endpoint is left alone.
+        Raises `LeftAlone` where the endpoint is.
         """
         if not self._until:
             return False
@@ -48,7 +52,7 @@ class Circuit:
             self._trying = True
             return True
         again = f"until {_moment(self._until)}" if now < self._until else "but for one that tries"
-        raise CredentialUnavailable(
+        raise LeftAlone(
             f"{self._name} has failed since {_moment(self._since)} and is left alone {again}."
         )
 

@@ -63,12 +63,14 @@ class Examiner:
         pause: Lets so many seconds pass.
         asking: Told before each question, and each second of a wait, of how many scopes it is
             known whether they are granted; raises to end it all.
+        user_agent: What the requests say in their User-Agent.
     """
 
     app: OktaApp
     now: Callable[[], float]
     pause: Pause
     asking: Callable[[int], None]
+    user_agent: str
     count: Count = field(default_factory=Count)
     _granted: set[str] = field(default_factory=set)
     _places: dict[str, int] = field(default_factory=dict)
@@ -106,7 +108,7 @@ class Examiner:
             self.asking(self._places[scopes[0]])
             self.count.asked += 1
             try:
-                return await self.app.mint(scopes)
+                return await self.app.mint(scopes, self.user_agent)
             except Unwanted as fault:
                 await self._revoked(fault.token)  # it is good for something else
                 raise

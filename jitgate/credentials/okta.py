@@ -8,10 +8,11 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from jitgate.credentials.circuit import LeftAlone
 from jitgate.credentials.dpop import (
     BAD_PROOF,
     NONCE_FIELD,
@@ -95,6 +96,7 @@ class OktaCredentials:
         self._keyed = keyed
         self._close = close
         self._nonces = nonces
+        self._noted = noted
         self._revoker = Revoker(noted, clock, jitter)
         self._holdings = Holdings(self._over, clock, alive)
         self._lent: dict[int, _Lent] = {}
@@ -212,11 +214,14 @@ class OktaCredentials:
         fetcher = Fetcher(
             self._reach(authority), self._clock, "The target", CredentialUnavailable, MAX_ANSWER
         )
-        authorization = f"DPoP {token.secret.decode('ascii')}"
+        named = {
+            "Authorization": f"DPoP {token.secret.decode('ascii')}",
+            "User-Agent": token.user_agent,
+        }
 
         async def asked() -> Fetched:
             proof = prover.proof("GET", url, token=token.secret)
-            return await fetcher.head_of(url, {"Authorization": authorization, "DPoP": proof})
+            return await fetcher.head_of(url, {**named, "DPoP": proof})
 
         try:
             return await asked()
@@ -227,10 +232,16 @@ class OktaCredentials:
 
     async def _minted(self, app: OktaApp, scopes: tuple[str, ...]) -> Token:
         """A new token; one that is not as it was asked for is revoked: it is good for something."""
+        name = app.token_name()
         try:
-            return await app.mint(scopes)
+            return await app.mint(scopes, name)
         except Unwanted as fault:
             self._over(fault.token)
+            raise
+        except LeftAlone:
+            raise
+        except (CredentialUnavailable, CancelledError) as fault:
+            self._noted("credential.not-minted", _not_minted(app, scopes, name, f"{fault}"))
             raise
 
     def _over(self, token: Token) -> None:
@@ -244,6 +255,7 @@ class OktaCredentials:
             "scopes": list(token.scopes),
             "fingerprint": self._keyed(token.secret),
             "expires_at": int(token.expires_at),
+            "user_agent_token": token.user_agent,
         }
         if token.id is not None:
             facts["jti"] = token.id
@@ -258,6 +270,19 @@ def _nothing_for(operation: Operation) -> Credential:
             f"public read: {operation.target} is not sent such a call."
         )
     return Credential(headers=(), secrets=(), facts={"kind": "none"})
+
+
+def _not_minted(
+    app: OktaApp, scopes: tuple[str, ...], user_agent: str, why: str
+) -> dict[str, object]:
+    """What a record says where no token came: the org's log may have the request all the same."""
+    return {
+        "kind": "okta",
+        "app": app.client.name,
+        "scopes": list(scopes),
+        "user_agent_token": user_agent,
+        "why": why or "The gateway stops.",
+    }
 
 
 def _took(status: int, error: str) -> bool:

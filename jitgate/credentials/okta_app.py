@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
+from jitgate.core.injection import user_agent_token
 from jitgate.credentials.circuit import Circuit
 from jitgate.credentials.dpop import BAD_PROOF, NONCE_FIELD, WANTS_NONCE, Nonces, Prover, is_nonce
 from jitgate.credentials.signing import Signer
 from jitgate.credentials.token_answers import Token, TokenRefused, code_of, refusal, token_in
 from jitgate.errors import CredentialRefused, CredentialUnavailable
-from jitgate.fetching import NO_FIELDS, TIMEOUT, Fetched, Fetcher, died
+from jitgate.fetching import TIMEOUT, USER_AGENT, Fetched, Fetcher, died
 from jitgate.values import Operation, Risk
 
 ASSERTION_LIFE = 60
@@ -118,14 +119,18 @@ class OktaApp:
         self._pause = pause
         self._proved_revoking = False
 
-    async def mint(self, scopes: tuple[str, ...]) -> Token:
-        """A token of exactly these scopes.
+    def token_name(self) -> str:
+        """A new name, for the User-Agent of the requests about one token: ``jitgate/m-...``."""
+        return user_agent_token(f"m-{self._new_id()}", 1)
+
+    async def mint(self, scopes: tuple[str, ...], user_agent: str = USER_AGENT) -> Token:
+        """A token of exactly these scopes, asked for, and later revoked, under that name.
 
         Raises `CredentialUnavailable`, or `CredentialRefused` where the org will never give one.
         """
         asked_at = self._clock.seconds()
         form = {"grant_type": "client_credentials", "scope": " ".join(scopes)}
-        answer = await self._unless_open(form)
+        answer = await self._unless_open(form, user_agent)
         if answer.status != 200:
             now = self._clock.seconds()
             said = refusal(answer, now, dpop=self.prover is not None)
@@ -136,6 +141,7 @@ class OktaApp:
             scopes=scopes,
             dpop=self.prover is not None,
             asked_at=asked_at,
+            user_agent=user_agent,
         )
 
     async def revoke(self, token: Token) -> None:
@@ -144,10 +150,11 @@ class OktaApp:
         Raises `CredentialUnavailable` where it may be tried again, and `CredentialRefused`.
         """
         form = {"token": token.secret.decode("ascii"), "token_type_hint": "access_token"}
-        answer = await self._asked(self._server.revoke_url, form, proved=self._proved_revoking)
+        url, name = self._server.revoke_url, token.user_agent
+        answer = await self._asked(url, form, name, proved=self._proved_revoking)
         if code_of(answer) in {WANTS_NONCE, BAD_PROOF} and self.prover is not None:
             self._proved_revoking = True
-            answer = await self._asked(self._server.revoke_url, form, proved=True)
+            answer = await self._asked(url, form, name, proved=True)
         if answer.status == 200:
             return
         code = code_of(answer)
@@ -155,12 +162,13 @@ class OktaApp:
         # All else may pass: a clock that is wrong, an app that is switched off for an hour.
         raise CredentialRefused(said) if code == NEVER_REVOKED else CredentialUnavailable(said)
 
-    async def _unless_open(self, form: Mapping[str, str]) -> Fetched:
+    async def _unless_open(self, form: Mapping[str, str], user_agent: str) -> Fetched:
         """Ask for a token, unless the endpoint is left alone; tell what became of it."""
         circuit = self._server.circuit
+        url, proved = self._server.token_url, self.prover is not None
         trial = circuit.enter(self._clock.seconds())
         try:
-            answer = await self._asked(self._server.token_url, form, proved=self.prover is not None)
+            answer = await self._asked(url, form, user_agent, proved=proved)
         except CredentialUnavailable:
             circuit.failed(self._clock.seconds(), trial=trial)
             raise
@@ -174,16 +182,19 @@ class OktaApp:
             circuit.succeeded()
         return answer
 
-    async def _asked(self, url: str, form: Mapping[str, str], *, proved: bool) -> Fetched:
+    async def _asked(
+        self, url: str, form: Mapping[str, str], user_agent: str, *, proved: bool
+    ) -> Fetched:
         """The answer to a call that is made once more where its connection died, or on a 5xx.
 
         It may have been carried out then: a token that nobody has expires by itself, and to revoke
         one twice changes nothing.
         """
         deadline, again, nonces = self._clock.seconds() + TIMEOUT, False, 0
+        fields = {"User-Agent": user_agent}
         while True:
             try:
-                answer = await self._sent(url, form, deadline, proved)
+                answer = await self._sent(url, form, fields, deadline, proved=proved)
             except CredentialUnavailable as fault:
                 if again or not died(fault):
                     raise
@@ -199,7 +210,13 @@ class OktaApp:
             await self._pause(self._server.jitter() * AGAIN_AFTER)
 
     async def _sent(
-        self, url: str, form: Mapping[str, str], deadline: float, proved: bool
+        self,
+        url: str,
+        form: Mapping[str, str],
+        fields: Mapping[str, str],
+        deadline: float,
+        *,
+        proved: bool,
     ) -> Fetched:
         """Send it, with an assertion and a proof of its own: neither is good twice."""
         whole = {
@@ -207,10 +224,10 @@ class OktaApp:
             "client_assertion_type": _ASSERTION_TYPE,
             "client_assertion": self._assertion(url),
         }
-        nonces, fields = self._server.nonces, NO_FIELDS
+        nonces = self._server.nonces
         if proved and self.prover is not None:
             nonce = nonces.of(self._server.token_url) or ""
-            fields = {"DPoP": self.prover.proof("POST", url, nonce=nonce)}
+            fields = {**fields, "DPoP": self.prover.proof("POST", url, nonce=nonce)}
         within = max(deadline - self._clock.seconds(), 0.0)
         answer = await self._server.fetcher.post(url, whole, fields, within=within)
         nonces.learn(self._server.token_url, answer.header(NONCE_FIELD))

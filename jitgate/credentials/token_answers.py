@@ -16,7 +16,7 @@ import orjson
 
 from jitgate.credentials.dpop import BAD_PROOF, WANTS_NONCE
 from jitgate.errors import CredentialUnavailable
-from jitgate.fetching import Fetched
+from jitgate.fetching import USER_AGENT, Fetched
 
 MAX_SKEW = 30.0
 """Seconds that two clocks may differ before that is taken for why an assertion is refused."""
@@ -63,6 +63,8 @@ class Token:
     expires_at: float
     id: str | None = None
     """Its ``jti``, if it is a JWT."""
+    user_agent: str = USER_AGENT
+    """What the gateway's own requests about it say in their User-Agent."""
 
 
 class Unwanted(CredentialUnavailable):
@@ -74,7 +76,13 @@ class Unwanted(CredentialUnavailable):
 
 
 def token_in(
-    answer: Fetched, *, app: str, scopes: tuple[str, ...], dpop: bool, asked_at: float
+    answer: Fetched,
+    *,
+    app: str,
+    scopes: tuple[str, ...],
+    dpop: bool,
+    asked_at: float,
+    user_agent: str,
 ) -> Token:
     """The token that a successful answer holds, if it is exactly what was asked for.
 
@@ -90,7 +98,16 @@ def token_in(
     expires_at = asked_at + (LONGEST_LIFE if lives is None else lives)
     asked = _as_asked(members, scopes)
     named = scopes if asked else ()
-    token = Token(secret.encode("ascii"), app, named, dpop, asked_at, expires_at, _token_id(secret))
+    token = Token(
+        secret.encode("ascii"),
+        app,
+        named,
+        dpop,
+        asked_at,
+        expires_at,
+        _token_id(secret),
+        user_agent,
+    )
     if wrong := _wrong_type(members.get("token_type"), app, dpop):
         raise Unwanted(wrong, token)
     if lives is None:

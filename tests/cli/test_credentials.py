@@ -128,6 +128,16 @@ def test_where_each_app_may_do_what_rules_need_all_is_well(desk):
     assert lines[-1] == f"Asked for {asked} tokens; 2 came, and 2 were revoked."
 
 
+def test_each_of_its_requests_has_the_name_that_it_tells(desk):
+    _, out, _ = desk.run()
+    (name,) = desk.org.named
+    assert re.fullmatch(r"jitgate/check-[0-9a-f]{16}", name)
+    assert f"the User-Agent of these requests is {name}.\n" in out
+    desk.org.named.clear()
+    _, apps = desk.told()
+    assert {app["user_agent_token"] for app in apps} == desk.org.named != {name}
+
+
 def test_every_token_that_is_minted_is_revoked_at_once(desk):
     grant(desk, "0oareader", *READ, "okta.logs.read", "okta.apps.read")
     desk.run()
@@ -176,6 +186,7 @@ def test_a_program_is_told_the_same(desk):
     assert code == 0
     scopes = reader.pop("scopes")
     tokens = reader.pop("tokens")
+    assert reader.pop("user_agent_token") in desk.org.named
     assert reader == {
         "target": "okta",
         "type": "okta",

@@ -22,9 +22,11 @@ class App:
     def __init__(self, *faults, revoking=0):
         self.faults, self.revoking = list(faults), revoking
         self.alive = []
+        self.named = set()
         self.clock = 1000.0
 
-    async def mint(self, scopes):
+    async def mint(self, scopes, user_agent):
+        self.named.add(user_agent)
         if self.faults:
             raise self.faults.pop(0)
         if not HAS.issuperset(scopes):
@@ -45,7 +47,7 @@ class App:
 
 
 def examiner(app, asking=lambda _: None):
-    return Examiner(app, lambda: app.clock, app.pause, asking)
+    return Examiner(app, lambda: app.clock, app.pause, asking, "jitgate/check-1")
 
 
 def busy(until=None):
@@ -63,6 +65,7 @@ def test_what_it_has_is_found_and_each_token_is_revoked_before_the_next():
     assert (found.granted, found.fault, found.answered) == (HAS, None, True)
     assert app.alive == []
     assert made.count.minted == made.count.revoked > 0
+    assert app.named == {"jitgate/check-1"}
 
 
 def test_it_is_waited_for_as_long_as_it_says_and_never_longer_than_the_bound():

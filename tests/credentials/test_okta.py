@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
+from jitgate.credentials.circuit import FAILURES
 from jitgate.credentials.dpop import Nonces
 from jitgate.credentials.okta import ASKED_FIRST
 from jitgate.credentials.revoking import AT_END
@@ -76,6 +77,7 @@ async def test_what_may_be_said_of_it_goes_on_record_and_no_secret_does(org):
         "scopes": ["okta.users.read"],
         "expires_at": NOW + 3600,
         "fingerprint": "keyed(16)",
+        "user_agent_token": lent.facts["user_agent_token"],
     }
     assert "hunter2" not in repr(lent)
     assert dict(lent.headers)[b"DPoP"].decode() not in repr(lent)
@@ -506,6 +508,52 @@ async def test_what_became_of_it_is_on_record(org):
     source.returned(lent)
     await settled(org)
     assert org.noted == [("credential.revoked", {**lent.facts, "tries": 1})]
+
+
+@pytest_twisted.ensureDeferred
+async def test_every_request_about_a_token_has_its_name_which_is_on_record(org):
+    org.nonce = "n-1"
+    org.answers[REVOKE] = [plain(503)]
+    source, names = org.source(), []
+    for count in (1, 2):
+        lent = await source.lend(org.operation(), reuse=0.0)
+        source.returned(lent)
+        await settled(org, count)
+        names.append(lent.facts["user_agent_token"])
+        assert {each.user_agent for each in org.asked} == {names[-1]}
+        assert {each.path for each in org.asked} >= {TOKEN, REVOKE}
+        assert org.at(ASKED_FIRST) or count == 2
+        org.asked.clear()
+    assert [told["user_agent_token"] for told in org.told("credential.revoked")] == names
+    assert all(name.startswith("jitgate/m-") for name in names)
+    assert len(set(names)) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_not_sent_is_not_on_record_as_a_request(org):
+    org.answers[TOKEN] = [plain(503)] * 2 * FAILURES
+    source = org.source()
+    for _ in range(FAILURES + 1):
+        with pytest.raises(CredentialUnavailable):
+            await source.lend(org.reading(), reuse=0.0)
+    assert len(org.told("credential.not-minted")) == FAILURES
+
+
+@pytest.mark.parametrize("answer", [error(400, "access_denied"), hang_up])
+@pytest_twisted.ensureDeferred
+async def test_a_request_for_a_token_that_does_not_come_is_on_record(org, answer):
+    org.answers[TOKEN] = [answer, answer]
+    with pytest.raises(CredentialUnavailable) as caught:
+        await org.source().lend(org.reading(), reuse=0.0)
+    (told,) = org.told("credential.not-minted")
+    assert {each.user_agent for each in org.at(TOKEN)} == {told["user_agent_token"]}
+    assert told == {
+        "kind": "okta",
+        "app": "reader",
+        "scopes": ["okta.users.read"],
+        "user_agent_token": told["user_agent_token"],
+        "why": str(caught.value),
+    }
 
 
 @pytest_twisted.ensureDeferred

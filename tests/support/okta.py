@@ -58,6 +58,7 @@ class Asked:
     form: dict[str, str] = field(repr=False)
     proof: str | None = field(repr=False)
     authorization: str = field(repr=False)
+    user_agent: str | None = None
 
     def proved(self) -> dict[str, Any]:
         """The claims of its proof, checked by the key that it brings along."""
@@ -198,6 +199,7 @@ class OktaOrg:
             {name.decode(): values[0].decode() for name, values in request.args.items()},
             request.getHeader("DPoP"),
             request.getHeader("Authorization") or "",
+            request.getHeader("User-Agent"),
         )
         self.asked.append(asked)
         if self.date is not None:

@@ -48,6 +48,8 @@ class Org:
     ca: Path = Path()
     asked: list[tuple[str, frozenset[str]]] = field(default_factory=list)
     """By which client, for which scopes, in order; only what was well asked."""
+    named: set[str] = field(default_factory=set)
+    """What the calls said in their User-Agent."""
     minted: list[str] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
     limited: int = 0
@@ -151,6 +153,7 @@ class TokenEndpoint:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 form = {name: values[0] for name, values in parse_qs(body).items()}
+                org.named.add(self.headers["User-Agent"])
                 status, members, fields = org.answer(self.path, form, self.headers["DPoP"])
                 content = json.dumps(members).encode()
                 self.send_response(status)
