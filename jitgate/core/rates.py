@@ -22,6 +22,10 @@ LONGEST = 300.0
 """Seconds that calls wait at most for what one answer said. Okta's windows are a minute long; where
 one is longer, a call goes out after this time and hears how it stands."""
 
+TRIAL = 5.0
+"""Seconds in which the first call after a wait is answered, or given up for lost; the others of its
+kind wait for that."""
+
 KEPT = 1024
 """Kinds of calls to a target of which anything is remembered: a catalog has some 700."""
 
@@ -37,6 +41,9 @@ _REFUSING = frozenset({429, 503})
 
 _REFUSED = math.inf
 """In the place of a window: no later answer to an earlier call ends what a refusal began."""
+
+_TRYING = -math.inf
+"""In the place of a window: a call is out to hear how it stands, and any answer tells more."""
 
 _DIGITS = 15
 """Of a number: more than of any time and of any limit."""
@@ -61,6 +68,8 @@ class Told(NamedTuple):
     reserve: int
     window: float
     """The reset as the target writes it: it tells windows apart."""
+    ends: float
+    """When that is by the gateway's own clock, however far away."""
 
 
 def told(answer: ResponseHead, now: float) -> Told | None:
@@ -101,24 +110,34 @@ class Rates:
     def take(self, kind: Kind, now: float, *, approved: bool) -> float | None:
         """Count a call that is about to leave; or the time until which it waits, uncounted.
 
-        One that was ``approved`` goes while anything remains: its approval would run out.
+        One that was ``approved`` goes while anything remains: its approval would run out. After a
+        wait the first goes, and the others wait until it has been answered: what the target takes
+        by then only an answer tells.
         """
         known = self._known.get(kind)
         if known is None:
             return None
         if known.until <= now:
-            del self._known[kind]
+            if known.remaining > known.reserve:
+                del self._known[kind]
+            else:
+                until = now + TRIAL
+                self._known[kind] = known._replace(until=until, window=_TRYING, ends=until)
             return None
         if known.remaining <= (0 if approved else known.reserve):
             return known.until
         self._known[kind] = _at(known, known.remaining - 1)
         return None
 
-    def hear(self, kind: Kind, new: Told, now: float) -> None:
+    def hear(self, kind: Kind, new: Told | None, now: float) -> None:
         """Remember what an answer said. Answers can come in another order than they were given."""
         known = self._known.get(kind)
+        if new is None:
+            if known is not None and known.window == _TRYING:
+                del self._known[kind]
+            return
         if known is not None and known.until > now:
-            if new.window < known.window:
+            if new.window < known.window and not _counts_beside(known, new, now):
                 return
             if new.window == known.window != _REFUSED:
                 new = _at(known, min(new.remaining, known.remaining))
@@ -129,18 +148,31 @@ class Rates:
 
     def slowed(self, now: float) -> float | None:
         """Until when any calls wait; None: none do."""
-        slow = (each for each in self._known.values() if each.remaining <= each.reserve)
+        slow = (
+            each
+            for each in self._known.values()
+            if each.remaining <= each.reserve and each.window != _TRYING
+        )
         return max((each.until for each in slow if each.until > now), default=None)
 
 
+def _counts_beside(known: Told, new: Told, now: float) -> bool:
+    """Whether an answer of an earlier window holds calls back, and that window is not over yet.
+
+    So it is where a target has several limits, or once wrote a reset that was far off.
+    """
+    over = known.ends - (known.window - new.window)
+    return new.remaining <= new.reserve and over > now
+
+
 def _at(known: Told, remaining: int) -> Told:
-    return Told(known.until, remaining, known.reserve, known.window)
+    return Told(known.until, remaining, known.reserve, known.window, known.ends)
 
 
 def _told(now: float, seconds: float, remaining: int, reserve: int, window: float) -> Told | None:
     if seconds <= 0:
         return None
-    return Told(now + min(seconds, LONGEST), remaining, reserve, window)
+    return Told(now + min(seconds, LONGEST), remaining, reserve, window, now + seconds)
 
 
 def _least(fields: Headers, name: bytes) -> int | None:

@@ -54,8 +54,12 @@ class Pace:
         """Remember what an answer says of the calls to come."""
         now = self._clock.seconds()
         new = told(answer, now)
-        if new is not None:
-            self._rates.setdefault(operation.target, Rates()).hear(kind_of(operation), new, now)
+        rates = self._rates.get(operation.target)
+        if rates is None:
+            if new is None:
+                return
+            rates = self._rates[operation.target] = Rates()
+        rates.hear(kind_of(operation), new, now)
 
     def slowed(self) -> Mapping[str, float]:
         """The targets of which some calls wait, and until when the last of those does."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitgate.core.rates import KEPT, LONGEST, Rates, kind_of, told
+from jitgate.core.rates import KEPT, LONGEST, TRIAL, Rates, kind_of, told
 from jitgate.values import Fields, Operation, ResponseHead
 
 NOW = 5000.0
@@ -152,7 +152,47 @@ def test_of_one_window_the_least_that_was_said_counts_and_of_two_the_later():
     assert after(okta(remaining=5), okta(remaining=40)).take(USERS, NOW, approved=False)
     later = okta(remaining=600, reset=THERE + 61)
     assert after(okta(remaining=5), later).take(USERS, NOW, approved=False) is None
-    assert after(later, okta(remaining=5)).take(USERS, NOW, approved=False) is None
+    over = after(later)
+    over.hear(USERS, told(okta(remaining=5), NOW + 0.5), NOW + 60)
+    assert over.take(USERS, NOW + 60, approved=False) is None
+
+
+@pytest.mark.parametrize("reset", [THERE + 61, THERE + 250, THERE + 9999, 10**14])
+@pytest.mark.parametrize("odd", [600, 99999])
+def test_plenty_until_a_later_reset_hides_no_limit_that_is_at_its_end(reset, odd):
+    rates = after(okta(remaining=odd, reset=reset), okta(remaining=0))
+    for approved in (False, True):
+        assert rates.take(USERS, NOW, approved=approved) == NOW + 60
+
+
+def test_after_a_wait_one_goes_and_the_others_once_it_has_been_answered():
+    for answered in (okta(remaining=600, reset=THERE + 120), answer()):
+        rates = after(okta(remaining=0))
+        later = NOW + 60
+        waits = [rates.take(USERS, later, approved=False) for _ in range(4)]
+        assert waits == [None, later + TRIAL, later + TRIAL, later + TRIAL]
+        rates.hear(USERS, told(answered, later + 1), later + 1)
+        assert [rates.take(USERS, later + 1, approved=False) for _ in range(4)] == [None] * 4
+
+
+def test_where_the_first_is_never_answered_another_goes():
+    rates = after(okta(remaining=0))
+    for turn in range(3):
+        now = NOW + 60 + turn * TRIAL
+        assert rates.take(USERS, now, approved=True) is None
+        assert rates.take(USERS, now + TRIAL - 0.1, approved=True) == now + TRIAL
+
+
+def test_after_a_window_in_which_nobody_waited_all_go():
+    rates = after(okta(remaining=500))
+    assert [rates.take(USERS, NOW + 60, approved=False) for _ in range(40)] == [None] * 40
+
+
+def test_while_one_is_out_to_hear_it_what_was_approved_goes_as_before():
+    rates = after(okta(remaining=5))
+    assert rates.take(USERS, NOW + 60, approved=False) is None
+    assert rates.take(USERS, NOW + 60, approved=False) == NOW + 60 + TRIAL
+    assert rates.take(USERS, NOW + 60, approved=True) is None
 
 
 def test_slowed_are_those_of_which_calls_wait():
