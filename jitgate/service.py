@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort, IReactorCore, IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -158,11 +158,15 @@ class Ended:
         """There is nothing to start."""
 
     async def stop(self) -> None:
-        for each in list(self._used):
-            try:
-                await each.stop()
-            except Exception:  # noqa: BLE001 (the others must end as well)
-                self._log.failure("{what} did not end cleanly", what=type(each).__name__)
+        """All at once: each may take seconds."""
+        used = list(self._used)
+        await DeferredList([Deferred.fromCoroutine(self._ended(each)) for each in used])
+
+    async def _ended(self, each: Used) -> None:
+        try:
+            await each.stop()
+        except Exception:  # noqa: BLE001 (the others must end as well)
+            self._log.failure("{what} did not end cleanly", what=type(each).__name__)
 
 
 class TakenUp:
