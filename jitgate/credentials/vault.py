@@ -21,7 +21,8 @@ from jitgate.values import Credential, Operation, ResponseHead
 RETRY = 5.0
 """Seconds between tries to read it again while what is kept will do.
 
-Also between those that a target's refusals cause: an agent could cause any number of them."""
+Also after Vault has said no, and between those that a target's refusals cause: an agent could cause
+any number of them."""
 
 _NOT_TAKEN = frozenset({401, 403})
 
@@ -86,6 +87,8 @@ class VaultCredentials:
         self._close = close
         self._kept: _Kept | None = None
         self._again_at = 0.0
+        self._no_until, self._no = 0.0, VaultRefused("Vault has not been asked.", 0)
+        """What it said when it last said no, and until when it is not asked again."""
         self._turn = DeferredLock()
 
     def begin(self) -> None:
@@ -139,6 +142,8 @@ class VaultCredentials:
 
     async def _anew(self) -> _Kept:
         now = self._clock.seconds()
+        if now < self._no_until:
+            raise VaultRefused(f"{self._no}", self._no.status)
         try:
             self._kept = self._credentials(await self._read(), now)
         except VaultDown as down:
@@ -149,6 +154,11 @@ class VaultCredentials:
                 raise
             self._log.warn("What was read before is used: {why}", why=f"{down}")
             return kept
+        except VaultRefused as refused:
+            self._kept = None
+            self._no_until = self._clock.seconds() + RETRY
+            self._no = VaultRefused(f"{refused}", refused.status)
+            raise
         except CredentialUnavailable:
             self._kept = None
             raise

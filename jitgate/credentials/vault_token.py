@@ -6,7 +6,7 @@ import math
 import re
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredLock
@@ -29,6 +29,11 @@ RETRY = 10.0
 AT_END = 5.0
 """Seconds that it may take to hand a token back when the gateway stops."""
 
+YOUNG = 10.0
+"""Seconds for which a token is taken to be good, whatever it is refused: Vault has just given it.
+
+What it is refused then, another one would be too."""
+
 _HANDED_BACK = frozenset({204, 403})
 """Statuses that say that a token is no more: Vault has revoked it, or does not know it."""
 
@@ -45,6 +50,8 @@ class Held:
     """When it ends; infinite for one that does not."""
     renew_at: float
     """When it is to be renewed; infinite for one that cannot be."""
+    since: float
+    """When Vault gave it, looked it up or renewed it."""
 
 
 class Login(Protocol):
@@ -117,6 +124,8 @@ class VaultToken:
         self._login = login
         self._clock = clock
         self._held: Held | None = None
+        self._refused: Held | None = None
+        """What was refused, until there is another: then it is handed back if it is one still."""
         self._turn = DeferredLock()
         self._timer: IDelayedCall | None = None
         self._retired = self._stopped = False
@@ -139,8 +148,8 @@ class VaultToken:
         handing = Deferred.fromCoroutine(self._hand_back())
         try:
             await handing.addTimeout(AT_END, self._clock)
-        except (CredentialUnavailable, TookTooLong) as fault:
-            self._log.warn("Vault's token ends by itself: {why}", why=f"{fault}")
+        except TookTooLong:
+            self._log.warn("Vault's token was not handed back: it took too long.")
 
     async def current(self) -> str:
         """A token that has not ended. Raises `VaultDown` or `VaultRefused`."""
@@ -153,21 +162,29 @@ class VaultToken:
 
     def refused(self) -> bool:
         """Hear that Vault did not take it; whether another one may fare better."""
-        had, self._held = self._held is not None, None
-        return had and not self._login.lasting
+        held = self._held
+        if held is None or self._clock.seconds() < held.since + YOUNG:
+            return False
+        self._held = None
+        self._refused = None if self._login.lasting else held
+        return not self._login.lasting
 
     async def _hand_back(self) -> None:
         await self._turn.acquire()
         held, self._held = self._held, None
         self._turn.release()
-        if held is None or self._login.lasting:
-            return
+        for each in (held, self._refused):
+            if each is not None and not self._login.lasting:
+                await self._revoke(each)
+
+    async def _revoke(self, held: Held) -> None:
+        """Have it revoked; one that cannot be ends by itself."""
+        path = "auth/token/revoke-self"
         try:
-            path = "auth/token/revoke-self"
             await self._server.asked("POST", path, token=held.token, members={})
-        except VaultRefused as refused:
-            if refused.status not in _HANDED_BACK:
-                raise
+        except CredentialUnavailable as fault:
+            if not isinstance(fault, VaultRefused) or fault.status not in _HANDED_BACK:
+                self._log.warn("Vault's token was not handed back: {why}", why=f"{fault}")
 
     async def _good(self) -> Held:
         if self._stopped:
@@ -179,6 +196,9 @@ class VaultToken:
             return held
         self._held = None
         self._held = await self._login.login(now)
+        refused, self._refused = self._refused, None
+        if refused is not None:
+            await self._revoke(refused)
         return self._held
 
     async def _renewed(self, held: Held, now: float) -> Held:
@@ -196,7 +216,7 @@ class VaultToken:
             self._log.warn("Vault's token cannot be renewed yet: {why}", why=f"{down}")
         else:
             return renewed
-        return Held(held.token, held.until, now + RETRY)
+        return replace(held, renew_at=now + RETRY)
 
     # --- while nobody calls
 
@@ -241,7 +261,7 @@ def _held(token: str, seconds: object, renewable: object, now: float) -> Held:
         raise VaultDown("Vault's answer does not say how long its token lives.")
     until = now + seconds if seconds else math.inf
     renew_at = now + seconds * USED if seconds and renewable is True else math.inf
-    return Held(token, until, renew_at)
+    return Held(token, until, renew_at, now)
 
 
 def _section(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:

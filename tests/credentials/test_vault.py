@@ -23,7 +23,7 @@ from jitgate.credentials.carriers import InBasic, InBody, InHeader, InQuery
 from jitgate.credentials.circuit import FAILURES, LONGEST_PAUSE, Circuit
 from jitgate.credentials.vault import RETRY, Place, VaultCredentials
 from jitgate.credentials.vault_server import TIMEOUT, TRIES, VaultDown, VaultRefused, VaultServer
-from jitgate.credentials.vault_token import AppRole, GivenToken, VaultToken
+from jitgate.credentials.vault_token import YOUNG, AppRole, GivenToken, VaultToken
 from jitgate.errors import CredentialUnavailable
 from jitgate.interfaces import ILastingSource
 from jitgate.testing.lending import LendingContract
@@ -243,6 +243,7 @@ async def test_what_vault_no_longer_lets_the_gateway_read_is_not_used_any_more(v
         gateway.clock.advance(FRESH)
         assert "does not let the gateway read secret/apis/github" in await fault(source)
         vault.seal()
+        gateway.clock.advance(RETRY)
         assert await fault(source, VaultDown) == "Vault is sealed (503)."
         vault.unseal()
     finally:
@@ -364,6 +365,59 @@ async def test_a_roles_token_is_renewed_before_it_ends_and_had_anew_where_it_is_
 
 
 @ensureDeferred
+async def test_no_agent_makes_a_vault_issue_tokens_without_end(vault):
+    """The role's policy lacks the path, so every token of it is refused."""
+    gateway = reaching(vault)
+    source = gateway.source(role(vault), place=Place("secret", "not/mine", "token"))
+    tokens = vault.root.auth.token
+    before = set(tokens.list_accessors()["data"]["keys"])
+    for seconds in (0.0, 1.0, RETRY, YOUNG, YOUNG, 60.0, 0.0):
+        gateway.clock.advance(seconds)
+        assert "does not let the gateway read secret/not/mine" in await fault(source, VaultRefused)
+        made = set(tokens.list_accessors()["data"]["keys"]) - before
+        assert len(made) == 1
+    await source.stop()
+    assert set(tokens.list_accessors()["data"]["keys"]) == before
+
+
+@ensureDeferred
+async def test_a_no_is_not_asked_for_again_for_a_while(far):
+    far.answers["github"] = (403, b"")
+    source = far.role()
+    said = [await fault(source, VaultRefused) for _ in range(3)]
+    paths = [each.path.rpartition(b"/")[2] for each in far.asked]
+    assert paths == [b"login", b"github"]
+    assert set(said) == {said[0]}
+    far.gateway.clock.advance(RETRY)
+    await fault(source, VaultRefused)
+    assert len(far.asked) == 3, "a token that Vault has just given is not had anew"
+    far.answers.clear()
+    assert await fault(source, VaultRefused) == said[0]
+    far.gateway.clock.advance(RETRY)
+    assert await sent(source) == b"Bearer in-vault-0001"
+
+
+@ensureDeferred
+async def test_a_role_that_vault_refuses_does_not_log_in_for_each_call(far):
+    far.answers["login"] = (400, b"")
+    source = far.role()
+    for _ in range(3):
+        assert "refuses the gateway's role" in await fault(source, VaultRefused)
+    assert len(far.asked) == 1
+
+
+@ensureDeferred
+async def test_an_old_token_that_cannot_be_handed_back_does_no_harm(far):
+    source = far.role()
+    await sent(source)
+    far.answers |= {"github": (403, b""), "revoke-self": (500, b"")}
+    far.gateway.clock.advance(FRESH)
+    assert "does not let the gateway read" in await fault(source, VaultRefused)
+    paths = [each.path.rpartition(b"/")[2] for each in far.asked]
+    assert paths[2:] == [b"github", b"login", *[b"revoke-self"] * TRIES, b"github"]
+
+
+@ensureDeferred
 async def test_a_role_that_is_refused_is_said_to_be(vault):
     role_id, _ = vault.role("gateway", "1h")
     source = reaching(vault).source(
@@ -473,6 +527,7 @@ async def test_a_given_token_that_was_revoked_is_said_to_have_ended(vault):
     vault.root.auth.token.revoke(token)
     gateway.clock.advance(FRESH)
     assert "its token has ended, or lacks it" in await fault(source, VaultRefused)
+    gateway.clock.advance(RETRY)
     said = await fault(source, VaultRefused)
     assert "refuses the gateway's token: it has ended" in said
     assert token not in said
@@ -691,6 +746,8 @@ async def test_a_no_is_an_answer_of_one_that_works(far):
     source = far.source()
     for _ in range(FAILURES + 1):
         assert "has nothing at" in await fault(source, VaultRefused)
+        far.gateway.clock.advance(RETRY)
+    assert len(far.asked) == 1 + FAILURES + 1
 
 
 @ensureDeferred
