@@ -13,8 +13,10 @@ import pwd
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from support.counterparts import Leaf
 
 from jitgate.stores.postgres_link import SOON, Server
 
@@ -146,6 +149,44 @@ def running() -> Iterator[Postgres]:
     finally:
         server.stop(signal.SIGQUIT)
         shutil.rmtree(server.folder)
+
+
+@contextmanager
+def front(server: Postgres, leaf: Leaf) -> Iterator[int]:
+    """The port of a server with TLS, which the programs here lack: it is ended before them."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(leaf.cert, leaf.key)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = threading.Thread(target=_accept, args=(listening, context, server), daemon=True)
+        serving.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def _accept(listening: socket.socket, context: ssl.SSLContext, server: Postgres) -> None:
+    with suppress(OSError):
+        while True:
+            plain, _ = listening.accept()
+            threading.Thread(target=_carry, args=(plain, context, server), daemon=True).start()
+
+
+def _carry(plain: socket.socket, context: ssl.SSLContext, server: Postgres) -> None:
+    """PostgreSQL's own way to begin TLS: the client asks (SSLRequest), the server says S."""
+    with suppress(OSError), plain:
+        plain.recv(8)
+        plain.sendall(b"S")
+        with context.wrap_socket(plain, server_side=True) as tls:
+            behind = socket.socket(socket.AF_UNIX)
+            behind.connect(f"{server.folder}/.s.PGSQL.{server.port}")
+            threading.Thread(target=_pump, args=(behind, tls), daemon=True).start()
+            _pump(tls, behind)
+
+
+def _pump(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError), other:
+        while data := one.recv(65536):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_RDWR)
 
 
 def _run(program: str, *arguments: str, log: Any = None) -> subprocess.Popen[bytes]:
