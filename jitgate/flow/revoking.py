@@ -79,7 +79,7 @@ class Revocations:
         """
         for key in await self._once.kept(SUBJECT):
             name, at = orjson.loads(key)
-            if self._subjects.get(name, 0.0) < at:
+            if at > self._subjects.get(name, -1.0):
                 self._note(name, at)
                 self._cut(f"{name} was revoked.", partial(_called, name))
         for key in await self._once.kept(TOKEN):

@@ -243,7 +243,7 @@ def test_a_grant_that_was_given_at_one_is_good_once_at_either(both):
     grant = both.granted(one)
     assert both.call(other).status == 200
     assert other.last("grant.spent")["grant"] == grant
-    assert one.grants() == other.grants() == []
+    wait_for(lambda: one.grants() == other.grants() == [])
     assert both.call(one).status == 202
     assert both.changes() == [THINGS]
     one.people.one("deny", one.next()["id"], "That was all")
