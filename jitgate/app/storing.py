@@ -84,13 +84,14 @@ def shared(
     site = hmac.digest(site_key, b"jitgate store", "sha256")
     access = PostgresAccess(server, in_thread=in_thread, gateway=gateway, site=site)
     database = access.database
+    news = PostgresNews(database, gateway, in_thread=in_thread, reactor=reactor)
     return Storing(
         access,
         PostgresOnce(database, in_thread=in_thread, clock=reactor),
         PostgresBudgets(database, in_thread=in_thread, clock=reactor),
-        PostgresNews(database, gateway, in_thread=in_thread, reactor=reactor),
+        news,
         gateway,
-        lambda: database.down,
+        lambda: database.down or news.down,
     )
 
 

@@ -8,6 +8,7 @@ judged by what is kept then. A notification of it is part of it.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -18,10 +19,14 @@ import psycopg
 from jitgate.core.access import DOUBTED
 from jitgate.errors import StateUnusable, StoreDown
 from jitgate.stores.access_documents import WORDS, Kind, Row, read
-from jitgate.stores.postgres_link import Connection, Link, Server, why
+from jitgate.stores.postgres_link import SOON, Connection, Link, Server, why
 from jitgate.stores.postgres_page import page_of
 from jitgate.stores.postgres_schema import migrate
 from jitgate.values import AccessRequest, Changed, Grant, Mark
+
+IN_DOUBT = 8.0
+"""Seconds for which the server is asked what has become of a change whose end was not heard of: as
+long as it takes to start again after a crash. All others wait meanwhile."""
 
 PAYLOAD = 7_900
 """Bytes of a notification: PostgreSQL takes less than 8,000."""
@@ -108,22 +113,59 @@ class Database:
         self._link.close()
 
     def commit(self, changes: Sequence[Sequence[Row]]) -> list[int | None]:
-        """Judge each change by itself, in order; those that can be made are durable together."""
+        """Judge each change by itself, in order; those that can be made are durable together.
+
+        Where the connection ends while that is said, the server is asked what has become of it: an
+        approval that nobody knows of would be on no record.
+        """
         fates: list[int | None] = []
-        with self.transaction() as connection:
-            (before,) = _one(connection, "SELECT revision FROM mark FOR UPDATE")
-            page = page_of(connection, [row.columns for rows in changes for row in rows])
-            revision = before
-            for rows in changes:
-                made = page.turn(rows, revision + 1)
-                revision += made
-                fates.append(revision if made else None)
-            if revision != before:
-                page.write(connection)
-                connection.execute("UPDATE mark SET revision = %s", (revision,))
-                self.tell(connection, page.changed())
-        self._highest = max(self._highest, revision)
+        asked: str | None = None
+        try:
+            with self.transaction() as connection:
+                (number,) = _one(connection, "SELECT pg_current_xact_id()::text")
+                self._change(connection, changes, fates)
+                asked = number
+        except StoreDown:
+            if asked is None or not self._was_made(asked):
+                raise
+        self._highest = max([self._highest, *(fate for fate in fates if fate is not None)])
         return fates
+
+    def _change(
+        self, connection: Connection, changes: Sequence[Sequence[Row]], fates: list[int | None]
+    ) -> None:
+        (before,) = _one(connection, "SELECT revision FROM mark FOR UPDATE")
+        page = page_of(connection, [row.columns for rows in changes for row in rows])
+        revision = before
+        for rows in changes:
+            made = page.turn(rows, revision + 1)
+            revision += made
+            fates.append(revision if made else None)
+        if revision != before:
+            page.write(connection)
+            connection.execute("UPDATE mark SET revision = %s", (revision,))
+            self.tell(connection, page.changed())
+
+    def _was_made(self, number: str) -> bool:
+        """What has become of a transaction whose end was not heard of; one may go on for a while.
+
+        Raises `StoreDown` where nobody can tell in time: then it may or may not have been made.
+        """
+        deadline = time.monotonic() + IN_DOUBT
+        while True:
+            try:
+                with self._faults("read"):
+                    query = "SELECT pg_xact_status(%s::xid8)"
+                    (state,) = _one(self._link.usable(), query, number)
+            except StoreDown:
+                if time.monotonic() > deadline:
+                    raise
+                state = "in progress"
+            if state != "in progress":
+                return bool(state == "committed")
+            if time.monotonic() > deadline:
+                raise StoreDown("Nobody can tell whether the state database has kept it.")
+            time.sleep(SOON)
 
     def tell(self, connection: Connection, changed: Iterable[Changed]) -> None:
         """Have the other gateways hear of it, once it is durable: ids, and nothing else."""
@@ -226,6 +268,8 @@ class Database:
         try:
             connection.execute("SELECT pg_advisory_lock(%s)", (number,))
         except psycopg.errors.LockNotAvailable as error:
+            if self._place is not None:
+                raise StoreDown("The state database still holds the connection before.") from error
             raise StateUnusable(
                 "Another gateway uses the state database with the key of this state folder: each "
                 "has a folder of its own."

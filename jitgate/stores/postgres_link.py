@@ -58,9 +58,10 @@ class Server:
     schema: str = "jitgate"
 
     def parameters(self) -> dict[str, Any]:
-        """What libpq is told; what it would take from the environment counts for nothing."""
+        """What libpq is told, so that its environment does not lead it elsewhere."""
         told: dict[str, Any] = {
             "host": self.host,
+            "hostaddr": "",
             "port": self.port,
             "dbname": self.database,
             "user": self.user,

@@ -55,6 +55,8 @@ class PostgresNews:
         self._next: IDelayedCall | None = None
         self._asked = False
         self._stopped = False
+        self.down: str | None = None
+        """Why nothing is heard at present, for people."""
 
     async def start(self, heard: Heard) -> None:
         self._heard = heard
@@ -74,6 +76,7 @@ class PostgresNews:
         self._connection, self._asked = connection, False
         self._number = os.dup(connection.fileno())
         self._back_off.reset()
+        self.down = None
         self._reactor.addReader(self)
         self._next = self._reactor.callLater(PROBE, self._probe)
 
@@ -91,6 +94,7 @@ class PostgresNews:
     def _lost(self) -> None:
         """Whatever happened to it, a new one is made."""
         self._let_go()
+        self.down = "The state database has ended the connection."
         if not self._stopped:
             self._next = self._reactor.callLater(self._back_off.next(), self._return)
 

@@ -44,7 +44,7 @@ class Pair:
         self.stands, self.news = [], []
         for name in "ab":
             stand = Stand(
-                store=store, shared_once=once, clock=self.clock, gateway=name, ids=ids, **more
+                store=store, shared_once=once, clock=self.clock, called=name, ids=ids, **more
             )
             news = News()
             stand.following = Following(

@@ -9,7 +9,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 from support.access import NOW, access_request, at_once, grant, now, use
 from support.counterparts import TestCA
-from support.postgres import PASSWORD, front, running
+from support.postgres import PASSWORD, cutting, front, running
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
@@ -241,6 +241,29 @@ def test_over_the_network_it_comes_with_its_password(opener, tmp_path):
     assert "127.0.0.1" not in f"{refused.value}", "agents see what is said of it"
 
 
+ELSEWHERE = {
+    "PGHOST": "127.0.0.9",
+    "PGHOSTADDR": "127.0.0.9",
+    "PGPORT": "1",
+    "PGDATABASE": "template1",
+    "PGUSER": "postgres",
+    "PGSSLMODE": "require",
+    "PGOPTIONS": "-c search_path=public -c statement_timeout=0",
+    "PGTARGETSESSIONATTRS": "standby",
+}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", None], ids=["address", "socket"])
+def test_the_environment_leads_it_nowhere_else(opener, tmp_path, monkeypatch, host):
+    for name, value in ELSEWHERE.items():
+        monkeypatch.setenv(name, value)
+    more = {} if host is None else {"host": host, "password": secret(tmp_path, PASSWORD)}
+    store = opener("a", **more)
+    assert now(store.commit([grant()])) == 1
+    with store.database.transaction() as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("5s",)
+
+
 def test_who_is_trusted_vouches_for_the_servers_name_or_nothing_is_said_to_it(
     postgres, opener, tmp_path
 ):
@@ -294,6 +317,21 @@ def test_a_gateway_that_stands_still_within_a_change_holds_the_others_up_for_no_
         with pytest.raises(StoreDown, match="lock timeout"):
             now(other.commit([grant()]))
     assert now(other.commit([grant()])) == 1
+
+
+@pytest.mark.parametrize("after", [True, False], ids=["done", "not done"])
+def test_a_change_whose_end_was_not_heard_of_is_asked_after(postgres, opener, tmp_path, after):
+    password = secret(tmp_path, PASSWORD)
+    cut_with = []
+    with cutting(postgres, cut_with) as port:
+        store = opener("a", host="127.0.0.1", port=port, password=password)
+        cut_with.append(after)
+        if after:
+            assert now(store.commit([grant()])) == 1
+        else:
+            with pytest.raises(StoreDown, match="no connection"):
+                now(store.commit([grant()]))
+        assert (now(store.grant("g-1")) is not None) == after
 
 
 # --- what is told

@@ -176,7 +176,7 @@ class Stand:
     ids: dict[str, int] = field(default_factory=lambda: {"x": 0, "a": 0, "g": 0, "t": 0})
     pause: Callable[[str], Awaitable[None]] | None = None
     """Awaited before and after whatever takes time outside."""
-    gateway: str = ""
+    called: str = ""
     """What it is called, where several share ``store`` and ``shared_once``."""
     shared_once: MemoryOnce | None = None
     patience: Patience = field(default_factory=Patience)
@@ -214,7 +214,7 @@ class Stand:
     def build(self) -> None:
         """Put the flow together over the ports, as the gateway does at its start."""
         clock, site_key, new_id = self.clock, b"k" * 32, partial(self.new_id, "x")
-        self.ledger = Ledger(self.store, self.recorder, clock, self.gateway)
+        self.ledger = Ledger(self.store, self.recorder, clock, self.called)
         self.grants = grants = Grants(self.ledger, clock)
         self.access = Access(
             self.ledger,

@@ -152,6 +152,41 @@ def running() -> Iterator[Postgres]:
 
 
 @contextmanager
+def cutting(server: Postgres, once: list[bool]) -> Iterator[int]:
+    """The port of a way to it that ends with a COMMIT once something stands in ``once``.
+
+    True: once that is done; False: before the server hears of it.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = threading.Thread(target=_cut, args=(listening, server, once), daemon=True)
+        serving.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def _cut(listening: socket.socket, server: Postgres, once: list[bool]) -> None:
+    with suppress(OSError):
+        while True:
+            plain, _ = listening.accept()
+            behind = socket.create_connection(("127.0.0.1", server.port))
+            threading.Thread(target=_pump, args=(behind, plain), daemon=True).start()
+            threading.Thread(target=_until_commit, args=(plain, behind, once), daemon=True).start()
+
+
+def _until_commit(plain: socket.socket, behind: socket.socket, once: list[bool]) -> None:
+    with suppress(OSError), plain, behind:
+        while data := plain.recv(65536):
+            if b"COMMIT" in data and once:
+                plain.shutdown(socket.SHUT_RDWR)
+                if once.pop():
+                    behind.sendall(data)
+                    time.sleep(0.5)
+                behind.shutdown(socket.SHUT_RDWR)
+                return
+            behind.sendall(data)
+
+
+@contextmanager
 def front(server: Postgres, leaf: Leaf) -> Iterator[int]:
     """The port of a server with TLS, which the programs here lack: it is ended before them."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
