@@ -205,7 +205,7 @@ def _fixed(configuration: Configuration) -> Iterator[tuple[str, object, str]]:
     yield "limits", settings.limits.bounds, settings.limits.where
     yield "recording.directory", recording.directory, recording.where
     store = settings.store
-    yield "store", store, settings.where if store is None else store.where
+    yield "store", None if store is None else store.model_dump(), getattr(store, "where", "")
 
 
 def shares(settings: schema.Settings, own: int) -> bool:
