@@ -86,6 +86,7 @@ async def test_what_is_held_at_one_goes_on_once_it_was_answered_at_the_other(how
     await other.says()
     assert not serving.called
     pair.tell("request", "a-1") if how == "told" else pair.missed()
+    assert serving.called  # else it waits for ever
     await serving
     assert told.head.status == 200
     assert one.entries("grant.spent")[0]["approved_by"] == ["alice@acme.com"]
@@ -115,6 +116,7 @@ async def test_what_was_revoked_at_one_ends_at_the_other(how):
     await other.access.revoke("g-1", "root", "")
     assert not serving.called
     pair.tell("grant", "g-1") if how == "told" else pair.missed()
+    assert serving.called  # else it waits for ever
     await serving
     assert denial(told) == "grant-revoked"
     assert (await pair.store.use("x-1")).state is GrantState.REVOKED_IN_FLIGHT
@@ -132,6 +134,7 @@ async def test_while_the_store_is_down_what_is_held_stays_so_and_is_looked_at_ag
     assert not serving.called
     pair.store.failure = None
     pair.clock.advance(AGAIN)
+    assert serving.called  # else it waits for ever
     await serving
     assert told.head.status == 200
 

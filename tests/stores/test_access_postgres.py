@@ -11,18 +11,19 @@ from support.access import NOW, access_request, at_once, grant, now, use
 from support.counterparts import TestCA
 from support.postgres import PASSWORD, cutting, front, running
 from twisted.internet import reactor
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 
 from jitgate.core import access
 from jitgate.core.access import DOUBTED, recovery
 from jitgate.errors import StateUnusable, StoreDown
 from jitgate.stores.access_postgres import PostgresAccess
+from jitgate.stores.budgets_postgres import PostgresBudgets
 from jitgate.stores.once_postgres import PostgresOnce
 from jitgate.stores.postgres_link import Server
 from jitgate.stores.postgres_news import PostgresNews
 from jitgate.stores.postgres_schema import migrations
-from jitgate.values import Changed, GrantState, Mark
+from jitgate.values import Changed, Charge, GrantState, Mark
 
 SITE = b"the site's"
 
@@ -66,6 +67,23 @@ def test_of_two_gateways_that_take_the_last_use_at_once_one_does(opener):
             fates = list(pool.map(take, zip("ab", stores, strict=True)))
         assert sum(fate is not None for fate in fates) == 1
         assert now(stores[1].grant(f"g-{number}")).tally == {GrantState.IN_USE: 1}
+
+
+def test_of_two_gateways_that_take_the_last_room_at_once_one_does(opener):
+    clock = Clock()
+    stores = [opener("a"), opener("b")]
+    both = [PostgresBudgets(each.database, in_thread=at_once, clock=clock) for each in stores]
+    for number in range(20):
+        charge = Charge(f"rule {number}", 1, 60.0)
+        together = threading.Barrier(2)
+
+        def take(budgets, charge=charge, together=together):
+            together.wait()
+            return now(budgets.take([charge]))
+
+        with ThreadPoolExecutor(2) as pool:
+            full = list(pool.map(take, both))
+        assert sorted(each is None for each in full) == [False, True]
 
 
 def test_of_many_that_come_first_at_once_each_finds_the_tables(opener):
