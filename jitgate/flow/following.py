@@ -44,6 +44,8 @@ class Following:
         self._revocations = revocations
         self._clock = clock
         self._stopped = False
+        self._missed = False
+        """Whether something could not be looked at since all of it was: it is said once."""
         self._again: IDelayedCall | None = None
 
     async def start(self) -> None:
@@ -84,11 +86,15 @@ class Following:
         await self._revocations.look_again()
         await self._grants.look_again()
         await self._access.look_again()
+        self._missed = False
 
     def _failed(self, failure: Failure) -> None:
         """What was heard of counts as missed."""
         fault: Any = failure.value
-        say = self._log.warn if isinstance(fault, JitgateError) else self._log.critical
-        say("What another gateway changed could not be looked at: {how}", how=traced(fault))
+        expected = isinstance(fault, JitgateError)
+        if not expected or not self._missed:
+            say = self._log.warn if expected else self._log.critical
+            say("What another gateway changed could not be looked at: {how}", how=traced(fault))
+        self._missed = True
         if not self._stopped and (self._again is None or not self._again.active()):
             self._again = self._clock.callLater(AGAIN, self.heard, None)

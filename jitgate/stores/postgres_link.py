@@ -19,7 +19,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 from twisted.logger import Logger
 
-from jitgate.errors import MustStop, StoreDown
+from jitgate.errors import MustStop, StateUnusable, StoreDown
 from jitgate.stores.state import read_secret
 
 CONNECTING = 3
@@ -80,7 +80,7 @@ class Server:
         if self.trust is not None:
             told["sslrootcert"] = f"{self.trust}"
         if self.password is not None:
-            told["password"] = read_secret(self.password).strip().decode()
+            told["password"] = _password(self.password)
         return told
 
     def _options(self) -> str:
@@ -95,6 +95,13 @@ class Server:
             "tcp_keepalives_count": 3,
         }
         return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+def _password(file: Path) -> str:
+    try:
+        return read_secret(file).strip().decode()
+    except UnicodeDecodeError:
+        raise StateUnusable(f"{file} holds no text.") from None
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -151,6 +158,7 @@ class Link:
         self.down: str | None = "The state database has not been opened."
         """Why nothing can be had at present, for people."""
         self._opened = False
+        self._said = ""
 
     def open(self) -> None:
         """The first connection. Raises what `greet` raises, too."""
@@ -178,7 +186,7 @@ class Link:
                 self._not_before = time.monotonic() + self._back_off.next()
                 raise StoreDown(self.down) from error
             self._back_off.reset()
-            self.down = None
+            self.down, self._said = None, ""
         return self._connection
 
     def failed(self, why: str) -> None:
@@ -192,7 +200,9 @@ class Link:
             connection = connected(self._server)
         except psycopg.Error as error:
             # Where it is and as whom is for the log: agents see what is raised.
-            self._log.warn("The state database cannot be reached: {how}", how=f"{error}".strip())
+            if f"{error}" != self._said:
+                self._said = f"{error}"
+                self._log.warn("The state database cannot be reached: {how}", how=self._said)
             raise StoreDown(f"The state database cannot be reached: {why(error)}.") from error
         try:
             self._greet(connection)

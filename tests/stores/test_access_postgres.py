@@ -257,6 +257,9 @@ def test_over_the_network_it_comes_with_its_password(opener, tmp_path):
     with pytest.raises(StoreDown) as refused:
         opener("a", host="127.0.0.1", password=password)
     assert "127.0.0.1" not in f"{refused.value}", "agents see what is said of it"
+    password.write_bytes(b"\xff")
+    with pytest.raises(StateUnusable, match="holds no text"):
+        opener("a", host="127.0.0.1", password=password)
 
 
 ELSEWHERE = {
