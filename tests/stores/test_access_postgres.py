@@ -23,7 +23,7 @@ from jitgate.stores.once_postgres import PostgresOnce
 from jitgate.stores.postgres_link import Server
 from jitgate.stores.postgres_news import PostgresNews
 from jitgate.stores.postgres_schema import migrations
-from jitgate.values import Changed, Charge, GrantState, Mark
+from jitgate.values import Changed, Charge, GrantState, Mark, SecretAt
 
 SITE = b"the site's"
 
@@ -260,6 +260,13 @@ def test_over_the_network_it_comes_with_its_password(opener, tmp_path):
     password.write_bytes(b"\xff")
     with pytest.raises(StateUnusable, match="holds no text"):
         opener("a", host="127.0.0.1", password=password)
+
+
+def test_its_password_may_stand_wherever_a_secret_may(opener, monkeypatch):
+    monkeypatch.setenv("JITGATE_TESTS_PASSWORD", PASSWORD)
+    secret_at = SecretAt("env", "JITGATE_TESTS_PASSWORD")
+    for _ in range(2):  # it is taken out of the environment with the first connection
+        now(opener("a", host="127.0.0.1", password=secret_at).close())
 
 
 ELSEWHERE = {
