@@ -55,6 +55,7 @@ IMPORTED = (
     "orjson",
     "zstandard",
     "sqlite3",
+    "psycopg",
     "cel_expr_python.cel",
 )
 """What the tests import and no guard changes. Neither jitgate nor a reactor: each has its own."""

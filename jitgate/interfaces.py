@@ -15,6 +15,7 @@ from zope.interface import Attribute, Interface
 from jitgate.values import (
     AccessRequest,
     Binding,
+    Changed,
     Charge,
     Credential,
     Entry,
@@ -367,6 +368,20 @@ class IAccessStore(Interface):
 
         A Use stays as long as its Grant is live: it must not be taken again after a restart.
         """
+
+
+class INews(Interface):
+    """Hears what other gateways change in a store that several share. It decides nothing."""
+
+    async def start(heard: Callable[[Sequence[Changed] | None], None]) -> None:
+        """Begin to hear; what is changed after this returns is heard of. Raises `StoreDown`.
+
+        ``heard`` is called with what another gateway has changed, once that is durable. With None
+        where something may have been missed: then everything is to be looked at. Must not raise.
+        """
+
+    async def stop() -> None:
+        """Hear of nothing more."""
 
 
 class IEvidence(Interface):

@@ -22,6 +22,7 @@ from jitgate.core.access import DOUBTED, recovery
 from jitgate.errors import JitgateError
 from jitgate.flow.access import Access
 from jitgate.flow.deciding import Decider
+from jitgate.flow.following import Following
 from jitgate.flow.ledger import Ledger
 from jitgate.flow.recorder import InThread
 from jitgate.flow.revoking import Revocations
@@ -182,7 +183,9 @@ class TakenUp:
         *,
         run: str,
         in_thread: InThread,
+        following: Following | None = None,
     ) -> None:
+        self._following = following
         self._ledger = ledger
         self._access = access
         self._decider = decider
@@ -194,6 +197,8 @@ class TakenUp:
     async def start(self) -> None:
         store = self._ledger.store
         mark = await store.open()
+        if self._following is not None:
+            await self._following.start()
         await self._revocations.recover()
         found = recovery(mark, await self._shown(mark))
         if found.distrust is not None:
@@ -213,6 +218,8 @@ class TakenUp:
 
     async def stop(self) -> None:
         self._access.stop()
+        if self._following is not None:
+            await self._following.stop()
         await self._ledger.store.close()
 
 

@@ -543,6 +543,8 @@ class AccessRequest:
     """Seconds after its opening up to which the escalations of its quorums have been taken."""
     revision: int = 0
     """Which change to the store it is from; 0: it is not in one yet."""
+    gateway: str = ""
+    """Where its agent is attached, or was last; "" where only one gateway uses the store."""
 
 
 class GrantState(enum.Enum):
@@ -615,6 +617,8 @@ class Use:
     taken_at: float
     state: GrantState = GrantState.IN_USE
     revision: int = 0
+    gateway: str = ""
+    """Which one carries the exchange out: that one alone can tell what has become of it."""
 
 
 Stored = AccessRequest | Grant | Use
@@ -631,6 +635,17 @@ class Mark:
     """The number of its last change."""
     moved: bool = False
     """Whether it is another database, or on another machine, than the one last written."""
+    doubted: bool = False
+    """Whether a start, of any gateway, that did not trust it has not come to its end."""
+
+
+class Changed(NamedTuple):
+    """What another gateway has changed in a store that several share."""
+
+    kind: str
+    """``request``, ``grant``, or ``once`` for what counts once."""
+    id: str
+    """Of what; of ``once`` its kind."""
 
 
 # --- going out

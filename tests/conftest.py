@@ -15,6 +15,7 @@ from importlib import metadata
 
 import pytest
 from hypothesis import Phase, settings
+from support.postgres import running
 from twisted.logger import LogLevel, globalLogPublisher
 
 CI = os.environ.get("CI") == "true"
@@ -56,6 +57,13 @@ class Noticed:
         self.logged.clear()
         self.lost.clear()
         return told
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """One PostgreSQL server for all tests of a run; each store has a schema of its own."""
+    with running() as server:
+        yield server
 
 
 @contextmanager

@@ -28,14 +28,15 @@ class Health(Resource):
     """200 while the gateway does its duty, else 503; the body says what does not work.
 
     A rule or masker of a plugin that is switched off denies, which is no more than its duty; and so
-    is to hold calls back that a target has no room for.
+    is to hold calls back that a target has no room for. So does a gateway whose store is down, of
+    what needs people; the rest goes on, and others that share the store could do no more.
     """
 
     isLeaf = True  # noqa: N815 (twisted.web's name)
 
     def __init__(
         self,
-        down: Callable[[], str | None],
+        down: Mapping[str, Callable[[], str | None]],
         switched_off: Callable[[], Sequence[str]],
         slowed: Callable[[], Mapping[str, float]],
     ) -> None:
@@ -45,18 +46,20 @@ class Health(Resource):
         self._slowed = slowed
 
     def render_GET(self, request: Request) -> bytes:
-        reason = self._down()
-        request.setResponseCode(200 if reason is None else 503)
+        reasons = {name: down() for name, down in self._down.items()}
+        request.setResponseCode(200 if reasons.get("recorder") is None else 503)
         request.setHeader(b"Content-Type", b"application/json")
         request.setHeader(b"Cache-Control", b"no-store")
-        state = "ok" if reason is None else "down"
+        parts = {
+            name: {"state": "ok" if reason is None else "down", "reason": reason}
+            for name, reason in reasons.items()
+        }
         off = list(self._switched_off())
         plugins = {"state": "switched-off" if off else "ok", "switched_off": off}
         slowed = self._slowed().items()
         until = {name: datetime.fromtimestamp(ceil(each), UTC) for name, each in slowed}
         targets = {"state": "slowed" if until else "ok", "slowed_until": until}
-        recorder = {"state": state, "reason": reason}
-        told = {"recorder": recorder, "plugins": plugins, "targets": targets}
+        told = {**parts, "plugins": plugins, "targets": targets}
         return orjson.dumps(told, option=orjson.OPT_UTC_Z)
 
 
@@ -113,15 +116,16 @@ class _Root(Resource):
 class AdminSite:
     """Serves the admin port. Health is all that it tells, and nothing is decided here.
 
-    ``down`` says why the gateway denies everything, or None; ``switched_off`` which rules and
-    maskers of plugins are, and why; ``slowed`` of which targets calls wait, and until when;
-    ``note`` puts on record whatever else is asked for.
+    ``down`` says why a part does not work, or None: without the recorder the gateway denies
+    everything, without the store what needs it. ``switched_off`` says which rules and maskers of
+    plugins are, and why; ``slowed`` of which targets calls wait, and until when; ``note`` puts on
+    record whatever else is asked for.
     """
 
     def __init__(
         self,
         endpoint: IStreamServerEndpoint,
-        down: Callable[[], str | None],
+        down: Mapping[str, Callable[[], str | None]],
         note: Note,
         clock: IReactorTime,
         switched_off: Callable[[], Sequence[str]] = tuple,

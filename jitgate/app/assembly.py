@@ -9,19 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, cast
 from weakref import WeakSet
 
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.interfaces import IReactorCore, IReactorTime, IStreamServerEndpoint
 from twisted.logger import Logger
-from zope.interface.verify import verifyObject
 
 from jitgate.admin.health import AdminSite
 from jitgate.app.in_force import InForce, made, shares
 from jitgate.app.provided import listeners_of, open_ways
 from jitgate.app.reloading import Adopt, OnHangup, Reloading
+from jitgate.app.storing import Storing, in_folder, shared
 from jitgate.approvers.commands import Reload
 from jitgate.approvers.control import ControlSocket
 from jitgate.config import Configuration
@@ -36,6 +35,7 @@ from jitgate.flow.admission import Target
 from jitgate.flow.bodies import HeldBodies
 from jitgate.flow.budgets import Budgets
 from jitgate.flow.deciding import Decider
+from jitgate.flow.following import Following
 from jitgate.flow.gateway import Gateway
 from jitgate.flow.grants import Grants
 from jitgate.flow.ledger import Ledger
@@ -46,14 +46,7 @@ from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
 from jitgate.flow.tokens import TokenExchange
 from jitgate.identity.own_tokens import OwnTokens
-from jitgate.interfaces import (
-    IAccessStore,
-    IApproverChannel,
-    IBudgets,
-    ILastingSource,
-    IOnce,
-    IRecordStore,
-)
+from jitgate.interfaces import IApproverChannel, ILastingSource, IRecordStore
 from jitgate.proxy.authority import CertificateAuthority, load_or_create
 from jitgate.proxy.certificate import PortTls
 from jitgate.proxy.internal import AUTHORITY, internal_target
@@ -70,16 +63,11 @@ from jitgate.service import (
     Threaded,
     Worker,
 )
-from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.stores.both import BothStores
-from jitgate.stores.budgets_sqlite import SqliteBudgets
 from jitgate.stores.evidence import RecordedEvidence
-from jitgate.stores.once_sqlite import SqliteOnce
 from jitgate.stores.recordings import RecordFiles
 from jitgate.stores.state import StateFolder
 from jitgate.upstreams.https import HttpsUpstream
-
-MACHINE_ID = Path("/etc/machine-id")
 
 _LOADED = version("jitgate")
 _LOG = Logger()
@@ -127,6 +115,7 @@ class _Story:
     """The connections to the targets; those of before too, while something goes on there."""
     sources: WeakSet[ILastingSource]
     """The sources of their credentials, as long."""
+    following: Following | None
 
     def adopt(self, new: InForce) -> None:
         """Go by this from now on, all at once. `Decider.reconsider` what is held then."""
@@ -153,9 +142,8 @@ def _with_own(targets: Mapping[str, Target], pages: Pages) -> Mapping[str, Targe
 class _Assembly:
     """One run of putting together. What is wrong is said before any state is made."""
 
-    _once: IOnce
-    _budgets: IBudgets
     _note: Noted
+    _storing: Storing
 
     def __init__(
         self, configuration: Configuration, reactor: IReactorCore, problems: Sequence[str]
@@ -183,7 +171,7 @@ class _Assembly:
             site_key=lambda: self._site_key,
             noted=self._noted,
             nonces=self._nonces,
-            once=lambda: self._once,
+            once=lambda: self._storing.once,
             own=self._own,
             before=before,
         )
@@ -199,9 +187,9 @@ class _Assembly:
         recorder, keeping = self._recorder(state, writer, first)
         self._note = recorder.note
         channels: list[IApproverChannel] = []
+        self._site_key = state.site_key()
         ledger, worker = self._ledger(state, recorder)
         authority = load_or_create(state.authority, time.time)
-        self._site_key = state.site_key()
         story = self._story(first, recorder, ledger, channels, authority.certificate)
         self._own.adopt(first.terms)
         adopters: list[Adopt] = [
@@ -226,6 +214,7 @@ class _Assembly:
             evidence,
             run=writer,
             in_thread=worker,
+            following=story.following,
         )
         recording = [keeping, Threaded(taken_up, worker)]
         proxy = self._proxy(first, story, authority, adopters, recorder)
@@ -258,7 +247,7 @@ class _Assembly:
             channels=channels,
             people=in_force.people,
             active=in_force.active,
-            counts=self._budgets,
+            counts=self._storing.budgets,
             patience=in_force.patience,
             limits=in_force.limits,
             clock=clock,
@@ -268,7 +257,7 @@ class _Assembly:
             recorder, clock=clock, new_id=partial(self._new_id, "x"), site_key=site_key
         )
         bodies = HeldBodies(approvals.review_body, approvals.review_bodies)
-        budgets = Budgets(self._budgets, clock)
+        budgets = Budgets(self._storing.budgets, clock)
         decider = Decider(
             **in_force.decided,
             access=access,
@@ -278,7 +267,9 @@ class _Assembly:
             clock=clock,
             site_key=site_key,
         )
-        revocations = Revocations(self._once, access, recorder, clock)
+        revocations = Revocations(self._storing.once, access, recorder, clock)
+        news = self._storing.news
+        following = None if news is None else Following(news, access, grants, revocations, clock)
         tokens = TokenExchange(
             targets=in_force.targets,
             identity=in_force.identity,
@@ -314,19 +305,21 @@ class _Assembly:
             clock=clock,
             new_id=partial(self._new_id, "x"),
         )
-        ways, sources = WeakSet(in_force.ways), WeakSet(in_force.sources)
-        return _Story(gateway, access, bodies, decider, pages, tokens, revocations, ways, sources)
+        every = WeakSet(in_force.ways), WeakSet(in_force.sources)
+        return _Story(
+            gateway, access, bodies, decider, pages, tokens, revocations, *every, following
+        )
 
     def _ledger(self, state: StateFolder, recorder: Recorder) -> tuple[Ledger, Worker]:
         """What keeps access requests and grants over restarts, and the thread that it works in."""
         worker = Worker(self._reactor, "state")
-        store = SqliteAccess(state.database, in_thread=worker, machine=_machine())
-        verifyObject(IAccessStore, store)
-        self._once = SqliteOnce(store.database, in_thread=worker, clock=self._reactor)
-        verifyObject(IOnce, self._once)
-        self._budgets = SqliteBudgets(store.database, in_thread=worker, clock=self._reactor)
-        verifyObject(IBudgets, self._budgets)
-        return Ledger(store, recorder, self._reactor), worker
+        settings, reactor = self._settings.store, self._reactor
+        if settings is None:
+            storing = in_folder(state.database, worker, reactor)
+        else:
+            storing = shared(settings, self._site, self._site_key, worker, reactor)
+        self._storing = storing
+        return Ledger(storing.access, recorder, reactor, storing.gateway), worker
 
     def _reloading(
         self, first: InForce, story: _Story, adopters: Sequence[Adopt], recorder: Recorder
@@ -402,9 +395,8 @@ class _Assembly:
                 note = partial(recorder.note, "admin.refused")
                 endpoint = self._endpoint(self._settings.listen.admin)
                 off, slowed = story.decider.switched_off, self._pace.slowed
-                admin = AdminSite(
-                    endpoint, lambda: recorder.down, note, self._reactor, off, slowed=slowed
-                )
+                down = {"recorder": lambda: recorder.down, **self._storing.states}
+                admin = AdminSite(endpoint, down, note, self._reactor, off, slowed=slowed)
                 listening.add("admin", admin)
                 parts.append(admin)
             else:
@@ -468,11 +460,3 @@ class _Ids:
             random = secrets.token_hex(8 * 256)
             self._fresh = [random[at : at + 16] for at in range(0, len(random), 16)]
         return f"{kind}-{self._fresh.pop()}"
-
-
-def _machine() -> str:
-    """Which machine this is (machine-id(5)); nothing where that is not told."""
-    try:
-        return MACHINE_ID.read_text("ascii").strip()
-    except (OSError, ValueError):
-        return ""

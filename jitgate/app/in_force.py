@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from twisted.internet.interfaces import IReactorCore
@@ -109,6 +110,9 @@ class InForce:
         return Powers(control.approvers, control.operators, control.auditors)
 
 
+NEEDS_PSYCOPG = "type postgres needs a package: pip install 'jitgate[postgres]'"
+
+
 def made(
     configuration: Configuration,
     reactor: IReactorCore,
@@ -156,6 +160,8 @@ def made(
     tls, certificate = settings.listen.proxy_tls, None
     if tls is not None:
         certificate = found.attempt(tls.where, _certificate, tls)
+    if settings.store is not None and find_spec("psycopg") is None:
+        found.add(f"{settings.store.where}: {NEEDS_PSYCOPG}")
     found.raise_any()
     said = notices(configuration)
     doubt = None if certificate is None else certificate.doubt(clock.seconds())
@@ -208,6 +214,8 @@ def _fixed(configuration: Configuration) -> Iterator[tuple[str, object, str]]:
     yield "control.socket", configuration.control_socket, settings.control.where
     yield "limits", settings.limits.bounds, settings.limits.where
     yield "recording.directory", recording.directory, recording.where
+    store = settings.store
+    yield "store", None if store is None else store.model_dump(), getattr(store, "where", "")
 
 
 def shares(settings: schema.Settings, own: int) -> bool:

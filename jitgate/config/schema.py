@@ -33,6 +33,7 @@ from jitgate.config.kinds import (
     Uid,
     is_loopback,
 )
+from jitgate.config.store_schema import PostgresStore
 from jitgate.core import limits
 from jitgate.core.duties import REUSED
 from jitgate.core.fatigue import Fatigue
@@ -293,6 +294,7 @@ class Settings(Section):
     approvals: Approvals = Approvals()
     limits: Limits = Limits()
     recording: Recording | None = None
+    store: PostgresStore | None = None
     plugins: tuple[Plugin, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")

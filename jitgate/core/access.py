@@ -101,25 +101,37 @@ def ended(request: AccessRequest, event: str, why: str) -> AccessRequest | None:
     return None if state is None else replace(request, state=state, why=why, away_until=None)
 
 
-def attached(request: AccessRequest) -> AccessRequest | None:
-    """The request whose agent has sent its call again; None if there is nothing to change."""
+def attached(request: AccessRequest, gateway: str = "") -> AccessRequest | None:
+    """The request whose agent has sent its call again, here; None if there is nothing to change.
+
+    One that is attached elsewhere stays so: there the agent has not hung up.
+    """
     presence = PRESENCE_MOVES.get((request.presence, ATTACH))
     if presence is None or request.state is not AccessState.PENDING:
         return None
-    return replace(request, presence=presence, away_until=None)
+    return replace(request, presence=presence, away_until=None, gateway=gateway)
 
 
-def joined(request: AccessRequest) -> AccessRequest | None:
-    """The request that the agent has sent once more: it is there, and that is counted."""
+def joined(request: AccessRequest, gateway: str = "") -> AccessRequest | None:
+    """The request that the agent has sent once more, here: it is there, and that is counted."""
     if request.state is not AccessState.PENDING:
         return None
-    return replace(attached(request) or request, asked=request.asked + 1)
+    return replace(attached(request, gateway) or request, asked=request.asked + 1)
 
 
-def detached(request: AccessRequest, now: float, linger: float) -> AccessRequest | None:
-    """The request whose agent hung up; it is withdrawn unless that comes back in time."""
+def is_elsewhere(request: AccessRequest, gateway: str) -> bool:
+    """Whether its agent is attached at another gateway than this one."""
+    return request.presence is Presence.ATTACHED and request.gateway != gateway
+
+
+def detached(
+    request: AccessRequest, now: float, linger: float, gateway: str = ""
+) -> AccessRequest | None:
+    """The request whose agent hung up here; it is withdrawn unless that comes back in time."""
     presence = PRESENCE_MOVES.get((request.presence, HANG_UP))
     if presence is None or request.state is not AccessState.PENDING:
+        return None
+    if is_elsewhere(request, gateway):
         return None
     return replace(request, presence=presence, away_until=now + linger)
 
@@ -232,10 +244,14 @@ def moved(grant: Grant, event: str, why: str = "") -> Grant | None:
     return None if kept == dict(grant.tally) else replace(grant, tally=kept, why=why or grant.why)
 
 
-def taken(grant: Grant, exchange: str, fingerprint: str, now: float) -> tuple[Grant, Use] | None:
+def taken(
+    grant: Grant, exchange: str, fingerprint: str, now: float, gateway: str = ""
+) -> tuple[Grant, Use] | None:
     """The grant with one use less, and that use; None if there is none left."""
     rest = moved(grant, TAKE)
-    return None if rest is None else (rest, Use(exchange, grant.id, fingerprint, now))
+    if rest is None:
+        return None
+    return rest, Use(exchange, grant.id, fingerprint, now, gateway=gateway)
 
 
 def used(grant: Grant, use: Use, event: str) -> tuple[Grant, Use] | None:
@@ -297,12 +313,12 @@ def recovery(mark: Mark, evidence: Sequence[Entry] | None) -> Recovery:
 
 
 def _distrust(mark: Mark, evidence: Sequence[Entry] | None, highest: int) -> str | None:
+    if mark.moved:
+        return "The state was moved or restored: its database is not where it was written."
+    if mark.doubted or mark.run == DOUBTED:
+        return "The state was not trusted at the last start, which did not come to its end."
     if mark.run is None:
         return None
-    if mark.moved:
-        return "The state folder was moved or restored: its database is not where it was written."
-    if mark.run == DOUBTED:
-        return "The state folder was not trusted at the last start, which did not come to its end."
     if evidence is None:
         return "The recording that the state folder was written with is not there."
     if highest > mark.revision:

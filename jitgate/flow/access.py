@@ -49,6 +49,7 @@ from jitgate.values import (
     Less,
     Operation,
     Pending,
+    Presence,
     Quorum,
     Refusal,
     Subject,
@@ -267,7 +268,7 @@ class Access:
             elif pending.ask.terms != ask.terms:
                 await self.end(pending.id, access.SUPERSEDE, "Policy asks for other approvals now.")
             else:
-                after = access.joined(pending)
+                after = access.joined(pending, self._ledger.gateway)
                 if after is not None and await self._ledger.commit(after) is not None:
                     self._watch(after)
                     return after
@@ -281,7 +282,8 @@ class Access:
             return refusal
         self._ledger.ready()
         now = self._ledger.now
-        request = AccessRequest(self._new_id("a"), ask, now, now + wait.expire)
+        key, gateway = self._new_id("a"), self._ledger.gateway
+        request = AccessRequest(key, ask, now, now + wait.expire, gateway=gateway)
         recorded = await self._ledger.keep([request], [record.opened(request)])
         if recorded is None:
             return None
@@ -295,7 +297,7 @@ class Access:
                 request = await self._store.request(key)
                 if request is None or request.state is not AccessState.PENDING:
                     return True
-                back = access.attached(request)
+                back = access.attached(request, self._ledger.gateway)
                 if back is None or await self._ledger.commit(back) is not None:
                     return False
 
@@ -360,7 +362,8 @@ class Access:
             request = await self._store.request(key)
             if request is None:
                 return
-            after = access.detached(request, self._ledger.now, self._patience.linger)
+            now, linger, gateway = self._ledger.now, self._patience.linger, self._ledger.gateway
+            after = access.detached(request, now, linger, gateway)
             if after is None:
                 return
             if await self._ledger.commit(after) is not None:
@@ -371,7 +374,9 @@ class Access:
 
     async def _recalled(self, request: AccessRequest, wait: Wait) -> Refusal | None:
         """Tell the agent to come back; its request stays pending until it expires."""
-        if request.id not in self._holding:  # else another exchange is still there for it
+        # Else another exchange is still there for it, here or elsewhere.
+        here, gateway = request.id in self._holding, self._ledger.gateway
+        if not here and not access.is_elsewhere(request, gateway):
             after = access.recalled(request)
             if after is None or await self._ledger.commit(after) is None:
                 return None  # something happened to it meanwhile: look again
@@ -517,10 +522,39 @@ class Access:
         if request.state is AccessState.PENDING:
             self._watch(request)
         else:
-            self._deadlines.forget(request.id)
-            self._escalations.forget(request.id)
-            self._holding.wake(request.id)
+            self._ended(request.id)
         self._telling.tell_soon(request)
+
+    def _ended(self, key: str) -> None:
+        """It is pending no longer: nothing is due of it, and what is held for it goes on."""
+        self._deadlines.forget(key)
+        self._escalations.forget(key)
+        self._holding.wake(key)
+
+    # --- what other gateways do
+
+    async def heard(self, key: str) -> None:
+        """Another gateway has opened, changed or ended a request: what is held for it hears of it.
+
+        Whoever was asked has been told by that gateway.
+        """
+        request = await self._store.request(key)
+        if request is not None and request.state is AccessState.PENDING:
+            self._watch(request)
+            if key not in self._holding or not await self._has_ended(key):
+                return
+        self._ended(key)
+
+    async def look_again(self) -> None:
+        """Look at every request: nobody knows what has been heard of."""
+        pending = {each.id: each for each in await self._store.requests()}
+        for key in self._holding.awaited():
+            if key not in pending or pending[key].presence is not Presence.ATTACHED:
+                await self.heard(key)
+        for key in self._deadlines.watched() - pending.keys():
+            self._ended(key)
+        for request in pending.values():
+            self._watch(request)
 
     # --- time
 
@@ -562,7 +596,9 @@ class Access:
     async def _tidied(self, key: str = "ended") -> None:
         """Drop what ended long ago, now and again."""
         self._tidying.set(key, self._ledger.now + TIDY)
-        await self._store.forget(self._ledger.now - KEPT_FOR)
+        before = self._ledger.now - KEPT_FOR
+        await self._grants.tidied(before)
+        await self._store.forget(before)
 
     def stop(self) -> None:
         """Watch nothing any longer; what is kept stays as it is."""

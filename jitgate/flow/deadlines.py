@@ -88,6 +88,10 @@ class Deadlines:
         """How many of them are somebody's."""
         return self._owners[owner]
 
+    def watched(self) -> set[str]:
+        """The keys of all things that are watched."""
+        return set(self._timers)
+
     def set(self, key: str, when: float, owner: str = "") -> None:
         """Watch a thing, or watch it for another time."""
         self.forget(key)

@@ -10,7 +10,7 @@ from jitgate.core import answers
 from jitgate.flow import ledger as record
 from jitgate.flow.deadlines import Deadlines
 from jitgate.flow.ledger import Ledger
-from jitgate.values import AccessRequest
+from jitgate.values import AccessRequest, AccessState
 
 
 class Escalations:
@@ -46,9 +46,12 @@ class Escalations:
     async def _due(self, key: str) -> None:
         while True:
             request = await self._ledger.store.request(key)
-            after = None if request is None else answers.escalated(request, self._ledger.now)
-            if after is None:
+            if request is None or request.state is not AccessState.PENDING:
                 self._deadlines.forget(key)
+                return
+            after = answers.escalated(request, self._ledger.now)
+            if after is None:  # another gateway has taken the step, and not yet the next one
+                self.watch(request)
                 return
             recorded = await self._ledger.keep([after], [record.escalated(after)])
             if recorded is not None:

@@ -55,7 +55,8 @@ class Grants:
             current = await self._ledger.store.grant(grant.id)
             if current is None or not access.covers(current, ask, self._ledger.now):
                 return _GONE
-            taken = access.taken(current, ask.exchange, leaving, self._ledger.now)
+            now, gateway = self._ledger.now, self._ledger.gateway
+            taken = access.taken(current, ask.exchange, leaving, now, gateway)
             if taken is None:
                 return _GONE
             recorded = await self._ledger.keep(taken, [record.spent(*taken, ask.session)])
@@ -172,15 +173,43 @@ class Grants:
         """Watch none any longer."""
         self._deadlines.stop()
 
+    # --- what other gateways do
+
+    async def heard(self, key: str) -> None:
+        """Another gateway has changed a grant: what it revoked must not go on here."""
+        grant = await self._ledger.store.grant(key)
+        if grant is None or not grant.left:
+            self._deadlines.forget(key)
+        else:
+            self.watch(grant)
+        await self._ended_flights(key)
+
+    async def look_again(self) -> None:
+        """Look at every grant: nobody knows what has been heard of."""
+        for grant in await self.listed():
+            self.watch(grant)
+        for key in {grant for grant, _ in self._flights.values()}:
+            await self._ended_flights(key)
+
+    async def tidied(self, before: float) -> None:
+        """Give up, as unknown, what a gateway took before then that has not come back since."""
+        for use in await self._ledger.store.uses():
+            if use.gateway != self._ledger.gateway and use.taken_at < before:
+                await self._settled(use.id, use.grant, "", access.LOSE)
+
     # --- after a restart
 
     async def recover(self, found: access.Recovery) -> None:
-        """Make the store what the record shows, revoke what it cannot vouch for, watch the rest."""
+        """Make the store what the record shows, revoke what it cannot vouch for, watch the rest.
+
+        What another gateway carries out is its own to tell of.
+        """
         for use_id, (grant_id, sent) in found.spent.items():
             await self._take_as_recorded(use_id, grant_id, sent)
         for use in await self._ledger.store.uses():
-            event = access.SETTLE if use.id in found.answered else access.LOSE
-            await self._settled(use.id, use.grant, "", event)
+            if use.gateway == self._ledger.gateway:
+                event = access.SETTLE if use.id in found.answered else access.LOSE
+                await self._settled(use.id, use.grant, "", event)
         for grant in await self.listed():
             if found.distrust is not None and grant.left:
                 await self._over(grant.id, access.REVOKE, found.distrust)
@@ -194,6 +223,7 @@ class Grants:
         grant = await self._ledger.store.grant(key)
         if grant is None or await self._ledger.store.use(use) is not None:
             return
-        taken = access.taken(grant, use, sent, self._ledger.now)
+        now, gateway = self._ledger.now, self._ledger.gateway
+        taken = access.taken(grant, use, sent, now, gateway)
         if taken is not None:
             await self._ledger.commit(*taken)

@@ -51,6 +51,10 @@ class Holding:
         """Whether any exchange waits for that request."""
         return key in self._held
 
+    def awaited(self) -> list[str]:
+        """The requests that any exchange waits for."""
+        return list(self._held)
+
     async def hold(
         self, key: str, wait: Wait, response: IResponse, ended: Callable[[], Awaitable[bool]]
     ) -> Woken:

@@ -23,10 +23,16 @@ Told = tuple[str, dict[str, object]]
 
 
 class Ledger:
-    """The one way by which access requests, grants and uses change."""
+    """The one way by which access requests, grants and uses change.
 
-    def __init__(self, store: IAccessStore, recorder: Recorder, clock: IReactorTime) -> None:
+    ``gateway`` is what this one is called in a store that several share, else "".
+    """
+
+    def __init__(
+        self, store: IAccessStore, recorder: Recorder, clock: IReactorTime, gateway: str = ""
+    ) -> None:
         self.store = store
+        self.gateway = gateway
         self._recorder = recorder
         self._clock = clock
 

@@ -66,12 +66,26 @@ class Revocations:
     async def recover(self) -> None:
         """Take up what was revoked before. Raises `StoreDown`."""
         for key in await self._once.kept(SUBJECT):
-            name, at = orjson.loads(key)
-            self._note(name, at)
+            self._note(*orjson.loads(key))
         until = self._clock.seconds() + LONGEST
         self._tokens |= dict.fromkeys(await self._once.kept(TOKEN), (_REVOKED, until))
         self._tokens |= dict.fromkeys(await self._once.kept(USED), (_USED, until))
         self._recovered = True
+
+    async def look_again(self) -> None:
+        """Take up what was revoked elsewhere: what goes on here for it ends. Raises `StoreDown`.
+
+        Requests and grants are ended by whoever revoked, in the store.
+        """
+        for key in await self._once.kept(SUBJECT):
+            name, at = orjson.loads(key)
+            if at > self._subjects.get(name, -1.0):
+                self._note(name, at)
+                self._cut(f"{name} was revoked.", partial(_called, name))
+        for key in await self._once.kept(TOKEN):
+            if key not in self._tokens:
+                self._over(key, _REVOKED)
+                self._cut("Its token was revoked.", partial(_bound_to, key))
 
     def objection(self, subject: Subject) -> Refusal | None:
         """Why the subject's token is good no more, if it is not.
@@ -105,11 +119,8 @@ class Revocations:
         at = self._clock.seconds()
         self._note(name, at)
         why = f"{name} was revoked by {by}" + (f": {reason}" if reason else ".")
-
-        def whose(subject: Subject) -> bool:
-            return name in (subject.id, subject.agent)
-
-        ended = {kind: end(why, whose) for kind, end in self.ends.items()}
+        whose = partial(_called, name)
+        ended = self._cut(why, whose)
         try:
             await self._once.take(SUBJECT, orjson.dumps([name, at]).decode(), at + HORIZON)
             await self._recorded("subject.revoked", {"name": name, "by": by, "reason": reason})
@@ -122,7 +133,8 @@ class Revocations:
         self._over(key, _REVOKED)
         await self._once.take(TOKEN, key, self._clock.seconds() + LONGEST)
         await self._recorded("token.revoked", {"token": key, "subject": subject.id})
-        self._clock.callLater(ANSWERED, self._end, "Its token was revoked.", key)
+        whose = partial(_bound_to, key)
+        self._clock.callLater(ANSWERED, self._cut, "Its token was revoked.", whose)
 
     def _over(self, key: str, why: str) -> None:
         """A token is good no more; forget those that have expired since."""
@@ -131,9 +143,9 @@ class Revocations:
             del self._tokens[each]
         self._tokens[key] = why, now + LONGEST
 
-    def _end(self, why: str, key: str) -> None:
-        for end in self.ends.values():
-            end(why, partial(_bound_to, key))
+    def _cut(self, why: str, whose: Callable[[Subject], bool]) -> dict[str, int]:
+        """End what is open of some subjects, and say how much of each kind that was."""
+        return {kind: end(why, whose) for kind, end in self.ends.items()}
 
     async def _recorded(self, kind: str, fields: Mapping[str, object]) -> None:
         await self._recorder.append(Entry(kind, self._clock.seconds(), fields))
@@ -142,6 +154,10 @@ class Revocations:
         for each in [each for each, then in self._subjects.items() if then + HORIZON < at]:
             del self._subjects[each]
         self._subjects[name] = max(at, self._subjects.get(name, 0.0))
+
+
+def _called(name: str, subject: Subject) -> bool:
+    return name in (subject.id, subject.agent)
 
 
 def _bound_to(key: str, subject: Subject) -> bool:

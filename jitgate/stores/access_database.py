@@ -12,20 +12,11 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from jitgate.errors import StoreDown
-from jitgate.stores.access_documents import WORDS, Columns, Kind, read
+from jitgate.stores.access_documents import WORDS, Kind, Row, read
 from jitgate.stores.access_schema import SHM, WAL, connected, opened
 from jitgate.values import AccessRequest, Grant, Mark
-
-
-class Row(NamedTuple):
-    """A value as it is to be kept in the place of the one with its key and ``revision``."""
-
-    columns: Columns
-    revision: int
-    document: bytes
 
 
 class Database:

@@ -48,6 +48,14 @@ class Columns(NamedTuple):
         return (self.subject, self.fingerprint) if self.live and self.kind == "request" else None
 
 
+class Row(NamedTuple):
+    """A value as it is to be kept in the place of the one with its key and ``revision``."""
+
+    columns: Columns
+    revision: int
+    document: bytes
+
+
 def columns(value: Stored) -> Columns:
     """What ``value`` is found by."""
     kind = WORDS[type(value)]

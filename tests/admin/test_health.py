@@ -21,11 +21,13 @@ class Door:
 
     def __init__(self):
         self.noted, self.down, self.clock = [], None, Clock()
+        self.store_down = None
+        down = {"recorder": lambda: self.down, "store": lambda: self.store_down}
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         self.off, self.slowed = [], {}
         self.site = AdminSite(
             endpoint,
-            lambda: self.down,
+            down,
             self.noted.append,
             self.clock,
             lambda: self.off,
@@ -60,6 +62,17 @@ async def test_it_tells_health(door):
     assert status == 503
     assert b"The disk is full." in body
     assert door.noted == []
+    await door.site.stop()
+
+
+@ensureDeferred
+async def test_it_tells_that_the_store_is_down_and_goes_on_with_what_needs_none(door):
+    await door.site.start()
+    door.store_down = "There is no connection."
+    status, body = await door.ask("/healthz")
+    assert status == 200
+    assert orjson.loads(body)["store"] == {"state": "down", "reason": "There is no connection."}
+    assert orjson.loads(body)["recorder"] == {"state": "ok", "reason": None}
     await door.site.stop()
 
 

@@ -1,18 +1,22 @@
 """A whole gateway in this process: what a reload leaves of the configuration before."""
 
 import gc
+import subprocess
+import sys
 
 import orjson
+import pytest
 from pytest_twisted import ensureDeferred
 from support.counterparts import TestCA
 from support.gateway import settings, target
 from support.okta import KEY, pem
 from support.tokens import Tokens
 
-from jitgate.app import make_service
+from jitgate.app import check, make_service
 from jitgate.config import load
 from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.static import StaticCredentials
+from jitgate.errors import ConfigurationInvalid
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.upstreams.https import HttpsUpstream
 
@@ -21,6 +25,33 @@ def alive(*kinds):
     """What there is of each kind. Whoever keeps it keeps it alive, so that it can be told apart."""
     gc.collect()
     return [[each for each in gc.get_objects() if type(each) is kind] for kind in kinds]
+
+
+def configured(folder, **more):
+    ca = TestCA.create(folder, name="origin")
+    file = folder / "jitgate.yaml"
+    far = target(1, ca.pem)
+    file.write_bytes(orjson.dumps(settings(folder, Tokens(folder).jwks, [far], **more)))
+    return load(file)
+
+
+def test_a_shared_store_whose_package_is_not_there_is_an_error_that_says_what_to_do(
+    tmp_path, monkeypatch
+):
+    from twisted.internet import reactor  # noqa: PLC0415 - installed by pytest-twisted
+
+    configuration = configured(tmp_path, store={"type": "postgres", "socket": f"{tmp_path}"})
+    assert check(configuration, reactor)
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as where it is not installed
+    with pytest.raises(ConfigurationInvalid, match=r"pip install 'jitgate\[postgres\]'") as told:
+        check(configuration, reactor)
+    assert told.value.problems[0].startswith(f"{tmp_path}/jitgate.yaml:")
+
+
+def test_without_a_shared_store_its_package_is_not_loaded():
+    look = "import sys, jitgate.app, jitgate.cli.running; print('psycopg' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 @ensureDeferred

@@ -560,6 +560,38 @@ def test_a_proxy_that_cannot_be_meant_is_refused(site, via, says):
     assert "hunter2" not in told
 
 
+def test_a_store_is_at_an_address_or_behind_a_socket(site):
+    made = site.load(settings=SETTINGS + "store: {type: postgres, socket: ./run}\n").settings.store
+    assert made.address == (f"{site.folder.resolve() / 'run'}", 5432)
+    far = "store: {type: postgres, server: 'db.example:6432', trust: ./ca.pem}\n"
+    assert site.load(settings=SETTINGS + far).settings.store.address == ("db.example", 6432)
+    for here in ("localhost", "127.0.0.1", "[::1]"):
+        near = f"store: {{type: postgres, server: '{here}:5432'}}\n"
+        assert site.load(settings=SETTINGS + near).settings.store.trust is None
+
+
+@pytest.mark.parametrize(
+    ("store", "says"),
+    [
+        ("{}", "type: this is missing"),
+        ("{type: mysql}", "postgres"),
+        ("{type: postgres}", "one of the two"),
+        ("{type: postgres, server: 'localhost:1', socket: ./run}", "one of the two"),
+        ("{type: postgres, server: 'db.example:5432'}", "another machine"),
+        ("{type: postgres, server: '10.0.0.5:5432'}", "another machine"),
+        ("{type: postgres, socket: ./run, trust: ./ca.pem}", "goes with server"),
+        ("{type: postgres, server: 'localhost:1', port: 5}", "goes with socket"),
+        ("{type: postgres, socket: ./run, password: hunter2}", "file:PATH"),
+        ("{type: postgres, socket: ./run, tables: 'x; DROP'}", "tables"),
+        ("{type: postgres, socket: ./run, user: 'a b'}", "user"),
+    ],
+)
+def test_a_store_that_cannot_be_meant_is_refused(site, store, says):
+    told = "\n".join(site.problems(settings=SETTINGS + f"store: {store}\n"))
+    assert says in told
+    assert "hunter2" not in told
+
+
 def test_name_servers_are_addresses_whose_port_may_be_left_out(site):
     text = SETTINGS + "resolver: [10.0.0.53, '[::1]', '[::1]:5353', '10.0.0.53:53']\n"
     problems = site.problems(settings=text)

@@ -1,4 +1,4 @@
-"""What every provider of the access store's port promises, in memory and in SQLite."""
+"""What every provider of the access store's port promises: memory, SQLite and PostgreSQL."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from jitgate.core import access
 from jitgate.errors import StoreDown
 from jitgate.interfaces import IAccessStore
 from jitgate.stores.access_memory import MemoryAccess
+from jitgate.stores.access_postgres import PostgresAccess
 from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.values import (
     AccessState,
@@ -24,6 +25,13 @@ from jitgate.values import (
     Mark,
     Shown,
 )
+
+
+def place(request, folder):
+    """Where a store is kept: only what needs a server starts one."""
+    if request.param is Postgres:
+        return request.getfixturevalue("postgres")
+    return folder / "state.db"
 
 
 class Memory:
@@ -45,8 +53,8 @@ class Memory:
 
 
 class Sqlite:
-    def __init__(self, folder):
-        self.file = folder / "state.db"
+    def __init__(self, file):
+        self.file = file
         self.pool = ThreadPool(minthreads=1, maxthreads=1)
         self.pool.start()
         self.store = self.opener()
@@ -75,9 +83,24 @@ class Sqlite:
             self.pool.stop()
 
 
-@pytest_twisted.async_yield_fixture(params=[Memory, Sqlite])
+class Postgres(Sqlite):
+    def __init__(self, server):
+        self.shared, self.server = server, server.server()
+        super().__init__(None)
+
+    def opener(self):
+        return PostgresAccess(self.server, in_thread=self.in_thread, gateway="g", site=b"s")
+
+    def breaks(self):
+        self.shared.shut_out()
+
+    def mends(self):
+        self.shared.let_in()
+
+
+@pytest_twisted.async_yield_fixture(params=[Memory, Sqlite, Postgres])
 async def kept(request, tmp_path: Path):
-    it = request.param(tmp_path)
+    it = request.param(place(request, tmp_path))
     try:
         await it.store.open()
         yield it

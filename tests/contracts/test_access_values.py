@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from support.access import (
     access_request,
     ask,
@@ -25,6 +31,7 @@ from support.access import (
 from jitgate.errors import StoreDown
 from jitgate.stores.access_documents import document, read
 from jitgate.stores.access_memory import MemoryAccess
+from jitgate.stores.access_postgres import PostgresAccess
 from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.values import (
     AccessRequest,
@@ -133,6 +140,7 @@ REQUESTS = st.builds(
     asked=NUMBERS,
     escalated=TIMES,
     revision=st.just(0),
+    gateway=TEXTS,
 )
 GRANTS = st.builds(
     Grant,
@@ -155,6 +163,7 @@ USES = st.builds(
     taken_at=TIMES,
     state=st.sampled_from(GrantState),
     revision=st.just(0),
+    gateway=TEXTS,
 )
 
 
@@ -172,14 +181,28 @@ def folder():
 
 
 @pytest.mark.parametrize("values", [REQUESTS, GRANTS, USES], ids=["requests", "grants", "uses"])
-@pytest.mark.parametrize("driver", ["memory", "sqlite"])
-def test_every_value_comes_back_as_it_was(folder, driver, values):
-    @given(value=values)
-    def comes_back(value):
+@pytest.mark.parametrize("driver", ["memory", "sqlite", "postgres"])
+def test_every_value_comes_back_as_it_was(request, folder, driver, values):
+    server = request.getfixturevalue("postgres").server() if driver == "postgres" else None
+
+    def made():
+        if driver == "memory":
+            return MemoryAccess()
+        if driver == "postgres":
+            return PostgresAccess(server, in_thread=at_once, gateway="g", site=b"s")
         file = folder / "state.db"
         file.unlink(missing_ok=True)
-        store = MemoryAccess() if driver == "memory" else sqlite(file)
+        return sqlite(file)
+
+    @settings(max_examples=settings().max_examples // (4 if driver == "postgres" else 1))
+    @given(value=values)
+    def comes_back(value):
+        store = made()
         now(store.open())
+        if driver == "postgres":
+            with store.database.transaction() as connection:
+                connection.execute("TRUNCATE kept")
+                connection.execute("UPDATE mark SET revision = 0")
         assert now(store.commit([value])) == 1
         again = now(kept_as(store, value))
         assert again == replace(value, revision=1)
@@ -198,10 +221,17 @@ def sqlite(file):
     return SqliteAccess(file, in_thread=at_once, machine="m")
 
 
-@pytest.mark.parametrize("value", [access_request(), grant()], ids=["request", "grant"])
-def test_what_an_older_version_kept_is_read_as_what_it_meant(value):
-    """Members that came later are missing in it: all that policy offered was given, and asked once."""
-    later = {"asked", "escalated", "less", "escalations", "reason", "denials"}
+OF_PEOPLE = {"asked", "escalated", "less", "escalations", "reason", "denials"}
+OF_SEVERAL = {"gateway"}
+
+
+@pytest.mark.parametrize("later", [OF_PEOPLE | OF_SEVERAL, OF_PEOPLE, OF_SEVERAL])
+@pytest.mark.parametrize(
+    "value", [access_request(), grant(), use()], ids=["request", "grant", "use"]
+)
+def test_what_an_older_version_kept_is_read_as_what_it_meant(value, later):
+    """Members that came later are missing in it: all that policy offered was given, asked once,
+    and there was one gateway."""
 
     def older(content):
         if isinstance(content, dict):
@@ -241,17 +271,34 @@ def changes(draw):
 
 
 class SameAsMemory(RuleBasedStateMachine):
+    """The second store is one that outlives its process."""
+
     @initialize()
     def begin(self):
+        self.prepare()
+        self.stores = [MemoryAccess(), self.made()]
+        self.both(lambda store: store.open())
+
+    def prepare(self):
         self.folder = fast_folder()
         self.file = self.folder / "state.db"
-        self.stores = [MemoryAccess(), sqlite(self.file)]
-        self.both(lambda store: store.open())
+
+    def made(self):
+        return sqlite(self.file)
+
+    def breaks(self):
+        self.file.rename(self.folder / "away")
+
+    def mends(self):
+        (self.folder / "away").rename(self.file)
+
+    def remove(self):
+        shutil.rmtree(self.folder)
 
     def both(self, act):
         """What both answer."""
-        in_memory, in_sqlite = (now(act(store)) for store in self.stores)
-        assert in_memory == in_sqlite
+        in_memory, kept = (now(act(store)) for store in self.stores)
+        assert in_memory == kept
         return in_memory
 
     @rule(chosen=st.lists(changes(), max_size=4))
@@ -274,19 +321,19 @@ class SameAsMemory(RuleBasedStateMachine):
     @rule()
     def reopen(self):
         self.both(lambda store: store.close())
-        self.stores[1] = sqlite(self.file)
+        self.stores[1] = self.made()
         self.both(lambda store: store.open())
 
     @rule()
     def fail(self):
         """What fails changes nothing."""
         self.stores[0].failure = OSError()
-        self.file.rename(self.folder / "away")
+        self.breaks()
         for store in self.stores:
             with pytest.raises(StoreDown):
                 now(store.commit([access_request("d")]))
         self.stores[0].failure = None
-        (self.folder / "away").rename(self.file)
+        self.mends()
 
     @invariant()
     def they_list_the_same(self):
@@ -302,11 +349,35 @@ class SameAsMemory(RuleBasedStateMachine):
     def teardown(self):
         if hasattr(self, "stores"):
             self.both(lambda store: store.close())
-            shutil.rmtree(self.folder)
+            self.remove()
 
 
 TestSameAsMemory = SameAsMemory.TestCase
 TestSameAsMemory.settings = settings(stateful_step_count=30)
+
+
+def test_postgresql_does_what_memory_does_too(postgres):
+    class SameInPostgres(SameAsMemory):
+        def prepare(self):
+            self.server = postgres.server()
+
+        def made(self):
+            return PostgresAccess(self.server, in_thread=at_once, gateway="g", site=b"s")
+
+        def breaks(self):
+            """It is not what is tried here: the contract's own tests shut a gateway out."""
+            self.stores[1].database._link.down = "The test says so."
+            self.stores[1].database._link._opened = False
+
+        def mends(self):
+            self.stores[1].database._link._opened = True
+
+        def remove(self):
+            with postgres.admin() as connection:
+                connection.execute(f"DROP SCHEMA {self.server.schema} CASCADE")
+
+    steps = settings(stateful_step_count=15, max_examples=max(12, settings().max_examples // 8))
+    run_state_machine_as_test(SameInPostgres, settings=steps)
 
 
 def test_a_document_from_before_operations_had_parameters_is_read():

@@ -1,4 +1,4 @@
-"""What every provider of the port for budgets promises, in memory and in SQLite."""
+"""What every provider of the port for budgets promises, in memory, SQLite, PostgreSQL."""
 
 import sqlite3
 from contextlib import closing
@@ -17,12 +17,21 @@ from zope.interface.verify import verifyObject
 
 from jitgate.errors import StoreDown
 from jitgate.interfaces import IBudgets
+from jitgate.stores.access_postgres import PostgresAccess
 from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.stores.budgets_memory import MemoryBudgets
+from jitgate.stores.budgets_postgres import PostgresBudgets
 from jitgate.stores.budgets_sqlite import SqliteBudgets
 from jitgate.values import Charge
 
 NOW = 1_800_000_000
+
+
+def place(request, folder):
+    """Where it is kept: only what needs a server starts one."""
+    if request.param is Postgres:
+        return request.getfixturevalue("postgres")
+    return folder / "state.db"
 
 
 class Memory:
@@ -46,8 +55,8 @@ class Memory:
 
 
 class Sqlite:
-    def __init__(self, folder, clock, *, in_thread=None):
-        self.file, self.clock = folder / "state.db", clock
+    def __init__(self, file, clock, *, in_thread=None):
+        self.file, self.clock = file, clock
         self.pool = ThreadPool(minthreads=1, maxthreads=1)
         self.pool.start()
         self.in_thread = in_thread or self.in_pool
@@ -91,9 +100,26 @@ def clock():
     return clock
 
 
-@pytest_twisted.async_yield_fixture(params=[Memory, Sqlite])
+class Postgres(Sqlite):
+    def __init__(self, server, clock, *, in_thread=None):
+        self.shared, self.server = server, server.server()
+        super().__init__(None, clock, in_thread=in_thread)
+
+    def made(self):
+        self.store = PostgresAccess(self.server, in_thread=self.in_thread, gateway="g", site=b"s")
+        database = self.store.database
+        self.budgets = PostgresBudgets(database, in_thread=self.in_thread, clock=self.clock)
+
+    def breaks(self):
+        self.shared.shut_out()
+
+    def mends(self):
+        self.shared.let_in()
+
+
+@pytest_twisted.async_yield_fixture(params=[Memory, Sqlite, Postgres])
 async def kept(request, tmp_path, clock):
-    it = request.param(tmp_path, clock)
+    it = request.param(place(request, tmp_path), clock)
     try:
         await it.open()
         yield it
@@ -202,11 +228,11 @@ async def test_what_counts_no_more_is_dropped(kept, clock):
 
 
 @ensureDeferred
-async def test_a_clock_that_was_set_back_makes_no_room(tmp_path):
-    for kind in (Memory, Sqlite):
+async def test_a_clock_that_was_set_back_makes_no_room(tmp_path, postgres):
+    for kind, place in ((Memory, None), (Sqlite, tmp_path / "state.db"), (Postgres, postgres)):
         ahead = Clock()
         ahead.advance(NOW)
-        kept = kind(tmp_path, ahead)
+        kept = kind(place, ahead)
         try:
             await kept.open()
             await kept.budgets.take([two()])
@@ -276,7 +302,7 @@ def test_never_more_than_so_many_in_any_window_in_sqlite(tmp_path, uses, within,
 
 @ensureDeferred
 async def test_a_database_from_before_there_was_such_a_table_gets_one(tmp_path, clock):
-    kept = Sqlite(tmp_path, clock)
+    kept = Sqlite(tmp_path / "state.db", clock)
     try:
         await kept.open()
         await kept.store.close()
@@ -291,7 +317,7 @@ async def test_a_database_from_before_there_was_such_a_table_gets_one(tmp_path, 
 
 @ensureDeferred
 async def test_what_was_taken_stays_so_over_a_restart(tmp_path, clock):
-    kept = Sqlite(tmp_path, clock)
+    kept = Sqlite(tmp_path / "state.db", clock)
     try:
         await kept.open()
         await kept.budgets.take([two()])

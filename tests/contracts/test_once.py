@@ -1,4 +1,4 @@
-"""What every provider of the port for what counts once promises, in memory and in SQLite."""
+"""What every provider of the port for what counts once promises, in memory, SQLite, PostgreSQL."""
 
 import sqlite3
 from contextlib import closing
@@ -15,11 +15,20 @@ from zope.interface.verify import verifyObject
 
 from jitgate.errors import StoreDown
 from jitgate.interfaces import IOnce
+from jitgate.stores.access_postgres import PostgresAccess
 from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.stores.once_memory import MemoryOnce
+from jitgate.stores.once_postgres import PostgresOnce
 from jitgate.stores.once_sqlite import SqliteOnce
 
 NOW = 1_800_000_000
+
+
+def place(request, folder):
+    """Where it is kept: only what needs a server starts one."""
+    if request.param is Postgres:
+        return request.getfixturevalue("postgres")
+    return folder / "state.db"
 
 
 class Memory:
@@ -43,8 +52,8 @@ class Memory:
 
 
 class Sqlite:
-    def __init__(self, folder, clock):
-        self.file, self.clock = folder / "state.db", clock
+    def __init__(self, file, clock):
+        self.file, self.clock = file, clock
         self.pool = ThreadPool(minthreads=1, maxthreads=1)
         self.pool.start()
         self.made()
@@ -86,9 +95,25 @@ def clock():
     return clock
 
 
-@pytest_twisted.async_yield_fixture(params=[Memory, Sqlite])
+class Postgres(Sqlite):
+    def __init__(self, server, clock):
+        self.shared, self.server = server, server.server()
+        super().__init__(None, clock)
+
+    def made(self):
+        self.store = PostgresAccess(self.server, in_thread=self.in_thread, gateway="g", site=b"s")
+        self.once = PostgresOnce(self.store.database, in_thread=self.in_thread, clock=self.clock)
+
+    def breaks(self):
+        self.shared.shut_out()
+
+    def mends(self):
+        self.shared.let_in()
+
+
+@pytest_twisted.async_yield_fixture(params=[Memory, Sqlite, Postgres])
 async def kept(request, tmp_path, clock):
-    it = request.param(tmp_path, clock)
+    it = request.param(place(request, tmp_path), clock)
     try:
         await it.open()
         yield it
@@ -142,7 +167,7 @@ async def test_where_nobody_can_tell_nothing_is_taken(kept):
 
 @ensureDeferred
 async def test_a_database_from_before_there_was_such_a_table_gets_one(tmp_path, clock):
-    kept = Sqlite(tmp_path, clock)
+    kept = Sqlite(tmp_path / "state.db", clock)
     try:
         await kept.open()
         await kept.store.close()
@@ -159,7 +184,7 @@ async def test_a_database_from_before_there_was_such_a_table_gets_one(tmp_path, 
 
 @ensureDeferred
 async def test_what_was_taken_stays_so_over_a_restart(tmp_path, clock):
-    kept = Sqlite(tmp_path, clock)
+    kept = Sqlite(tmp_path / "state.db", clock)
     try:
         await kept.open()
         assert await kept.once.take("saml", "a", NOW + 60)

@@ -20,7 +20,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from jitgate.core import access
 from jitgate.errors import StateUnusable, StoreDown
 from jitgate.stores.access_schema import MIGRATIONS
-from jitgate.stores.access_sqlite import QUEUE, SqliteAccess
+from jitgate.stores.access_sqlite import SqliteAccess
+from jitgate.stores.access_threaded import QUEUE
 from jitgate.values import Entry, GrantState, Mark, Shown
 
 ROOT = Path(__file__).parents[2]

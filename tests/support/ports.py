@@ -183,6 +183,9 @@ class Stand:
     ids: dict[str, int] = field(default_factory=lambda: {"x": 0, "a": 0, "g": 0, "t": 0})
     pause: Callable[[str], Awaitable[None]] | None = None
     """Awaited before and after whatever takes time outside."""
+    called: str = ""
+    """What it is called, where several share ``store`` and ``shared_once``."""
+    shared_once: MemoryOnce | None = None
     patience: Patience = field(default_factory=Patience)
     limits: Limits = field(default_factory=Limits)
     bounds: bounds.Limits = bounds.LIMITS
@@ -220,15 +223,16 @@ class Stand:
         self.channel = MemoryChannel()
         self.budgets = MemoryBudgets(self.clock)
         self.pace = Pace(self.clock, lambda: 0.5)
-        self.counts: IBudgets = self.asked_before or MemoryBudgets(self.clock)
+        before = self.asked_before
+        self.counts: IBudgets = MemoryBudgets(self.clock) if before is None else before
         self.build()
         self.starting = Deferred.fromCoroutine(self.start())
 
     def build(self) -> None:
         """Put the flow together over the ports, as the gateway does at its start."""
         clock, site_key, new_id = self.clock, b"k" * 32, partial(self.new_id, "x")
-        self.ledger = Ledger(self.store, self.recorder, clock)
-        grants = Grants(self.ledger, clock)
+        self.ledger = Ledger(self.store, self.recorder, clock, self.called)
+        self.grants = grants = Grants(self.ledger, clock)
         self.access = Access(
             self.ledger,
             grants,
@@ -241,7 +245,7 @@ class Stand:
             clock=clock,
             new_id=self.new_id,
         )
-        self.once = MemoryOnce(clock)
+        self.once = MemoryOnce(clock) if self.shared_once is None else self.shared_once
         self.revocations = Revocations(self.once, self.access, self.recorder, clock)
         accounts = Accounts(self.recorder, clock=clock, new_id=new_id, site_key=site_key)
         bodies = HeldBodies()

@@ -324,11 +324,12 @@ def test_what_needs_a_restart_is_said_and_nothing_is_replaced(desk):
             },
             recording={"directory": "./elsewhere"},
             control={**OPERATOR, "socket": "./other.sock"},
+            store={"type": "postgres", "socket": "./run"},
         )
         desk.configure(changed)
         said = desk.reload(1, "--socket", str(desk.folder / "state" / "control.sock"))
         bound = ["state", "services", "listen.proxy", "listen.proxy_tls", "listen.admin"]
-        bound += ["control.socket", "recording.directory"]
+        bound += ["control.socket", "recording.directory", "store"]
         for name, line in zip(bound, said, strict=False):
             assert line.startswith(f"{desk.gateway.config}:")
             assert line.endswith(f" {name} is another: restart to change it")
