@@ -438,7 +438,11 @@ class ILendingSource(Interface):
 
 
 class ILastingSource(ILendingSource):
-    """A lending source that has something to end: what it lent before, connections, timers."""
+    """A lending source that has something to end: what it lent before, connections, timers.
+
+    One whose place another has taken is ended at a stop if it is there still: what it waits for
+    itself must hold it.
+    """
 
     def retire() -> None:
         """Another takes its place: what is lent from now on, it lends once. Must not raise."""

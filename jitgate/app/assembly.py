@@ -114,7 +114,8 @@ class _Story:
     ways: WeakSet[HttpsUpstream]
     """The connections to the targets; those of before too, while something goes on there."""
     sources: WeakSet[ILastingSource]
-    """The sources of their credentials, as long."""
+    """The sources of their credentials, as long, and those that have something to end: whatever
+    they still wait for holds them."""
     following: Following | None
 
     def adopt(self, new: InForce) -> None:

@@ -245,7 +245,11 @@ class OktaCredentials:
             raise
 
     def _over(self, token: Token) -> None:
-        self._revoker.add(token, self._apps[token.app].revoke, self._facts(token))
+        self._revoker.add(token, self._revoked, self._facts(token))
+
+    async def _revoked(self, token: Token) -> None:
+        """Revoke it; whatever waits for that holds this source, so that a stop finds it."""
+        await self._apps[token.app].revoke(token)
 
     def _facts(self, token: Token) -> dict[str, object]:
         """What a record may say of a token."""

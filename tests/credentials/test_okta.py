@@ -1,6 +1,8 @@
 """A token for one operation: lent with a proof of each call, followed, and taken back."""
 
+import gc
 from dataclasses import replace
+from weakref import WeakSet
 
 import pytest
 import pytest_twisted
@@ -12,7 +14,7 @@ from zope.interface.verify import verifyObject
 from jitgate.credentials.circuit import FAILURES
 from jitgate.credentials.dpop import Nonces
 from jitgate.credentials.okta import ASKED_FIRST
-from jitgate.credentials.revoking import AT_END
+from jitgate.credentials.revoking import AT_END, AT_ONCE
 from jitgate.errors import CredentialRefused, CredentialUnavailable
 from jitgate.interfaces import ILastingSource
 from jitgate.testing.lending import LendingContract
@@ -605,6 +607,40 @@ async def test_what_is_replaced_shares_nothing_any_more_and_revokes_what_comes_b
     source.returned(other)
     await settled(org, 3)
     assert org.live == set()
+
+
+@pytest.mark.parametrize("way", ["is under way", "waits to be tried again", "waits for others"])
+@pytest_twisted.ensureDeferred
+async def test_what_is_replaced_is_there_until_its_tokens_are_revoked(org, way):
+    known, asked, answered = WeakSet([org.source()]), Deferred(), Deferred()
+
+    def silent(request):
+        answered.addCallback(lambda _: request.finish())
+        if not asked.called:
+            asked.callback(None)
+        return NOT_DONE_YET
+
+    org.answers[REVOKE] = [plain(503)] * 2 if "again" in way else [silent] * AT_ONCE
+    calls = AT_ONCE + 1 if "others" in way else 1
+    await served_by(known, org, calls)
+    if "again" in way:
+        while "_due" not in [each.func.__name__ for each in org.clock.getDelayedCalls()]:
+            await turn()
+    else:
+        await asked
+    gc.collect()
+    (source,) = known
+    answered.callback(None)
+    await source.stop()
+    assert len(org.told("credential.revoked")) == calls
+
+
+async def served_by(known, org, calls):
+    """Let a source serve so many calls; then another takes its place."""
+    (source,) = known
+    for lent in [await source.lend(org.reading(), reuse=0.0) for _ in range(calls)]:
+        source.returned(lent)
+    source.retire()
 
 
 @pytest_twisted.ensureDeferred

@@ -68,7 +68,9 @@ def answered(body, fields=(), status=200):
 def taken(body, dpop=True):
     try:
         answer = answered(body)
-        return token_in(answer, app="reader", scopes=SCOPES, dpop=dpop, asked_at=NOW)
+        return token_in(
+            answer, app="reader", scopes=SCOPES, dpop=dpop, asked_at=NOW, user_agent="jitgate/m-1"
+        )
     except CredentialUnavailable as fault:
         return fault
 
