@@ -78,9 +78,13 @@ def bare_head(
     a body in which nobody could look for the name of a query's.
     """
     path, _, query = head.target.partition("?")
-    refused = None if of_body is None else _refused(_bare_pairs(query, of_body, "query"), query)
-    if refused is not None or name is None:
-        return refused or head
+    if of_body is not None:
+        bare = _bare_pairs(query, of_body, "query")
+        refused = _elsewhere(bare, query, of_body, "query", "body")
+        if refused is not None:
+            return refused
+    if name is None:
+        return head
     if head.target == "*":
         return NotCanonical("The target's credential goes into a query, and * has none.")
     if head.length != 0 and _has_hidden_names(head.headers):
@@ -106,9 +110,9 @@ def clear_body(headers: Headers, body: bytes, name: str) -> NotCanonical | None:
     """
     if _is_form(headers):
         text = body.decode("latin-1")
-        return _refused(_bare_pairs(text, name, "body"), text)
+        return _elsewhere(_bare_pairs(text, name, "body"), text, name, "body", "query")
     if body and is_json(headers) and not is_plain(body):
-        return _refused(_bare_object(body, name), body)
+        return _elsewhere(_bare_object(body, name), body, name, "body", "query")
     return None
 
 
@@ -141,12 +145,18 @@ def _ambiguous(name: str, where: str) -> NotCanonical:
     )
 
 
-def _refused(bare: str | bytes | NotCanonical, whole: str | bytes) -> NotCanonical | None:
-    """Why what had to be bare already is refused, if it was not."""
+def _elsewhere(
+    bare: str | bytes | NotCanonical, whole: str | bytes, name: str, where: str, place: str
+) -> NotCanonical | None:
+    """Why what is no place of the credential is refused, if it had its name: it is not the same."""
+    if bare == whole:
+        return None
     if isinstance(bare, NotCanonical):
         return bare
-    said = "The name of the target's credential stands in another place than that has."
-    return None if bare == whole else NotCanonical(said)
+    return NotCanonical(
+        f"The {where} has {name!r}, which is the name of the target's credential in the {place}, "
+        "and some servers read both as one."
+    )
 
 
 def _too_many(where: str) -> NotCanonical:

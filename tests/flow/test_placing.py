@@ -98,12 +98,12 @@ async def test_what_was_approved_is_what_is_sent_less_the_credential():
 # --- in the other place: many servers read query and body as one
 
 CROSSED = [
-    ("in_query", "/things", b"key=of-the-agent&a=1", FORM, "in another place"),
+    ("in_query", "/things", b"key=of-the-agent&a=1", FORM, "some servers read both as one"),
     ("in_query", "/things", b"a=1&KEY=of-the-agent", FORM, "could be taken for"),
-    ("in_query", "/things", b'{"key":"of-the-agent"}', JSON, "in another place"),
+    ("in_query", "/things", b'{"key":"of-the-agent"}', JSON, "some servers read both as one"),
     ("in_query", "/things", b"{", JSON, "not one JSON object"),
     ("in_query", "/things", b"key=of-the-agent", (), "nobody looks for that name"),
-    ("in_body", "/things?key=of-the-agent", b"a=1", FORM, "in another place"),
+    ("in_body", "/things?key=of-the-agent", b"a=1", FORM, "some servers read both as one"),
     ("in_body", "/things?a=1&key[]=of-the-agent", b"{}", JSON, "could be taken for"),
 ]
 
