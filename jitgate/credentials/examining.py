@@ -110,7 +110,8 @@ class Examiner:
             try:
                 return await self.app.mint(scopes, self.user_agent)
             except Unwanted as fault:
-                await self._revoked(fault.token)  # it is good for something else
+                for token in fault.tokens:  # they are good for something else
+                    await self._revoked(token)
                 raise
             except TokenRefused as fault:
                 if fault.code in OF_SCOPES:

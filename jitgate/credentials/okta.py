@@ -236,7 +236,8 @@ class OktaCredentials:
         try:
             return await app.mint(scopes, name)
         except Unwanted as fault:
-            self._over(fault.token)
+            for token in fault.tokens:
+                self._over(token)
             raise
         except LeftAlone:
             raise

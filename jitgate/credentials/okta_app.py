@@ -18,7 +18,16 @@ from jitgate.core.injection import user_agent_token
 from jitgate.credentials.circuit import Circuit
 from jitgate.credentials.dpop import BAD_PROOF, NONCE_FIELD, WANTS_NONCE, Nonces, Prover, is_nonce
 from jitgate.credentials.signing import Signer
-from jitgate.credentials.token_answers import Token, TokenRefused, code_of, refusal, token_in
+from jitgate.credentials.token_answers import (
+    Token,
+    TokenRefused,
+    Unwanted,
+    Wanted,
+    code_of,
+    refusal,
+    token_in,
+    tokens_in,
+)
 from jitgate.errors import CredentialRefused, CredentialUnavailable
 from jitgate.fetching import TIMEOUT, USER_AGENT, Fetched, Fetcher, died
 from jitgate.values import Operation, Risk
@@ -128,28 +137,24 @@ class OktaApp:
 
         Raises `CredentialUnavailable`, or `CredentialRefused` where the org will never give one.
         """
-        asked_at = self._clock.seconds()
+        dpop = self.prover is not None
+        wanted = Wanted(self.client.name, scopes, dpop, self._clock.seconds(), user_agent)
         form = {"grant_type": "client_credentials", "scope": " ".join(scopes)}
         answer = await self._unless_open(form, user_agent)
-        if answer.status != 200:
-            now = self._clock.seconds()
-            said = refusal(answer, now, dpop=self.prover is not None)
-            raise TokenRefused(said, answer.status, code_of(answer), _come_back(answer, now))
-        return token_in(
-            answer,
-            app=self.client.name,
-            scopes=scopes,
-            dpop=self.prover is not None,
-            asked_at=asked_at,
-            user_agent=user_agent,
-        )
+        if answer.status == 200:
+            return token_in(answer, wanted)
+        now = self._clock.seconds()
+        said = refusal(answer, now, dpop=dpop)
+        if 200 < answer.status < 300 and (tokens := tokens_in(answer, wanted)):
+            raise Unwanted(said, *tokens)
+        raise TokenRefused(said, answer.status, code_of(answer), _come_back(answer, now))
 
     async def revoke(self, token: Token) -> None:
         """Make the token void (RFC 7009): 200 says that it is, whatever it was before.
 
         Raises `CredentialUnavailable` where it may be tried again, and `CredentialRefused`.
         """
-        form = {"token": token.secret.decode("ascii"), "token_type_hint": "access_token"}
+        form = {"token": token.secret.decode(), "token_type_hint": "access_token"}
         url, name = self._server.revoke_url, token.user_agent
         answer = await self._asked(url, form, name, proved=self._proved_revoking)
         if code_of(answer) in {WANTS_NONCE, BAD_PROOF} and self.prover is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -27,6 +26,11 @@ long."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 """A bearer token (RFC 6750, section 2.1): nothing that could end a header field."""
+
+_ACCESS_TOKEN = re.compile(rb'"access_token"[ \t\r\n]*+:[ \t\r\n]*+("(?:[^"\\]|\\.)*+")')
+
+MOST_TOKENS = 8
+"""Tokens of one answer that are revoked: it was asked for one."""
 
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 _OF_TIME = frozenset({"invalid_client", BAD_PROOF})
@@ -67,48 +71,60 @@ class Token:
     """What the gateway's own requests about it say in their User-Agent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The token that was asked for: by which app, with which scopes, bound to a key, and when."""
+
+    app: str
+    scopes: tuple[str, ...]
+    dpop: bool
+    asked_at: float
+    user_agent: str = USER_AGENT
+
+    def token(self, text: str, scopes: tuple[str, ...] = (), life: float | None = None) -> Token:
+        """A token that came of it; ``scopes``: those that it is known to have."""
+        expires_at = self.asked_at + (LONGEST_LIFE if life is None else life)
+        return Token(
+            text.encode(),
+            self.app,
+            scopes,
+            self.dpop,
+            self.asked_at,
+            expires_at,
+            _token_id(text),
+            self.user_agent,
+        )
+
+
 class Unwanted(CredentialUnavailable):
-    """The endpoint's token is not what was asked for: it is good for something else."""
+    """The endpoint's token is not what was asked for: it is good for something else.
 
-    def __init__(self, why: str, token: Token) -> None:
+    Args:
+        why: In a sentence.
+        tokens: All that the answer holds.
+    """
+
+    def __init__(self, why: str, *tokens: Token) -> None:
         super().__init__(why)
-        self.token = token
+        self.tokens = tokens
 
 
-def token_in(
-    answer: Fetched,
-    *,
-    app: str,
-    scopes: tuple[str, ...],
-    dpop: bool,
-    asked_at: float,
-    user_agent: str,
-) -> Token:
+def token_in(answer: Fetched, wanted: Wanted) -> Token:
     """The token that a successful answer holds, if it is exactly what was asked for.
 
     Raises `Unwanted` where it holds another one, and `CredentialUnavailable` for everything else.
     """
     members = members_of(answer)
     if members is None:
-        raise CredentialUnavailable("The token endpoint's answer is not one JSON object.")
+        raise _unusable("The token endpoint's answer is not one JSON object.", answer, wanted)
     secret, life = members.get("access_token"), members.get("expires_in")
     if not isinstance(secret, str) or not _TOKEN.fullmatch(secret):
-        raise CredentialUnavailable("The token endpoint's token is not one that a header can hold.")
+        why = "The token endpoint's token is not one that a header can hold."
+        raise _unusable(why, answer, wanted)
     lives = life if type(life) is int and 0 < life <= LONGEST_LIFE else None
-    expires_at = asked_at + (LONGEST_LIFE if lives is None else lives)
-    asked = _as_asked(members, scopes)
-    named = scopes if asked else ()
-    token = Token(
-        secret.encode("ascii"),
-        app,
-        named,
-        dpop,
-        asked_at,
-        expires_at,
-        _token_id(secret),
-        user_agent,
-    )
-    if wrong := _wrong_type(members.get("token_type"), app, dpop):
+    asked = _as_asked(members, wanted.scopes)
+    token = wanted.token(secret, wanted.scopes if asked else (), lives)
+    if wrong := _wrong_type(members.get("token_type"), wanted.app, wanted.dpop):
         raise Unwanted(wrong, token)
     if lives is None:
         raise Unwanted(
@@ -117,6 +133,31 @@ def token_in(
     if not asked:
         raise Unwanted("The token endpoint granted other scopes than asked for.", token)
     return token
+
+
+def tokens_in(answer: Fetched, wanted: Wanted) -> list[Token]:
+    """The tokens in an answer that none is taken from.
+
+    They are looked for in its text, which need not be JSON: what is cut short or has two readings
+    may hold a token that is as good as any.
+    """
+    texts = [_text_of(match[1]) for match in _ACCESS_TOKEN.finditer(answer.body)]
+    return [wanted.token(text) for text in dict.fromkeys(texts) if text][:MOST_TOKENS]
+
+
+def _unusable(why: str, answer: Fetched, wanted: Wanted) -> CredentialUnavailable:
+    tokens = tokens_in(answer, wanted)
+    return Unwanted(why, *tokens) if tokens else CredentialUnavailable(why)
+
+
+def _text_of(literal: bytes) -> str:
+    """What a string of JSON's says; nothing where it is none, or cannot be sent anywhere."""
+    try:
+        text: str = json.loads(literal)
+        text.encode()
+    except ValueError:
+        return ""
+    return text
 
 
 def members_of(answer: Fetched) -> Mapping[str, Any] | None:
@@ -203,7 +244,7 @@ def _token_id(token: str) -> str | None:
         return None
     try:
         claims = orjson.loads(base64.urlsafe_b64decode(segments[1] + "=" * (-len(segments[1]) % 4)))
-    except (binascii.Error, orjson.JSONDecodeError):
+    except ValueError:
         return None
     name = claims.get("jti") if isinstance(claims, dict) else None
     return name if isinstance(name, str) else None

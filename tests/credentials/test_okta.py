@@ -1,6 +1,7 @@
 """A token for one operation: lent with a proof of each call, followed, and taken back."""
 
 import gc
+import json
 from dataclasses import replace
 from weakref import WeakSet
 
@@ -468,6 +469,20 @@ async def test_what_is_minted_and_is_not_as_asked_for_is_revoked(org, changes):
         await source.lend(org.reading(), reuse=60.0)
     await source.stop()
     assert org.revoked == org.minted != []
+
+
+@pytest.mark.parametrize(
+    ("status", "token"),
+    [(200, "hunter2.A~"), (201, "hunter2.A~"), (203, "hunter2.A~"), (200, "hunter2\u00fc x")],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_token_in_an_answer_that_cannot_be_used_is_revoked_too(org, status, token):
+    body = json.dumps({"access_token": token, "token_type": "DPoP", "expires_in": 9})
+    org.answers[TOKEN] = [plain(status, body[:-1].encode() + b',"expires_in":9}')]
+    with pytest.raises(CredentialUnavailable):
+        await org.source().lend(org.reading(), reuse=0.0)
+    await settled(org)
+    assert org.revoked == [token]
 
 
 @pytest_twisted.ensureDeferred
