@@ -479,9 +479,10 @@ async def test_what_is_minted_and_is_not_as_asked_for_is_revoked(org, changes):
 async def test_a_token_in_an_answer_that_cannot_be_used_is_revoked_too(org, status, token):
     body = json.dumps({"access_token": token, "token_type": "DPoP", "expires_in": 9})
     org.answers[TOKEN] = [plain(status, body[:-1].encode() + b',"expires_in":9}')]
+    source = org.source()
     with pytest.raises(CredentialUnavailable):
-        await org.source().lend(org.reading(), reuse=0.0)
-    await settled(org)
+        await source.lend(org.reading(), reuse=0.0)
+    await source.stop()
     assert org.revoked == [token]
 
 
