@@ -48,6 +48,7 @@ AGAIN_AFTER = 0.3
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 EVERY_RISK = frozenset(Risk)
+_ORDER = tuple(Risk)
 
 Pause = Callable[[float], Awaitable[None]]
 
@@ -270,9 +271,11 @@ def narrowest(apps: Collection[OktaApp], operation: Operation) -> OktaApp:
     return min(covering, key=_breadth)
 
 
-def _breadth(app: OktaApp) -> tuple[int, float]:
-    scopes = app.client.scopes
-    return len(app.client.risks), float("inf") if scopes is None else len(scopes)
+def _breadth(app: OktaApp) -> tuple[int, int, float]:
+    """The worst that it may do; how many kinds of things; with how many scopes."""
+    risks, scopes = app.client.risks, app.client.scopes
+    worst = max((_ORDER.index(risk) for risk in risks), default=-1)
+    return worst, len(risks), float("inf") if scopes is None else len(scopes)
 
 
 def _come_back(answer: Fetched, now: float) -> float | None:

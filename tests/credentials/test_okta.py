@@ -723,6 +723,34 @@ async def test_the_app_that_may_do_least_of_those_that_may_do_it_is_taken(org, r
     assert lent.facts["app"] == name
 
 
+SCOPE = ("okta.users.read",)
+READER, WRITER = {Risk.READ}, {Risk.READ, Risk.WRITE}
+KEEPER, OFFICER = {Risk.READ, Risk.DESTRUCTIVE}, {Risk.READ, Risk.PRIVILEGED}
+THREE = WRITER | OFFICER
+
+
+@pytest.mark.parametrize(
+    ("least", "other"),
+    [
+        (READER, WRITER),
+        (WRITER, OFFICER),
+        (WRITER, KEEPER),
+        (OFFICER, KEEPER),
+        (THREE, KEEPER),
+        (OFFICER, THREE),
+        (KEEPER, KEEPER | WRITER),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_an_app_may_do_less_by_its_worst_risk_and_then_by_their_number(org, least, other):
+    server = org.server()
+    app = org.app(server, name="least", risks=frozenset(least))
+    beside = org.app(server, name="other", risks=frozenset(other), scopes=frozenset(SCOPE))
+    for given in ([app, beside], [beside, app]):
+        lent = await org.source(*given).lend(org.reading(*SCOPE), reuse=0.0)
+        assert lent.facts["app"] == "least"
+
+
 @pytest.mark.parametrize("risk", [Risk.WRITE, None])
 @pytest_twisted.ensureDeferred
 async def test_what_no_app_covers_is_refused(org, risk):
