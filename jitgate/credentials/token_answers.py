@@ -32,6 +32,9 @@ _ACCESS_TOKEN = re.compile(rb'"access_token"[ \t\r\n]*+:[ \t\r\n]*+("(?:[^"\\]|\
 MOST_TOKENS = 8
 """Tokens of one answer that are revoked: it was asked for one."""
 
+_ID = re.compile(r"[\x21-\x7e]{1,128}")
+"""A ``jti`` that goes on record: visible ASCII, and no longer than ids are."""
+
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 _OF_TIME = frozenset({"invalid_client", BAD_PROOF})
 """What an endpoint says of an assertion or a proof, which have a time in them."""
@@ -122,7 +125,7 @@ def token_in(answer: Fetched, wanted: Wanted) -> Token:
         why = "The token endpoint's token is not one that a header can hold."
         raise _unusable(why, answer, wanted)
     lives = life if type(life) is int and 0 < life <= LONGEST_LIFE else None
-    asked = _as_asked(members, wanted.scopes)
+    asked = _as_asked(members, secret, wanted.scopes)
     token = wanted.token(secret, wanted.scopes if asked else (), lives)
     if wrong := _wrong_type(members.get("token_type"), wanted.app, wanted.dpop):
         raise Unwanted(wrong, token)
@@ -200,12 +203,26 @@ def _behind(answer: Fetched, now: float) -> float:
         return 0.0
 
 
-def _as_asked(members: Mapping[str, Any], scopes: tuple[str, ...]) -> bool:
-    """Whether it has the scopes that were asked for: so it is where none are named."""
-    if "scope" not in members:
-        return True
-    granted = members["scope"]
-    return isinstance(granted, str) and set(granted.split(" ")) == set(scopes)
+def _as_asked(members: Mapping[str, Any], secret: str, scopes: tuple[str, ...]) -> bool:
+    """Whether it has the scopes that were asked for: so it is where none are named.
+
+    Where the answer names none, a JWT may: in ``scope`` (RFC 9068, section 2.2.3), or ``scp``,
+    which is Okta's own.
+    """
+    if "scope" in members:
+        granted = members["scope"]
+        return isinstance(granted, str) and set(granted.split(" ")) == set(scopes)
+    claims = _claims(secret)
+    named = [claims[name] for name in ("scp", "scope") if name in claims]
+    return all(_scopes_in(each) == set(scopes) for each in named)
+
+
+def _scopes_in(claim: object) -> set[str] | None:
+    """The scopes that a claim names, in a list or one text; None where it does neither."""
+    names = claim.split(" ") if isinstance(claim, str) else claim
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return set(names)
 
 
 def _wrong_type(kind: object, app: str, dpop: bool) -> str:
@@ -238,13 +255,18 @@ def _refused(_: str) -> None:
 
 
 def _token_id(token: str) -> str | None:
-    """The ``jti`` of a token that is a JWT; its signature is the org's affair."""
+    """The ``jti`` of a token that is a JWT, where it is one that any record can show."""
+    name = _claims(token).get("jti")
+    return name if isinstance(name, str) and _ID.fullmatch(name) else None
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    """What a token says that is a JWT; nothing of another. Its signature is the org's affair."""
     segments = token.split(".")
     if len(segments) != 3:
-        return None
+        return {}
     try:
         claims = orjson.loads(base64.urlsafe_b64decode(segments[1] + "=" * (-len(segments[1]) % 4)))
     except ValueError:
-        return None
-    name = claims.get("jti") if isinstance(claims, dict) else None
-    return name if isinstance(name, str) else None
+        return {}
+    return claims if isinstance(claims, dict) else {}
