@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import orjson
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -59,7 +59,10 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """Makes exchanges with one counterpart, which ``name`` names in what is raised."""
+    """Makes exchanges with one counterpart, which ``name`` names in what is raised.
+
+    Being cancelled passes as it is.
+    """
 
     http: HTTPClient
     clock: IReactorTime
@@ -119,6 +122,8 @@ class Fetcher:
         except self.fault:
             raise
         except Exception as error:  # Whatever fails in here, the caller gets its one fault.
+            if _cancelled(error):
+                raise CancelledError from error  # by whoever waits, who knows why
             raise self.fault(f"{self.name} cannot be asked: {_cause(error)}.") from error
 
     async def _exchange(
@@ -228,6 +233,12 @@ def died(fault: BaseException) -> bool:
     return isinstance(cause, RequestNotSent) or any(
         isinstance(each, ConnectionClosed) for each in reasons
     )
+
+
+def _cancelled(error: Exception) -> bool:
+    """Whether an exchange failed because nobody waits for it any more."""
+    reasons = [reason.value for reason in getattr(error, "reasons", ())]
+    return any(isinstance(each, CancelledError) for each in (error, *reasons))
 
 
 def _text(value: bytes) -> str | None:

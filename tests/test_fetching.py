@@ -5,12 +5,13 @@ import gzip
 import pytest
 import pytest_twisted
 from support.loopback import serve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.web.server import NOT_DONE_YET
 
-from jitgate.errors import AddressRefused, CredentialUnavailable
+from jitgate.errors import AddressRefused, CredentialUnavailable, CutShort
 from jitgate.fetching import TIMEOUT, Fetched, Fetcher, died
+from jitgate.flow.load import Load
 
 LIMIT = 1000
 
@@ -300,3 +301,36 @@ async def test_a_connection_that_died_is_told_from_all_else(far):
         await other.stop()
     await far.site.stop()
     assert not died(await _raised(far.fetcher().get(far.url)))
+
+
+@pytest.mark.parametrize("headed", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_who_is_cancelled_is_told_that_and_no_fault_of_the_far_side(far, headed):
+    def answer(request):
+        if headed:
+            request.write(b"x")
+        return NOT_DONE_YET
+
+    far.answer = answer
+    client = Watched(far.site.client)
+    asking = Deferred.fromCoroutine(far.fetcher(client).get(far.url))
+    await (client.headed if headed else far.arrived)
+    asking.cancel()
+    with pytest.raises(CancelledError):
+        await asking
+    assert far.clock.getDelayedCalls() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_exchange_that_is_cut_short_says_why_it_was(far):
+    far.answer = lambda _: NOT_DONE_YET
+    with Load(far.clock).exchange() as span:
+
+        async def asked():
+            await span.within(far.fetcher().get(far.url))
+
+        asking = Deferred.fromCoroutine(asked())
+        await far.arrived
+        span.cut("The gateway is stopping.")
+        with pytest.raises(CutShort, match="is stopping"):
+            await asking
