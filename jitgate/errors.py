@@ -96,6 +96,19 @@ class CredentialUnavailable(OurFault):
     """No credential could be issued for this operation."""
 
 
+class CredentialBusy(CredentialUnavailable):
+    """Whoever issues it takes no more requests for now.
+
+    Args:
+        message: Why, in a sentence.
+        until: When it can be asked for again, in seconds since 1970.
+    """
+
+    def __init__(self, message: str, until: float) -> None:
+        super().__init__(message)
+        self.until = float(until)
+
+
 class CredentialRefused(CredentialUnavailable):
     """There is none for this operation, now or later, and it must not go without."""
 

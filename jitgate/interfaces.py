@@ -415,9 +415,10 @@ class ILendingSource(Interface):
         """A credential for exactly this operation; it may have served others for so many seconds.
 
         With ``reuse`` 0 it has served none, and will serve none. ``granted``: people gave leave for
-        this call, which its sending uses up; what the target may object to is found out before. For
-        each that is lent, `returned` is called, once. Raises what `ICredentialSource.issue` raises;
-        then nothing is lent.
+        this call, which its sending uses up; what the target may object to is found out before, and
+        where there is room for few, it goes first. For each that is lent, `returned` is called,
+        once. Raises what `ICredentialSource.issue` raises, and `CredentialBusy` where whoever
+        issues it takes no more for now; then nothing is lent.
         """
 
     def again(credential: Credential) -> Credential:

@@ -29,6 +29,10 @@ kind wait for that."""
 KEPT = 1024
 """Kinds of calls to a target of which anything is remembered: a catalog has some 700."""
 
+SPREAD = 5.0
+"""Seconds over which those who wait for one moment are spread, or as many as they wait, if that is
+less: all at once they would meet the limit again."""
+
 _PATH_CHARS = 256
 """Of a path that are told apart: a longer one is a name of something, not an endpoint."""
 
@@ -98,6 +102,16 @@ def told(answer: ResponseHead, now: float) -> Told | None:
             reserve = max(1, (_least(fields, prefix + b"limit") or 0) // SHARE)
             return _told(now, reset - there, remaining, reserve, reset)
     return None
+
+
+def refused_for(seconds: float, now: float) -> Told:
+    """What is made of a refusal that does not say for how long."""
+    return Told(now + seconds, 0, 0, _REFUSED, now + seconds)
+
+
+def spread(wait: float, chance: float) -> float:
+    """How many seconds one of those is told who wait so long; ``chance`` is from 0 to 1."""
+    return wait + chance * min(wait, SPREAD)
 
 
 class Rates:

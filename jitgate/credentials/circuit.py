@@ -61,14 +61,12 @@ class Circuit:
         self._failures = self._pauses = 0
         self._until, self._trying = 0.0, False
 
-    def failed(self, now: float, *, trial: bool, until: float | None = None) -> None:
-        """It did not. ``until``: when it said to come back; then it is left alone at once."""
+    def failed(self, now: float, *, trial: bool) -> None:
+        """It did not."""
         self.left(trial=trial)
         if not self._failures:
             self._since = now
         self._failures += 1
-        if until is not None:
-            self._until = max(self._until, min(until, now + LONGEST_PAUSE))
         if now < self._until or self._failures < FAILURES:
             return  # who was under way when it opened adds nothing
         longest = min(FIRST_PAUSE * 2.0**self._pauses, LONGEST_PAUSE)

@@ -12,19 +12,16 @@ from dataclasses import dataclass, field
 from jitgate.credentials.asking import had
 from jitgate.credentials.okta_app import OktaApp, Pause
 from jitgate.credentials.token_answers import Token, TokenRefused, Unwanted
-from jitgate.errors import CredentialUnavailable
+from jitgate.errors import CredentialBusy, CredentialUnavailable
 
 OF_SCOPES = frozenset({"invalid_scope", "access_denied", "consent_required"})
 """Codes that say that a scope is not to be had (RFC 6749, section 5.2; Okta's own beside it)."""
 
 WAITS = 5
-"""Times that an answer of 429 is waited for in a row; Okta's rate limits last a minute."""
+"""Times in a row that it is waited for room; Okta's rate limits last a minute."""
 
 LONGEST_WAIT = 90.0
 """Seconds of one wait, whatever the org says: somebody sits before the terminal."""
-
-USUAL_WAIT = 10.0
-"""Seconds of one wait where the org does not say."""
 
 REVOKINGS = 3
 """Times that a token is revoked, at most, where that fails."""
@@ -86,7 +83,7 @@ class Examiner:
             await had(needed, self._ask, first=len(needed))
             await had(others, self._ask, first=1)
         except TokenRefused as fault:
-            answered = fault.status != 429 and fault.status < 500
+            answered = fault.status < 500
             return Examined(frozenset(self._granted), f"{fault}", fault.code, answered=answered)
         except Unwanted as fault:
             return Examined(frozenset(self._granted), f"{fault}")
@@ -106,8 +103,9 @@ class Examiner:
         """A token of these scopes; None where they are not to be had."""
         for waits in range(WAITS + 1):
             self.asking(self._places[scopes[0]])
-            self.count.asked += 1
             try:
+                self.app.room.claim(approved=False)
+                self.count.asked += 1
                 return await self.app.mint(scopes, self.user_agent)
             except Unwanted as fault:
                 for token in fault.tokens:  # they are good for something else
@@ -116,13 +114,15 @@ class Examiner:
             except TokenRefused as fault:
                 if fault.code in OF_SCOPES:
                     return None
-                if fault.status != 429 or waits == WAITS:
+                raise
+            except CredentialBusy as fault:
+                if waits == WAITS:
                     raise
                 await self._wait(scopes, fault.until)
         raise AssertionError("the last turn returns or raises")
 
-    async def _wait(self, scopes: tuple[str, ...], until: float | None) -> None:
-        left = USUAL_WAIT if until is None else until - self.now() + 1.0
+    async def _wait(self, scopes: tuple[str, ...], until: float) -> None:
+        left = until - self.now() + 1.0
         for _ in range(round(min(max(left, 1.0), LONGEST_WAIT))):
             self.asking(self._places[scopes[0]])
             await self.pause(1.0)

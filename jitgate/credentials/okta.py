@@ -114,7 +114,11 @@ class OktaCredentials:
         app, scopes = narrowest(self._apps.values(), operation), operation.scopes
         shared = 0.0 if operation.changes else reuse  # each change has a token of its own
         key = (app.client.name, scopes)
-        held, reused = await self._holdings.take(key, lambda: self._minted(app, scopes), shared)
+
+        def mint() -> Awaitable[Token]:
+            return self._minted(app, scopes, approved=granted)
+
+        held, reused = await self._holdings.take(key, mint, shared)
         try:
             if operation.changes or granted:
                 await self._learn(app, held, operation.authority)
@@ -230,8 +234,9 @@ class OktaCredentials:
                 raise
         return await asked()
 
-    async def _minted(self, app: OktaApp, scopes: tuple[str, ...]) -> Token:
+    async def _minted(self, app: OktaApp, scopes: tuple[str, ...], *, approved: bool) -> Token:
         """A new token; one that is not as it was asked for is revoked: it is good for something."""
+        app.room.claim(approved=approved)
         name = app.token_name()
         try:
             return await app.mint(scopes, name)

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from jitgate.core.injection import user_agent_token
 from jitgate.credentials.circuit import Circuit
 from jitgate.credentials.dpop import BAD_PROOF, NONCE_FIELD, WANTS_NONCE, Nonces, Prover, is_nonce
+from jitgate.credentials.room import Room
 from jitgate.credentials.signing import Signer
 from jitgate.credentials.token_answers import (
     Token,
@@ -121,6 +122,7 @@ class OktaApp:
         pause: Pause,
     ) -> None:
         self.client = client
+        self.room = Room(client.name, server.clock, server.jitter)
         self.prover = prover
         self._signer = signer
         self._server = server
@@ -136,7 +138,8 @@ class OktaApp:
     async def mint(self, scopes: tuple[str, ...], user_agent: str = USER_AGENT) -> Token:
         """A token of exactly these scopes, asked for, and later revoked, under that name.
 
-        Raises `CredentialUnavailable`, or `CredentialRefused` where the org will never give one.
+        Whoever asks has made a claim to `room` before. Raises `CredentialUnavailable`,
+        `CredentialBusy` on a 429, or `CredentialRefused` where the org will never give one.
         """
         dpop = self.prover is not None
         wanted = Wanted(self.client.name, scopes, dpop, self._clock.seconds(), user_agent)
@@ -144,11 +147,10 @@ class OktaApp:
         answer = await self._unless_open(form, user_agent)
         if answer.status == 200:
             return token_in(answer, wanted)
-        now = self._clock.seconds()
-        said = refusal(answer, now, dpop=dpop)
+        said = refusal(answer, self._clock.seconds(), dpop=dpop)
         if 200 < answer.status < 300 and (tokens := tokens_in(answer, wanted)):
             raise Unwanted(said, *tokens)
-        raise TokenRefused(said, answer.status, code_of(answer), _come_back(answer, now))
+        raise TokenRefused(said, answer.status, code_of(answer))
 
     async def revoke(self, token: Token) -> None:
         """Make the token void (RFC 7009): 200 says that it is, whatever it was before.
@@ -181,11 +183,11 @@ class OktaApp:
         except BaseException:
             circuit.left(trial=trial)
             raise
-        if answer.status == 429 or answer.status >= 500:
-            now = self._clock.seconds()
-            circuit.failed(now, trial=trial, until=_come_back(answer, now))
+        if answer.status >= 500:
+            circuit.failed(self._clock.seconds(), trial=trial)
         else:
             circuit.succeeded()
+            self.room.heard(answer)
         return answer
 
     async def _asked(
@@ -276,18 +278,6 @@ def _breadth(app: OktaApp) -> tuple[int, int, float]:
     risks, scopes = app.client.risks, app.client.scopes
     worst = max((_ORDER.index(risk) for risk in risks), default=-1)
     return worst, len(risks), float("inf") if scopes is None else len(scopes)
-
-
-def _come_back(answer: Fetched, now: float) -> float | None:
-    """When a 429 says to come back: Okta's own field, or Retry-After in seconds (RFC 9110)."""
-    if answer.status != 429:
-        return None
-    reset, after = answer.header("X-Rate-Limit-Reset"), answer.header("Retry-After")
-    if reset is not None and reset.isdecimal() and len(reset) < 12:
-        return float(reset)
-    if after is not None and after.isdecimal() and len(after) < 12:
-        return now + float(after)
-    return None
 
 
 def _origin(org: str) -> str:

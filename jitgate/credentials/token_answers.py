@@ -47,14 +47,12 @@ class TokenRefused(CredentialUnavailable):
         said: Why, in a sentence or two.
         status: Of the answer.
         code: The error code of RFC 6749, section 5.2, or "".
-        until: When a 429 says to come back, in seconds since 1970, if it does.
     """
 
-    def __init__(self, said: str, status: int, code: str, until: float | None) -> None:
+    def __init__(self, said: str, status: int, code: str) -> None:
         super().__init__(said)
         self.status = status
         self.code = code
-        self.until = until
 
 
 @dataclass(frozen=True, slots=True)

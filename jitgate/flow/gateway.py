@@ -16,11 +16,13 @@ from twisted.logger import Logger
 from jitgate.core.binding import within
 from jitgate.core.naming import named_operation
 from jitgate.core.placing import bare_head
+from jitgate.core.rates import LONGEST, SPREAD
 from jitgate.errors import (
     AddressRefused,
     AgentGone,
     ApproversUnreachable,
     BodyTooLarge,
+    CredentialBusy,
     CredentialRefused,
     CredentialUnavailable,
     CutShort,
@@ -44,6 +46,7 @@ from jitgate.flow.bodies import HeldBodies
 from jitgate.flow.call import Call
 from jitgate.flow.deciding import FIX_TOKEN, Decider
 from jitgate.flow.load import Load, Span
+from jitgate.flow.rates import busy
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
@@ -77,6 +80,7 @@ _FAULTS: Mapping[type[JitgateError], Denial] = {
     UpstreamMalformed: Denial.UPSTREAM_MALFORMED,
     MaskingFault: Denial.RESPONSE_WITHHELD,
     CredentialUnavailable: Denial.CREDENTIAL_UNAVAILABLE,
+    CredentialBusy: Denial.TARGET_BUSY,
     CredentialRefused: Denial.POLICY,
     IdentityUnavailable: Denial.IDENTITY_UNAVAILABLE,
     RecorderDown: Denial.RECORDER_DOWN,
@@ -327,10 +331,20 @@ class Gateway:
         if denial is None and not isinstance(fault, PeerFault):
             what = account.id if account else "a CONNECT"
             self._log.critical("A fault denied {what}: {how}", what=what, how=traced(fault))
+        if isinstance(fault, CredentialBusy):
+            return self._slowed(fault, account)
         known = isinstance(fault, JitgateError)
         detail = f"{fault}" if known else "The gateway failed; its log says how."
         rule = fault.rule if isinstance(fault, RuleFault) else None
         return Refusal(denial or Denial.FAULT, detail, rule, _advice(denial, account))
+
+    def _slowed(self, fault: CredentialBusy, account: Account | None) -> Refusal:
+        """The slow-down that a call gets for which no credential can be had just now."""
+        now = self._clock.seconds()
+        wait = fault.until - now
+        wait = min(wait, LONGEST + SPREAD) if wait > 0 else 0.0  # whatever a plugin says
+        approved = account is not None and account.grant is not None
+        return busy(f"{fault}", wait, now, approved=approved)
 
     async def _refuse(
         self, account: Account, tunnel: Tunnel, response: IResponse, refusal: Refusal

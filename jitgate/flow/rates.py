@@ -12,12 +12,21 @@ from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IReactorTime
 
-from jitgate.core.rates import Rates, kind_of, told
+from jitgate.core.rates import Rates, kind_of, spread, told
 from jitgate.values import Denial, Operation, Pending, Refusal, ResponseHead
 
-SPREAD = 5.0
-"""Seconds over which those who wait for one moment are spread, or as many as they wait, if that is
-less: all at once they would meet the limit again."""
+
+def busy(detail: str, wait: float, now: float, *, approved: bool) -> Refusal:
+    """What an agent is told whose call is not to leave for so many seconds."""
+    again = math.ceil(wait)
+    stands = ", and the approval stands" if approved else ""
+    return Refusal(
+        Denial.TARGET_BUSY,
+        detail,
+        advice=f"Nothing was sent{stands}. Send the same call again in {again} s.",
+        pending=Pending("", "", now, now, again=again),
+        manner="busy",
+    )
 
 
 class Pace:
@@ -38,16 +47,12 @@ class Pace:
         until = rates.take(kind_of(operation), now, approved=approved)
         if until is None:
             return None
-        wait = until - now
-        again = math.ceil(wait + self._chance() * min(wait, SPREAD))
-        stands = ", and the approval stands" if approved else ""
-        return Refusal(
-            Denial.TARGET_BUSY,
+        return busy(
             f"{operation.target} takes no more of these calls for now ({operation.action}), or "
             "only so few that they are kept for calls that people approved.",
-            advice=f"Nothing was sent{stands}. Send the same call again in {again} s.",
-            pending=Pending("", "", now, now, again=again),
-            manner="busy",
+            spread(until - now, self._chance()),
+            now,
+            approved=approved,
         )
 
     def heard(self, operation: Operation, answer: ResponseHead) -> None:

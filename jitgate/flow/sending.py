@@ -89,7 +89,7 @@ class Sender:
         try:
             call.account.credential = credential.facts
             head, body = call.leaving(leave.body, credential)
-            fresh = call.operation.changes or leave.grant is not None or head.length != 0
+            fresh = call.operation.changes or granted or head.length != 0
             upstream = await call.target.upstream.connect(fresh=fresh)
         except BaseException:
             source.returned(credential)

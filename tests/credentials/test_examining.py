@@ -7,7 +7,7 @@ from support.access import now
 
 from jitgate.credentials.examining import LONGEST_WAIT, REVOKINGS, WAITS, Examiner
 from jitgate.credentials.token_answers import Token, TokenRefused, Unwanted
-from jitgate.errors import CredentialUnavailable
+from jitgate.errors import CredentialBusy, CredentialUnavailable
 
 HAS = {"a.read", "b.read"}
 
@@ -24,13 +24,22 @@ class App:
         self.alive = []
         self.named = set()
         self.clock = 1000.0
+        self.room = self
+        self.full = self.asked = 0
+
+    def claim(self, *, approved):
+        assert not approved
+        if self.full:
+            self.full -= 1
+            raise CredentialBusy("It is kept for calls.", self.clock + 20)
 
     async def mint(self, scopes, user_agent):
         self.named.add(user_agent)
+        self.asked += 1
         if self.faults:
             raise self.faults.pop(0)
         if not HAS.issuperset(scopes):
-            raise TokenRefused("No.", 400, "invalid_scope", None)
+            raise TokenRefused("No.", 400, "invalid_scope")
         assert self.alive == [], "the one before was not revoked"
         token = Token(b"t", "reader", scopes, True, self.clock, self.clock + 3600)
         self.alive.append(token)
@@ -50,8 +59,8 @@ def examiner(app, asking=lambda _: None):
     return Examiner(app, lambda: app.clock, app.pause, asking, "jitgate/check-1")
 
 
-def busy(until=None):
-    return TokenRefused("The token endpoint answered 429.", 429, "", until)
+def busy(until=1010.0):
+    return CredentialBusy("The token endpoint answered 429.", until)
 
 
 def examined(made, needed=("a.read", "b.read", "c.read"), others=("a.manage",)):
@@ -75,6 +84,15 @@ def test_it_is_waited_for_as_long_as_it_says_and_never_longer_than_the_bound():
     assert 1020 <= app.clock <= 1020 + 1 + 1 + LONGEST_WAIT + 11
 
 
+def test_what_is_left_for_calls_is_left_to_them_and_not_asked_for():
+    app = App()
+    app.full = WAITS
+    made = examiner(app)
+    assert examined(made).granted == HAS
+    assert made.count.asked == app.asked
+    assert app.clock >= 1000.0 + 20 * WAITS
+
+
 def test_an_org_that_never_stops_to_say_so_cannot_tell():
     app = App(*[busy() for _ in range(WAITS + 1)])
     found = examined(examiner(app))
@@ -84,8 +102,8 @@ def test_an_org_that_never_stops_to_say_so_cannot_tell():
 @pytest.mark.parametrize(
     ("fault", "answered"),
     [
-        (TokenRefused("x", 401, "invalid_client", None), True),
-        (TokenRefused("x", 503, "", None), False),
+        (TokenRefused("x", 401, "invalid_client"), True),
+        (TokenRefused("x", 503, ""), False),
         (CredentialUnavailable("x"), False),
     ],
 )

@@ -6,9 +6,11 @@ import jwt
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 from twisted.web.http_headers import Headers
 
-from jitgate.credentials.okta_app import _come_back
+from jitgate.core.rates import LONGEST, SPREAD
+from jitgate.credentials.room import Room
 from jitgate.credentials.token_answers import (
     LONGEST_LIFE,
     MOST_TOKENS,
@@ -19,7 +21,7 @@ from jitgate.credentials.token_answers import (
     refusal,
     token_in,
 )
-from jitgate.errors import CredentialUnavailable
+from jitgate.errors import CredentialBusy, CredentialUnavailable
 from jitgate.fetching import Fetched
 
 NOW = 1_800_000_000.7
@@ -95,8 +97,15 @@ def test_any_answer_is_a_token_or_a_fault_of_ours(body, dpop):
 def test_any_refusal_is_a_sentence_and_a_time_to_come_back(body, fields, status, dpop):
     answer = answered(body, fields, status)
     assert refusal(answer, NOW, dpop=dpop).endswith(".")
-    until = _come_back(answer, NOW)
-    assert until is None or status == 429
+    clock = Clock()
+    clock.advance(NOW)
+    try:
+        Room("reader", clock, lambda: 1.0).heard(answer)
+    except CredentialBusy as busy:
+        assert status == 429
+        assert NOW < busy.until <= NOW + LONGEST + SPREAD
+    else:
+        assert status != 429
     assert code_of(answer).isascii()
 
 

@@ -6,7 +6,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 from support.ports import SECRET, Asked, Stand, permit, review
 
-from jitgate.errors import CredentialUnavailable, UpstreamGone, UpstreamUnreachable
+from jitgate.errors import CredentialBusy, CredentialUnavailable, UpstreamGone, UpstreamUnreachable
 from jitgate.values import Obligation, ResponseHead, Verdict
 
 STAGES = ["connect", "send", "read", "read more"]
@@ -99,6 +99,33 @@ async def test_a_reuse_that_is_no_span_of_time_denies(nonsense, nothing_unnotice
     nothing_unnoticed.clear()
     assert "the-rule" in json.loads(told.data)["rule"]
     assert stand.sent == []
+
+
+@pytest.mark.parametrize(("until", "again"), [(42.0, 42), (-5.0, 0), (float("inf"), 305)])
+@ensureDeferred
+async def test_where_there_is_no_room_for_a_credential_the_agent_is_told_to_slow_down(until, again):
+    stand = Stand()
+    stand.fail["credential"] = CredentialBusy("No room.", stand.clock.seconds() + until)
+    told = await stand.serve()
+    said = json.loads(told.data)
+    assert (told.head.status, said["detail"]) == (503, "No room.")
+    assert dict(told.head.headers)[b"Retry-After"] == b"%d" % again
+    assert said["type"].endswith("/target-busy")
+    assert said["retry"] == f"Nothing was sent. Send the same call again in {again} s."
+    assert stand.sent == []
+    assert stand.entries("outcome")[0]["denial"] == "target-busy"
+
+
+@ensureDeferred
+async def test_where_there_is_no_room_for_a_credential_the_approval_stands():
+    stand = Stand(verdict=review())
+    stand.fail["credential"] = CredentialBusy("No room.", stand.clock.seconds() + 42)
+    told, serving = stand.asked(Asked("POST", "/things"))
+    await stand.says()
+    await serving
+    assert "the approval stands" in json.loads(told.data)["retry"]
+    assert stand.entries("grant.spent") == []
+    assert stand.granted == [True]
 
 
 # --- a challenge

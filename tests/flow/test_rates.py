@@ -9,8 +9,8 @@ from pytest_twisted import ensureDeferred
 from support.ports import JSON, Asked, Stand, permit, review
 from twisted.internet.task import Clock
 
-from jitgate.core.rates import KEPT, LONGEST
-from jitgate.flow.rates import SPREAD, Pace
+from jitgate.core.rates import KEPT, LONGEST, SPREAD
+from jitgate.flow.rates import Pace
 from jitgate.values import Budget, Operation, ResponseHead
 
 LISTING = Operation("okta", "listUsers", {}, "GET", "acme.example:443", "/api/v1/users")

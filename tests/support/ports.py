@@ -209,9 +209,9 @@ class Stand:
         self.once_more = b"hunter2.second"
         """A secret of what is sent once more, in place of the first one's."""
         self.lent: list[float] = []
-        self.granted: list[bool] = []
-        """For each that was lent, whether people had given leave for its call."""
         """What is out at present: for how long each may be reused."""
+        self.granted: list[bool] = []
+        """For each that was asked for, whether people had given leave for its call."""
         self.challenge: str | None = None
         self.answer_when: Deferred[None] | None = None
         self.rest_when: Deferred[None] | None = None
@@ -423,10 +423,10 @@ class _Credentials(_Port):
     async def lend(
         self, operation: Operation, *, reuse: float, granted: bool = False
     ) -> Credential:
+        self.stand.granted.append(granted)
         self.stand.reach("credential")
         await self.stand.paused("credential")
         self.stand.lent.append(reuse)
-        self.stand.granted.append(granted)
         query, body = [
             None if name is None else Parameter(name, SECRET)
             for name in (self.stand.in_query, self.stand.in_body)
