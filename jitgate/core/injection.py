@@ -15,6 +15,9 @@ from jitgate.core.fields import HOP_BY_HOP, end_to_end, named_in_connection, nam
 from jitgate.core.placing import placed_query
 from jitgate.values import Credential, Headers, Operation, RequestHead, ResponseHead
 
+_EXTENDED = b"x-okta-user-agent-extended"
+"""Okta's own beside the User-Agent: by it programs say more of what they are."""
+
 COUNTING = frozenset(
     {
         b"content-type",
@@ -35,7 +38,7 @@ INERT = frozenset(
         b"pragma",
         b"traceparent",
         b"tracestate",
-        b"x-okta-user-agent-extended",
+        _EXTENDED,
     }
 )
 """Fields that change nothing a human would have to be asked about."""
@@ -112,8 +115,6 @@ def upstream_head(
         forward -= one_hop
     said = () if b"user-agent" in one_hop else values_of(asked.headers, b"user-agent")
     own = _own(b" ".join(said)[:AGENT_NAMED]) if said else b""
-    named = zip(names_of(asked.headers), asked.headers, strict=True)
-    kept = [pair for name, pair in named if name in forward]
     host = operation.authority.removesuffix(":443").encode("ascii")
     query = operation.query
     if credential.query is not None:
@@ -121,7 +122,12 @@ def upstream_head(
     return RequestHead(
         method=operation.method,
         target=f"{operation.path}?{query}" if query else operation.path,
-        headers=((b"Host", host), *kept, (b"User-Agent", own + token.encode()), *added),
+        headers=(
+            (b"Host", host),
+            *_kept(asked.headers, forward),
+            (b"User-Agent", own + token.encode()),
+            *added,
+        ),
         length=asked.length,
     )
 
@@ -137,9 +143,25 @@ def user_agent_token(exchange: str, number: int) -> str:
 @functools.lru_cache(maxsize=256)
 def _own(said: bytes) -> bytes:
     """What stands before the token: as the agent said it, but for words that could be one."""
+    said = _unnamed(said)
+    return said + b" " if said else b""
+
+
+def _unnamed(said: bytes) -> bytes:
     if _PRODUCT in said.lower():
         said = b" ".join([word for word in said.split() if _PRODUCT not in word.lower()])
-    return said + b" " if said else b""
+    return said
+
+
+def _kept(asked: Headers, forward: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """The agent's fields that pass. What else tells an agent's programs has no token in it."""
+    names = names_of(asked)
+    kept = [pair for name, pair in zip(names, asked, strict=True) if name in forward]
+    if _EXTENDED in names:
+        return [
+            (name, _unnamed(value) if name.lower() == _EXTENDED else value) for name, value in kept
+        ]
+    return kept
 
 
 @functools.lru_cache(maxsize=256)

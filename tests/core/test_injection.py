@@ -180,6 +180,23 @@ def test_no_agent_writes_a_token(own):
     assert value.endswith(b"jitgate/x-17")
 
 
+@pytest.mark.parametrize("declared", [frozenset(), frozenset({b"x-okta-user-agent-extended"})])
+@pytest.mark.parametrize(
+    ("own", "left"),
+    [
+        (b"isDPoP:true", b"isDPoP:true"),
+        (b"sdk  1", b"sdk  1"),
+        (b"a jitgate/x-18  JitGate/m-9,b c", b"a c"),
+        (b"jitgate/x-18", b""),
+    ],
+)
+def test_no_agent_writes_a_token_in_the_field_beside_the_user_agent(own, left, declared):
+    for name in (b"X-Okta-User-Agent-Extended", b"x-okta-user-agent-extended"):
+        head = sent(((name, own), (b"Accept", b"jitgate/x-18")), declared=declared)
+        assert dict(head.headers)[name] == left
+        assert (b"Accept", b"jitgate/x-18") in head.headers
+
+
 def test_no_declaration_and_no_connection_takes_the_token_away():
     assert named(b"sdk", declared=frozenset({b"user-agent"})) == b"sdk jitgate/x-17"
     head = sent(((b"Connection", b"User-Agent"), (b"User-Agent", b"sdk")))
