@@ -38,6 +38,9 @@ class Fields(tuple[tuple[bytes, bytes], ...]):  # noqa: SLOT001 (a tuple has no 
         self.repeats = len(self._last) < len(self)
         return self
 
+    def __repr__(self) -> str:
+        return f"Fields({shown_names(self)})"
+
     def values_of(self, name: bytes) -> list[bytes]:
         """The values of every field of that name; ``name`` is in lower case."""
         last = self._last.get(name)
@@ -105,6 +108,11 @@ def _key(issuer: str, subject: str, humans: tuple[str, ...], agent: str | None) 
     return json.dumps([issuer, subject, sorted(humans), agent])
 
 
+def shown_names(headers: Headers) -> str:
+    """Header fields as they may be shown: their names alone, since any value may be a secret."""
+    return ", ".join([name.decode("ascii", "backslashreplace") for name, _ in headers])
+
+
 class RequestHead(NamedTuple):
     """The head of a request as it was parsed; ``length`` is None where only the end tells it."""
 
@@ -114,6 +122,12 @@ class RequestHead(NamedTuple):
     length: int | None = 0
     expects_continue: bool = False
 
+    def __repr__(self) -> str:
+        """Without what may be secret: a credential stands in a field, or in the query."""
+        path, asks, _ = self.target.partition("?")
+        said = (self.method, f"{path}{asks}", shown_names(self.headers), self.length)
+        return f"RequestHead{said!r}"
+
 
 class ResponseHead(NamedTuple):
     """The head of a response; ``length`` is None where only the end of the body tells it."""
@@ -121,6 +135,9 @@ class ResponseHead(NamedTuple):
     status: int
     headers: Headers
     length: int | None = 0
+
+    def __repr__(self) -> str:
+        return f"ResponseHead{(self.status, shown_names(self.headers), self.length)!r}"
 
 
 class Risk(enum.Enum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jitgate.errors import PeerFault
 from jitgate.values import Headers, RequestHead, ResponseHead
@@ -30,14 +30,14 @@ class Response:
 class Data:
     """A piece of the body, not empty."""
 
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class End:
     """The message is whole; for a response ``reusable`` tells if the connection may go on."""
 
-    trailers: Headers = ()
+    trailers: Headers = field(default=(), repr=False)
     reusable: bool = True
 
 
@@ -46,7 +46,7 @@ class Tunnel:
     """A CONNECT request: what follows in ``rest`` is no longer HTTP of this connection."""
 
     request: Request
-    rest: bytes
+    rest: bytes = field(repr=False)
 
 
 Event = Request | Response | Data | End | Tunnel | PeerFault

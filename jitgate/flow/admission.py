@@ -41,7 +41,7 @@ class Knock:
     """A CONNECT as it was read: where to, with which token, under which session name."""
 
     authority: str
-    token: str | None
+    token: str | None = field(repr=False)
     name: str | None = None
     fault: JitgateError | None = None
 

@@ -65,7 +65,7 @@ class Asked:
 
     subject: Subject
     session: str
-    headers: Headers
+    headers: Headers = field(repr=False)
     body: bytes = field(default=b"", repr=False)
 
 
