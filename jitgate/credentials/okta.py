@@ -120,8 +120,7 @@ class OktaCredentials:
 
         held, reused = await self._holdings.take(key, mint, shared)
         try:
-            if operation.changes or granted:
-                await self._learn(app, held, operation.authority)
+            await self._learn(app, held, operation.authority, must=operation.changes or granted)
             return self._lend(app, held, operation, reused=reused)
         except BaseException:
             self._holdings.give_back(held)
@@ -191,14 +190,23 @@ class OktaCredentials:
         fields = ((b"Authorization", b"DPoP " + token.secret), (b"DPoP", proof))
         return Credential(fields, (token.secret, proof), facts)
 
-    async def _learn(self, app: OktaApp, held: Held, authority: str) -> None:
-        """Know what the API wants to see in a proof before anything is spent on a call there.
+    async def _learn(self, app: OktaApp, held: Held, authority: str, *, must: bool) -> None:
+        """Know what the API wants to see in a proof before anything is asked there.
 
-        Raises `CredentialUnavailable` where it does not show that: nothing has been sent then.
+        Where it does not show that, a plain read goes out all the same; for what ``must`` not be
+        challenged `CredentialUnavailable` is raised: nothing has been sent then.
         """
         prover = app.prover
         if prover is None or self._nonces.of(authority) is not None:
             return
+        try:
+            await self._shown(prover, held, authority)
+        except CredentialUnavailable:
+            if must:
+                raise
+
+    async def _shown(self, prover: Prover, held: Held, authority: str) -> None:
+        """Ask the API. Raises `CredentialUnavailable` where it shows nothing."""
         answer = await self._asked_first(prover, held.token, authority)
         error = _error_in(answer.status, answer.every("WWW-Authenticate"))
         if error == "invalid_token":

@@ -165,35 +165,48 @@ async def test_what_is_known_is_not_asked_for_again(org, nonce):
 
 
 @pytest_twisted.ensureDeferred
-async def test_nothing_is_asked_before_a_read(org):
-    await org.source().lend(org.reading(), reuse=0.0)
-    assert org.at(ASKED_FIRST) == []
+async def test_before_the_first_read_it_is_asked_and_before_no_other(org):
+    source, org.api_nonce = org.source(), "api-1"
+    for _ in range(2):
+        lent = await source.lend(org.reading(), reuse=0.0)
+        assert claims_of(dict(lent.headers)[b"DPoP"])["nonce"] == "api-1"
+    assert len(org.at(ASKED_FIRST)) == 1
+
+
+@pytest.mark.parametrize("status", [302, 404, 429, 503])
+@pytest_twisted.ensureDeferred
+async def test_where_that_shows_nothing_a_read_goes_out_all_the_same(org, status):
+    org.answers[ASKED_FIRST] = [plain(status)]
+    assert (await org.source().lend(org.reading(), reuse=0.0)).headers
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_read_that_was_answered_has_told_as_much(org):
     source, asked = org.source(), org.reading()
+    org.answers[ASKED_FIRST] = [plain(404)]
     source.heard(await source.lend(asked, reuse=0.0), answer(200))
     await source.lend(org.operation(), reuse=0.0)
-    assert org.at(ASKED_FIRST) == []
+    assert len(org.at(ASKED_FIRST)) == 1
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 429, 500, 503])
 @pytest_twisted.ensureDeferred
 async def test_an_answer_that_does_not_look_at_the_proof_tells_nothing(org, status):
     source = org.source()
+    org.answers[ASKED_FIRST] = [plain(404)]
     source.heard(await source.lend(org.reading(), reuse=0.0), answer(status))
     await source.lend(org.operation(), reuse=0.0)
-    assert len(org.at(ASKED_FIRST)) == 1
+    assert len(org.at(ASKED_FIRST)) == 2
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_read_that_was_refused_for_its_scopes_has_told_as_much(org):
     source = org.source()
     field = (b"WWW-Authenticate", b'Bearer realm="a", error="insufficient_scope"')
+    org.answers[ASKED_FIRST] = [plain(404)]
     source.heard(await source.lend(org.reading(), reuse=0.0), answer(403, field))
     await source.lend(org.operation(), reuse=0.0)
-    assert org.at(ASKED_FIRST) == []
+    assert len(org.at(ASKED_FIRST)) == 1
 
 
 @pytest_twisted.ensureDeferred
@@ -238,26 +251,27 @@ SHOWS_NOTHING = {
 
 
 @pytest.mark.parametrize("answers", SHOWS_NOTHING.values(), ids=SHOWS_NOTHING)
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(("method", "granted"), [("GET", True), ("POST", False), ("POST", True)])
 @pytest_twisted.ensureDeferred
-async def test_where_it_does_not_show_that_nothing_else_is_sent(org, method, answers):
+async def test_where_it_does_not_show_that_nothing_else_is_sent(org, method, granted, answers):
     source, asked = org.source(), org.operation(method=method)
     org.answers[ASKED_FIRST] = [answers]
     with pytest.raises(CredentialUnavailable, match=r"answered \d+ when .* nothing else was sent"):
-        await source.lend(asked, reuse=0.0, granted=True)
+        await source.lend(asked, reuse=0.0, granted=granted)
     await settled(org)
     assert org.live == set()
     assert org.at(asked.path) == []
-    assert await source.lend(asked, reuse=0.0, granted=True), "it is asked anew"
+    assert await source.lend(asked, reuse=0.0, granted=granted), "it is asked anew"
     assert len(org.at(ASKED_FIRST)) == 2
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_token_that_the_api_does_not_accept_there_goes_no_further(org):
     source, asked = org.source(), org.reading()
-    first = await source.lend(asked, reuse=60.0)
     field = 'DPoP error="invalid_token"'
-    org.answers[ASKED_FIRST] = [plain(401, WWW_Authenticate=field, DPoP_Nonce="api-1")]
+    refused = plain(401, WWW_Authenticate=field, DPoP_Nonce="api-1")
+    org.answers[ASKED_FIRST] = [plain(404), refused]
+    first = await source.lend(asked, reuse=60.0)
     with pytest.raises(CredentialUnavailable, match="did not accept the gateway's token"):
         await source.lend(asked, reuse=60.0, granted=True)
     third = await source.lend(asked, reuse=60.0)

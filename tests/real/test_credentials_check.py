@@ -8,7 +8,7 @@ import sys
 
 import orjson
 import pytest
-from real.lending import APPS, RISKS, credential
+from real.lending import APPS, credential
 from support.counterparts import Org
 from support.gateway import settings, target
 
@@ -35,7 +35,7 @@ def checked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checked")
     with Org.start(folder, algorithm="ES256", apps=APPS) as org:
         okta = {"name": "okta", "hosts": [org.host], "catalog": "okta"}
-        okta |= {"credential": credential(org, org.apps, RISKS)}
+        okta |= {"credential": credential(org)}
         made = settings(folder, folder / "jwks.json", [target(org.port, org.ca, **okta)])
         made["approvals"] = {"groups": {"it-leads": ["alice@acme.example"]}}
         (folder / "jwks.json").write_bytes(orjson.dumps({"keys": []}))
