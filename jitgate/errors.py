@@ -27,6 +27,10 @@ class HeadTooLarge(PeerFault):
     """The agent's request head exceeds a limit (RFC 6585, section 5)."""
 
 
+class Misdirected(PeerFault):
+    """A request names no host of the gateway's own, or two (RFC 9110, section 15.5.20)."""
+
+
 class BodyTooLarge(PeerFault):
     """The agent's request body exceeds a limit (RFC 9110, section 15.5.14)."""
 
@@ -81,12 +85,56 @@ class StoreDown(OurFault):
     """What is pending and what was granted cannot be read or written."""
 
 
+class ArchiveDown(OurFault):
+    """A file of the recording could not be put into the archive, for now."""
+
+
+class CheckpointNotKept(OurFault):
+    """Nobody knows whether a checkpoint of the recording is kept elsewhere."""
+
+
 class ApproversUnreachable(OurFault):
     """Nobody could be asked: every channel to the approvers failed."""
 
 
+class SlackFault(OurFault):
+    """A call of Slack's Web API has not been carried out."""
+
+
+class SlackDown(SlackFault):
+    """Slack does not answer, or not as Slack does: it may have carried the call out."""
+
+
+class SlackBusy(SlackFault):
+    """Slack takes no more calls of the method for now, and has not carried this one out.
+
+    Args:
+        method: Which was called.
+        retry_after: Seconds after which it takes more.
+    """
+
+    def __init__(self, method: str, retry_after: float) -> None:
+        super().__init__(f"Slack takes no {method} for {retry_after:g} seconds.")
+        self.method = method
+        self.retry_after = float(retry_after)
+
+
+class SlackRefused(SlackFault):
+    """Slack understood the call, and did not carry it out.
+
+    Args:
+        method: Which was called.
+        word: Why, in Slack's word (``channel_not_found``), which stands in its documentation.
+    """
+
+    def __init__(self, method: str, word: str) -> None:
+        super().__init__(f"Slack refused {method}: {word}.")
+        self.method = method
+        self.word = word
+
+
 class PeopleUnknown(OurFault):
-    """Whether somebody is active at the identity provider cannot be told; the message is for them.
+    """Who is active, or in a group, cannot be told where that is known; the message is for people.
 
     A plugin's goes to the log alone.
     """
@@ -141,6 +189,14 @@ class MaskingFault(OurFault):
     """The response cannot be looked at, so it cannot be released."""
 
 
+class NotJson(MaskingFault):
+    """What was to be JSON is none."""
+
+
+class ResponseDenied(MaskingFault):
+    """A masking rule lets no response go that holds such a value; the message names the rule."""
+
+
 class MaskerOff(MaskingFault):
     """A masker took too long and is not asked any more; the message names it."""
 
@@ -162,6 +218,10 @@ class ConfigurationInvalid(MustStop):
 
 class StateUnusable(MustStop):
     """The state folder, a key in it, or a record in it cannot be used safely."""
+
+
+class ArchiveUnlocked(MustStop):
+    """An archive does not lock what it is given."""
 
 
 class PluginInvalid(MustStop):

@@ -112,6 +112,15 @@ class Fetcher:
         content = None if members is None else _Content("application/json", orjson.dumps(members))
         return await self._within_time(self._exchange(method, url, content, fields), self.timeout)
 
+    async def post_json(self, url: str, text: bytes, fields: Mapping[str, str]) -> Fetched:
+        """The answer to a POST of a JSON text as it is, which the fields may be a signature of.
+
+        Its body is left out where it is longer than the limit: then the status alone counts.
+        """
+        content = _Content("application/json", text)
+        exchange = self._exchange("POST", url, content, fields, whole=False)
+        return await self._within_time(exchange, self.timeout)
+
     async def _within_time(
         self, exchange: Coroutine[Deferred[Any], Any, Fetched], seconds: float
     ) -> Fetched:

@@ -8,12 +8,14 @@ escapes one is a fault all the same, and faults deny.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from zope.interface import Attribute, Interface
 
 from jitgate.values import (
     AccessRequest,
+    Archived,
     Binding,
     Changed,
     Charge,
@@ -27,10 +29,12 @@ from jitgate.values import (
     NotCanonical,
     Observed,
     Operation,
+    Post,
     Refusal,
     RequestHead,
     ResponseHead,
     Risk,
+    Span,
     Spent,
     Stored,
     Subject,
@@ -134,7 +138,7 @@ class ITokenSource(Interface):
 class IRequest(Interface):
     """The request's bytes on their way in: a stream port."""
 
-    head = Attribute("The `RequestHead` as parsed; empty if there is a ``fault``.")
+    head = Attribute("The `RequestHead` as parsed; as far as it was read if there is a ``fault``.")
     hosts = Attribute("Every ``host:port`` that the agent named for this request (Host, SNI).")
     fault = Attribute("The `PeerFault` for which it is refused before policy is asked, or None.")
 
@@ -301,6 +305,16 @@ class IApproverChannel(Interface):
         """Show the request as it is now: new, changed, or ended. Raises `ApproversUnreachable`."""
 
 
+class IGrantChannel(IApproverChannel):
+    """A way to people that shows them, too, what becomes of what they gave."""
+
+    async def tell_grant(grant: Grant, use: Use | None) -> None:
+        """Show a grant as it is now: a use of it has ended, or what was left of it is gone.
+
+        Nothing waits for it, and nothing depends on it. Raises `ApproversUnreachable`.
+        """
+
+
 class IPeople(Interface):
     """Knows who is still somebody at an identity provider. Whose answer counts it does not say."""
 
@@ -312,6 +326,28 @@ class IPeople(Interface):
 
         It keeps out, and lets nobody in: several are asked, and one no is enough. Raises
         `PeopleUnknown` where it cannot tell; whatever it raises, the answer does not count.
+        """
+
+
+class IGroups(Interface):
+    """Knows who is in groups that are kept elsewhere. Which groups are asked it does not say."""
+
+    name = Attribute("What the configuration calls it.")
+    deadline = Attribute("Seconds that an answer waits for it at most: above 0, 10 at most.")
+
+    def misnamed(group: str) -> str | None:
+        """Why no group is called so there, for people; None where one may be. Asks nobody.
+
+        So the configuration is refused at its start that could only be found wrong later.
+        """
+
+    async def members(group: str) -> Sequence[str] | AbstractSet[str]:
+        """Everybody who is in the group now, as `jitgate.core.answers.person` spells them.
+
+        Each is a verified e-mail address, or an issuer and an id; who has neither is left out.
+        Asked at each answer, and beside that every minute, to show who could give one. All members
+        or none: raises `PeopleUnknown` where it cannot tell all of them, or knows no such group.
+        Whatever it raises, the answer does not count. Cancelled when it is late.
         """
 
 
@@ -349,7 +385,10 @@ class IAccessStore(Interface):
         """The one that is pending for a subject (its key) and a fingerprint."""
 
     async def requests() -> Sequence[AccessRequest]:
-        """Every one that is pending, the earliest first."""
+        """Every one that is pending all the while, the earliest first.
+
+        A commit waits for a part of it at most: what changes meanwhile is as it was, or as it is.
+        """
 
     async def grant(key: str) -> Grant | None:
         """The Grant of that id, whatever became of it."""
@@ -363,11 +402,45 @@ class IAccessStore(Interface):
     async def uses() -> Sequence[Use]:
         """Every Use that is in use."""
 
+    async def uses_of(grant: str) -> Sequence[Use]:
+        """Every Use of a Grant that is kept, whatever became of it, the earliest first."""
+
     async def forget(before: float) -> None:
         """Drop what ended and was opened or made before then; the record has it.
 
         A Use stays as long as its Grant is live: it must not be taken again after a restart.
         """
+
+
+class IPosts(Interface):
+    """Remembers where channels show access requests, over restarts, for all who share the store.
+
+    It decides nothing. Every method raises `StoreDown` where it cannot tell.
+    """
+
+    async def keep(post: Post) -> Post | None:
+        """Keep a post in the place of the one with its channel, request, slot and ``revision``.
+
+        Durable when this returns, with the revision that it has from now on. None, and nothing is
+        changed, where another version is kept; with revision 0, where any is. So of several who
+        would show a request in a slot, one does.
+        """
+
+    async def of(channel: str, request: str) -> Sequence[Post]:
+        """Every post of an access request, by slot."""
+
+    async def at(channel: str, place: str) -> Post | None:
+        """The post that is at a place."""
+
+    async def behind(channel: str, by: float) -> Sequence[str]:
+        """The ids of access requests that the channel has something to show of by then.
+
+        Those that are pending and have no post; of posts that are not over, those whose request or
+        grant has changed since, and those that are due.
+        """
+
+    async def forget() -> None:
+        """Drop the posts of access requests that the access store has forgotten."""
 
 
 class INews(Interface):
@@ -490,6 +563,16 @@ class IUpstreamConnection(Interface):
         """End it at once; whoever waits for more of the exchange gets `UpstreamUnreachable`."""
 
 
+class ISwitchedConnection(IUpstreamConnection):
+    """One whose request may open a WebSocket; after a 101 it carries bytes both ways.
+
+    `read` then brings what the target says, and b"" when it has ended the connection.
+    """
+
+    async def write(data: bytes) -> None:
+        """Send bytes behind a 101; waits while the target is slow. Raises `UpstreamUnreachable`."""
+
+
 class IMasker(Interface):
     """Says what the agent must not see. Pure and synchronous, one value at a time.
 
@@ -506,6 +589,71 @@ class IMasker(Interface):
 
     def mask(field: str, value: str) -> str | None:
         """What to show in place of a scalar ``value``, or None to leave it as it is."""
+
+
+class IKeeper(Interface):
+    """Keeps checkpoints of the recording out of this machine's reach."""
+
+    name = Attribute("What the configuration calls it.")
+
+    async def keep(note: bytes) -> None:
+        """Keep a checkpoint, a signed note (C2SP): it is kept when this returns.
+
+        It may come more than once. Raises `CheckpointNotKept`.
+        """
+
+    async def stop() -> None:
+        """Let go of whatever is open."""
+
+
+class IArchive(Interface):
+    """A store of objects that nobody can change, or delete before their time. It may block."""
+
+    name = Attribute("What the configuration calls it; stands in the record.")
+    place = Attribute("Which store it is, and where in it: another place is another archive.")
+
+    def check() -> None:
+        """Find out whether it locks. Raises `ArchiveUnlocked`, `ArchiveDown`."""
+
+    def put(path: str, key: str, until: float) -> Archived:
+        """Keep a file's bytes, locked until then (seconds since the epoch).
+
+        What is there already, and locked for as long, is not sent again. Raises `ArchiveUnlocked`
+        if it is kept and not locked, `ArchiveDown` where it is not known to be kept.
+        """
+
+    def has(kept: Archived) -> bool:
+        """Whether what `put` returned is still there, locked or not. Raises `ArchiveDown`."""
+
+
+class IStatedMasker(IMasker):
+    """A masker that states beforehand what it hides, so that all of it can be looked for at once.
+
+    What it states never changes. `mask` shows what `spans` finds as stars; who calls either decides
+    how it is shown.
+    """
+
+    how = Attribute("`jitgate.values.How` what it hides is shown.")
+    names = Attribute("Globs (`jitgate.core.globs`): it hides only fields that one of them fits.")
+    paths = Attribute("The `jitgate.core.paths.Path` of each value that it hides for where it is.")
+    signs = Attribute(
+        "RE2 expressions over bytes of JSON. One of them fits within each text or number of which "
+        "it hides anything, as it is written, unless an escape that begins with \\u is in it. They "
+        "have no anchors (^, $, \\b): what stands around a text in a body is not in the text."
+    )
+
+    def spans(value: str) -> Sequence[Span]:
+        """What of a text, or of a number as it is written, it hides: in order, none in another.
+
+        true, false and null are neither.
+        """
+
+
+class IKnownSecrets(IStatedMasker):
+    """A masker that knows the secrets that it hides, so that they are found in no value as well."""
+
+    literals = Attribute("They, as `jitgate.core.literals.Literals`.")
+    rule = Attribute("Stands in records for what hides them.")
 
 
 class IRecordStore(Interface):

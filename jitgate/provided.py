@@ -30,6 +30,7 @@ from jitgate.interfaces import (
     IApproverChannel,
     ICatalog,
     ICredentialSource,
+    IGrantChannel,
     IIdentityVerifier,
     ILendingSource,
     IProtocolListener,
@@ -37,10 +38,12 @@ from jitgate.interfaces import (
 from jitgate.values import (
     AccessRequest,
     Credential,
+    Grant,
     Operation,
     Refusal,
     ResponseHead,
     Subject,
+    Use,
 )
 
 PATIENCE = 10.0
@@ -300,6 +303,18 @@ class ProvidedChannel:
     async def tell(self, request: AccessRequest) -> None:
         whom = f"Approver channel {self.name}"
         telling = partial(self._channel.tell, request)
+        await asked(telling, (object,), ApproversUnreachable, whom, self._clock)
+
+
+@implementer(IGrantChannel)
+class ProvidedGrantChannel(ProvidedChannel):
+    """Shows them what becomes of what they gave as well."""
+
+    _channel: IGrantChannel
+
+    async def tell_grant(self, grant: Grant, use: Use | None) -> None:
+        whom = f"Approver channel {self.name}"
+        telling = partial(self._channel.tell_grant, grant, use)
         await asked(telling, (object,), ApproversUnreachable, whom, self._clock)
 
 

@@ -18,6 +18,11 @@ class Reactor(EPollReactor):
 
     _log = Logger()
 
+    def stop(self) -> None:
+        """Stop; whoever says so again until it has says nothing new, as two signals at once do."""
+        if not (self._started and self._stopped):
+            super().stop()
+
     def doIteration(self, delay: float | None) -> None:
         """Wait for events, but not longer than so many seconds, and handle each."""
         wait = -1 if delay is None else delay

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IListeningPort, IReactorCore, IReactorFromThreads
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -43,7 +43,7 @@ class Listener(Part, Protocol):
     """A part that listens; its port is there once it has been started."""
 
     @property
-    def port(self) -> IListeningPort: ...
+    def port(self) -> Any: ...
 
 
 class Used(Protocol):
@@ -77,13 +77,14 @@ class Worker:
     """A thread that does blocking work, one call after the other, for a part of the service.
 
     Calling it queues the call; the Deferred fires in the reactor's thread with what it returned or
-    raised. It takes a fifth of the time that a pool of threads takes over each call.
+    raised. It takes a fifth of the time that a pool of threads takes over each call. One that is
+    not ``waited_for`` may hang somewhere, and ends with the process.
     """
 
-    def __init__(self, reactor: IReactorFromThreads, name: str) -> None:
+    def __init__(self, reactor: IReactorFromThreads, name: str, *, waited_for: bool = True) -> None:
         self._reactor = reactor
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
-        self._thread = Thread(target=self._work, name=name)
+        self._thread = Thread(target=self._work, name=name, daemon=not waited_for)
 
     def __call__(self, work: Callable[..., object], *args: object) -> Deferred[object]:
         done: Deferred[object] = Deferred()
@@ -95,9 +96,10 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when everything that was asked has been done."""
+        """Return when everything that was asked has been done, if it is waited for."""
         self._calls.put(None)
-        self._thread.join()
+        if not self._thread.daemon:
+            self._thread.join()
 
     def _work(self) -> None:
         while call := self._calls.get():
@@ -129,6 +131,29 @@ class Threaded:
             await self._part.stop()
         finally:
             self._worker.stop()
+
+
+class Together:
+    """Parts that start in order, and stop at once: each may take all the time that there is."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+        self._started: list[Part] = []
+
+    async def start(self) -> None:
+        for part in self._parts:
+            try:
+                await part.start()
+            except BaseException:
+                await self.stop()
+                raise
+            self._started.append(part)
+
+    async def stop(self) -> None:
+        stopping = [Deferred.fromCoroutine(part.stop()) for part in self._started]
+        for ended, result in await DeferredList(stopping, consumeErrors=True):
+            if not ended:
+                cast(Failure, result).raiseException()
 
 
 class Served:
@@ -267,8 +292,11 @@ class GatewayService(Service):
         reactor: IReactorCore,
         listening: Listening,
         notices: Sequence[str] = (),
+        *,
+        says: str = "jitgate {version} serves: {where}",
     ) -> None:
         self._parts = parts
+        self._says = says
         self._notices = notices
         self._reactor = reactor
         self._running: list[Part] = []
@@ -296,7 +324,7 @@ class GatewayService(Service):
         for notice in self._notices:
             self._log.warn("{notice}", notice=notice)
         self._log.info(
-            "jitgate {version} serves: {where}",
+            self._says,
             version=version("jitgate"),
             where=f"{self.listening}",
         )

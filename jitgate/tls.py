@@ -379,13 +379,13 @@ class TlsPump(Protocol):
         How many records have become whole, or None if a part of one has come behind them.
         """
         data, at = self._header + data, self._outstanding
-        records = 1 if at else 0
-        while at + HEADER <= len(data):
+        size, records = len(data), 1 if at else 0
+        while at + HEADER <= size:
             at += HEADER + (data[at + 3] << 8) + data[at + 4]
             records += 1
-        self._header = data[at:] if at < len(data) else b""
-        self._outstanding = max(0, at - len(data))
-        return records if at == len(data) else None
+        self._header = data[at:]
+        self._outstanding = max(0, at - size)
+        return records if at == size else None
 
     @property
     def mid_record(self) -> bool:

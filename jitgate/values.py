@@ -9,10 +9,13 @@ from __future__ import annotations
 import enum
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, TypeVar, TypeVarTuple
+
+_Given = TypeVarTuple("_Given")
+_Told = TypeVar("_Told")
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Header fields in order, names as they were written; compare names in lower case."""
@@ -30,6 +33,8 @@ class Fields(tuple[tuple[bytes, bytes], ...]):  # noqa: SLOT001 (a tuple has no 
     """Whether a name stands more than once."""
     _last: Mapping[bytes, tuple[bytes, bytes]]
     """By each name the last field of it."""
+    _told: dict[tuple[object, ...], Any] | None = None
+    """What has been asked of them, and the answers, once they have come again."""
 
     def __new__(cls, fields: Iterable[tuple[bytes, bytes]]) -> Self:
         self = super().__new__(cls, fields)
@@ -49,6 +54,24 @@ class Fields(tuple[tuple[bytes, bytes], ...]):  # noqa: SLOT001 (a tuple has no 
         if not self.repeats:
             return [last[1]]
         return [value for each, (_, value) in zip(self.names, self, strict=True) if each == name]
+
+    def come_again(self) -> None:
+        """They are said once more: what is asked of them from now on is asked `once`."""
+        if self._told is None:
+            self._told = {}
+
+    def once(self, ask: Callable[[Headers, *_Given], _Told], *given: *_Given) -> _Told:
+        """What a pure function tells of them, which is remembered of those that come again.
+
+        What is ``given`` to it beside them is of few kinds, for each answer is kept with them.
+        """
+        if self._told is None:
+            return ask(self, *given)
+        asked = ask, *given
+        if asked not in self._told:
+            self._told[asked] = ask(self, *given)
+        told: _Told = self._told[asked]
+        return told
 
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -121,6 +144,8 @@ class RequestHead(NamedTuple):
     headers: Headers
     length: int | None = 0
     expects_continue: bool = False
+    websocket: bool = False
+    """Whether it opens a WebSocket (RFC 6455, section 4)."""
 
     def __repr__(self) -> str:
         """Without what may be secret: a credential stands in a field, or in the query."""
@@ -176,11 +201,13 @@ class Operation:
     """Whether its body is JSON, as the catalog says."""
     by_name: bool = False
     """Whether only a rule that names its action, without a wildcard, may let it pass."""
+    opens: tuple[str, ...] | None = None
+    """Where it opens a WebSocket, the subprotocols that are offered; None: it opens none."""
 
     @property
     def changes(self) -> bool:
         """Whether carrying it out may change something at the target."""
-        return self.method not in SAFE_METHODS
+        return self.method not in SAFE_METHODS or self.opens is not None
 
     @property
     def url(self) -> str:
@@ -313,9 +340,15 @@ class Decision:
     obligations: tuple[Obligation, ...] = ()
     observed: tuple[tuple[str, Observed], ...] = ()
     """What rules that are only tried out would have answered, by their names."""
+    _names: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_names", frozenset([duty.name for duty in self.obligations]))
 
     def obliged(self, name: str) -> tuple[object, ...]:
         """The values of every obligation of that name."""
+        if name not in self._names:
+            return ()
         return tuple([duty.value for duty in self.obligations if duty.name == name])
 
 
@@ -383,7 +416,9 @@ class Refusal:
     manner: str | None = None
     """How it is to look where that is not the target's own manner.
 
-    ``slow-down``, ``accepted``; ``busy``: slow down in the target's own form, if it has one."""
+    ``slow-down``, ``accepted``; ``busy``: slow down in the target's own form, if it has one;
+    ``carried-out``: the call was, or may have been, and no client is to send it again by itself;
+    ``origin``: the agent calls the gateway as if it were the target, not as its proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +451,10 @@ class Quorum:
     """Whether nobody approves without saying why."""
     denials: int = 1
     """How many must deny for the call to be denied."""
+    signs: bool = False
+    """Whether a sign beside what is shown (a reaction) is an answer, where the risk allows it."""
+    privately: bool = False
+    """Whether each person is asked by themselves, not where all of their group see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,6 +509,28 @@ class Terms:
         """How many must deny for the call to be denied: of several rules the fewest."""
         return min((each.denials for each in self.quorums), default=1)
 
+    @property
+    def signs(self) -> bool:
+        """Whether a sign is an answer: every rule must say so."""
+        return bool(self.quorums) and all(each.signs for each in self.quorums)
+
+    @property
+    def privately(self) -> bool:
+        """Whether people are asked by themselves: one rule that wants it is enough."""
+        return any(each.privately for each in self.quorums)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceName:
+    """What a resource is called at its target, for people; or why they are not told."""
+
+    name: str | None = None
+    """Untrusted: escape it where it is shown."""
+    why: str = ""
+    """Of one without a name, in a few words."""
+    lookup: str | None = None
+    """The look-up that came to this, as it is on record; None: there was none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -482,6 +543,8 @@ class Shown:
     """The body, masked; None where there is none or where it cannot be masked."""
     length: int = 0
     """Bytes of the body as it will be sent."""
+    names: Mapping[str, ResourceName] = field(default_factory=dict)
+    """What its resources are called, by the names of their parameters: of those looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -533,6 +596,8 @@ class Answer:
     reason: str = ""
     less: Less | None = None
     """Of an approval; None: all that policy offers."""
+    sign: bool = False
+    """Whether it was given by a mere sign, such as a reaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -636,6 +701,10 @@ class Use:
     revision: int = 0
     gateway: str = ""
     """Which one carries the exchange out: that one alone can tell what has become of it."""
+    status: int | None = None
+    """Of the target's answer; None: there is none (yet)."""
+    ended_at: float | None = None
+    """When it was known what became of it."""
 
 
 Stored = AccessRequest | Grant | Use
@@ -654,6 +723,34 @@ class Mark:
     """Whether it is another database, or on another machine, than the one last written."""
     doubted: bool = False
     """Whether a start, of any gateway, that did not trust it has not come to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Where a channel shows an access request, or is about to, and how far that is up to date.
+
+    A channel may show one request in several slots; in each there is one post of it.
+    """
+
+    channel: str
+    request: str
+    """The id of the access request."""
+    slot: str
+    """Where it belongs, in the channel's own words: a room, a person."""
+    place: str = ""
+    """Where in it the post is, in the channel's own words; "": it is not there yet."""
+    shown: int = 0
+    """Up to which revision of the store the post shows the request and its grant."""
+    grant: str | None = None
+    """What has come of the request, once that is known to the channel."""
+    due: float | None = None
+    """When it is to be looked at although nothing has changed, in seconds since 1970."""
+    is_over: bool = False
+    """Whether the post is as it stays."""
+    document: str = ""
+    """What else the channel remembers of it, in a form of its own."""
+    revision: int = 0
+    """Which version of this post it is; 0: it is not kept yet."""
 
 
 class Changed(NamedTuple):
@@ -703,6 +800,68 @@ class Credential:
     """What carries it in the query, added behind what the agent sent."""
     body: Parameter | None = None
     """What carries it in a body that is a form or a JSON object."""
+
+
+# --- what is hidden
+
+
+class How(enum.Enum):
+    """How what is hidden is shown."""
+
+    REPLACE = "replace"
+    """By stars, and what is no text by the emptiest value of its type."""
+    LAST4 = "last4"
+    """A text by stars and its last four characters, where it is long enough; else as `REPLACE`."""
+    HASH = "hash"
+    """A text by a keyed digest, the same for equal texts of one session; else as `REPLACE`."""
+    DROP = "drop"
+    """Not at all: the field is not there. An element of an array is null."""
+    DENY = "deny"
+    """The whole response is withheld."""
+
+
+class Hider(NamedTuple):
+    """Who hides a value, as records name it, and how."""
+
+    name: str
+    how: How = How.REPLACE
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A file of the recording, as an archive keeps it."""
+
+    archive: str
+    place: str
+    """`IArchive.place`, where it is."""
+    bucket: str
+    key: str
+    version: str
+    """Pins the object: a later one of the same key is another version."""
+    sha256: str
+    """Of its bytes, in hexadecimal."""
+    bytes: int
+    until: float
+    """Until when nobody can delete it, in seconds since the epoch."""
+
+
+class Span(NamedTuple):
+    """A part of a text that is hidden, from one character up to another, and what it is."""
+
+    begin: int
+    end: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One hidden value, for the record."""
+
+    rule: str
+    path: str
+    """Where it was (RFC 9535, section 2.7, in JSON; else as docs/recording-format.md says)."""
+    digest: str
+    """Keyed, over its bytes as the target sent them: an auditor with the key can tell its value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,35 +10,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Any
 from urllib.parse import quote
 
 import orjson
 from pydantic import Field, StrictBool, StrictStr, field_validator
-from treq.client import HTTPClient
-from twisted.internet import ssl
-from twisted.web.client import Agent
 from zope.interface import implementer
 
-from jitgate.config.kinds import Duration, FilePath, SecretFile
 from jitgate.errors import PeopleUnknown
 from jitgate.fetching import Fetcher
 from jitgate.interfaces import IPeople
-from jitgate.plugins import PluginOptions
-from jitgate.stores.state import read_secret
-from jitgate.trust import NamedPolicy
+from jitgate.outside import HOST, OutsideOptions
 
 LONGEST = 256 * 1024
 """Bytes of an answer: a person with all of their attributes."""
 
-_WHERE = re.compile(
-    r"(https://[a-zA-Z0-9.\[\]:-]+|http://(127\.0\.0\.1|\[::1\]|localhost)(:[0-9]+)?)"
-    r"/[!-z|~]*\{person\}[!-z|~]*\Z"
-)
-"""Plain HTTP is for this machine alone; and whom it is about does not stand in the host."""
+_WHERE = re.compile(rf"({HOST.pattern})/[!-z|~]*\{{person\}}[!-z|~]*\Z")
+"""Whom it is about does not stand in the host."""
 
 
-class Options(PluginOptions):
+class Options(OutsideOptions):
     """Where the directory is, and what it says of somebody who is active."""
 
     url: str
@@ -47,11 +37,6 @@ class Options(PluginOptions):
     """The member of the answer that tells."""
     active: tuple[StrictBool | StrictStr, ...] = Field(default=(True,), min_length=1, strict=False)
     """Its values for somebody who is active; any other text or boolean is somebody who is not."""
-    authorization: SecretFile | None = None
-    """What the Authorization field says."""
-    trust: FilePath | None = None
-    """These certificates instead of the system's bundle."""
-    deadline: Annotated[Duration, Field(ge=0.1, le=10.0)] = 3.0
 
     @field_validator("url")
     @classmethod
@@ -94,24 +79,4 @@ class ActivePeople:
 
 def plugin(options: Options) -> ActivePeople:
     """What the configuration's ``plugins`` entry loads."""
-    from twisted.internet import reactor  # noqa: PLC0415 (whoever serves has installed it by now)
-
-    clock: Any = reactor
-    roots = ssl.platformTrust() if options.trust is None else _trusted(options.trust.read_bytes())
-    secret = None
-    if options.authorization is not None:
-        secret = read_secret(options.authorization).decode("ascii").strip("\r\n")
-    fetcher = Fetcher(
-        HTTPClient(Agent(clock, NamedPolicy(roots))),
-        clock,
-        "The directory",
-        PeopleUnknown,
-        LONGEST,
-        timeout=options.deadline,
-        authorization=secret,
-    )
-    return ActivePeople(options, fetcher)
-
-
-def _trusted(pem: bytes) -> Any:
-    return ssl.trustRootFromCertificates([ssl.Certificate.loadPEM(pem)])
+    return ActivePeople(options, options.fetcher("The directory", PeopleUnknown, LONGEST))

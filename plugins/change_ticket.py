@@ -11,23 +11,18 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import orjson
 from pydantic import Field, field_validator
-from treq.client import HTTPClient
-from twisted.internet import ssl
-from twisted.web.client import Agent
 from zope.interface import implementer
 
-from jitgate.config.kinds import Duration, FilePath, Secret
+from jitgate.config.kinds import Duration
 from jitgate.errors import OurFault
 from jitgate.fetching import Fetcher
 from jitgate.interfaces import IFacts
-from jitgate.plugins import PluginOptions
-from jitgate.stores.state import secret_line
-from jitgate.trust import NamedPolicy
+from jitgate.outside import HOST, OutsideOptions
 from jitgate.values import Operation, Subject
 
 LONGEST = 64 * 1024
@@ -35,27 +30,19 @@ LONGEST = 64 * 1024
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _PLACES = re.compile(r"(subject|issuer|target|action|resource\.[^{}]+)\Z")
-_WHERE = re.compile(
-    r"(https://[a-zA-Z0-9.\[\]:-]+|http://(127\.0\.0\.1|\[::1\]|localhost)(:[0-9]+)?)"
-    r"/([!-z|~]|\{[^{}]*\})*\Z"
-)
-"""Plain HTTP is for this machine alone; and no place stands in the host."""
+_WHERE = re.compile(rf"({HOST.pattern})/([!-z|~]|\{{[^{{}}]*\}})*\Z")
+"""No place stands in the host."""
 
 
 class TicketUnknown(OurFault):
     """The ticket system did not say, or not in a way that counts."""
 
 
-class Options(PluginOptions):
+class Options(OutsideOptions):
     """Where the ticket system is, and how it is asked."""
 
     url: str
     """With the places {subject}, {issuer}, {target}, {action} and {resource.NAME}."""
-    authorization: Secret | None = None
-    """What the Authorization field says."""
-    trust: FilePath | None = None
-    """These certificates instead of the system's bundle."""
-    deadline: Annotated[Duration, Field(ge=0.1, le=10.0)] = 3.0
     max_age: Annotated[Duration, Field(le=3600.0)] = 30.0
     """How long a ticket that has been withdrawn still counts."""
 
@@ -118,24 +105,4 @@ class ChangeTicket:
 
 def plugin(options: Options) -> ChangeTicket:
     """What the configuration's ``plugins`` entry loads."""
-    from twisted.internet import reactor  # noqa: PLC0415 (whoever serves has installed it by now)
-
-    clock: Any = reactor
-    roots = ssl.platformTrust() if options.trust is None else _trusted(options.trust.read_bytes())
-    secret = None
-    if options.authorization is not None:
-        secret = secret_line(options.authorization).decode("ascii")
-    fetcher = Fetcher(
-        HTTPClient(Agent(clock, NamedPolicy(roots))),
-        clock,
-        "The ticket system",
-        TicketUnknown,
-        LONGEST,
-        timeout=options.deadline,
-        authorization=secret,
-    )
-    return ChangeTicket(options, fetcher)
-
-
-def _trusted(pem: bytes) -> Any:
-    return ssl.trustRootFromCertificates([ssl.Certificate.loadPEM(pem)])
+    return ChangeTicket(options, options.fetcher("The ticket system", TicketUnknown, LONGEST))

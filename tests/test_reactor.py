@@ -11,6 +11,7 @@ import pytest
 from support.pumped import Turns
 from twisted.internet import reactor as before
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.main import CONNECTION_DONE
 
 from jitgate.reactor import install
@@ -79,3 +80,19 @@ def test_it_is_the_reactor_of_a_process_that_has_none():
 def test_a_reactor_that_is_there_stays():
     install()
     assert sys.modules["twisted.internet.reactor"] is before
+
+
+def test_to_be_told_twice_to_stop_is_to_be_told_once(reactor):
+    program = (
+        "from jitgate.reactor import install; install(); from twisted.internet import reactor; "
+        "import os, signal, sys; from twisted.logger import globalLogBeginner, textFileLogObserver; "
+        "globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)]); "
+        "twice = lambda: [os.kill(os.getpid(), signal.SIGTERM) for _ in range(2)]; "
+        "reactor.callWhenRunning(twice); reactor.run()"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.count("Received SIGTERM") == 2
+    assert "Traceback" not in done.stderr
+    with pytest.raises(ReactorNotRunning):
+        reactor.stop()

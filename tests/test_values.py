@@ -74,3 +74,21 @@ def test_a_head_shows_what_was_asked_and_which_fields_it_has():
     )
     assert repr(ANSWER) == "ResponseHead(200, 'Set-Cookie', 0)"
     assert repr(Fields([(b"A\xff", b"x")])) == r"Fields(A\xff)"
+
+
+def test_fields_are_asked_once_when_they_come_again_and_not_remembered_before():
+    asked = []
+
+    def ask(fields, word):
+        asked.append(word)
+        return len(fields), word
+
+    fields = Fields(FIELDS)
+    assert [fields.once(ask, "a"), fields.once(ask, "a")] == [(len(FIELDS), "a")] * 2
+    assert asked == ["a", "a"]
+    fields.come_again()
+    told = [fields.once(ask, word) for word in "abab"]
+    fields.come_again()
+    assert told == [(len(FIELDS), "a"), (len(FIELDS), "b")] * 2
+    assert fields.once(ask, "a") == (len(FIELDS), "a")
+    assert asked == ["a", "a", "a", "b"]

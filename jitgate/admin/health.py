@@ -1,27 +1,28 @@
-"""The admin port: whether the gateway can do its duty, for people and for load balancers."""
+"""The admin port: whether the gateway can do its duty, for people and for load balancers.
+
+What a channel to approvers is called back at is mounted beside that, by whoever composes the site.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from math import ceil
+from types import MappingProxyType
 
 import orjson
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from jitgate.admin.bounds import BoundedRequest, Note, asked
 from jitgate.errors import StateUnusable
 
-A_MINUTE = 60
-"""Requests a minute that are put on record each: as many as a person makes, and a scan does not."""
-
-Note = Callable[[Mapping[str, object]], None]
-
-SHOWN = 200
-"""Bytes of what was asked for that are put on record."""
+VITAL = ("recorder", "proxy")
+"""Without these the gateway does not do its duty."""
 
 
 class Health(Resource):
@@ -47,7 +48,7 @@ class Health(Resource):
 
     def render_GET(self, request: Request) -> bytes:
         reasons = {name: down() for name, down in self._down.items()}
-        request.setResponseCode(200 if reasons.get("recorder") is None else 503)
+        request.setResponseCode(200 if not any(map(reasons.get, VITAL)) else 503)
         request.setHeader(b"Content-Type", b"application/json")
         request.setHeader(b"Cache-Control", b"no-store")
         parts = {
@@ -68,35 +69,15 @@ class Nothing(Resource):
 
     isLeaf = True  # noqa: N815 (twisted.web's name)
 
-    def __init__(self, note: Note, clock: IReactorTime) -> None:
+    def __init__(self, refused: Note) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._note = note
-        self._clock = clock
-        self._minute, self._noted, self._left_out = 0, 0, 0
+        self._refused = refused
 
     def render(self, request: Request) -> bytes:
-        self._look(
-            {
-                "method": request.method[:SHOWN].decode("latin-1"),
-                "path": request.path[:SHOWN].decode("latin-1"),
-                "peer": f"{request.getClientAddress()}"[:SHOWN],
-            }
-        )
+        self._refused(asked(request))
         request.setResponseCode(404)
         request.setHeader(b"Cache-Control", b"no-store")
         return b"There is nothing here but /healthz.\n"
-
-    def _look(self, fields: dict[str, object]) -> None:
-        """Put it on record, but not so often that a flood fills the disk: the rest is counted."""
-        minute = int(self._clock.seconds() // 60)
-        if minute != self._minute:
-            self._minute, self._noted = minute, 0
-        self._noted += 1
-        if self._noted > A_MINUTE:
-            self._left_out += 1
-            return
-        left_out, self._left_out = self._left_out, 0
-        self._note(fields | ({"left_out": left_out} if left_out else {}))
 
 
 class _Root(Resource):
@@ -116,25 +97,30 @@ class _Root(Resource):
 class AdminSite:
     """Serves the admin port. Health is all that it tells, and nothing is decided here.
 
+    ``callbacks`` are others' resources, by the first segment of their paths: each decides only by a
+    signature that it verifies itself (invariant 10).
+
     ``down`` says why a part does not work, or None: without the recorder the gateway denies
     everything, without the store what needs it. ``switched_off`` says which rules and maskers of
-    plugins are, and why; ``slowed`` of which targets calls wait, and until when; ``note`` puts on
-    record whatever else is asked for.
+    plugins are, and why; ``slowed`` of which targets calls wait, and until when; ``refused`` puts
+    on record who asks for something else, or for too much (`jitgate.admin.bounds.Refusals`).
     """
 
     def __init__(
         self,
         endpoint: IStreamServerEndpoint,
         down: Mapping[str, Callable[[], str | None]],
-        note: Note,
-        clock: IReactorTime,
+        refused: Note,
         switched_off: Callable[[], Sequence[str]] = tuple,
         *,
         slowed: Callable[[], Mapping[str, float]] = dict,
+        callbacks: Mapping[str, Resource] = MappingProxyType({}),
     ) -> None:
-        root = _Root(Nothing(note, clock))
+        root = _Root(Nothing(refused))
         root.putChild(b"healthz", Health(down, switched_off, slowed))
-        self._site = Site(root)
+        for segment, resource in callbacks.items():
+            root.putChild(segment.encode("ascii"), resource)
+        self._site = Site(root, requestFactory=partial(BoundedRequest, refused))
         self._site.noisy = False
         self._site.displayTracebacks = False
         self._endpoint = endpoint

@@ -3,73 +3,68 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
-from typing import Any, cast
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.interfaces import IReactorCore, IReactorTime, IStreamServerEndpoint
 from twisted.logger import Logger
 
+from jitgate.admin.bounds import Note, Refusals
 from jitgate.admin.health import AdminSite
+from jitgate.app.crew import About, Desk, Staff
+from jitgate.app.ids import Ids
 from jitgate.app.in_force import InForce, made, shares
-from jitgate.app.provided import listeners_of, open_ways
+from jitgate.app.masking_sets import Prepared
+from jitgate.app.provided import CONTROL, listeners_of, open_ways
+from jitgate.app.proxy_port import proxy_of
+from jitgate.app.recording import Recorded, recorded
 from jitgate.app.reloading import Adopt, OnHangup, Reloading
+from jitgate.app.slack_settings import SLACK, slack_way
 from jitgate.app.storing import Storing, in_folder, shared
+from jitgate.app.story import Ground, Story, story_of
 from jitgate.approvers.commands import Reload
 from jitgate.approvers.control import ControlSocket
+from jitgate.approvers.slack.groups import SlackGroups
+from jitgate.approvers.webhook.hooks import Webhooks
+from jitgate.approvers.webhook.resource import SEGMENT
 from jitgate.config import Configuration
 from jitgate.credentials.dpop import Nonces
-from jitgate.credentials.kept import Kept
-from jitgate.credentials.none import NoCredential
 from jitgate.credentials.revoking import Noted
 from jitgate.errors import StateUnusable
-from jitgate.flow.access import Access
-from jitgate.flow.account import Accounts
-from jitgate.flow.admission import Target
-from jitgate.flow.bodies import HeldBodies
-from jitgate.flow.budgets import Budgets
-from jitgate.flow.deciding import Decider
-from jitgate.flow.following import Following
-from jitgate.flow.gateway import Gateway
-from jitgate.flow.grants import Grants
 from jitgate.flow.ledger import Ledger
-from jitgate.flow.load import Load
 from jitgate.flow.rates import Pace
 from jitgate.flow.recorder import Recorder
-from jitgate.flow.revoking import Revocations
-from jitgate.flow.sending import Sender
-from jitgate.flow.tokens import TokenExchange
+from jitgate.flow.telling import Telling
 from jitgate.identity.own_tokens import OwnTokens
-from jitgate.interfaces import IApproverChannel, ILastingSource, IRecordStore
+from jitgate.interfaces import IApproverChannel
 from jitgate.proxy.authority import CertificateAuthority, load_or_create
 from jitgate.proxy.certificate import PortTls
-from jitgate.proxy.internal import AUTHORITY, internal_target
-from jitgate.proxy.listener import HttpProxyListener
-from jitgate.proxy.pages import Pages
+from jitgate.proxy.port import ends_in
+from jitgate.proxy.reverse import OwnHosts, ReverseListener
 from jitgate.service import (
     Dismissed,
     Ended,
     GatewayService,
+    Listener,
     Listening,
     Part,
     Served,
     TakenUp,
     Threaded,
+    Together,
     Worker,
 )
-from jitgate.stores.both import BothStores
 from jitgate.stores.evidence import RecordedEvidence
-from jitgate.stores.recordings import RecordFiles
 from jitgate.stores.state import StateFolder
-from jitgate.upstreams.https import HttpsUpstream
 
-_LOADED = version("jitgate")
+if TYPE_CHECKING:
+    from jitgate.app.slack import SlackWay
+
 _LOG = Logger()
 
 
@@ -100,49 +95,10 @@ def check(configuration: Configuration, reactor: IReactorCore, problems: Sequenc
     return "\n".join(said)
 
 
-@dataclass(frozen=True, slots=True)
-class _Story:
-    """The flow, put together, and all else that goes by what is in force."""
-
-    gateway: Gateway
-    access: Access
-    bodies: HeldBodies
-    decider: Decider
-    pages: Pages
-    tokens: TokenExchange
-    revocations: Revocations
-    ways: WeakSet[HttpsUpstream]
-    """The connections to the targets; those of before too, while something goes on there."""
-    sources: WeakSet[ILastingSource]
-    """The sources of their credentials, as long, and those that have something to end: whatever
-    they still wait for holds them."""
-    following: Following | None
-
-    def adopt(self, new: InForce) -> None:
-        """Go by this from now on, all at once. `Decider.reconsider` what is held then."""
-        approvals = new.configuration.settings.approvals
-        self.decider.adopt(**new.decided)
-        self.access.adopt(new.people, new.active, new.patience, new.limits)
-        self.bodies.adopt(approvals.review_body, approvals.review_bodies)
-        self.pages.adopt(new.targets, new.patience)
-        self.tokens.adopt(new.targets, new.identity)
-        self.gateway.adopt(_with_own(new.targets, self.pages), new.identity)
-        for way in list(self.ways):
-            way.retire()
-        for source in list(self.sources):
-            source.retire()
-        self.ways.update(new.ways)
-        self.sources.update(new.sources)
-
-
-def _with_own(targets: Mapping[str, Target], pages: Pages) -> Mapping[str, Target]:
-    """The targets, and the gateway's own pages."""
-    return {**targets, AUTHORITY: internal_target(pages, Kept(NoCredential()))}
-
-
 class _Assembly:
     """One run of putting together. What is wrong is said before any state is made."""
 
+    _kept: Recorded
     _note: Noted
     _storing: Storing
 
@@ -156,8 +112,11 @@ class _Assembly:
         self._site_key = b""
         self._site = ""
         self._own = OwnTokens(lambda: self._site, cast(IReactorTime, reactor))
-        self._new_id = _Ids()
+        self._new_id = Ids()
         self._pace = Pace(cast(IReactorTime, reactor))
+        self._staff = Staff(self._settings, reactor) if self._settings.workers > 1 else None
+        self._others = None if self._staff is None else self._staff.relay
+        self._slack_groups = SlackGroups()
         self._nonces = Nonces()
         """What APIs want to see in a proof: that stays so when the configuration is read again."""
 
@@ -174,6 +133,7 @@ class _Assembly:
             nonces=self._nonces,
             once=lambda: self._storing.once,
             own=self._own,
+            slack_groups=self._slack_groups,
             before=before,
         )
 
@@ -183,15 +143,18 @@ class _Assembly:
     def service(self, *, hangup: bool) -> GatewayService:
         first = self._made(self._configuration, self._problems)
         state = StateFolder(self._settings.state, shared=shares(self._settings, os.geteuid()))
-        state.lock()
+        lock = state.lock()
         writer = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
-        recorder, keeping = self._recorder(state, writer, first)
+        state.signs(self._configuration.recording.directory)
+        self._site, key = state.signing_key(self._configuration.recording.key)
+        self._kept = recorded(first, writer, site=self._site, key=key, reactor=self._reactor)
+        recorder = self._kept.recorder
         self._note = recorder.note
         channels: list[IApproverChannel] = []
         self._site_key = state.site_key()
         ledger, worker = self._ledger(state, recorder)
         authority = load_or_create(state.authority, time.time)
-        story = self._story(first, recorder, ledger, channels, authority.certificate)
+        story = story_of(first, self._ground(recorder, ledger, channels, authority.certificate))
         self._own.adopt(first.terms)
         adopters: list[Adopt] = [
             lambda new: self._own.adopt(new.terms),
@@ -201,11 +164,19 @@ class _Assembly:
         reloading = self._reloading(first, story, adopters, recorder)
         socket = self._control(first, story, recorder, reloading.reload)
         adopters.append(lambda new: socket.adopt(new.powers))
-        ways = partial(
-            open_ways, channels, socket if "control" in self._settings.services else None
-        )
-        ways(first.channels)
-        adopters.append(lambda new: ways(new.channels))
+        hooks = self._webhooks(story, recorder)
+        refused = Refusals(partial(recorder.note, "admin.refused"), self._reactor)
+        slack = self._slack(first, story, recorder, refused, writer)
+        own: dict[str, IApproverChannel] = {}
+        if "control" in self._settings.services:
+            own[CONTROL] = socket
+        if slack is not None:
+            own[SLACK] = slack.channel
+            adopters.append(lambda new: slack.adopt(new.configuration.settings.slack))
+        opened = partial(_opened, channels, own, hooks)
+        opened(first)
+        adopters.append(opened)
+        self._equip(story, reloading, channels, writer, lock)
         evidence = RecordedEvidence(self._configuration.recording.directory)
         taken_up = TakenUp(
             ledger,
@@ -217,98 +188,43 @@ class _Assembly:
             in_thread=worker,
             following=story.following,
         )
-        recording = [keeping, Threaded(taken_up, worker)]
-        proxy = self._proxy(first, story, authority, adopters, recorder)
-        story.revocations.ends |= {"calls": story.gateway.cut, "tunnels": proxy.end_of}
+        recording = [*self._kept.parts, Threaded(taken_up, worker), story.members]
+        recording.append(Ended([story.knocked]))
+        recording += [] if slack is None else [slack]
+        ports = self._ports(first, story, authority, adopters, recorder)
         stop = self._settings.limits.bounds.stop
         listeners = listeners_of(first.bound, story.gateway, stop, self._reactor)
         parts, listening = self._ordered(
-            story, recorder, recording, socket=socket, proxy=proxy, listeners=listeners
+            story,
+            recorder,
+            recording,
+            socket=socket,
+            hooks=hooks,
+            ports=ports,
+            listeners=listeners,
+            slack=slack,
+            refused=refused,
         )
-        every = [*parts, reloading]
+        every: list[Part] = [Prepared(first.masking, self._reactor), *parts, reloading]
         if hangup:
             every.insert(0, OnHangup(reloading.reload, reloading.begun, self._reactor))
         return GatewayService(every, self._reactor, listening, first.notices)
 
-    def _story(
-        self,
-        in_force: InForce,
-        recorder: Recorder,
-        ledger: Ledger,
-        channels: Sequence[IApproverChannel],
-        ca: bytes,
-    ) -> _Story:
-        """The flow: everything between an agent and a target."""
-        clock, site_key = self._reactor, self._site_key
-        approvals = self._settings.approvals
-        grants = Grants(ledger, clock)
-        access = Access(
-            ledger,
-            grants,
-            channels=channels,
-            people=in_force.people,
-            active=in_force.active,
-            counts=self._storing.budgets,
-            patience=in_force.patience,
-            limits=in_force.limits,
-            clock=clock,
-            new_id=self._new_id,
-        )
-        accounts = Accounts(
-            recorder, clock=clock, new_id=partial(self._new_id, "x"), site_key=site_key
-        )
-        bodies = HeldBodies(approvals.review_body, approvals.review_bodies)
-        budgets = Budgets(self._storing.budgets, clock)
-        decider = Decider(
-            **in_force.decided,
-            access=access,
-            bodies=bodies,
-            accounts=accounts,
-            budgets=budgets,
-            clock=clock,
-            site_key=site_key,
-        )
-        revocations = Revocations(self._storing.once, access, recorder, clock)
-        news = self._storing.news
-        following = None if news is None else Following(news, access, grants, revocations, clock)
-        tokens = TokenExchange(
-            targets=in_force.targets,
-            identity=in_force.identity,
-            decide=decider.ahead,
-            scope_print=decider.scope_print,
-            access=access,
-            budgets=budgets,
-            source=self._own,
-            revocations=revocations,
-            clock=clock,
-            new_id=self._new_id,
-        )
-        pages = Pages(
-            access,
-            grants,
-            targets=in_force.targets,
-            decide=decider.foreseen,
-            ca=ca,
-            patience=in_force.patience,
-            tokens=tokens,
-            clock=clock,
-        )
-        gateway = Gateway(
-            targets=_with_own(in_force.targets, pages),
-            identity=in_force.identity,
-            decider=decider,
-            sender=Sender(grants, decider, accounts, revocations, clock, pace=self._pace),
-            accounts=accounts,
-            bodies=bodies,
-            load=Load(clock, self._settings.limits.bounds),
-            revocations=revocations,
+    def _ground(
+        self, recorder: Recorder, ledger: Ledger, channels: Sequence[IApproverChannel], ca: bytes
+    ) -> Ground:
+        return Ground(
+            settings=self._settings,
             recorder=recorder,
-            clock=clock,
-            new_id=partial(self._new_id, "x"),
-        )
-        every = WeakSet(in_force.ways), WeakSet(in_force.sources)
-        return _Story(
-            gateway, access, bodies, decider, pages, tokens, revocations, *every, following
+            ledger=ledger,
+            storing=self._storing,
+            channels=channels,
+            own=self._own,
+            ca=ca,
+            pace=self._pace,
+            clock=self._reactor,
+            new_id=self._new_id,
+            site_key=self._site_key,
         )
 
     def _ledger(self, state: StateFolder, recorder: Recorder) -> tuple[Ledger, Worker]:
@@ -316,14 +232,14 @@ class _Assembly:
         worker = Worker(self._reactor, "state")
         settings, reactor = self._settings.store, self._reactor
         if settings is None:
-            storing = in_folder(state.database, worker, reactor)
+            storing = in_folder(state.database, worker, reactor, others=self._others)
         else:
             storing = shared(settings, self._site, self._site_key, worker, reactor)
         self._storing = storing
         return Ledger(storing.access, recorder, reactor, storing.gateway), worker
 
     def _reloading(
-        self, first: InForce, story: _Story, adopters: Sequence[Adopt], recorder: Recorder
+        self, first: InForce, story: Story, adopters: Sequence[Adopt], recorder: Recorder
     ) -> Reloading:
         return Reloading(
             first,
@@ -332,10 +248,11 @@ class _Assembly:
             settle=story.decider.reconsider,
             recorder=recorder,
             reactor=self._reactor,
+            others=None if self._staff is None else self._staff.crew,
         )
 
     def _control(
-        self, in_force: InForce, story: _Story, recorder: Recorder, reload: Reload
+        self, in_force: InForce, story: Story, recorder: Recorder, reload: Reload
     ) -> ControlSocket:
         return ControlSocket(
             self._configuration.control_socket,
@@ -346,42 +263,115 @@ class _Assembly:
             reactor=self._reactor,
             reload=reload,
             revoke=story.revocations.revoke_subject,
+            retain=self._kept.retain,
+            copies=self._kept.copies,
         )
 
-    def _proxy(
+    def _slack(
+        self, first: InForce, story: Story, recorder: Recorder, refused: Note, run: str
+    ) -> SlackWay | None:
+        return slack_way(
+            self._settings,
+            first.slack,
+            groups=self._slack_groups,
+            access=story.access,
+            storing=self._storing,
+            recorder=recorder,
+            refused=refused,
+            reactor=self._reactor,
+            run=run,
+        )
+
+    def _webhooks(self, story: Story, recorder: Recorder) -> Webhooks:
+        return Webhooks(
+            story.access,
+            store=self._storing.access,
+            posts=self._storing.posts,
+            once=self._storing.once,
+            recorder=recorder,
+            clock=self._reactor,
+            jitter=random.random,
+        )
+
+    def _equip(
         self,
-        in_force: InForce,
-        story: _Story,
+        story: Story,
+        reloading: Reloading,
+        channels: Sequence[IApproverChannel],
+        run: str,
+        lock: int,
+    ) -> None:
+        """Give workers, if there are any, what they need of this process."""
+        if self._staff is not None:
+            access, store = story.access, self._storing.access
+            told = Telling(channels), self._slack_groups, self._reactor
+            desk = Desk(self._kept.recorder, access, store, *told)
+            about = About(self._configuration.file, self._site, run, lock)
+            books, storing, own = self._kept.books, self._storing, self._own
+            self._staff.equip(about, desk, story, reloading, books=books, storing=storing, own=own)
+
+    def _ports(
+        self,
+        first: InForce,
+        story: Story,
         authority: CertificateAuthority,
         adopters: list[Adopt],
         recorder: Recorder,
-    ) -> HttpProxyListener:
-        tls, certificate = None, in_force.certificate
-        if certificate is not None:
-            port = PortTls(certificate)
-            adopters.append(lambda new: port.adopt(new.certificate))
-            tls = port.connection
-        endpoint, plain = self._endpoint(self._settings.listen.proxy), story.pages.plain
-        return HttpProxyListener(
-            story.gateway,
+    ) -> Sequence[Listener]:
+        """What agents come to: this process's own ports, or workers."""
+        story.revocations.ends["calls"] = story.gateway.cut
+        if self._staff is not None:
+            return [self._staff.crew]
+        proxy = proxy_of(
+            first,
+            story,
             authority,
-            endpoint,
+            self._endpoint(self._settings.listen.proxy),
+            adopters=adopters,
+            recorder=recorder,
+            reactor=self._reactor,
+        )
+        reverse = self._reverse(first, story, adopters, recorder)
+        if reverse is None:
+            return [proxy]
+        story.revocations.ends["tunnels"] = ends_in([proxy, reverse])
+        return [proxy, reverse]
+
+    def _reverse(
+        self, first: InForce, story: Story, adopters: list[Adopt], recorder: Recorder
+    ) -> ReverseListener | None:
+        reverse = self._settings.listen.reverse
+        if reverse is None or first.reverse is None:
+            return None
+        hosts, port = OwnHosts(reverse.hosts), PortTls(first.reverse)
+
+        def adopt(new: InForce) -> None:
+            port.adopt(new.reverse)
+            hosts.adopt(getattr(new.configuration.settings.listen.reverse, "hosts", {}))
+
+        adopters.append(adopt)
+        return ReverseListener(
+            story.gateway,
+            hosts,
+            self._endpoint(reverse.address),
             self._reactor,
-            plain,
+            port.connection,
             limits=self._settings.limits.bounds,
             note=partial(recorder.note, "connections.dropped"),
-            tls=tls,
         )
 
     def _ordered(
         self,
-        story: _Story,
+        story: Story,
         recorder: Recorder,
         recording: Sequence[Part],
         *,
         socket: ControlSocket,
-        proxy: HttpProxyListener,
+        hooks: Webhooks,
+        ports: Sequence[Listener],
         listeners: Sequence[Part],
+        slack: SlackWay | None,
+        refused: Note,
     ) -> tuple[list[Part], Listening]:
         listening = Listening(self._settings.state / "ca.pem")
         parts: list[Part] = []
@@ -389,47 +379,31 @@ class _Assembly:
         dismissed = Dismissed(story.access)  # before whoever waits for exchanges to end
         for name in self._settings.services:
             if name == "recorder":
-                parts += recording
+                parts += [*recording, hooks]
             elif name == "control":
                 parts.append(socket)
             elif name == "admin":
-                note = partial(recorder.note, "admin.refused")
                 endpoint = self._endpoint(self._settings.listen.admin)
-                off, slowed = story.decider.switched_off, self._pace.slowed
-                down = {"recorder": lambda: recorder.down, **self._storing.states}
-                admin = AdminSite(endpoint, down, note, self._reactor, off, slowed=slowed)
+                off: Callable[[], Sequence[str]] = story.decider.switched_off
+                slowed = self._pace.slowed
+                if self._staff is not None:
+                    off, slowed = self._staff.switched_off(off), self._staff.slowed(slowed)
+                own = {"recorder": lambda: recorder.down, "webhooks": hooks.down}
+                down = {**own, **self._storing.states, **({} if slack is None else slack.down)}
+                down |= self._kept.states
+                if self._staff is not None:
+                    down |= self._staff.states
+                callbacks = {SEGMENT: hooks.site, **({} if slack is None else slack.callbacks)}
+                admin = AdminSite(endpoint, down, refused, off, slowed=slowed, callbacks=callbacks)
                 listening.add("admin", admin)
                 parts.append(admin)
             else:
-                listening.add("proxy", proxy)
-                parts += [sources, Served(proxy, story.ways), *listeners, dismissed]
+                for each, port in zip(("proxy", "reverse"), ports, strict=False):
+                    listening.add(each, port)
+                parts += [sources, Served(Together(ports), story.ways), *listeners, dismissed]
         if "proxy" not in self._settings.services and listeners:
             parts += [sources, *listeners, dismissed]
         return parts, listening
-
-    # --- the recording
-
-    def _recorder(self, state: StateFolder, writer: str, first: InForce) -> tuple[Recorder, Part]:
-        state.signs(self._configuration.recording.directory)
-        name, key = state.signing_key()
-        self._site = name
-        store = RecordFiles(
-            self._configuration.recording.directory,
-            site=name,
-            key=key,
-            now=time.time,
-            writer=writer,
-            run={
-                "jitgate": _LOADED,
-                "pid": os.getpid(),
-                "policy": first.version,
-                "plugins": first.run_by,
-            },
-        )
-        beside, worker = first.bound.store, Worker(self._reactor, "recorder")
-        kept: IRecordStore = store if beside is None else BothStores(store, beside)
-        recorder = Recorder(kept, clock=self._reactor, in_thread=worker)
-        return recorder, Threaded(recorder, worker)
 
     # --- small things
 
@@ -439,25 +413,20 @@ class _Assembly:
         return kind(self._reactor, port, backlog=1024, interface=host)
 
 
+def _opened(
+    channels: list[IApproverChannel],
+    own: Mapping[str, IApproverChannel],
+    hooks: Webhooks,
+    new: InForce,
+) -> None:
+    """Ask people in these ways from now on."""
+    hooks.adopt(new.hooks)
+    open_ways(channels, {**own, **hooks.channels}, new.channels)
+
+
 def _share(state: StateFolder, new: InForce) -> None:
     """Let those through to the control socket who have a power there now."""
     try:
         state.share(shares(new.configuration.settings, os.geteuid()))
     except StateUnusable as error:  # it could be done at the start, so the folder is no more
         _LOG.error("{why}", why=f"{error}")
-
-
-class _Ids:
-    """Makes ids that nobody can guess; the first letter says of what.
-
-    The system is asked for the randomness of many at once.
-    """
-
-    def __init__(self) -> None:
-        self._fresh: list[str] = []
-
-    def __call__(self, kind: str) -> str:
-        if not self._fresh:
-            random = secrets.token_hex(8 * 256)
-            self._fresh = [random[at : at + 16] for at in range(0, len(random), 16)]
-        return f"{kind}-{self._fresh.pop()}"

@@ -13,6 +13,8 @@ from jitgate.catalogs.table import read_file, version_of
 from jitgate.config import schema
 from jitgate.config.credential_schema import StaticCredential, VaultCredential
 from jitgate.core.catalog import Catalog, OperationTrie, PathCatalog
+from jitgate.core.operation import PathTemplate
+from jitgate.core.websocket import NONE, WebSockets
 from jitgate.interfaces import ICatalog
 from jitgate.provided import ProvidedCatalog
 
@@ -27,6 +29,7 @@ class Callee:
     merges: bool = False
     query_name: str | None = None
     body_name: str | None = None
+    websockets: WebSockets = NONE
     version: str = ""
     """A digest of the catalog's rows, where it has any."""
 
@@ -56,7 +59,14 @@ def _callee(target: schema.Target, provided: Provided) -> Callee | None:
     catalog, version = found
     query, body = _placed(target.credential)
     merges = target.catalog == "none"
-    return Callee(target.name, catalog, declared(target), merges, query, body, version)
+    taken = _websockets(target.websocket)
+    return Callee(target.name, catalog, declared(target), merges, query, body, taken, version)
+
+
+def _websockets(taken: schema.WebSocket | None) -> WebSockets:
+    if taken is None:
+        return NONE
+    return WebSockets(tuple(map(PathTemplate, taken.paths)), frozenset(taken.protocols))
 
 
 def _placed(credential: schema.Credential) -> tuple[str | None, str | None]:

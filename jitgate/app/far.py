@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import random
-import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from zope.interface.verify import verifyObject
 
 from jitgate.app import fixed
 from jitgate.app.callees import Callees, declared
+from jitgate.app.ids import Fresh
 from jitgate.app.own_calls import OwnCalls
 from jitgate.app.problems import Problems
 from jitgate.app.provided import Provided
@@ -69,7 +69,7 @@ class Far:
         self._limits = settings.limits.bounds
         self._reactor: Any = reactor
         self._problems = problems
-        self._resolve = self._resolver()
+        self._resolve = resolver_of(settings, reactor)
         self._callees = callees
         self._vaults: dict[str, Circuit] = {}
         """One before each Vault, whatever targets' secrets it keeps."""
@@ -109,6 +109,7 @@ class Far:
                     declared=callee.declared,
                     query_name=callee.query_name,
                     body_name=callee.body_name,
+                    websockets=callee.websockets,
                 )
         return targets
 
@@ -129,12 +130,6 @@ class Far:
             limits=self._limits,
             via=None if target.via is None else _via(target.via),
         )
-
-    def _resolver(self) -> Resolve:
-        servers = self._settings.resolver
-        if servers:
-            return Nameservers(self._reactor, self._reactor, servers)
-        return SystemResolver(self._reactor, self._reactor)
 
     def _credentials(
         self, target: schema.Target, site_key: Callable[[], bytes]
@@ -235,7 +230,7 @@ class Far:
         return source
 
     def _app(self, app: credential_schema.OktaApp, server: OktaServer) -> OktaApp:
-        new_id = partial(secrets.token_urlsafe, 16)
+        new_id = Fresh(16)
         scopes = None if app.scopes is None else frozenset(app.scopes)
         return OktaApp(
             Client(app.name, app.client_id, frozenset(app.risks), scopes),
@@ -245,6 +240,13 @@ class Far:
             new_id=new_id,
             pause=partial(deferLater, self._reactor),
         )
+
+
+def resolver_of(settings: schema.Settings, reactor: Any) -> Resolve:
+    """Who is asked for the addresses of far hosts."""
+    if settings.resolver:
+        return Nameservers(reactor, reactor, settings.resolver)
+    return SystemResolver(reactor, reactor)
 
 
 def _authority(org: str) -> str:

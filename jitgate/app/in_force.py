@@ -15,28 +15,45 @@ from typing import Any
 from twisted.internet.interfaces import IReactorCore
 
 from jitgate import plugins
+from jitgate.app.archive import archive_of
 from jitgate.app.callees import callees_of
 from jitgate.app.far import Far
 from jitgate.app.identities import Identities, KeysFrom, Published
+from jitgate.app.keepers import keepers_of
+from jitgate.app.masking_sets import sets_of
 from jitgate.app.notices import notices, patience_of
 from jitgate.app.problems import Problems
-from jitgate.app.provided import Bound, Provided, channels_of, loaded_of, people_of
+from jitgate.app.provided import Bound, Provided, channels_of, groups_of, loaded_of, people_of
 from jitgate.app.rules import Decided, decided
+from jitgate.app.slack_settings import Tokens, fixed, tokens_of, used
+from jitgate.app.webhooks import hooks_of
 from jitgate.approvers.commands import Powers
+from jitgate.approvers.slack.groups import SlackGroups
+from jitgate.approvers.webhook.hooks import Hook
 from jitgate.config import Configuration, schema
 from jitgate.config.identity_schema import PluginIssuer
-from jitgate.core.answers import People, person
 from jitgate.core.waiting import Patience
 from jitgate.credentials.dpop import Nonces
 from jitgate.credentials.revoking import Noted
 from jitgate.errors import ConfigurationInvalid
-from jitgate.flow.access import Limits
 from jitgate.flow.admission import Target
+from jitgate.flow.members import Groups
+from jitgate.flow.opening import Limits
+from jitgate.flow.resource_names import ResourceNames
 from jitgate.identity.issuers import Issuers, TokenVerifier
-from jitgate.interfaces import IApproverChannel, IIdentityVerifier, ILastingSource, IOnce, IPeople
+from jitgate.interfaces import (
+    IApproverChannel,
+    IArchive,
+    IIdentityVerifier,
+    IKeeper,
+    ILastingSource,
+    IMasker,
+    IOnce,
+    IPeople,
+)
 from jitgate.proxy.certificate import PortCertificate
 from jitgate.stores.once_memory import MemoryOnce
-from jitgate.stores.state import read_secret
+from jitgate.stores.state import ed25519_key, read_secret
 from jitgate.upstreams.https import HttpsUpstream
 
 
@@ -53,12 +70,24 @@ class InForce:
     identity: Issuers
     keys: Mapping[KeysFrom, Published]
     certificate: PortCertificate | None
+    reverse: PortCertificate | None
+    """That of the gateway's own hosts."""
     bound: Bound
     """What plugins provide that a reload cannot replace."""
+    groups: Groups
+    """Who answers for each group, or who knows that."""
     active: Sequence[IPeople]
     """Those who know whether people are still active."""
     channels: Mapping[str, IApproverChannel | None]
-    """The ways to people in their order, by name; None stands for the control socket."""
+    """The ways to people in their order, by name; None stands for the gateway's own."""
+    hooks: Sequence[Hook]
+    """Those of them that are webhooks."""
+    keepers: Sequence[IKeeper]
+    """Where checkpoints of the recording are kept."""
+    archive: IArchive | None
+    """Where its sealed files are locked."""
+    slack: Tokens | None
+    """What Slack is called with, where people are asked there."""
     notices: Sequence[str]
 
     @property
@@ -70,6 +99,13 @@ class InForce:
     def run_by(self) -> Sequence[Mapping[str, str]]:
         """Which plugins run, as the record names them, in order."""
         return [{"file": f"{each.file}", "sha256": each.digest} for each in self.plugins]
+
+    @property
+    def digest(self) -> bytes:
+        """Of all that was read: what has the same was made of the same configuration."""
+        which = [(f"{each.file}", each.digest, f"{each.provided}") for each in self.plugins]
+        told = (self.configuration.model_dump_json(), self.version, which)
+        return hashlib.sha256(repr(told).encode()).digest()
 
     @property
     def terms(self) -> Mapping[str, str]:
@@ -90,12 +126,6 @@ class InForce:
         return {issuer: hashlib.sha256(each.encode()).hexdigest() for issuer, each in terms.items()}
 
     @property
-    def people(self) -> People:
-        """Who answers for each group."""
-        groups = self.configuration.settings.approvals.groups
-        return {name: frozenset(map(person, people)) for name, people in groups.items()}
-
-    @property
     def patience(self) -> Patience:
         return patience_of(self.configuration.settings.approvals)
 
@@ -103,6 +133,24 @@ class InForce:
     def limits(self) -> Limits:
         approvals = self.configuration.settings.approvals
         return Limits(approvals.per_agent, approvals.in_all, approvals.restraint)
+
+    @property
+    def http2(self) -> frozenset[str]:
+        """The ``host:port`` in whose tunnels HTTP/2 is preferred."""
+        targets = self.configuration.settings.targets
+        return frozenset(host for each in targets if each.http2 for host in each.hosts)
+
+    def name(self, names: ResourceNames) -> None:
+        """Have what people are asked about looked up by this, unless that is switched off."""
+        if self.configuration.settings.approvals.names:
+            names.adopt(self.targets, self.decided["policy"], self.decided["profiles"])
+        else:
+            names.switch_off()
+
+    @property
+    def masking(self) -> Sequence[tuple[IMasker, ...]]:
+        """Who may have to look at a response together."""
+        return sets_of(self.targets, self.decided["profiles"])
 
     @property
     def powers(self) -> Powers:
@@ -123,6 +171,7 @@ def made(
     nonces: Nonces | None = None,
     once: Callable[[], IOnce] | None = None,
     own: TokenVerifier | None = None,
+    slack_groups: SlackGroups | None = None,
     before: InForce | None = None,
 ) -> InForce:
     """What the configuration makes; ``problems`` are those that reading it has found already.
@@ -156,17 +205,23 @@ def made(
         for problem in bound.restarts(before.bound):
             found.add(problem)
     channels = channels_of(settings, provided, clock)
+    groups = groups_of(settings, provided, found, slack_groups or SlackGroups())
+    hooks = hooks_of(settings, reactor, found)
+    keepers, archive = keepers_of(settings, reactor, found), archive_of(settings, found)
+    recording = configuration.recording
+    if recording.key is not None:
+        found.attempt(recording.where, ed25519_key, recording.key)
     active = people_of(settings, provided, found)
-    tls, certificate = settings.listen.proxy_tls, None
-    if tls is not None:
-        certificate = found.attempt(tls.where, _certificate, tls)
+    slack = used(settings)
+    tokens = None if slack is None else found.attempt(slack.where, tokens_of, slack)
+    served = [
+        None if each is None else found.attempt(each.where, _certificate, each)
+        for each in (settings.listen.proxy_tls, settings.listen.reverse)
+    ]
     if settings.store is not None and find_spec("psycopg") is None:
         found.add(f"{settings.store.where}: {NEEDS_PSYCOPG}")
     found.raise_any()
-    said = notices(configuration)
-    doubt = None if certificate is None else certificate.doubt(clock.seconds())
-    if tls is not None and doubt is not None:
-        said.append(f"{tls.where}: {tls.cert} {doubt}.")
+    said = [*notices(configuration), *_doubts(settings.listen, served, clock.seconds())]
     return InForce(
         configuration=configuration,
         plugins=loaded,
@@ -176,12 +231,30 @@ def made(
         sources=far.sources,
         identity=identity,
         keys=identities.keys,
-        certificate=certificate,
+        certificate=served[0],
+        reverse=served[1],
         bound=bound,
+        groups=groups,
         active=active,
         channels=channels,
+        keepers=keepers,
+        archive=archive,
+        hooks=hooks,
+        slack=tokens,
         notices=said,
     )
+
+
+def _doubts(
+    listen: schema.Listen, served: Sequence[PortCertificate | None], now: float
+) -> Iterator[str]:
+    """Why agents will not take what the ports show them."""
+    reverse = listen.reverse
+    names = [(), () if reverse is None else tuple(reverse.hosts)]
+    for tls, certificate, meant in zip((listen.proxy_tls, reverse), served, names, strict=True):
+        doubt = None if certificate is None else certificate.doubt(now, meant)
+        if tls is not None and doubt is not None:
+            yield f"{tls.where}: {tls.cert} {doubt}."
 
 
 def _certificate(tls: schema.ProxyTls) -> PortCertificate:
@@ -208,12 +281,22 @@ def _fixed(configuration: Configuration) -> Iterator[tuple[str, object, str]]:
     listen, recording = settings.listen, configuration.recording
     yield "state", settings.state, settings.where
     yield "services", settings.services, settings.where
+    yield "workers", settings.workers, settings.where
     yield "listen.proxy", listen.proxy, listen.where
     yield "listen.proxy_tls", listen.proxy_tls is not None, listen.where
+    yield "listen.reverse.address", listen.reverse and listen.reverse.address, listen.where
     yield "listen.admin", listen.admin, listen.where
     yield "control.socket", configuration.control_socket, settings.control.where
     yield "limits", settings.limits.bounds, settings.limits.where
     yield "recording.directory", recording.directory, recording.where
+    yield "recording.key", recording.key, recording.where
+    yield "recording.keepers", [each.model_dump() for each in recording.keepers], recording.where
+    archive = recording.archive
+    yield "recording.archive", archive and archive.model_dump(), recording.where
+    yield "recording.write_once", recording.write_once, recording.where
+    yield "recording.retention", recording.retention, recording.where
+    yield "recording.sealer", recording.sealer, recording.where
+    yield from fixed(settings)
     store = settings.store
     yield "store", None if store is None else store.model_dump(), getattr(store, "where", "")
 

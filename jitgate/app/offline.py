@@ -23,6 +23,7 @@ from jitgate.core.naming import Named, looked_through, named_operation
 from jitgate.core.policy import Policy
 from jitgate.core.profiles import MaskingProfile
 from jitgate.core.trial import Trial, tried
+from jitgate.core.websocket import ASKING
 from jitgate.errors import ConfigurationInvalid, HeadTooLarge, PeerFault
 from jitgate.interfaces import IRule
 from jitgate.proxy.internal import AUTHORITY, NAME, InternalCatalog, InternalRule
@@ -114,6 +115,10 @@ def offline(file: Path) -> Offline:
     return Offline(configuration, loaded, rules["policy"], rules["profiles"], targets, where)
 
 
+_OPENING = "wss://"
+"""How the URL begins of a call that opens a WebSocket."""
+
+
 def _bare(target: Named, head: RequestHead, body: bytes | None) -> bytes | NotCanonical | None:
     """The body without what stands where the credential will; None where it is not known."""
     if body is None and (target.body_name is None or head.method not in SAFE_METHODS):
@@ -138,7 +143,8 @@ def _read(attempt: Attempt) -> tuple[str, RequestHead] | Refusal:
 
     By the gateway's own readers, from what a client would write that changes nothing of the URL.
     """
-    absolute = absolute_form(attempt.url)
+    opens = attempt.url.startswith(_OPENING)
+    absolute = absolute_form(attempt.url.replace(_OPENING, "https://", 1) if opens else attempt.url)
     if absolute is None:
         return Refusal(Denial.MALFORMED, "It is no https URL that a client could send as it is.")
     host, path = absolute
@@ -149,9 +155,8 @@ def _read(attempt: Attempt) -> tuple[str, RequestHead] | Refusal:
         if knock.fault is not None:
             raise knock.fault
         nothing = "*" if attempt.method == "OPTIONS" else "/"
-        events = RequestReader().feed(
-            _head(attempt.method, path or nothing, [("Host", host), *_fields(attempt)])
-        )
+        fields = [("Host", host), *(ASKING if opens else ()), *_fields(attempt)]
+        events = RequestReader(websockets=True).feed(_head(attempt.method, path or nothing, fields))
     except UnicodeEncodeError:
         return Refusal(Denial.MALFORMED, "It holds a character that is no byte.")
     except PeerFault as fault:

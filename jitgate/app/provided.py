@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +12,26 @@ from zope.interface.verify import verifyObject
 
 from jitgate import plugins
 from jitgate.app.problems import Problems
+from jitgate.app.slack_settings import SLACK, used
 from jitgate.approvers.people import ListedPeople
 from jitgate.config import schema
 from jitgate.config.reading import near
+from jitgate.core.answers import person
 from jitgate.errors import PluginInvalid
+from jitgate.flow.elsewhere import Elsewhere
 from jitgate.flow.gateway import Gateway
+from jitgate.flow.members import Groups
 from jitgate.flow.people import LONGEST_DEADLINE, is_span
 from jitgate.interfaces import (
     IApproverChannel,
+    IGrantChannel,
+    IGroups,
     IListenerSource,
     IPeople,
     IProtocolListener,
     IRecordStore,
 )
-from jitgate.provided import ProvidedChannel, ProvidedListener
+from jitgate.provided import ProvidedChannel, ProvidedGrantChannel, ProvidedListener
 
 CONTROL = "cli"
 """What the configuration calls the channel that is the control socket."""
@@ -49,8 +55,13 @@ class Provided:
         for kind in dict.fromkeys(map(kind_of, plugins.PORTS)):
             if kind != "rule":  # those in files have names as well
                 problems.unique(kind, [plugins.named(each) for each in self._of_kind(kind)])
-        if CONTROL in self.all(IApproverChannel):
-            problems.add(f"the approver channel {CONTROL!r} is the gateway's own")
+        if SLACK in self.all(IGroups):
+            problems.add(f"the source of groups {SLACK!r} is the gateway's own")
+
+    def none_called(self, own: Iterable[str]) -> None:
+        """Channels of the gateway's own are called so, and no plugin's may be."""
+        for name in sorted({*own} & {*self.all(IApproverChannel)}):
+            self._problems.add(f"the approver channel {name!r} is the gateway's own")
 
     def named(self, port: type[Interface], name: str, where: str, *own: str) -> Any:
         """What is called so in a port; None where nothing is, which is a problem at that place.
@@ -123,15 +134,25 @@ class Bound:
 def channels_of(
     settings: schema.Settings, provided: Provided, clock: IReactorTime
 ) -> Mapping[str, IApproverChannel | None]:
-    """The ways to people, in order; None stands for the control socket."""
+    """The ways to people, in order; None stands for one of the gateway's own.
+
+    Where Slack is named and cannot be used, the command line serves.
+    """
     channels: dict[str, IApproverChannel | None] = {}
+    own = (CONTROL, SLACK, *(each.name for each in settings.webhooks))
+    provided.none_called(own)
     for name in settings.approvals.channels:
-        if name == CONTROL:
+        if name == SLACK and used(settings) is None:
+            channels[CONTROL] = None
+            continue
+        if name in own:
             channels[name] = None
             continue
-        channel = provided.named(IApproverChannel, name, settings.approvals.where, CONTROL)
+        channel = provided.named(IApproverChannel, name, settings.approvals.where, *own)
         if channel is not None:
-            channels[name] = ProvidedChannel(name, channel, clock)
+            shows_grants = IGrantChannel.providedBy(channel)
+            guard = ProvidedGrantChannel if shows_grants else ProvidedChannel
+            channels[name] = guard(name, channel, clock)
     return channels
 
 
@@ -143,24 +164,63 @@ def people_of(
     sources: list[IPeople] = [ListedPeople(*approvals.inactive)]
     for name in approvals.people:
         source = provided.named(IPeople, name, approvals.where)
+        if source is not None:
+            _check_deadline(f"people {name!r}", source, approvals.where, problems)
+            sources.append(source)
+    return sources
+
+
+def groups_of(
+    settings: schema.Settings, provided: Provided, problems: Problems, slack: IGroups
+) -> Groups:
+    """Who answers for each group: listed there, or known to Slack or to what a plugin provides."""
+    groups: dict[str, frozenset[str] | Elsewhere] = {}
+    checked = set()
+    for name, written in settings.approvals.groups.items():
+        if not isinstance(written, schema.GroupElsewhere):
+            groups[name] = frozenset(map(person, written))
+            continue
+        source: IGroups | None = slack
+        if written.source != SLACK:
+            source = provided.named(IGroups, written.source, written.where, SLACK)
+        elif used(settings) is None:
+            problems.add(f"{written.where}: group {name!r} is from slack, and Slack is not used")
         if source is None:
             continue
-        if not is_span(source.deadline, LONGEST_DEADLINE):
-            problems.add(
-                f"{approvals.where}: people {name!r}: its deadline must be seconds above 0, and "
-                f"{LONGEST_DEADLINE:g} at most"
-            )
-        sources.append(source)
-    return sources
+        if written.source not in checked:
+            checked.add(written.source)
+            _check_deadline(f"groups of {written.source!r}", source, written.where, problems)
+        wrong = _misnamed(source, written.group)
+        if wrong is not None:
+            problems.add(f"{written.where}: group {name!r}: {wrong}")
+        groups[name] = Elsewhere(source, written.group, provided.told(source))
+    return groups
+
+
+def _misnamed(source: IGroups, group: str) -> object:
+    """Why no group is called so there, as far as the source can say."""
+    try:
+        return source.misnamed(group)
+    except Exception as error:  # noqa: BLE001 (a plugin's first try may raise anything)
+        return f"whether it may be called {group!r} cannot be told: {type(error).__name__}"
+
+
+def _check_deadline(what: str, source: IPeople | IGroups, where: str, problems: Problems) -> None:
+    """Whoever answers waits for it."""
+    if not is_span(source.deadline, LONGEST_DEADLINE):
+        problems.add(
+            f"{where}: {what}: its deadline must be seconds above 0, and "
+            f"{LONGEST_DEADLINE:g} at most"
+        )
 
 
 def open_ways(
     open_now: list[IApproverChannel],
-    control: IApproverChannel | None,
+    own: Mapping[str, IApproverChannel],
     channels: Mapping[str, IApproverChannel | None],
 ) -> None:
-    """Tell people by these channels from now on; ``control`` is the control socket, if it runs."""
-    every = (control if each is None else each for each in channels.values())
+    """Tell people by these channels from now on; ``own`` are those of the gateway's that run."""
+    every = (own.get(name) if each is None else each for name, each in channels.items())
     open_now[:] = [each for each in every if each is not None]
 
 
@@ -191,6 +251,7 @@ _KINDS = {
     "ILendingSource": "credential source",
     "IApproverChannel": "approver channel",
     "IPeople": "source of people",
+    "IGroups": "source of groups",
     "ICatalog": "catalog",
     "IRecordStore": "record store",
     "IListenerSource": "listener",

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.threads import deferToThreadPool
@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from jitgate import plugins
 from jitgate.app.in_force import InForce
+from jitgate.app.masking_sets import in_thread
 from jitgate.approvers.commands import Reload
 from jitgate.config import Configuration, read_all
 from jitgate.errors import ConfigurationInvalid, MustStop, RecorderDown, traced
@@ -33,6 +34,32 @@ HANGUP = {"signal": "SIGHUP"}
 
 _STARTS = "The gateway starts: ask again once it serves."
 _STOPS = "The gateway stops: nothing is read again."
+
+
+class Others(Protocol):
+    """Processes that serve by the same files: all of them go by others, or none does."""
+
+    async def prepare(self, digest: bytes) -> Sequence[str]:
+        """Have all read them, and see whether they come to this; what keeps one from it."""
+
+    async def replace(self) -> None:
+        """Have all go by what they have read; whoever cannot serves no more."""
+
+    def abandon(self) -> None:
+        """Have all go on as before."""
+
+
+class Alone:
+    """There is no other process."""
+
+    async def prepare(self, digest: bytes) -> Sequence[str]:
+        return ()
+
+    async def replace(self) -> None:
+        """Nobody has anything ready."""
+
+    def abandon(self) -> None:
+        """Nor here."""
 
 
 class Reloading:
@@ -55,7 +82,9 @@ class Reloading:
         settle: Callable[[], Awaitable[None]],
         recorder: Recorder,
         reactor: Any,
+        others: Others | None = None,
     ) -> None:
+        self._others = others or Alone()
         self._in_force = in_force
         self._make = make
         self._adopters = adopters
@@ -101,10 +130,12 @@ class Reloading:
 
     async def _done(self, by: Mapping[str, object]) -> Reloaded:
         try:
-            new = await self._read()
+            new = await self.read()
+            await self._agreed(new)
             # As with everything that takes effect: first it is on record.
             await self._on_record(by, new, 0)
         except RecorderDown as down:
+            self._others.abandon()
             return self._refused([f"{self._file}: it cannot be put on record: {down}"])
         except ConfigurationInvalid as invalid:
             refused = self._refused(invalid.problems)
@@ -115,13 +146,26 @@ class Reloading:
             refused = self._refused([f"{self._file}: reading it failed; the log says how"])
         else:
             return await self._replaced(new)
+        self._others.abandon()
         try:
             await self._on_record(by, None, len(refused.problems))
         except RecorderDown as down:
             self._log.error("A refused reload is not on record: {why}", why=f"{down}")
         return refused
 
-    async def _read(self) -> InForce:
+    @property
+    def digest(self) -> bytes:
+        """Of what is in force."""
+        return self._in_force.digest
+
+    async def _agreed(self, new: InForce) -> None:
+        """Raise `ConfigurationInvalid` unless all other processes have read the same."""
+        problems = await self._others.prepare(new.digest)
+        if problems:
+            raise ConfigurationInvalid([*problems])
+
+    async def read(self) -> InForce:
+        """What the files come to now; nothing is replaced. Raises `ConfigurationInvalid`."""
         if self._closed is not None:
             raise ConfigurationInvalid([f"{self._file}: {self._closed}"])
         pool = self._reactor.getThreadPool()  # parsing takes a while: others go on meanwhile
@@ -129,12 +173,22 @@ class Reloading:
         if configuration is None:
             raise ConfigurationInvalid(problems)
         try:
-            return self._make(configuration, problems, self._in_force)
+            new = self._make(configuration, problems, self._in_force)
         finally:
             plugins.settle(self._in_force.plugins)
+        await in_thread(new.masking, self._reactor)
+        return new
 
     async def _replaced(self, new: InForce) -> Reloaded:
-        before, self._in_force = self._in_force, new
+        before = self._in_force
+        others = Deferred.fromCoroutine(self._others.replace())
+        await self.go_by(new)
+        await others
+        return Reloaded(f"{self._file}", before.version, new.version, (), tuple(new.notices))
+
+    async def go_by(self, new: InForce) -> None:
+        """Replace everything by this, and see to what is held by then."""
+        self._in_force = new
         for adopt in self._adopters:
             adopt(new)
         plugins.settle(new.plugins)
@@ -142,7 +196,6 @@ class Reloading:
             await self._settle()
         except Exception as fault:  # noqa: BLE001 (it is replaced all the same)
             self._log.error("What waits was not decided again: {how}", how=traced(fault))
-        return Reloaded(f"{self._file}", before.version, new.version, (), tuple(new.notices))
 
     def _refused(self, problems: list[str]) -> Reloaded:
         version = self._in_force.version

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from jitgate import plugins
 from jitgate.app.callees import Callees
 from jitgate.app.problems import Problems
 from jitgate.config import Configuration, schema
 from jitgate.config.duty_schema import Approvers
+from jitgate.config.masking_schema import Profile
 from jitgate.core.globs import globs_matcher
 from jitgate.core.policy import NO_RULE, Policy, facts_of, version_of
 from jitgate.core.profiles import MaskingProfile
@@ -19,13 +20,17 @@ from jitgate.flow.facts import stated_wrongly
 from jitgate.flow.gateway import DUTIES
 from jitgate.flow.watching import watched_masker, watched_rule
 from jitgate.interfaces import IFacts, IMasker, IRule
+from jitgate.maskers.detectors import DetectorMasker
+from jitgate.maskers.known import LiteralsMasker
 from jitgate.maskers.names import NameMasker
+from jitgate.maskers.paths import PathMasker
 from jitgate.proxy.internal import InternalRule
 from jitgate.rules.cel import CelCondition, ConditionInvalid
 from jitgate.rules.conditional import ConditionalRule
 from jitgate.rules.match import Criteria, MatchRule
 from jitgate.rules.observing import ObservingRule
-from jitgate.values import Budget, Effect, Escalation, Obligation, Quorum, Verdict
+from jitgate.stores.state import secret_line
+from jitgate.values import Budget, Effect, Escalation, How, Obligation, Quorum, Verdict
 
 Known = Mapping[str, frozenset[str] | None]
 """The actions of each target; None where its catalog is not there to say."""
@@ -131,10 +136,12 @@ def _profiles(
         missing = [name for name in each.maskers if name not in known]
         if missing:
             problems.add(f"{each.where}: profile {each.profile}: no plugin provides {missing[0]!r}")
-        masker = problems.attempt(each.where, _names, each)
-        maskers = (*(masker or ()), *(known[name] for name in each.maskers if name in known))
+        stated = problems.attempt(each.where, _stated, each)
+        maskers = (*(stated or ()), *(known[name] for name in each.maskers if name in known))
         catalog = each.secrets == "catalog"
-        profiles[each.profile] = MaskingProfile(each.profile, maskers, catalog=catalog)
+        profiles[each.profile] = MaskingProfile(
+            each.profile, maskers, catalog=catalog, passes=each.passes
+        )
     return profiles
 
 
@@ -227,8 +234,21 @@ def _asked(approvers: Approvers) -> Quorum | tuple[tuple[str, ...], int]:
         tuple(Escalation(each.after, each.groups) for each in approvers.escalate),
         reason=approvers.reason == "required",
         denials=approvers.denials,
+        signs=approvers.signs,
+        privately=approvers.privately,
     )
 
 
-def _names(profile: schema.Profile) -> tuple[IMasker, ...]:
-    return (NameMasker(profile.profile, profile.names),) if profile.names else ()
+def _stated(profile: Profile) -> tuple[IMasker, ...]:
+    """Those that say beforehand what they hide. All of one profile are one rule on record.
+
+    Raises `StateUnusable` for a known secret that cannot be read, and `ValueError`.
+    """
+    each: tuple[tuple[Any, Sequence[Any]], ...] = (
+        (NameMasker, profile.names),
+        (PathMasker, profile.paths),
+        (DetectorMasker, profile.detectors),
+        (LiteralsMasker, tuple(map(secret_line, profile.literals))),
+    )
+    how = How(profile.how)
+    return tuple(made(profile.profile, written, how) for made, written in each if written)

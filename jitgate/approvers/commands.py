@@ -7,7 +7,7 @@ the kernel has said (`jitgate.approvers.control`); whose answer counts `jitgate.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Final
@@ -48,10 +48,12 @@ class Power(enum.Enum):
 
 _READING = frozenset({"requests", "request", "follow", "grants"})
 
+_RETAINING = frozenset({"retention", "hold", "release", "delete-expired"})
+
 MAY: Final[Mapping[Power, frozenset[str]]] = {
     Power.APPROVER: _READING | {"approve", "deny", "revoke"},
-    Power.OPERATOR: _READING | {"revoke", "reload", "revoke-subject"},
-    Power.AUDITOR: _READING,
+    Power.OPERATOR: _READING | {"revoke", "reload", "revoke-subject"} | _RETAINING,
+    Power.AUDITOR: _READING | {"retention", "hold", "copy"},
 }
 """What each may ask for. An operator may take away, and cannot give; an approver cannot reload."""
 
@@ -65,6 +67,11 @@ _TAKES: Final[Mapping[str, frozenset[str]]] = {
     "revoke": frozenset({"id", "reason"}),
     "reload": frozenset(),
     "revoke-subject": frozenset({"id", "reason"}),
+    "retention": frozenset(),
+    "hold": frozenset({"id", "reason"}),
+    "release": frozenset({"id", "reason"}),
+    "delete-expired": frozenset(),
+    "copy": frozenset({"reason"}),
 }
 """Every command, and what it takes beside its name."""
 
@@ -148,7 +155,7 @@ def _less(content: Mapping[str, str]) -> Less | str | None:
     """By how much less is given than policy offers, or what is wrong with how that is said."""
     uses, life, once = (content.get(each) for each in ("uses", "life", "once"))
     if uses is not None and not (uses.isascii() and uses.isdigit() and len(uses) <= USES_CHARS):
-        return "uses is a whole number."
+        return f"uses is a whole number of at most {USES_CHARS} digits."
     seconds = None if life is None else duration(life)
     if life is not None and seconds is None:
         return f"life: {WANTED}."
@@ -199,14 +206,44 @@ Revoke = Callable[[str, str, str], Coroutine[Any, Any, Revoked]]
 """Believes a subject no more: who it is, who says so, and for which reason."""
 
 
+Retain = Callable[[str, str, str, str], Coroutine[Any, Any, Sequence[Line] | Refused]]
+"""What the recording's retention is asked: which command, about what, by whom, for which reason."""
+
+
+async def retains_nothing(_name: str, _key: str, _person: str, _reason: str) -> Refused:
+    """The answer of a gateway that deletes nothing."""
+    return Refused("recording.retention is not configured: everything is kept for ever.")
+
+
+Copies = Callable[[Caller, str], AsyncGenerator[Line, None]]
+"""The recording for somebody, for a reason, which is on record before the first line."""
+
+
+async def copies_nothing(_caller: Caller, _reason: str) -> AsyncGenerator[Line, None]:
+    """The lines of a gateway without a recording that could be copied: none."""
+    return
+    yield
+
+
 class Commands:
     """Does what is asked by those who may; ``channel`` is what records call this way to answer.
 
     Each raises what `Access` raises where it cannot tell.
     """
 
-    def __init__(self, access: Access, channel: str, reload: Reload, revoke: Revoke) -> None:
+    def __init__(
+        self,
+        access: Access,
+        channel: str,
+        reload: Reload,
+        revoke: Revoke,
+        *,
+        retain: Retain = retains_nothing,
+        copies: Copies = copies_nothing,
+    ) -> None:
         self._access = access
+        self.copies = copies
+        self._retain = retain
         self._revoke_all = revoke
         self._channel = channel
         self._read_again = reload
@@ -219,6 +256,7 @@ class Commands:
             "revoke": self._revoke,
             "reload": self._reload,
             "revoke-subject": self._revoke_subject,
+            **dict.fromkeys(_RETAINING, self._retention),
         }
 
     async def carry_out(self, command: Command, caller: Caller) -> Iterable[Line] | Refused:
@@ -267,8 +305,11 @@ class Commands:
         return chain((_grant_line(each) for each in grants), [END])
 
     async def _revoke(self, command: Command, caller: Caller) -> Iterable[Line] | Refused:
-        grants = await self._access.grants()
-        key = _in_full(command.id or "", [each.id for each in grants])
+        key: str | Refused = command.id or ""
+        if not self._access.goes_on(
+            f"{key}"
+        ):  # else nothing is asked first of a store that is down
+            key = _in_full(f"{key}", [each.id for each in await self._access.grants()])
         if isinstance(key, Refused):
             return key
         after = await self._access.revoke(key, f"{caller.person}", command.reason)
@@ -280,6 +321,13 @@ class Commands:
         done = await self._revoke_all(command.id or "", f"{caller.person}", command.reason)
         said = {"id": command.id, "why": done.why, "ended": dict(done.ended)}
         return [{"ok": True, "revoked": said}]
+
+    async def _retention(self, command: Command, caller: Caller) -> Iterable[Line] | Refused:
+        name, key = command.name or "", command.id or ""
+        done = await self._retain(name, key, f"{caller.person}", command.reason)
+        if isinstance(done, Refused):
+            return done
+        return chain(({"ok": True, **each} for each in done), [END])
 
     async def _reload(self, command: Command, caller: Caller) -> Iterable[Line]:
         """What came of it, and before that a line for each problem or notice."""

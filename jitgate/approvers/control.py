@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,17 @@ from jitgate.approvers.commands import (
     Caller,
     Command,
     Commands,
+    Copies,
     Line,
     Powers,
     Refused,
     Reload,
+    Retain,
     Revoke,
+    copies_nothing,
     objection,
     read_command,
+    retains_nothing,
 )
 from jitgate.approvers.socket_file import SocketFile
 from jitgate.errors import ApproversUnreachable, JitgateError, traced
@@ -96,11 +101,13 @@ class ControlSocket:
         reactor: Any,
         reload: Reload,
         revoke: Revoke,
+        retain: Retain = retains_nothing,
+        copies: Copies = copies_nothing,
     ) -> None:
         self.access = access
         self.powers = powers
         self.clock = clock
-        self.commands = Commands(access, self.name, reload, revoke)
+        self.commands = Commands(access, self.name, reload, revoke, retain=retain, copies=copies)
         self.attempts = Attempts(recorder, clock)
         self.open: set[Connection] = set()
         self._path = path
@@ -171,6 +178,7 @@ class Connection(LineOnlyReceiver):
         self._gone = False
         self._room: Deferred[None] | None = None
         """While what was sent is unread: fires once more may be sent, or nothing ever again."""
+        self._copying = False
         self._news: DeferredQueue[AccessRequest | None] | None = None
         """Of a follower: what it is to be shown; None ends it."""
         self.done: Deferred[None] = Deferred()
@@ -264,9 +272,9 @@ class Connection(LineOnlyReceiver):
             self._timer = self._control.clock.callLater(seconds, call, *args)
 
     def known_as(self, powers: Powers) -> None:
-        """See who the caller is by other powers: one who is somebody else follows no longer."""
+        """See who the caller is by other powers: one who is somebody else is shown no more."""
         before, self.caller = self.caller, powers.caller(self.caller.pid, self.caller.uid)
-        if self._news is not None and self.caller != before:
+        if (self._news is not None or self._copying) and self.caller != before:
             self.cut()
 
     # --- the answer
@@ -295,11 +303,23 @@ class Connection(LineOnlyReceiver):
         if refused is None and command.name == "follow":
             await self._follow()
             return
+        if refused is None and command.name == "copy":
+            await self._copied(command)
+            return
         answer = refused or await self._control.commands.carry_out(command, self.caller)
         if isinstance(answer, Refused):
             await self._control.attempts.note(self.caller, command, answer)
             answer = [_no(answer.why, refused=True)]
         await self._send(answer)
+
+    async def _copied(self, command: Command) -> None:
+        """Send a copy of the recording, for as long as somebody is there who takes it."""
+        self._copying = True
+        async with aclosing(self._control.commands.copies(self.caller, command.reason)) as lines:
+            async for line in lines:
+                await self._send([line])
+                if self._gone:
+                    return
 
     async def _send(self, lines: Iterable[Line]) -> None:
         """Send lines as fast as they are read; what is for a peer that has gone is dropped."""

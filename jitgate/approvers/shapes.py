@@ -1,4 +1,4 @@
-"""Access requests and grants as programs read them over the control socket.
+"""Access requests and grants as programs read them, over the control socket and by webhooks.
 
 Names and their order are a promise: `jitgate requests --json` prints the same.
 """
@@ -9,10 +9,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from jitgate.core.answers import given
-from jitgate.flow.access import Standing
 from jitgate.flow.account import shown_parameters
 from jitgate.flow.ledger import described_quorums
-from jitgate.values import AccessRequest, Answer, Grant, Quorum
+from jitgate.flow.standing import Standing
+from jitgate.values import AccessRequest, Answer, Ask, Grant, Quorum
 
 
 def request_content(request: AccessRequest, standing: Standing | None = None) -> dict[str, object]:
@@ -32,13 +32,13 @@ def request_content(request: AccessRequest, standing: Standing | None = None) ->
         "rule": ask.rule,
         "reason": ask.reason,
         "fingerprint": ask.fingerprint,
-        "expires_at": _instant(request.expires_at),
+        "expires_at": instant(request.expires_at),
         "issuer": ask.subject.issuer,
         "humans": list(ask.subject.humans),
         "agent": ask.subject.agent,
         "quorums": described_quorums(ask.terms),
         "presence": request.presence.value,
-        "away_until": None if request.away_until is None else _instant(request.away_until),
+        "away_until": None if request.away_until is None else instant(request.away_until),
         "session": ask.session,
         "resource": dict(operation.resource),
         "risk": None if operation.risk is None else operation.risk.value,
@@ -51,9 +51,10 @@ def request_content(request: AccessRequest, standing: Standing | None = None) ->
         "scope": ask.terms.is_scope,
         "ahead": ask.terms.ahead,
         "answers": [_answer_content(answer) for answer in request.answers],
-        "opened_at": _instant(request.opened_at),
+        "opened_at": instant(request.opened_at),
         "why": request.why,
         "grant": request.grant,
+        "names": _names(ask),
     } | _how_it_stands(request, standing)
 
 
@@ -69,6 +70,8 @@ def _how_it_stands(request: AccessRequest, standing: Standing | None) -> dict[st
         "missing": None if standing is None else [_place(each) for each in standing.missing],
         "could_answer": None if standing is None else list(standing.could_answer),
         "objection": None if standing is None else standing.objection,
+        "unknown": None if standing is None else list(standing.unknown),
+        "empty": None if standing is None else list(standing.empty),
     }
 
 
@@ -77,7 +80,7 @@ def _escalations(request: AccessRequest) -> list[dict[str, object]]:
     steps = [each for quorum in request.ask.terms.quorums for each in quorum.escalations]
     return [
         {
-            "at": _instant(request.opened_at + each.after),
+            "at": instant(request.opened_at + each.after),
             "groups": list(each.groups),
             "asked": each.after <= request.escalated,
         }
@@ -106,12 +109,19 @@ def grant_content(grant: Grant) -> dict[str, object]:
         "uses": grant.given.uses,
         "left": grant.left,
         "approved_by": list(grant.approved_by),
-        "made_at": _instant(grant.made_at),
-        "expires_at": _instant(grant.expires_at),
+        "made_at": instant(grant.made_at),
+        "expires_at": instant(grant.expires_at),
         "why": grant.why,
         "resource": dict(operation.resource),
         "parameters": shown_parameters(operation),
+        "names": _names(ask),
     }
+
+
+def _names(ask: Ask) -> dict[str, object]:
+    """What the resources are called, or why that is not told, of those that could have a name."""
+    names = ask.shown.names.items()
+    return {each: {"name": known.name, "why": known.why or None} for each, known in names}
 
 
 def _answer_content(answer: Answer) -> dict[str, object]:
@@ -119,12 +129,12 @@ def _answer_content(answer: Answer) -> dict[str, object]:
         "approver": answer.approver,
         "approves": answer.approves,
         "reason": answer.reason,
-        "at": _instant(answer.at),
+        "at": instant(answer.at),
         "channel": answer.channel,
         "less": None if answer.less is None else asdict(answer.less),
     }
 
 
-def _instant(seconds: float) -> str:
+def instant(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339 in UTC, as they stand in recordings."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"

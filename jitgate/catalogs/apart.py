@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from jitgate.catalogs.description import Said
 from jitgate.catalogs.table import Shape, shape
-from jitgate.catalogs.wording import words
 from jitgate.core.catalog import CatalogRow
+from jitgate.core.wording import words
 
 _NAMED = 3
 """How many rows for the same calls as another one's are named beside it."""

@@ -9,14 +9,8 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 
+from jitgate.core.wording import words
 from jitgate.values import SAFE_METHODS, Risk
-
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-
-
-def words(name: str) -> list[str]:
-    """The words of a name in camelCase, snake_case or any other, in lower case."""
-    return [each.lower() for each in _WORD.findall(name)]
 
 
 def _these(text: str) -> frozenset[str]:

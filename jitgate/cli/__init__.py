@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from io import TextIOWrapper
 
 from jitgate.cli import (
     approving,
@@ -18,9 +19,12 @@ from jitgate.cli import (
     catalog,
     credentials,
     demo,
+    export,
     identity,
+    mask,
     plugins,
     policy,
+    retention,
     running,
     serve,
 )
@@ -32,10 +36,13 @@ COMMANDS = (
     identity,
     credentials,
     policy,
+    mask,
     catalog,
     plugins,
     approving,
     audit,
+    export,
+    retention,
 )
 """In the order in which ``--help`` lists them."""
 
@@ -51,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for module in COMMANDS:
         module.register(commands)
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What others wrote must not end a command where the locale has no letters for it.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return int(options.handler(options))
     except BrokenPipeError:

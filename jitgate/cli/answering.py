@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from jitgate.cli.asked import View, answered, named, needed, resource_words
+from jitgate.cli.asked import View, answered, given, named, needed, resource_words
 from jitgate.cli.calling import Content, Gateway, NotTold
 from jitgate.cli.columns import table, width
 from jitgate.cli.configured import socket_in_any_state
 from jitgate.cli.moments import ahead, clock_at, seconds, span
-from jitgate.cli.visible import visible
+from jitgate.core.visible import visible
 
 CELL_CHARS = 40
 """How many characters a cell of a table has at most, so that a row stays one."""
@@ -118,11 +118,11 @@ def reload(arguments: argparse.Namespace) -> int:
 
 
 def _answer(command: str, arguments: argparse.Namespace) -> int:
-    given: dict[str, str | None] = {"reason": arguments.reason}
+    says: dict[str, str | None] = {"reason": arguments.reason}
     if command == "approve":
-        given |= {"uses": arguments.uses, "life": arguments.life}
-        given["once"] = "true" if arguments.once else None
-    line = Gateway(arguments).one(command, arguments.id, **given)
+        says |= {"uses": arguments.uses, "life": arguments.life}
+        says["once"] = "true" if arguments.once else None
+    line = Gateway(arguments).one(command, arguments.id, **says)
     if arguments.json:
         return _print_json(line["request"])
     return _say(_said(line["request"]))
@@ -183,6 +183,7 @@ def _said(request: Content) -> Iterator[str]:
         yield _approved(request)
     elif request["answers"][-1]["approves"]:
         yield f"Approved; {needed(request)}"
+        yield f"With them it gives: {given(request)}."
     else:
         against = sum(not answer["approves"] for answer in request["answers"])
         more = request["denials"] - against
@@ -238,7 +239,7 @@ def _pending_rows(pending: Sequence[Content]) -> Iterator[Sequence[str]]:
             ahead(request["expires_at"], now),
             _cell(named(request["subject"])),
             _cell(f"{named(request['action'])} on {named(request['target'])}"),
-            _cell(resource_words(request)),
+            _cell(resource_words(request), FOR_CHARS),
             _status(request),
         )
 

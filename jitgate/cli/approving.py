@@ -24,28 +24,28 @@ Handler = Callable[[argparse.Namespace], int]
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the commands; each sets ``handler``, which takes the arguments."""
-    requests = _added(commands, "requests", "list what waits for approval, or show one request")
+    requests = added(commands, "requests", "list what waits for approval, or show one request")
     requests.add_argument("id", metavar="ID", nargs="?", help="an access request")
     requests.add_argument("--follow", action="store_true", help="show what comes, until Ctrl-C")
     requests.add_argument("--all", action="store_true", help="show long texts whole")
     for name, text in (("approve", "let a call go out"), ("deny", "refuse a call")):
-        answer = _added(commands, name, text)
+        answer = added(commands, name, text)
         answer.add_argument("id", metavar="ID", help="an access request")
         if name == "approve":
             _gives_less(answer)
         _takes_reason(answer)
-    _added(commands, "grants", "list what approvals have given and is not used up")
-    revoke = _added(commands, "revoke", "take back what an approval has given")
+    added(commands, "grants", "list what approvals have given and is not used up")
+    revoke = added(commands, "revoke", "take back what an approval has given")
     revoke.add_argument("id", metavar="ID", help="a grant")
     _takes_reason(revoke)
     subjects = commands.add_parser("subjects", help="whom the gateway believes no more")
     within = subjects.add_subparsers(metavar="COMMAND", required=True)
     text = "end all that an agent has: tunnels, requests, grants, tokens"
-    end = _added(within, "revoke", text, ids=_EXACT)
+    end = added(within, "revoke", text, ids=_EXACT)
     end.add_argument("id", metavar="ID", help="the agent's id (sub), or the program's (client id)")
     _takes_reason(end)
     end.set_defaults(handler=_told("revoke_subject"))
-    _added(commands, "reload", "check the whole configuration again, and serve by it if it is good")
+    added(commands, "reload", "check the whole configuration again, and serve by it if it is good")
 
 
 _SHORT = "The beginning of an id will do if it is unique."
@@ -54,9 +54,16 @@ _EXACT = (
 )
 
 
-def _added(
-    commands: argparse._SubParsersAction[Any], name: str, text: str, ids: str = _SHORT
+def added(
+    commands: argparse._SubParsersAction[Any],
+    name: str,
+    text: str,
+    ids: str = _SHORT,
+    *,
+    module: str = "jitgate.cli.answering",
+    handler: str | None = None,
 ) -> argparse.ArgumentParser:
+    """A command at the control socket, which ``handler`` (else ``name``) of ``module`` does."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=text,
@@ -67,7 +74,7 @@ def _added(
     where.add_argument("--config", metavar="FILE", type=Path, help="the gateway's configuration")
     where.add_argument("--socket", metavar="PATH", type=Path, help="the gateway's control socket")
     parser.add_argument("--json", action="store_true", help="answer for a program")
-    parser.set_defaults(handler=_told(name))
+    parser.set_defaults(handler=_told(handler or name, module))
     return parser
 
 
@@ -85,16 +92,16 @@ def _takes_reason(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", metavar="TEXT", default="", help="why; it is put on record")
 
 
-def _told(name: str) -> Handler:
+def _told(name: str, module: str = "jitgate.cli.answering") -> Handler:
     """The handler of that name; what keeps it from an answer is told in a sentence."""
 
     def run(arguments: argparse.Namespace) -> int:
         from jitgate.cli.calling import SaidNo
-        from jitgate.cli.visible import visible
+        from jitgate.core.visible import visible
 
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # whatever it is, it is shown
-        handler: Handler = getattr(importlib.import_module("jitgate.cli.answering"), name)
+        handler: Handler = getattr(importlib.import_module(module), name)
         try:
             return handler(arguments)
         except SaidNo as no:

@@ -6,13 +6,15 @@ our own words. In names everything beyond ASCII is an escape: letters of other s
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jitgate.cli.columns import labelled, quoted
 from jitgate.cli.moments import ahead, clock, seconds, span
-from jitgate.cli.visible import body_lines, size, visible
+from jitgate.core.visible import body_lines, size, visible
 
 BODY_LINES = 40
 """How many lines of a body are shown unless all are asked for: about a screen."""
@@ -22,6 +24,9 @@ LINE_CHARS = 400
 
 VALUE_CHARS = 2000
 """How many characters of a URL, or of anything: more than APIs have, and less than a screen."""
+
+_WORD = re.compile(r"[A-Za-z0-9@._+~/:-]+")
+"""Ids, addresses and paths: nothing in them ends a word, opens a bracket or is an escape."""
 
 Content = Mapping[str, Any]
 
@@ -37,10 +42,12 @@ class View:
         self._columns = columns
         self._whole = whole
         self._options = options
+        self._hides = False
+        """Whether something of the request that is being shown was left out."""
 
     def request(self, request: Content, *, may_answer: bool) -> Iterator[str]:
         """A request's lines; with the commands to answer it for somebody who may."""
-        pending = request["state"] == "pending"
+        pending, self._hides = request["state"] == "pending", False
         yield f"Access request {named(request['id'])} {_state(request, self._now)}"
         yield ""
         yield from self._call(request)
@@ -69,6 +76,11 @@ class View:
             said = f"cannot answer it: {visible(request['objection'])}"
             yield from self._labelled("you", said)
             return
+        if self._hides:
+            whole = f"{self._command('requests', request)} --all"
+            yield from self._labelled(
+                "you", f"have not seen all of it; look before you answer: {whole}"
+            )
         reason = " --reason TEXT" if request["needs_reason"] else ""
         approve = self._command("approve", request)
         yield f"  {approve}{reason}"
@@ -81,8 +93,10 @@ class View:
     def _call(self, request: Content) -> Iterator[str]:
         action, target = self._name(request["action"]), self._name(request["target"])
         yield from self._labelled("action", f"{action} on {target}")
+        if request["risk"] is not None:
+            yield from self._labelled("risk", f"{request['risk']}")
         for name, value in request["resource"].items():
-            yield from self._labelled("resource", f"{self._name(name)} {self._name(value)}")
+            yield from self._labelled("resource", self._resource(request, name, value))
         for name, value in request["parameters"].items():
             yield from self._labelled("parameter", f"{self._name(name)} {self._name(value)}")
         yield from self._labelled("call", f"{named(request['method'])} {named(request['url'])}")
@@ -106,6 +120,7 @@ class View:
         for line in shown:
             yield from quoted(self._cut(line, LINE_CHARS), self._columns)
         if (more := len(lines) - len(shown)) > 0:
+            self._hides = True
             yield f"  … {more} more lines: {self._command('requests', request)} --all"
 
     def _people(self, request: Content) -> Iterator[str]:
@@ -127,9 +142,7 @@ class View:
     def _awaited(self, request: Content) -> Iterator[str]:
         """Who may still answer, and what an answer needs."""
         if request["missing"] is not None:
-            free = ", ".join(map(visible, request["could_answer"]))
-            could = f"Who could give it: {free}." if free else "Nobody is left who could give it."
-            yield from self._labelled("missing", f"{needed(request)} {could}")
+            yield from self._labelled("missing", f"{needed(request)} {could_give(request)}")
         for step in request["escalations"]:
             groups, at = ", ".join(map(visible, step["groups"])), clock(step["at"])
             when = f"since {at}" if step["asked"] else f"{ahead(step['at'], self._now)}, at {at}"
@@ -142,11 +155,16 @@ class View:
     def _command(self, command: str, request: Content) -> str:
         return f"jitgate {command} {shlex.quote(named(request['id']))}{self._options}"
 
+    def _resource(self, request: Content, name: str, value: str) -> str:
+        said = called(request, name)
+        return f"{self._name(name)} {self._cut(single(value), LINE_CHARS)}{said}"
+
     def _name(self, text: str) -> str:
         return self._cut(named(text), LINE_CHARS)
 
     def _cut(self, text: str, chars: int) -> str:
         over = 0 if self._whole else len(text) - chars
+        self._hides = self._hides or over > 0
         return f"{text[:chars]} … {over} more characters: --all" if over > 0 else text
 
     def _labelled(self, label: str, value: str) -> Iterator[str]:
@@ -158,9 +176,28 @@ def named(text: object) -> str:
     return visible(str(text)).encode("ascii", "backslashreplace").decode()
 
 
+def single(text: str) -> str:
+    """A name that others chose, as one word: in quotes, unless nothing in it looks like more.
+
+    So no id can be made to look as if a name stood behind it, and no name as if we said more.
+    """
+    return text if _WORD.fullmatch(text) else json.dumps(text)
+
+
+def called(content: Content, name: str) -> str:
+    """What a resource is called at its target, or why nobody is told; in brackets behind its id."""
+    known = content["names"].get(name)
+    if known is None:
+        return ""
+    return f" ({visible(known['why']) if known['name'] is None else single(known['name'])})"
+
+
 def resource_words(content: Content) -> str:
     """What a call is about, in a line."""
-    return ", ".join(f"{named(name)} {named(value)}" for name, value in content["resource"].items())
+    return ", ".join(
+        f"{named(name)} {single(value)}{called(content, name)}"
+        for name, value in content["resource"].items()
+    )
 
 
 def asked(quorum: Content) -> str:
@@ -201,6 +238,21 @@ def needed(request: Content) -> str:
     groups = dict.fromkeys(name for place in places for name in place["groups"])
     more = "1 more approval is" if missing == 1 else f"{missing} more approvals are"
     return f"{more} needed, of {', '.join(map(visible, groups))}."
+
+
+def could_give(request: Content) -> str:
+    """Who could give what is missing, as far as it is known."""
+    free, unknown, empty = (
+        ", ".join(map(visible, request[key])) for key in ("could_answer", "unknown", "empty")
+    )
+    said = [f"Who could give it: {free}."] if free else []
+    if unknown:
+        said.append(f"Who is in {unknown} is not known yet.")
+    elif not free:
+        said.append("Nobody is left who could give it.")
+    if empty:
+        said.append(f"Nobody is in {empty}.")
+    return " ".join(said)
 
 
 def given(request: Content) -> str:

@@ -29,3 +29,10 @@ class Bar:
         if self._shown >= 0:
             self._shown = -1
             print("\r" + " " * (self.WIDTH + 12) + "\r", end="", file=sys.stderr, flush=True)
+
+    def passed(self, count: int) -> None:
+        """So many bytes of nobody knows how many are done."""
+        mebibytes = count >> 20
+        if self._terminal and mebibytes != self._shown and mebibytes:
+            self._shown = mebibytes
+            print(f"\r  {mebibytes} MiB", end="", file=sys.stderr, flush=True)

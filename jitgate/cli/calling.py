@@ -65,9 +65,9 @@ class Gateway:
             return line
         raise NotTold(_CUT_SHORT.format(path=self._path))
 
-    def all(self, command: str) -> Iterator[Content]:
+    def all(self, command: str, **given: str) -> Iterator[Content]:
         """The answer of many lines, up to the one that ends it. Raises `SaidNo`, `NotTold`."""
-        for line in self._lines({"command": command}, WAIT):
+        for line in self._lines({"command": command, **given}, WAIT):
             if "end" in line:
                 return
             yield line

@@ -22,11 +22,11 @@ from jitgate.catalogs.table import parameters_of, read_file, written
 from jitgate.cli.catalog_words import as_json, summary
 from jitgate.cli.columns import table
 from jitgate.cli.configured import configuration
-from jitgate.cli.visible import visible
 from jitgate.config import schema
 from jitgate.config.reading import near
 from jitgate.core.catalog import CatalogRow
 from jitgate.core.globs import globs_matcher
+from jitgate.core.visible import visible
 from jitgate.errors import ConfigurationInvalid
 
 FILE = "etc/jitgate.yaml"

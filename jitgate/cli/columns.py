@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
+
+from jitgate.core.columns import NARROWEST, columns_of, wrapped
 
 UNBOUNDED = 1 << 30
 """The width of what is no terminal: a file, or a program that reads."""
-
-_NARROWEST = 20
-"""Columns for a value that are taken even if the terminal has fewer."""
 
 _LABEL = 15
 _INDENT = "  "
@@ -41,41 +39,24 @@ def quoted(line: str, columns: int) -> Iterator[str]:
         yield f"{mark}{part}"
 
 
-def wrapped(text: str, columns: int) -> Iterator[str]:
-    """The text in pieces of at most so many columns, broken behind a space if there is one."""
-    columns = max(columns, _NARROWEST)
-    while (end := _fitting(text, columns)) < len(text):
-        space = text.rfind(" ", end // 2, end)
-        end = end if space < 0 else space + 1
-        yield text[:end]
-        text = text[end:]
-    yield text
+def hung(head: str, text: str, columns: int) -> Iterator[str]:
+    """A text behind a head; what does not fit the line goes on below it, a little further in.
+
+    Of the head so much is kept as leaves room for the text.
+    """
+    head = head[: max(min(columns // 2, columns - NARROWEST - len(_INDENT)), 0)]
+    margin = " " * len(head) + _INDENT
+    for part in wrapped(text, columns - len(margin)):
+        yield f"{head}{part}".rstrip()
+        head = margin
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows under each other; the last cell of each is not filled up."""
-    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(columns_of, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (
-            cell + " " * (widest - _columns(cell)) for cell, widest in zip(row, widths, strict=True)
+            cell + " " * (widest - columns_of(cell))
+            for cell, widest in zip(row, widths, strict=True)
         )
         yield "  ".join(cells).rstrip()
-
-
-def _fitting(text: str, columns: int) -> int:
-    """How many characters fit."""
-    if len(text) <= columns and text.isascii():
-        return len(text)
-    used = 0
-    for number, char in enumerate(text):
-        used += _columns(char)
-        if used > columns:
-            return max(number, 1)
-    return len(text)
-
-
-def _columns(text: str) -> int:
-    """The columns that a text takes: Chinese, Japanese and emoji take two a character."""
-    if text.isascii():
-        return len(text)
-    return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text)

@@ -8,7 +8,7 @@ from typing import Any
 
 from jitgate.app.needs import Rules, Uncovered
 from jitgate.cli.columns import table
-from jitgate.cli.visible import visible
+from jitgate.core.visible import visible
 from jitgate.credentials.examining import Count, Examined
 
 NAMED = 3

@@ -13,9 +13,9 @@ from typing import Any
 from jitgate.app.problems import Problems
 from jitgate.app.provided import Provided, loaded_of
 from jitgate.cli.columns import labelled, width
-from jitgate.cli.visible import visible
 from jitgate.config import read_all
 from jitgate.config.schema import Plugin
+from jitgate.core.visible import visible
 from jitgate.errors import ConfigurationInvalid
 from jitgate.plugins import Plugin as Loaded
 

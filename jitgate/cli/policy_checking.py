@@ -12,7 +12,7 @@ from jitgate.app.notices import notices
 from jitgate.app.offline import Offline, offline
 from jitgate.cli.configured import named_file
 from jitgate.cli.policy_words import standing
-from jitgate.cli.visible import visible
+from jitgate.core.visible import visible
 from jitgate.errors import ConfigurationInvalid
 
 GOOD, DOUBTFUL, WRONG = 0, 1, 2

@@ -25,12 +25,13 @@ from jitgate.cli.policy_words import (
     part_rows,
     trial_json,
 )
-from jitgate.cli.visible import visible
+from jitgate.config.schema import GroupElsewhere
 from jitgate.core.access import terms_of
 from jitgate.core.answers import is_self
 from jitgate.core.duties import hold_of
 from jitgate.core.profiles import MarkedFields
 from jitgate.core.trial import Share, Trial
+from jitgate.core.visible import visible
 from jitgate.core.waiting import preference, waiting
 from jitgate.errors import ConfigurationInvalid
 from jitgate.values import Decision, Effect, Facts, Operation, Subject
@@ -138,9 +139,16 @@ def _approvers(trial: Trial, attempt: Attempt, made: Offline) -> Iterator[str]:
             continue
         later = [name for step in asked.get("escalate", ()) for name in step["groups"]]
         names = [*asked["groups"], *later]
-        people = dict.fromkeys(each for name in names for each in groups.get(name, ()))
+        people = dict.fromkeys(each for name in names for each in _named(groups.get(name, ())))
         may = [each for each in people if not is_self(each, attempt.subject)]
         yield f"{duty_words(value)}: {', '.join(may) or 'nobody who may'}"
+
+
+def _named(group: tuple[str, ...] | GroupElsewhere) -> tuple[str, ...]:
+    """Who is in a group, or where that is known: nobody is asked offline."""
+    if isinstance(group, GroupElsewhere):
+        return (f"whoever is in {group.group} of {group.source}",)
+    return group
 
 
 def _masks(trial: Trial, made: Offline) -> Iterator[str]:

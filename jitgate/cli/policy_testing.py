@@ -16,9 +16,9 @@ from jitgate.cli.configured import named_file
 from jitgate.cli.policy_calls import attempt_of
 from jitgate.cli.policy_expected import Difference, differences
 from jitgate.cli.policy_words import part_rows, standing, trial_json
-from jitgate.cli.visible import visible
 from jitgate.config.cases import Case, case_files, policy_files, read_cases
 from jitgate.core.trial import Share, Trial
+from jitgate.core.visible import visible
 from jitgate.errors import ConfigurationInvalid
 
 PASS, FAIL = 0, 1

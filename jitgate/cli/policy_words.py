@@ -11,8 +11,8 @@ from typing import Any
 
 from jitgate.cli.columns import table
 from jitgate.cli.moments import span
-from jitgate.cli.visible import visible
 from jitgate.core.trial import Part, Share, Trial
+from jitgate.core.visible import visible
 from jitgate.values import Budget, Obligation, Per, Quorum
 
 CELL_CHARS = 70
@@ -55,6 +55,7 @@ def _quorum(quorum: Quorum) -> dict[str, Any]:
         told["reason"] = "required"
     if quorum.denials > 1:
         told["denials"] = quorum.denials
+    told |= {name: True for name in _FLAGS if getattr(quorum, name)}
     return told
 
 
@@ -69,7 +70,12 @@ def _asked_words(value: Mapping[str, Any]) -> str:
         parts.append("with a reason")
     if "denials" in value:
         parts.append(f"{value['denials']} must deny")
+    parts += [words for name, words in _FLAGS.items() if name in value]
     return ", ".join(parts)
+
+
+_FLAGS = {"signs": "a reaction counts", "privately": "each by themselves"}
+"""What a quorum says by being there at all, in words."""
 
 
 def duty_words(obligation: Obligation) -> str:

@@ -1,61 +1,35 @@
-"""`jitgate sessions`, `replay` and `show`: a recording for the eye, or as JSON for a program."""
+"""`jitgate show`, for the eye or for a program; and how every such command gets at entries."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from contextlib import contextmanager
 from typing import Any
 
+from jitgate.cli.bar import Bar
+from jitgate.cli.columns import hung, width
 from jitgate.cli.configured import configuration
-from jitgate.cli.timeline import body, timeline
-from jitgate.cli.visible import body_lines, visible
+from jitgate.cli.contents import body
+from jitgate.core.visible import body_lines, visible
 from jitgate.errors import StateUnusable
-from jitgate.stores.reading import Kept, Recording, Session, timelines
-from jitgate.stores.reading import sessions as every_session
-
-
-def sessions(arguments: argparse.Namespace) -> int:
-    """List the sessions."""
-    found = every_session(_recording(arguments))
-    if arguments.json:
-        _print_json([_session_content(session) for session in found])
-        return 0
-    for line in _table(found):
-        print(line)
-    return 0
-
-
-def replay(arguments: argparse.Namespace) -> int:
-    """Show a session's timeline, or one exchange's."""
-    recording = _recording(arguments)
-    found = timelines(recording, arguments.id)
-    if not found:
-        raise StateUnusable(
-            f"No session and no exchange is called {arguments.id!r} in this recording."
-        )
-    if arguments.json:
-        _print_json([_entry_content(kept) for entries in found for kept in entries])
-        return 0
-    for number, entries in enumerate(found):
-        if number:
-            print()
-        for line in timeline(recording, entries):
-            print(line)
-    return 0
+from jitgate.stores.reading import Kept, Recording, timelines
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Show entries whole."""
-    recording = _recording(arguments)
-    found = list(_entries(recording, arguments.entry))
+    """Show entries whole, or a body as it is."""
+    with reading(arguments) as recording:
+        found = list(_entries(recording, arguments.entry))
     if not found:
         raise StateUnusable(
             f"No entry and no exchange is called {arguments.entry!r} in this recording."
         )
+    if arguments.body is not None:
+        return _write_body(recording, found, arguments.body)
     if arguments.json:
-        _print_json([_entry_content(kept) for kept in found])
+        print_json([entry_content(kept) for kept in found])
         return 0
     for number, kept in enumerate(found):
         if number:
@@ -71,58 +45,59 @@ def _entries(recording: Recording, wanted: str) -> Iterator[Kept]:
         yield kept
         return
     for entries in timelines(recording, wanted):
-        yield from (kept for kept in entries if kept.text("exchange") == wanted)
+        yield from (kept for kept in entries if kept.is_about(wanted))
+
+
+def _write_body(recording: Recording, found: Sequence[Kept], name: str) -> int:
+    """Write a body's bytes to standard output, which must be no terminal: that would obey them."""
+    having = [kept for kept in found if name in kept.part("bodies")]
+    if len(having) != 1:
+        raise StateUnusable(f"Of these entries {len(having)} have a body {name!r}; one must.")
+    if sys.stdout.isatty():
+        raise StateUnusable("A terminal would obey what is in a body: send it to a file.")
+    data = recording.body(having[0], name)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    return 0
 
 
 def _whole(recording: Recording, kept: Kept) -> Iterator[str]:
-    yield f"{kept.name}  {kept.time}  {visible(kept.type)}"
-    yield from body_lines(json.dumps(kept.content, ensure_ascii=False).encode())
+    columns = width()
+    yield from hung("", f"{kept.name}  {kept.time}  {visible(kept.type)}", columns)
+    for line in body_lines(json.dumps(kept.content, ensure_ascii=False).encode()):
+        yield from _in_columns(line, columns)
     for name in kept.part("bodies"):
         title, lines = body(recording, kept, name)
-        yield title
-        yield from (f"  {line}" for line in lines)
+        yield from hung("", title, columns)
+        for line in lines:
+            yield from _in_columns(f"  {line}", columns)
 
 
-def _table(found: Sequence[Session]) -> Iterator[str]:
-    rows = [("SESSION", "SUBJECT", "STARTED", "EXCHANGES", "NOT COMPLETED")]
-    for session in found:
-        outcomes = [exchange.outcome for exchange in session.exchanges.values()]
-        rest = {word: outcomes.count(word) for word in outcomes if word != "completed"}
-        rows.append(
-            (
-                visible(session.id),
-                visible(str(session.subject.get("id", "-"))),
-                session.started_at[:19] + "Z",
-                str(len(outcomes)),
-                ", ".join(f"{count} {visible(word)}" for word, count in rest.items()),
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()
+def _in_columns(line: str, columns: int) -> Iterator[str]:
+    """A line that keeps its margin where it goes on below."""
+    text = line.lstrip(" ")
+    yield from hung(" " * (len(line) - len(text)), text, columns)
 
 
-def _session_content(session: Session) -> dict[str, Any]:
-    return {
-        "id": session.id,
-        "subject": session.subject.get("id"),
-        "started_at": session.started_at,
-        "exchanges": [asdict(exchange) for exchange in session.exchanges.values()],
-    }
-
-
-def _entry_content(kept: Kept) -> dict[str, Any]:
+def entry_content(kept: Kept) -> dict[str, Any]:
+    """An entry for a program: its log's name, and all that its line has."""
     return {"log": kept.log, **kept.content}
 
 
-def _recording(arguments: argparse.Namespace) -> Recording:
+@contextmanager
+def reading(arguments: argparse.Namespace) -> Iterator[Recording]:
+    """The recording; while all of it is read, how far that is. Raises `StateUnusable` for none."""
     folder = arguments.recordings or configuration(arguments.config).recording.directory
-    recording = Recording(folder)
+    bar = Bar()
+    recording = Recording(folder, bar.passed)
     if not recording.exists:
         raise StateUnusable(f"There is no recording in {folder}.")
-    return recording
+    try:
+        yield recording
+    finally:
+        bar.clear()
 
 
-def _print_json(content: object) -> None:
+def print_json(content: object) -> None:
+    """An answer for a program, in ASCII."""
     print(json.dumps(content, indent=2))

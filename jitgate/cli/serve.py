@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
 
     from jitgate.app import make_service
 
-    service = _made(make_service, options.config, reactor)
+    service = made_of(make_service, options.config, reactor)
     return 2 if service is None else serve(service, reactor)
 
 
@@ -46,7 +46,7 @@ def _check(options: argparse.Namespace) -> int:
 
     from jitgate.app import check
 
-    checked = _made(check, options.config, reactor)
+    checked = made_of(check, options.config, reactor)
     if checked is None:
         return 2
     print(f"{options.config}: {checked}")
@@ -76,7 +76,7 @@ def _heard() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _made(
+def made_of(
     make: Callable[[Configuration, Any, list[str]], Made], file: Path, reactor: Any
 ) -> Made | None:
     """What is made of the configuration; None once what is wrong has been said, a line each."""

@@ -5,129 +5,187 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from jitgate.cli.columns import UNBOUNDED, hung
+from jitgate.cli.contents import LINE_CHARS, VALUE_CHARS, contents, cut, shown
 from jitgate.cli.moments import span
-from jitgate.cli.visible import body_lines, size, visible
-from jitgate.errors import JitgateError
+from jitgate.core.visible import size, visible
 from jitgate.stores.lines import moment, timestamp
 from jitgate.stores.reading import Kept, Recording
-
-BODY_LINES = 40
-"""How many lines of a body a timeline shows: about a screen."""
-
-LINE_CHARS = 400
-"""How many characters of one line of a body it shows: a few lines of a terminal."""
 
 _ENDLESS = 2.0**36
 """Seconds that no time or span in a record has: two thousand years."""
 
+MASKED = 20
+"""Hidden values of one exchange that are told one by one; `show` has all that are on record."""
+
 _MARGIN = " " * 12
 
 
-def timeline(recording: Recording, entries: Sequence[Kept]) -> Iterator[str]:
+def timeline(
+    recording: Recording, entries: Sequence[Kept], columns: int = UNBOUNDED
+) -> Iterator[str]:
     """The lines of one session's timeline. ``entries`` are its entries by time, at least one."""
-    start = moment(entries[0].time)
+    yield from heading(entries, columns)
+    for kept in entries:
+        yield from told(recording, kept, entries[0], columns)
+
+
+def heading(entries: Sequence[Kept], columns: int = UNBOUNDED) -> Iterator[str]:
+    """Which session it is, whose, and since when."""
     session = next((name for kept in entries if (name := kept.text("session"))), "?")
     subject = next((found for kept in entries if (found := kept.part("subject"))), {})
-    yield f"Session {visible(session)}"
-    yield f"  who      {who(subject)}"
+    yield from hung("Session ", cut(visible(session), LINE_CHARS), columns)
+    yield from hung("  who      ", cut(who(subject), VALUE_CHARS), columns)
     yield f"  started  {entries[0].time}"
-    for kept in entries:
-        offset = (moment(kept.time) - start).total_seconds()
-        told = list(_TELL.get(kept.type, _other)(kept))
-        yield ""
-        yield f"{f'+{offset:.3f} s':>10}  {told[0]}"
-        for line in told[1:]:
-            yield _MARGIN + line
-        for line in _bodies(recording, kept):
-            yield _MARGIN + line
+
+
+def told(recording: Recording, kept: Kept, first: Kept, columns: int = UNBOUNDED) -> Iterator[str]:
+    """What one entry tells, so long after the first one; before it an empty line."""
+    offset = after(kept, first)
+    head = f"{'?' if offset is None else f'+{offset:.3f} s':>10}  "
+    yield ""
+    for line in words(kept):
+        text = cut(line, VALUE_CHARS, f": jitgate show {kept.name}")
+        yield from hung(head, text, columns)
+        head = _MARGIN
+    for line in contents(recording, kept):
+        text = line.lstrip(" ")
+        yield from hung(_MARGIN + " " * (len(line) - len(text)), text, columns)
+
+
+def after(kept: Kept, first: Kept) -> float | None:
+    """The seconds between two entries; None where one has a time that no calendar has."""
+    try:
+        return (moment(kept.time) - moment(first.time)).total_seconds()
+    except ValueError:
+        return None
+
+
+def words(kept: Kept) -> list[str]:
+    """What one entry tells, in lines; the first says what it is about."""
+    return list(_TELL.get(kept.type, _other)(kept))
 
 
 def who(subject: Mapping[str, Any]) -> str:
     """A subject in a line."""
     if not subject:
         return "nobody: no identity was proved"
-    parts = [f"{_show(subject.get('id'))}, as {_show(subject.get('issuer'))} says"]
+    parts = [f"{shown(subject.get('id'))}, as {shown(subject.get('issuer'))} says"]
     for label, field in (("groups", "groups"), ("acts for", "humans")):
         names = subject.get(field)
         if isinstance(names, list) and names:
-            parts.append(f"{label} {', '.join(map(_show, names))}")
+            parts.append(f"{label} {', '.join(map(shown, names))}")
     return "; ".join(parts)
 
 
 def _tunnel(kept: Kept) -> Iterator[str]:
     name = kept.text("name")
     called = "" if name is None else f", as the run {visible(name)}"
-    where, result = _show(kept.content.get("authority")), _show(kept.content.get("result"))
+    where, result = shown(kept.content.get("authority")), shown(kept.content.get("result"))
     yield f"Tunnel to {where}{called}: {result}"
     yield from _why(kept, "detail")
 
 
 def _refused(kept: Kept) -> Iterator[str]:
-    yield f"Refused: {_show(kept.content.get('denial'))}"
-    yield from _why(kept, "detail")
+    if (denial := kept.content.get("denial")) is not None:
+        yield f"Refused: {shown(denial)}"
+        yield from _why(kept, "detail")
+    else:
+        yield from _why(kept, "why")
+    yield from _left_out(kept)
 
 
 def _decision(kept: Kept) -> Iterator[str]:
     operation, request = kept.part("operation"), kept.part("request")
     if operation:
-        asked = f"{_show(operation.get('action'))} on {_show(operation.get('target'))}"
-        call = f"{_show(operation.get('method'))} {_show(operation.get('url'))}"
+        asked = f"{shown(operation.get('action'))} on {shown(operation.get('target'))}"
+        call = f"{shown(operation.get('method'))} {shown(operation.get('url'))}"
     else:
         asked = "An operation that is not known"
-        call = f"{_show(request.get('method'))} {_show(request.get('target'))}"
-    yield f"{asked}  [exchange {_show(kept.content.get('exchange'))}]"
+        call = f"{shown(request.get('method'))} {shown(request.get('target'))}"
+    yield f"{asked}  [exchange {shown(kept.content.get('exchange'))}]"
     yield call
     rule = kept.text("rule")
     by = f" by the rule {visible(rule)}" if rule else ""
-    yield f"{_show(kept.content.get('effect')).upper()}{by}: {_show(kept.content.get('reason'))}"
+    yield f"{shown(kept.content.get('effect')).upper()}{by}: {shown(kept.content.get('reason'))}"
 
 
 def _outcome(kept: Kept) -> Iterator[str]:
     status = kept.content.get("status")
     released = kept.part("released").get("bytes")
     parts = [
-        f"{'No answer' if status is None else _show(status)}, {_show(kept.content.get('outcome'))}",
-        f"{kept.content.get('seconds')} s",
+        f"{'No answer' if status is None else shown(status)}, {shown(kept.content.get('outcome'))}",
+        f"{shown(kept.content.get('seconds'))} s",
     ]
     if isinstance(released, int):
         parts.append(f"{size(released)} released")
-    yield f"{'; '.join(parts)}  [exchange {_show(kept.content.get('exchange'))}]"
+    yield f"{'; '.join(parts)}  [exchange {shown(kept.content.get('exchange'))}]"
     yield from _why(kept, "why")
+    if close := kept.part("close"):
+        yield f"closed by the {shown(close.get('by'))}, with code {shown(close.get('code'))}"
     if masks := kept.part("masks"):
-        counts = (f"{_show(masker)} {_show(count)}" for masker, count in masks.items())
+        counts = (f"{shown(masker)} {shown(count)}" for masker, count in masks.items())
         yield f"masked: {', '.join(counts)}"
+    yield from _masked(kept.content.get("masked"))
     if credential := kept.part("credential"):
-        facts = (f"{_show(name)} {_show(value)}" for name, value in credential.items())
+        facts = (f"{shown(name)} {shown(value)}" for name, value in credential.items())
         yield f"credential: {', '.join(facts)}"
     if tokens := kept.content.get("user_agent_tokens"):
         yield f"in the target's own log: {_listed(tokens, ', ')}"
 
 
+def _message(kept: Kept) -> Iterator[str]:
+    """What one side of a WebSocket said."""
+    who, kind = shown(kept.content.get("by")), shown(kept.content.get("kind"))
+    length = kept.content.get("bytes")
+    long = f", {size(length)}" if isinstance(length, int) else ""
+    number, exchange = shown(kept.content.get("number")), shown(kept.content.get("exchange"))
+    yield f"The {who} says, in its message {number}: {kind}{long}  [exchange {exchange}]"
+
+
+def _masked(hits: object) -> Iterator[str]:
+    """The first values that were hidden: where, by what, and by what to tell equal ones."""
+    known = [each for each in hits if isinstance(each, dict)] if isinstance(hits, list) else []
+    for hit in known[:MASKED]:
+        digest = f"{hit.get('hmac')}"[:16]
+        yield f"  {shown(hit.get('path'))} by {shown(hit.get('rule'))} (hmac {visible(digest)})"
+    if len(known) > MASKED:
+        yield f"  and {len(known) - MASKED} more, which `jitgate show` tells"
+
+
 def _opened(kept: Kept) -> Iterator[str]:
     operation, uses = kept.part("operation"), kept.content.get("uses")
-    asked = f"{_show(operation.get('action'))} on {_show(operation.get('target'))}"
+    asked = f"{shown(operation.get('action'))} on {shown(operation.get('target'))}"
     auto = kept.content.get("auto") is True
     waits = "is for policy itself to approve" if auto else f"waits for approval by {_asked(kept)}"
     yield f"{asked} {waits}  {_about(kept)}"
-    gives = "for this call, once" if uses == 1 else f"for a scope, {_show(uses)} times"
+    gives = "for this call, once" if uses == 1 else f"for a scope, {shown(uses)} times"
     if kept.content.get("ahead") is True:
-        gives = f"for a scope, {_show(uses)} times, ahead of the call"
+        gives = f"for a scope, {shown(uses)} times, ahead of the call"
     waited = "" if auto else f"; it is waited for until {_until(kept)}"
     yield f"an approval is {gives}, within {_span(kept)}{waited}"
+
+
+def _looked_up(kept: Kept) -> Iterator[str]:
+    """What those who are asked were shown beside an id, and by which read."""
+    operation = kept.part("operation")
+    told = kept.text("name") or kept.text("why") or "a name that is not kept"
+    yield f"The name is looked up for people: {visible(told)}  {_about(kept)}"
+    yield f"by {shown(operation.get('action'))}: GET {shown(operation.get('url'))}"
 
 
 def _answered(kept: Kept) -> Iterator[str]:
     did = "approves" if kept.content.get("approves") is True else "denies"
     said = f": {visible(reason)}" if (reason := kept.text("reason")) else ""
-    who, channel = _show(kept.content.get("approver")), _show(kept.content.get("channel"))
+    who, channel = shown(kept.content.get("approver")), shown(kept.content.get("channel"))
     yield f"{who} {did}, by {channel}{said}  {_about(kept)}"
     if less := kept.part("less"):
-        given = (f"{_show(name)} {_show(value)}" for name, value in less.items() if value)
+        given = (f"{shown(name)} {shown(value)}" for name, value in less.items() if value)
         yield f"gives less than policy offers: {', '.join(given)}"
 
 
 def _void(kept: Kept) -> Iterator[str]:
-    yield f"What {_show(kept.content.get('approver'))} answered counts no longer  {_about(kept)}"
+    yield f"What {shown(kept.content.get('approver'))} answered counts no longer  {_about(kept)}"
     yield from _why(kept, "why")
 
 
@@ -138,32 +196,44 @@ def _escalated(kept: Kept) -> Iterator[str]:
 
 def _made(kept: Kept) -> Iterator[str]:
     uses = kept.content.get("uses")
-    many = "1 use" if uses == 1 else f"{_show(uses)} uses"
+    many = "1 use" if uses == 1 else f"{shown(uses)} uses"
     by = _listed(kept.content.get("approved_by"), ", ")
     yield f"Granted by {by}: {many} until {_until(kept)}  {_about(kept)}"
 
 
 def _spent(kept: Kept) -> Iterator[str]:
-    yield f"The grant is used; {_show(kept.content.get('left'))} left of it  {_about(kept)}"
-    yield f"leaves with the fingerprint {_show(kept.content.get('fingerprint'))}"
+    yield f"The grant is used; {shown(kept.content.get('left'))} left of it  {_about(kept)}"
+    yield f"leaves with the fingerprint {shown(kept.content.get('fingerprint'))}"
 
 
 def _ended(kept: Kept) -> Iterator[str]:
     """What became of an access request, of a grant, or of a use of one."""
     thing = _ENDS[kept.type]
-    yield f"{thing} {_show(kept.content.get('state'))}  {_about(kept)}"
+    yield f"{thing} {shown(kept.content.get('state'))}  {_about(kept)}"
     yield from _why(kept, "why")
 
 
 def _kept_out(kept: Kept) -> Iterator[str]:
-    who = f"uid {_show(kept.content.get('uid'))}"
+    who = f"uid {shown(kept.content.get('uid'))}"
     if person := kept.text("person"):
         who += f" ({visible(person)})"
     asked = f", which asked for {visible(name)}" if (name := kept.text("command")) else ""
     yield f"Refused at the control socket: {who}{asked}  {_about(kept)}".rstrip()
     yield from _why(kept, "why")
+    yield from _left_out(kept)
+
+
+def _called_back(kept: Kept) -> Iterator[str]:
+    who = f" for {visible(person)}" if (person := kept.text("person")) else ""
+    name = visible(kept.text("webhook") or "?")
+    yield f"Refused at the callback of {name}{who}  {_about(kept)}".rstrip()
+    yield from _why(kept, "why")
+    yield from _left_out(kept)
+
+
+def _left_out(kept: Kept) -> Iterator[str]:
     if (more := kept.content.get("left_out")) is not None:
-        yield f"{_show(more)} more before it have no entry of their own"
+        yield f"{shown(more)} more before it have no entry of their own"
 
 
 def _other(kept: Kept) -> Iterator[str]:
@@ -181,6 +251,8 @@ _TELL: Mapping[str, Callable[[Kept], Iterator[str]]] = {
     "refused": _refused,
     "decision": _decision,
     "outcome": _outcome,
+    "message": _message,
+    "name.looked-up": _looked_up,
     "access.opened": _opened,
     "access.carried": _opened,
     "access.answered": _answered,
@@ -193,6 +265,7 @@ _TELL: Mapping[str, Callable[[Kept], Iterator[str]]] = {
     "grant.settled": _ended,
     "grant.ended": _ended,
     "control.refused": _kept_out,
+    "webhook.refused": _called_back,
 }
 
 
@@ -207,7 +280,7 @@ def _asked(kept: Kept) -> str:
     """Whom the quorums of an access request ask."""
     quorums = kept.content.get("quorums")
     said = [
-        f"{_show(quorum.get('count'))} of {_listed(quorum.get('groups'), ' or ')}"
+        f"{shown(quorum.get('count'))} of {_listed(quorum.get('groups'), ' or ')}"
         for quorum in (quorums if isinstance(quorums, list) else [])
         if isinstance(quorum, Mapping)
     ]
@@ -231,39 +304,10 @@ def _number(kept: Kept, field: str) -> float | None:
 
 
 def _listed(value: object, between: str) -> str:
-    return between.join(map(_show, value)) if isinstance(value, list) else _show(value)
+    return between.join(map(shown, value)) if isinstance(value, list) else shown(value)
 
 
 def _why(kept: Kept, field: str) -> Iterator[str]:
     said = [kept.text(name) for name in ("denial", field)]
     if why := ": ".join(part for part in said if part):
         yield visible(why)
-
-
-def _bodies(recording: Recording, kept: Kept) -> Iterator[str]:
-    for name in kept.part("bodies"):
-        title, lines = body(recording, kept, name)
-        yield title
-        for line in lines[:BODY_LINES]:
-            over = len(line) - LINE_CHARS
-            yield f"  {line[:LINE_CHARS]}" + (f" … {over} more characters" if over > 0 else "")
-        if (more := len(lines) - BODY_LINES) > 0:
-            yield f"  … {more} more lines: jitgate show {kept.name}"
-
-
-def body(recording: Recording, kept: Kept, name: str) -> tuple[str, list[str]]:
-    """A body's title, and its lines for the eye; the title says so if it cannot be read."""
-    try:
-        data = recording.body(kept, name)
-    except (JitgateError, OSError) as error:
-        return f"{visible(name)} body: cannot be read: {error}", []
-    whole = kept.part("bodies")[name]["of"]
-    part = "" if len(data) == whole else f", the first {size(len(data))} of them"
-    return f"{visible(name)} body, {size(whole)}{part}:", body_lines(data)
-
-
-def _show(value: object) -> str:
-    """A value out of a record, in words."""
-    if isinstance(value, list):
-        return " ".join(map(_show, value))
-    return "?" if value is None else visible(str(value))

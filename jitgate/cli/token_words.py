@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from jitgate.cli.columns import labelled, wrapped
+from jitgate.cli.columns import labelled
 from jitgate.cli.moments import span
-from jitgate.cli.visible import visible
 from jitgate.config.identity_schema import Issuer, OidcIssuer, PluginIssuer
+from jitgate.core.columns import wrapped
+from jitgate.core.visible import visible
 from jitgate.errors import IdentityUnavailable
 from jitgate.identity.vendors import VENDORS
 from jitgate.values import Refusal, Subject

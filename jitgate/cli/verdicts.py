@@ -7,8 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jitgate.cli.visible import size, visible
+from jitgate.core.visible import size, visible
 from jitgate.stores.findings import Finding, Report, Severity
+
+DAY = 24 * 60 * 60.0
 
 GOOD, TAMPERED, UNCERTAIN = 0, 1, 2
 """Exit codes: all is well, it is not what was written, it cannot be told."""
@@ -37,6 +39,8 @@ def report_lines(report: Report) -> Iterator[str]:
     if report.checkpoint is not None:
         head = f"{report.checkpoint.size} entries of the site log of {report.checkpoint.origin}"
         yield f"  checkpoint  {visible(head)}"
+        for line in report.checkpoint.extensions:
+            yield f"              {visible(line)}"
         if not report.outside:
             yield "              It stood beside the recording, so if all of this is an older copy,"
             yield "              that cannot be seen. Give one kept elsewhere: --checkpoint FILE"
@@ -45,6 +49,11 @@ def report_lines(report: Report) -> Iterator[str]:
     bodies = f"{_count(covered.bodies, 'body', 'bodies')} ({size(covered.body_bytes)})"
     logs = _count(report.logs, "log")
     yield f"  covered     {entries} and {bodies} in {logs} and the site log"
+    if report.deleted:
+        gone = _count(report.deleted, "entry", "entries")
+        segments = _count(report.deleted_segments, "segment")
+        yield f"  deleted     {gone} in {segments}, by retention: on record, and their leaves fit."
+        yield f"              The youngest was at most {(report.youngest or 0) / DAY:.1f} days old"
     if not report.all_witnessed:
         yield f"  behind it   {_unwitnessed(report)}"
     yield f"  result      {_result(report)}"
@@ -63,8 +72,14 @@ def report_content(folder: Path, report: Report, findings: list[Finding]) -> dic
             "size": checkpoint.size,
             "root": checkpoint.root.hex(),
             "outside": report.outside,
+            "further": list(checkpoint.extensions),
         },
         "logs": report.logs,
+        "deleted": {
+            "entries": report.deleted,
+            "segments": report.deleted_segments,
+            "youngest_seconds": report.youngest,
+        },
         "covered": asdict(report.covered),
         "unwitnessed": {**asdict(report.unwitnessed), "unfinished_bytes": report.unfinished},
         "findings": [{**asdict(one), "severity": one.severity.value} for one in findings],
@@ -84,6 +99,8 @@ def _result(report: Report) -> str:
         return f"TAMPERED: {_count(report.tampered, 'difference')} to what was written and signed"
     if report.uncertain:
         return "It could not be told whether this is what was written."
+    if report.all_witnessed and report.deleted:
+        return "Verified: every entry and every body that was kept is as it was written."
     if report.all_witnessed:
         return "Verified: every entry and every body is as it was written."
     return "Verified up to the checkpoint. What came after is not yet witnessed by it."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jitgate.cli.bar import Bar
@@ -26,7 +28,7 @@ VKEY = "site.vkey"
 
 def verify(arguments: argparse.Namespace) -> int:
     """Check every PATH; 0 if all is well, 1 if one was tampered with, 2 if it cannot be told."""
-    key = _key(arguments)
+    key = public_key(arguments)
     checkpoint = arguments.checkpoint.read_bytes() if arguments.checkpoint else None
     contents, codes = [], []
     for folder in _paths(arguments):
@@ -60,19 +62,56 @@ def _checked(
     return findings, report
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What `verify` found in one recording, for whoever shows it."""
+
+    key: VerifierKey
+    key_from: Path
+    checkpoint_from: Path | None
+    findings: Sequence[Finding]
+    report: Report
+
+    @property
+    def code(self) -> int:
+        """What `verify` would exit with."""
+        return exit_code(self.report, allow_unwitnessed=False)
+
+
+def verified(arguments: argparse.Namespace, folder: Path) -> Verified | None:
+    """Check one recording silently; None where no key is given. It is never the recording's."""
+    key_from = _key_file(arguments)
+    if key_from is None:
+        return None
+    key = _read_key(key_from)
+    checkpoint = arguments.checkpoint.read_bytes() if arguments.checkpoint else None
+    findings, report = _checked(folder, key, checkpoint, silent=True)
+    return Verified(key, key_from, arguments.checkpoint, findings, report)
+
+
 def _keep_silent(_line: str) -> None:
     """In place of `print` where a program reads the answer."""
 
 
-def _key(arguments: argparse.Namespace) -> VerifierKey:
-    path = arguments.key
-    if path is None and arguments.config is not None:
-        path = configuration(arguments.config).state / VKEY
+def public_key(arguments: argparse.Namespace) -> VerifierKey:
+    """The key that `--key` or `--config` names; raises `StateUnusable`."""
+    path = _key_file(arguments)
     if path is None:
         raise StateUnusable(
             "Give the public key with --key FILE, or the configuration with --config FILE: "
             "it is never taken from the recording."
         )
+    return _read_key(path)
+
+
+def _key_file(arguments: argparse.Namespace) -> Path | None:
+    path: Path | None = arguments.key
+    if path is None and arguments.config is not None:
+        return Path(configuration(arguments.config).state / VKEY)
+    return path
+
+
+def _read_key(path: Path) -> VerifierKey:
     try:
         return VerifierKey.parse(path.read_text(encoding="utf-8"))
     except (NoteInvalid, UnicodeDecodeError) as error:

@@ -13,8 +13,9 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
+from jitgate.config.masking_schema import Profile
 from jitgate.config.reading import entry, named, near, read
-from jitgate.config.schema import Configuration, Profile, Rule, Settings
+from jitgate.config.schema import Configuration, Rule, Settings
 from jitgate.errors import ConfigurationInvalid
 
 __all__ = ["Configuration", "control_socket", "load", "read_all"]
@@ -105,9 +106,19 @@ def _cross_checked(
                 f"{rule.where}: rule {rule.name}: no masking profile {rule.mask!r}"
                 f"{near(rule.mask, masks)}"
             )
+    yield from _roomless(settings)
     for each in profiles:
         if each.profile in {"none", "catalog"}:
             yield f"{each.where}: the profile {each.profile!r} is built in; give yours another name"
+
+
+def _roomless(settings: Settings) -> Iterator[str]:
+    """Rooms of groups that are none."""
+    groups = settings.approvals.groups
+    for name, room in () if settings.slack is None else settings.slack.groups.items():
+        if name not in groups:
+            meant = near(name, groups)
+            yield f"{room.where}: slack.groups: no group {name!r} in approvals.groups{meant}"
 
 
 def _repeated(kind: str, named: Sequence[tuple[str, str]]) -> Iterator[str]:

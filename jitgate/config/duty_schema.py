@@ -26,6 +26,8 @@ class Approvers(Section):
     escalate: tuple[EscalationTerms, ...] = Field(default=(), max_length=10, strict=False)
     reason: Literal["required", "optional"] = "optional"
     denials: int = Field(default=1, ge=1, le=10)
+    signs: bool = False
+    privately: bool = False
 
     @property
     def every_group(self) -> tuple[str, ...]:

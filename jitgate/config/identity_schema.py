@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from jitgate.config.kinds import Duration, FilePath, HttpsUrl, Name, Section, a_path, an_https_url
+from jitgate.config.kinds import (
+    Duration,
+    FilePath,
+    HttpsUrl,
+    Name,
+    Person,
+    Section,
+    a_path,
+    an_https_url,
+)
 
 ClaimValue = str | int | bool
 """What a claim may be required to be."""
@@ -59,7 +68,7 @@ class OidcIssuer(Section):
     groups_claim: ClaimName | ClaimNames | None = None
     required: dict[ClaimName, ClaimValue | ClaimValues] = Field(default_factory=dict)
     owner_claim: ClaimName | None = None
-    owners: dict[str, str] = Field(default_factory=dict)
+    owners: dict[str, Person] = Field(default_factory=dict)
 
 
 class SamlIssuer(Section):
@@ -83,7 +92,7 @@ class SamlIssuer(Section):
     groups_attribute: str | None = Field(default=None, min_length=1)
     email_attribute: str | None = Field(default=None, min_length=1)
     required: dict[str, str | Texts] = Field(default_factory=dict)
-    owners: dict[str, str] = Field(default_factory=dict)
+    owners: dict[str, Person] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _a_url_alone_says_nothing(self) -> SamlIssuer:

@@ -18,7 +18,9 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from jitgate.config.cases import Case
-from jitgate.config.schema import Profile, Rule, Settings
+from jitgate.config.masking_cases import MaskingCase
+from jitgate.config.masking_schema import Profile
+from jitgate.config.schema import Rule, Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -26,6 +28,10 @@ _FILES: Mapping[str, tuple[Any, str]] = {
     "jitgate.schema.json": (Settings, "jitgate.yaml"),
     "policy.schema.json": (tuple[Rule, ...], "A policy file of jitgate: a list of rules."),
     "masking.schema.json": (tuple[Profile, ...], "A masking file of jitgate: a list of profiles."),
+    "masking-test.schema.json": (
+        tuple[MaskingCase, ...],
+        "A test file of masking of jitgate: a list of cases.",
+    ),
     "policy-test.schema.json": (tuple[Case, ...], "A test file of jitgate: a list of cases."),
 }
 

@@ -22,6 +22,8 @@ from pydantic import (
 
 from jitgate.config.places import Scalar
 from jitgate.core.durations import WANTED, duration
+from jitgate.core.mailboxes import is_plain, plain
+from jitgate.core.operation import PathTemplate
 from jitgate.upstreams.address import literal
 from jitgate.values import Risk, SecretAt
 
@@ -56,6 +58,7 @@ _NOT_TO_DECLARE = frozenset(
 
 _FIELD_NAME = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}\Z")
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.|\Z))+(?<!\.)\Z")
 _IN_FOLDER = re.compile(r"[A-Za-z0-9_.@-]{1,255}\Z")
 """A file in systemd's folder of credentials: no path leads out of it."""
 
@@ -145,6 +148,19 @@ def _authority(value: str) -> str:
     return authority
 
 
+def _host_name(value: str) -> str:
+    """A host's name without a port: by an address nobody can be meant to call the gateway."""
+    name = value.lower()
+    if not _HOST_NAME.match(name) or literal(name) is not None:
+        raise ValueError("a host name was expected, without a port, such as okta.gateway.example")
+    return name
+
+
+def _call_path(value: str) -> str:
+    """A path in which a whole segment may be a parameter."""
+    return PathTemplate(value).text
+
+
 def _server(value: object) -> tuple[str, int]:
     """Where a name server is; its port may be left out."""
     if not isinstance(value, str):
@@ -185,10 +201,22 @@ def _forwarded(value: str) -> str:
 def _person(value: object) -> str:
     """An e-mail address, or an issuer and an id there; `jitgate.core.answers.person` compares."""
     if isinstance(value, str) and value.strip():
-        return value.strip()
+        return _compared(value.strip())
     if isinstance(value, dict) and set(value) == {"issuer", "id"}:
         return f"{value['issuer']} {value['id']}"
     raise ValueError("an e-mail address was expected, or {issuer: ..., id: ...}")
+
+
+def _compared(name: str) -> str:
+    """The name, if it is one by which a person is found: an address with more around it never is.
+
+    As an owner such a person would approve what their own agent asks for.
+    """
+    if "@" not in name or is_plain(name):
+        return name
+    found = plain(name)
+    meant = f"write {found}" if found else "write the address alone"
+    raise ValueError(f"{name} is no plain e-mail address: {meant}, or {{issuer: ..., id: ...}}")
 
 
 def _uid(value: object) -> int:
@@ -270,6 +298,13 @@ Proxy = Annotated[
 Authority = Annotated[
     str, AfterValidator(_authority), _written("host", examples=["acme.okta.com", "localhost:8443"])
 ]
+HostName = Annotated[
+    str, AfterValidator(_host_name), _written("host name", examples=["okta.gateway.example"])
+]
+CallPath = Annotated[
+    str, AfterValidator(_call_path), _written("template", examples=["/v1/stream", "/v1/rooms/{id}"])
+]
+Subprotocol = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$")]
 HttpsUrl = Annotated[str, AfterValidator(an_https_url), _written("url", pattern="^https://")]
 HeaderName = Annotated[
     str, AfterValidator(_header), _written("field", pattern="^[A-Za-z0-9-]{1,64}$")

@@ -135,6 +135,9 @@ def _locate(made: object, tree: Any, file: Path, text: str) -> None:
             made.kept(Written(getattr(made, key), key, file, tree, text))
         for name in set(type(made).model_fields) & set(tree):
             _locate(getattr(made, name), tree[name], file, text)
+    elif isinstance(made, dict) and isinstance(tree, CommentedMap):
+        for name in set(made) & set(tree):
+            _locate(made[name], tree[name], file, text)
     elif isinstance(made, tuple) and isinstance(tree, CommentedSeq):
         for part, node in zip(made, tree, strict=True):
             _locate(part, node, file, text)
@@ -200,7 +203,7 @@ def _said(each: Mapping[str, Any], loc: Loc, known: Iterable[str]) -> str:
 def _every_key() -> set[str]:
     """Every key that any section knows: enough to guess what was meant."""
     sections = Section.__subclasses__()
-    return {name for section in sections for name in section.model_fields}
+    return set(_keys(sections))
 
 
 def _keys_of(shape: type[Section]) -> set[str]:
@@ -211,7 +214,14 @@ def _keys_of(shape: type[Section]) -> set[str]:
             new = set(_kinds_in(field.annotation)) - found
             found |= new
             ahead += new
-    return {name for each in found for name in each.model_fields}
+    return set(_keys(found))
+
+
+def _keys(sections: Iterable[type[Section]]) -> Iterator[str]:
+    """The keys of some sections, as they are written."""
+    for section in sections:
+        for name, field in section.model_fields.items():
+            yield field.alias or name
 
 
 def _kinds_in(annotation: Any) -> Iterator[type[Section]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
+from jitgate.config.archive_schema import S3
 from jitgate.config.credential_schema import (
     OktaCredential,
     StaticCredential,
@@ -15,13 +16,16 @@ from jitgate.config.credential_schema import (
 )
 from jitgate.config.duty_schema import Budgets, GrantTerms, Quorums
 from jitgate.config.identity_schema import Identity
+from jitgate.config.keeper_schema import Keeper
 from jitgate.config.kinds import (
     Address,
     Authority,
+    CallPath,
     CatalogOf,
     Duration,
     FilePath,
     ForwardedName,
+    HostName,
     Name,
     Person,
     Proxy,
@@ -30,11 +34,16 @@ from jitgate.config.kinds import (
     Section,
     Server,
     Size,
+    Subprotocol,
     Uid,
     is_loopback,
 )
+from jitgate.config.masking_schema import Profile
+from jitgate.config.slack_schema import Slack
 from jitgate.config.store_schema import PostgresStore
+from jitgate.config.webhook_schema import Webhook
 from jitgate.core import limits
+from jitgate.core.answers import SIGNED
 from jitgate.core.duties import REUSED
 from jitgate.core.fatigue import Fatigue
 from jitgate.core.injection import COUNTING
@@ -42,6 +51,9 @@ from jitgate.core.limits import LIMITS
 from jitgate.upstreams.address import is_public, literal
 
 FATIGUE = Fatigue()
+
+OWN_PAGES = "jitgate.internal:443"
+"""The gateway's own pages, which a host of its own can stand for as for any target."""
 
 ProvidedName = Annotated[str, Field(min_length=1, max_length=200)]
 """What a plugin calls something that it provides."""
@@ -57,6 +69,26 @@ def _branch(value: object) -> str:
     return "(plugin)" if isinstance(value, dict | FromPlugin) else "(word)"
 
 
+class GroupElsewhere(Section):
+    """A group of approvers that is kept elsewhere."""
+
+    source: ProvidedName = Field(alias="from")
+    """Who knows its members: what a plugin calls that."""
+    group: str = Field(min_length=1, max_length=200)
+    """What it is called there."""
+
+
+def _kept(value: object) -> str:
+    return "(elsewhere)" if isinstance(value, dict | GroupElsewhere) else "(listed)"
+
+
+Group = Annotated[
+    Annotated[tuple[Person, ...], Field(min_length=1, strict=False), Tag("(listed)")]
+    | Annotated[GroupElsewhere, Tag("(elsewhere)")],
+    Discriminator(_kept),
+]
+
+
 # --- jitgate.yaml
 
 
@@ -67,11 +99,19 @@ class ProxyTls(Section):
     key: Secret
 
 
+class Reverse(ProxyTls):
+    """Hosts of the gateway's own, each in the place of a target's, for agents without a proxy."""
+
+    address: Address
+    hosts: dict[HostName, Authority] = Field(min_length=1)
+
+
 class Listen(Section):
     """Where agents, and those who watch, come in."""
 
     proxy: Address = ("127.0.0.1", 8080)
     proxy_tls: ProxyTls | None = None
+    reverse: Reverse | None = None
     admin: Address = ("127.0.0.1", 8081)
     plugins: tuple[ProvidedName, ...] = Field(default=(), strict=False)
     insecure: bool = False
@@ -120,6 +160,13 @@ class Via(Section):
     authorization: Secret | None = None
 
 
+class WebSocket(Section):
+    """Where a target takes WebSockets."""
+
+    paths: tuple[CallPath, ...] = Field(min_length=1, strict=False)
+    protocols: tuple[Subprotocol, ...] = Field(default=(), strict=False)
+
+
 class Target(Section):
     """A far API."""
 
@@ -130,7 +177,9 @@ class Target(Section):
     dial: Address | None = None
     via: Via | None = None
     trust: FilePath | None = None
+    http2: bool = False
     headers: tuple[ForwardedName, ...] = Field(default=(), strict=False)
+    websocket: WebSocket | None = None
 
     @model_validator(mode="after")
     def _credential_changes_nothing_that_counts(self) -> Target:
@@ -159,10 +208,30 @@ class Target(Section):
 
 
 class Recording(Section):
-    """Where the evidence is kept."""
+    """Where the evidence is kept, and how far from change."""
 
     directory: FilePath
     plugin: ProvidedName | None = None
+    key: Secret | None = None
+    write_once: Literal["required", "preferred", "off"] = "off"
+    sealer: FilePath = Path("/run/jitgate-sealer/socket")
+    retention: Duration | None = Field(default=None, ge=86400.0)
+    keepers: tuple[Keeper, ...] = Field(default=(), strict=False)
+    archive: S3 | None = None
+
+    @model_validator(mode="after")
+    def _deleted_by_the_sealer(self) -> Recording:
+        if self.retention is not None and self.write_once == "off":
+            raise ValueError("retention needs write_once: only a sealer deletes what has expired")
+        return self
+
+    @model_validator(mode="after")
+    def _each_name_once(self) -> Recording:
+        names = [each.name for each in self.keepers]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two keepers are called {twice[0]}")
+        return self
 
 
 class Control(Section):
@@ -190,6 +259,7 @@ class FatigueBounds(Section):
     per_approver: int = Field(default=FATIGUE.per_approver, ge=1, le=100_000)
     denials: int = Field(default=FATIGUE.denials, ge=1, le=1000)
     after_denials: int = Field(default=FATIGUE.after_denials, ge=1, le=10_000)
+    alike: int = Field(default=FATIGUE.alike, ge=1, le=1000)
     within: Duration = Field(default=FATIGUE.within, ge=1.0, le=7 * 86400.0)
 
 
@@ -200,15 +270,14 @@ class Approvals(Section):
     linger: Duration = Field(default=120.0, le=86400.0)
     expire: Duration = Field(default=600.0, ge=1.0, le=7 * 86400.0)
     channels: tuple[ProvidedName, ...] = Field(default=("cli",), min_length=1, strict=False)
-    groups: dict[str, Annotated[tuple[Person, ...], Field(min_length=1, strict=False)]] = Field(
-        default_factory=dict
-    )
+    groups: dict[str, Group] = Field(default_factory=dict)
     per_agent: int = Field(default=100, ge=1, le=100_000)
     in_all: int = Field(default=20_000, ge=1, le=1_000_000)
     inactive: tuple[Person, ...] = Field(default=(), strict=False)
     people: tuple[ProvidedName, ...] = Field(default=(), max_length=10, strict=False)
     cool_down: Duration = Field(default=FATIGUE.cool_down, le=7 * 86400.0)
     fatigue: FatigueBounds = FatigueBounds()
+    names: bool = True
     review_body: Size = Field(default=1024 * 1024, ge=1, le=64 * 1024 * 1024)
     review_bodies: Size = Field(default=256 * 1024 * 1024, ge=1)
 
@@ -232,6 +301,7 @@ class Limits(Section):
     head_bytes: Size = Field(default=LIMITS.head_bytes, ge=1024, le=1024**2)
     head_fields: int = Field(default=LIMITS.head_fields, ge=10, le=1000)
     body_bytes: Size = Field(default=LIMITS.body_bytes, ge=1, le=1024**4)
+    message_bytes: Size = Field(default=LIMITS.message_bytes, ge=1024, le=64 * 1024**2)
     connect: Duration = Field(default=LIMITS.connect, ge=0.1, le=600.0)
     handshake: Duration = Field(default=LIMITS.handshake, ge=0.1, le=600.0)
     idle: Duration = Field(default=LIMITS.idle, ge=0.1, le=86400.0)
@@ -246,7 +316,11 @@ class Limits(Section):
     connections: int = Field(default=LIMITS.connections, ge=1, le=1_000_000)
     connections_per_agent: int = Field(default=LIMITS.connections_per_agent, ge=1, le=1_000_000)
     unproved: int = Field(default=LIMITS.unproved, ge=8, le=1_000_000)
+    http2_streams: int = Field(default=LIMITS.http2_streams, ge=1, le=10_000)
+    http2_resets: int = Field(default=LIMITS.http2_resets, ge=1, le=100_000)
+    http2_frames: int = Field(default=LIMITS.http2_frames, ge=10, le=1_000_000)
     exchanges: int = Field(default=LIMITS.exchanges, ge=1, le=1_000_000)
+    exchanges_per_agent: int = Field(default=LIMITS.exchanges_per_agent, ge=1, le=1_000_000)
 
     @property
     def bounds(self) -> limits.Limits:
@@ -285,6 +359,8 @@ class Settings(Section):
     services: tuple[Service, ...] = Field(
         default=("recorder", "control", "admin", "proxy"), strict=False
     )
+    workers: int = Field(default=1, ge=1, le=64)
+    """How many processes carry exchanges; 1: the one there is."""
     control: Control = Control()
     identity: Identity
     resolver: tuple[Server, ...] = Field(default=(), max_length=3, strict=False)
@@ -295,6 +371,8 @@ class Settings(Section):
     limits: Limits = Limits()
     recording: Recording | None = None
     store: PostgresStore | None = None
+    webhooks: tuple[Webhook, ...] = Field(default=(), max_length=20, strict=False)
+    slack: Slack | None = None
     plugins: tuple[Plugin, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
@@ -309,8 +387,43 @@ class Settings(Section):
         _unique("issuer's name", [issuer.name for issuer in self.identity.issuers])
         _unique("service", self.services)
         _unique("channel", self.approvals.channels)
+        _unique("webhook", [each.name for each in self.webhooks])
+        if any(each.name in {"cli", "slack"} for each in self.webhooks):
+            raise ValueError(
+                "cli is the control socket and slack is Slack: no webhook can be called so"
+            )
         _unique("source of people", self.approvals.people)
         _unique("listener", self.listen.plugins)
+        return self
+
+    @model_validator(mode="after")
+    def _workers_can_work(self) -> Settings:
+        if self.workers == 1:
+            return self
+        missing = {"recorder", "proxy"}.difference(self.services)
+        if missing:
+            raise ValueError(f"workers need the service {min(missing)}")
+        if self.services.index("proxy") < self.services.index("recorder"):
+            raise ValueError("workers need the recorder before the proxy among the services")
+        if self.listen.reverse is not None:
+            raise ValueError("workers: listen.reverse has one process alone: take workers: 1")
+        if self.recording is not None and self.recording.plugin is not None:
+            raise ValueError(
+                "workers: each writes a log of its own, and a plugin keeps one: take workers: 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _own_hosts_stand_for_targets(self) -> Settings:
+        """What agents call in a target's place leads to one, and none is a target's own name."""
+        hosts = {host for each in self.targets for host in each.hosts} | {OWN_PAGES}
+        for name, meant in (
+            {} if self.listen.reverse is None else self.listen.reverse.hosts
+        ).items():
+            if meant not in hosts:
+                raise ValueError(f"listen.reverse.hosts: {meant} is no target's host")
+            if any(host.rpartition(":")[0] == name for host in hosts):
+                raise ValueError(f"listen.reverse.hosts: {name} is a target's own name")
         return self
 
 
@@ -366,6 +479,10 @@ class Rule(Section):
             raise ValueError(
                 "approvers and auto exclude each other: people approve, or policy does"
             )
+        if any(each.signs for each in self.approvers or ()):
+            never = [each.value for each in self.match.risk or () if each not in SIGNED]
+            if never:
+                raise ValueError(f"signs: a sign is no answer to what is {' or '.join(never)}")
         if self.auto and self.hold is not None:
             raise ValueError("hold does not go with auto: nobody is waited for")
         if self.effect != "permit" and "reuse" in written:
@@ -374,15 +491,6 @@ class Rule(Section):
             if self.effect == "deny" and name in written:
                 raise ValueError(f"{name} does not go with effect: deny")
         return self
-
-
-class Profile(Section):
-    """What is masked in the responses that a rule names this profile for."""
-
-    profile: Name
-    secrets: Literal["catalog"] | None = None
-    names: tuple[str, ...] = Field(default=(), strict=False)
-    maskers: tuple[str, ...] = Field(default=(), strict=False)
 
 
 class Configuration(Section):

@@ -254,16 +254,21 @@ def taken(
     return rest, Use(exchange, grant.id, fingerprint, now, gateway=gateway)
 
 
-def used(grant: Grant, use: Use, event: str) -> tuple[Grant, Use] | None:
+def used(
+    grant: Grant, use: Use, event: str, now: float, status: int | None = None
+) -> tuple[Grant, Use] | None:
     """A grant and a use of it after the use's end; None if it had ended."""
-    rest, after = moved(grant, event), use_moved(use, event)
+    rest, after = moved(grant, event), use_moved(use, event, now, status)
     return None if rest is None or after is None else (rest, after)
 
 
-def use_moved(use: Use, event: str) -> Use | None:
-    """The use after an event; None if the event does not concern it."""
+def use_moved(use: Use, event: str, now: float, status: int | None = None) -> Use | None:
+    """The use after an event that ends it now; None if the event does not concern it.
+
+    ``status`` is that of the target's answer, if there was one.
+    """
     state = USE_MOVES.get((use.state, event))
-    return None if state is None else replace(use, state=state)
+    return None if state is None else replace(use, state=state, status=status, ended_at=now)
 
 
 # --- after a restart

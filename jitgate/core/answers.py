@@ -5,14 +5,17 @@ Nothing here waits, keeps or asks anybody. Who is active at an identity provider
 
 from __future__ import annotations
 
+import functools
+import re
 import unicodedata
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from jitgate.core.access import APPROVE, DENY, NotCounted, ended
 from jitgate.core.budgets import span
+from jitgate.core.mailboxes import mailboxes
 from jitgate.values import (
     AccessRequest,
     AccessState,
@@ -22,6 +25,7 @@ from jitgate.values import (
     GrantState,
     Less,
     Quorum,
+    Risk,
     Subject,
     Terms,
 )
@@ -32,23 +36,73 @@ People = Mapping[str, frozenset[str]]
 BY_POLICY: Final = "policy:"
 """Before a rule's name: who has approved what policy approves itself. Nobody else is called so."""
 
+SIGNED: Final = frozenset({Risk.READ, Risk.WRITE})
+"""Where a mere sign may be an answer, if policy says so: nothing of an unknown risk is among it."""
+_IGNORED: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U000e0000-\U000e0fff]"
+)
+"""What is drawn as nothing though it is called a mark or a letter (Default_Ignorable_Code_Point
+of Unicode's DerivedCoreProperties.txt, but for Cf)."""
+
 SHORTEST: Final = 1.0
 """Seconds that a grant lives at least: a shorter one would be gone before its call went out."""
 
 
+MOST: Final = 10**9
+"""Uses, or seconds, that are still said back to whoever gives them: policy offers far less."""
+
+KEPT: Final = 1024
+"""Names whose one spelling is kept: most of ten thousand requests that are listed have the same."""
+
+
+@functools.lru_cache(maxsize=KEPT)
 def person(name: str) -> str:
-    """The one spelling of a person: a verified e-mail address, or an issuer and an id."""
-    plain = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(each for each in plain if unicodedata.category(each) != "Cf").strip()
+    """The one spelling of a person: a verified e-mail address, or an issuer and an id.
+
+    As Unicode compares identifiers (toNFKC_Casefold): nothing that is not seen makes another of
+    it, nor does how much room is between its parts.
+    """
+    if name.isascii() and name.isprintable():  # all else takes long for thousands
+        return " ".join(name.casefold().split())
+    seen = "".join(each for each in _IGNORED.sub("", name) if _is_seen(each))
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
+    return " ".join(plain.split())
+
+
+def _is_seen(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) not in {"Cc", "Cf"}
+
+
+def is_person(name: str) -> bool:
+    """Whether this spelling, which `person` gave, is one of a person's and not of anything else."""
+    if name.startswith(BY_POLICY):
+        return False
+    divided = name.partition("@" if name.split() == [name] else " ")
+    return all(divided)
 
 
 def is_self(someone: str, subject: Subject) -> bool:
-    """Whether a person is the agent itself, its owner, or one of those it acts for."""
-    names = [subject.id, *subject.humans]
-    if subject.agent is not None:
-        names.append(subject.agent)
-    own = {person(name) for name in (*names, *(f"{subject.issuer} {name}" for name in names))}
-    return person(someone) in own
+    """Whether a person is the agent itself, its owner, or one of those it acts for.
+
+    All addresses that lead to one mailbox are taken for one person's here: whoever is taken for
+    another by mistake cannot approve, and nothing else follows.
+    """
+    return not others({someone}, subject)
+
+
+def others(people: AbstractSet[str], subject: Subject) -> AbstractSet[str]:
+    """Those of the people who are not the agent itself, its owner, or one it acts for."""
+    agent = () if subject.agent is None else (subject.agent,)
+    own = _mailboxes(subject.issuer, (subject.id, *subject.humans, *agent))
+    return {each for each in people if own.isdisjoint(mailboxes(person(each)))}
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _mailboxes(issuer: str, names: tuple[str, ...]) -> frozenset[str]:
+    """What leads to whoever is called so: by these names, or as that issuer's."""
+    every = (*names, *(f"{issuer} {name}" for name in names))
+    return frozenset[str]().union(*(mailboxes(person(name)) for name in every))
 
 
 # --- an answer
@@ -64,19 +118,37 @@ def answered(
     """The request after somebody's answer: still pending, approved or denied.
 
     Of each person the last answer counts. ``inactive`` are those, as `person` spells them, who are
-    deactivated by now: whatever they have said before counts no longer.
+    deactivated by now: whatever they have said before counts no longer. Nor does what somebody has
+    said who is in none of the groups by now.
     """
     why = objection(request, answer.approver, people, now) or _lacks(request, answer, inactive)
     if why is not None:
         return NotCounted(why)
     gone = {person(answer.approver), *inactive}
-    others = (each for each in request.answers if person(each.approver) not in gone)
+    others = [
+        each
+        for each in request.answers
+        if person(each.approver) not in gone and _is_asked(each.approver, request, people)
+    ]
     request = replace(request, answers=(*others, answer))
     if not answer.approves:
         return _denied(request, answer.reason)
     if not approved(request, people):
         return request
     return ended(request, APPROVE, f"Approved by {', '.join(approvers(request))}.") or request
+
+
+def taken_back(
+    request: AccessRequest, someone: str, people: People, now: float
+) -> AccessRequest | NotCounted:
+    """The request without somebody's answer, which they take back; that decides nothing."""
+    why = objection(request, someone, people, now)
+    if why is not None:
+        return NotCounted(why)
+    others = tuple(each for each in request.answers if person(each.approver) != person(someone))
+    if others == request.answers:
+        return NotCounted("There is no answer of theirs to take back.")
+    return replace(request, answers=others)
 
 
 def _denied(request: AccessRequest, reason: str) -> AccessRequest:
@@ -98,8 +170,7 @@ def objection(request: AccessRequest, someone: str, people: People, now: float) 
         return "This is how policy is called: no person is."
     if is_self(someone, request.ask.subject):
         return "Nobody answers what they, or an agent of theirs, asked for."
-    quorums = request.ask.terms.quorums
-    if not any(_may_answer(someone, each, request, people) for each in quorums):
+    if not _is_asked(someone, request, people):
         return f"{someone} is in none of the groups that are asked: {', '.join(asked(request))}."
     return None
 
@@ -108,16 +179,30 @@ def _lacks(request: AccessRequest, answer: Answer, inactive: AbstractSet[str]) -
     """What an answer lacks of somebody who may give one."""
     if person(answer.approver) in inactive:
         return f"{answer.approver} is deactivated: their answer does not count."
+    if answer.sign and not takes_signs(request):
+        return "A sign alone is no answer to this request: open it, and approve or deny it there."
     if not answer.approves:
         return None
     terms = request.ask.terms
-    if terms.needs_reason and not any(map(str.isalnum, answer.reason)):
+    if terms.needs_reason and not says_why(answer.reason):
         return "Policy wants a reason for this approval: say why it may go."
-    return None if answer.less is None else _more(answer.less, terms)
+    return None if answer.less is None else more_than_offered(answer.less, terms)
 
 
-def _more(less: Less, terms: Terms) -> str | None:
+def takes_signs(request: AccessRequest) -> bool:
+    """Whether a mere sign may be an answer: policy says so, and the risk allows it."""
+    return request.ask.terms.signs and request.ask.operation.risk in SIGNED
+
+
+def says_why(reason: str) -> bool:
+    """Whether a reason says anything."""
+    return any(map(str.isalnum, reason))
+
+
+def more_than_offered(less: Less, terms: Terms) -> str | None:
     """Why somebody cannot give this, where it is not less than policy offers."""
+    if not _is_clear(less):
+        return "What this gives is not clear: uses are a whole number, and a life is seconds."
     if less.uses is not None and not 1 <= less.uses <= terms.uses:
         most = "a single use" if terms.uses == 1 else f"1 to {terms.uses} uses"
         return f"Policy offers {most} here, and {less.uses} cannot be given."
@@ -127,6 +212,23 @@ def _more(less: Less, terms: Terms) -> str | None:
     if less.once and terms.ahead:
         return "There is no call yet that this could be for alone: give fewer uses, or less time."
     return None
+
+
+def _is_clear(less: object) -> bool:
+    """Whether what a channel hands on is of the types that it says: a plugin can hand on anything.
+
+    True is no number of uses, and nothing can be counted against what is no number.
+    """
+    return (
+        isinstance(less, Less)
+        and isinstance(less.once, bool)
+        and (less.uses is None or _is_number(less.uses, int))
+        and (less.life is None or _is_number(less.life, int | float))
+    )
+
+
+def _is_number(value: object, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and abs(value) <= MOST
 
 
 def by_policy(request: AccessRequest, now: float) -> AccessRequest | None:
@@ -200,8 +302,13 @@ def asked(request: AccessRequest) -> tuple[str, ...]:
 def could_answer(request: AccessRequest, people: People) -> tuple[str, ...]:
     """Those who could approve by now and have not, as they are spelled in the groups."""
     done = set(map(person, approvers(request)))
-    named = {each for group in asked(request) for each in people.get(group, ())} - done
-    return tuple(sorted(each for each in named if not is_self(each, request.ask.subject)))
+    named = frozenset[str]().union(*(people.get(group, ()) for group in asked(request)))
+    return tuple(sorted(others(named - done, request.ask.subject)))
+
+
+def _is_asked(someone: str, request: AccessRequest, people: People) -> bool:
+    quorums = request.ask.terms.quorums
+    return any(_may_answer(someone, quorum, request, people) for quorum in quorums)
 
 
 def _may_answer(someone: str, quorum: Quorum, request: AccessRequest, people: People) -> bool:

@@ -22,10 +22,13 @@ OPERATION: Final = "jitgate_operation"
 def within(binding: Binding | None, operation: Operation) -> bool:
     """Whether a token that is bound so is good for the operation; without a binding any is.
 
-    A HEAD asks for what its GET does (RFC 9110, section 9.3.2), and has its action.
+    A HEAD asks for what its GET does (RFC 9110, section 9.3.2), and has its action. What goes
+    through a WebSocket is no one operation, so that no such token opens any.
     """
     if binding is None or binding.target is None:
         return True
+    if operation.opens is not None:
+        return False
     return (binding.target, binding.action, dict(binding.resource)) == (
         operation.target,
         operation.action,

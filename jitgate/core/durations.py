@@ -14,4 +14,13 @@ WANTED: Final = "a duration with its unit was expected, such as 500ms, 55s, 2m, 
 def duration(text: str) -> float | None:
     """Its seconds; None where it is none."""
     matched = _WRITTEN.match(text)
-    return None if matched is None else int(matched[1]) * _UNITS[matched[2]]
+    return None if matched is None else round(int(matched[1]) * _UNITS[matched[2]], 3)
+
+
+def written(seconds: float) -> str:
+    """A span of whole milliseconds as `duration` reads it, in its largest whole unit."""
+    count = round(seconds * 1000)
+    for unit, length in reversed(_UNITS.items()):
+        if count % round(length * 1000) == 0:
+            return f"{count // round(length * 1000)}{unit}"
+    raise AssertionError("a millisecond is the smallest unit")

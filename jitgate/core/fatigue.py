@@ -11,9 +11,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jitgate.core.answers import People, is_self
+from jitgate.core.answers import People, others
 from jitgate.core.budgets import span
-from jitgate.values import Ask, Charge, Spent
+from jitgate.values import Ask, Charge, Spent, Subject
+
+COUNTED = 100
+"""People that one request is counted for by themselves: each is a row in the database. Where more
+are asked, their groups are counted in their place."""
 
 MANY = 10_000
 """More than are counted of what is only looked at: there is always room for one more."""
@@ -35,6 +39,9 @@ class Fatigue:
     """The window."""
     cool_down: float = 600.0
     """For which a call that people have denied is not asked for again."""
+    alike: int = 2
+    """Denials of one action on one resource, in ``cool_down``, after which neither is any other:
+    one may be asked for once more as people want it, and a space in its body makes no new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +53,38 @@ class TooMany:
     """A sentence, with ``{when}`` where it stands when there is room again."""
 
 
-def refused_before(ask: Ask, fatigue: Fatigue) -> TooMany:
-    """The count of denials of this very call: one is one too many."""
-    charge = Charge(_key("call denied", ask.subject.key, ask.fingerprint), 1, fatigue.cool_down)
-    return TooMany(charge, _NOT_AGAIN)
+def refused_before(ask: Ask, fatigue: Fatigue) -> list[TooMany]:
+    """The counts of denials: of this very call, and of all that do the same to the same."""
+    who, life = _who(ask.subject), fatigue.cool_down
+    every = [TooMany(Charge(_key("call denied", *who, ask.fingerprint), 1, life), _NOT_AGAIN)]
+    operation = ask.operation
+    if operation.resource:  # else it makes something new, and the next is about something else
+        resource = json.dumps(dict(operation.resource), sort_keys=True)
+        what = operation.target, operation.authority, operation.action, resource
+        charge = Charge(_key("alike denied", *who, *what), fatigue.alike, life)
+        every.append(TooMany(charge, _NOT_ALIKE))
+    return every
 
 
 def astray(ask: Ask, fatigue: Fatigue) -> Charge:
     """The count of all denials of a subject."""
-    key = _key("requests denied", ask.subject.key)
+    key = _key("requests denied", *_who(ask.subject))
     return Charge(key, fatigue.denials, fatigue.within)
 
 
 def opening(ask: Ask, people: People, fatigue: Fatigue, *, is_astray: bool) -> list[TooMany]:
     """What a request counts as that is about to be opened."""
-    window, key = span(fatigue.within), ask.subject.key
-    charge = Charge(_key("agent asks", key), fatigue.per_agent, fatigue.within)
+    window, who = span(fatigue.within), _who(ask.subject)
+    charge = Charge(_key("agent asks", *who), fatigue.per_agent, fatigue.within)
     every = [TooMany(charge, _said(fatigue.per_agent, f"in {window} of this agent"))]
     if is_astray:
         charge = Charge(
-            _key("agent asks though denied", key), fatigue.after_denials, fatigue.within
+            _key("agent asks though denied", *who), fatigue.after_denials, fatigue.within
         )
         whose = f"in {window} of this agent after {fatigue.denials} denials"
         every.append(TooMany(charge, _said(fatigue.after_denials, whose)))
-    for each in sorted(_asked(ask, people)):
-        charge = Charge(_key("person asked", each), fatigue.per_approver, fatigue.within)
+    for key in _asked(ask, people):
+        charge = Charge(key, fatigue.per_approver, fatigue.within)
         whose = f"in {window} for those who would be asked"
         every.append(TooMany(charge, _said(fatigue.per_approver, whose)))
     return every
@@ -78,9 +92,8 @@ def opening(ask: Ask, people: People, fatigue: Fatigue, *, is_astray: bool) -> l
 
 def denied(ask: Ask, fatigue: Fatigue) -> list[Charge]:
     """What a denial by people counts as."""
-    call = refused_before(ask, fatigue).charge
-    every = Charge(astray(ask, fatigue).key, MANY, fatigue.within)
-    return [call._replace(uses=MANY), every]
+    charges = [each.charge for each in refused_before(ask, fatigue)] + [astray(ask, fatigue)]
+    return [each._replace(uses=MANY) for each in charges]
 
 
 def of(full: Spent, every: Iterable[TooMany]) -> TooMany:
@@ -90,17 +103,33 @@ def of(full: Spent, every: Iterable[TooMany]) -> TooMany:
 
 _NOT_AGAIN = "People have denied this call: they are not asked for it again before {when}."
 
+_NOT_ALIKE = (
+    "People have denied this action on this resource, in other forms: "
+    "they are not asked for it again before {when}."
+)
+
 
 def _said(count: int, whose: str) -> str:
     requests = "1 request" if count == 1 else f"{count} requests"
     return f"At most {requests} for approval {whose}; room again at {{when}}."
 
 
-def _asked(ask: Ask, people: People) -> set[str]:
-    """Those who are asked as soon as it is opened."""
+def _asked(ask: Ask, people: People) -> list[str]:
+    """The counts of those who are asked as soon as it is opened."""
     groups = {name for quorum in ask.terms.quorums for name in quorum.groups}
-    every = {each for name in groups for each in people.get(name, ())}
-    return {each for each in every if not is_self(each, ask.subject)}
+    every = frozenset[str]().union(*(people.get(name, ()) for name in groups))
+    if len(every) > COUNTED:
+        return [_key("group asked", name) for name in sorted(groups)]
+    return [_key("person asked", each) for each in sorted(others(every, ask.subject))]
+
+
+def _who(subject: Subject) -> tuple[str, ...]:
+    """Whose requests are counted together.
+
+    Not by the humans that its token names: an agent can get one that names more of them, or fewer
+    (its scope asks for an address), and would begin anew with each.
+    """
+    return subject.issuer, subject.id, subject.agent or ""
 
 
 def _key(*parts: str) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar, TypeVarTuple
 
 from jitgate.values import Fields, Headers
+
+_Given = TypeVarTuple("_Given")
+_Told = TypeVar("_Told")
 
 HOP_BY_HOP = frozenset(
     {
@@ -60,6 +64,11 @@ def values_of(fields: Headers, name: bytes) -> list[bytes]:
     if isinstance(fields, Fields):
         return fields.values_of(name)
     return [value for key, value in fields if key.lower() == name]
+
+
+def once(fields: Headers, ask: Callable[[Headers, *_Given], _Told], *given: *_Given) -> _Told:
+    """What a pure function tells of the fields, as `Fields.once` where they are such."""
+    return fields.once(ask, *given) if isinstance(fields, Fields) else ask(fields, *given)
 
 
 def named_in_connection(fields: Headers) -> frozenset[bytes]:

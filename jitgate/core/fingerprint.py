@@ -13,6 +13,9 @@ from jitgate.core.fields import values_of
 from jitgate.core.injection import COUNTING
 from jitgate.values import Headers, RequestHead
 
+_OPENING = frozenset({b"sec-websocket-protocol", b"upgrade"})
+"""No other request that leaves has them: the gateway writes them itself."""
+
 _DOMAIN = b"jitgate fingerprint 1"
 
 
@@ -21,8 +24,9 @@ def fingerprint(head: RequestHead, body: bytes, declared: frozenset[bytes]) -> b
 
     Every part is preceded by its length, and the number of fields by itself, so that no two
     requests have the same encoding. In order: method, authority, path, query, the fields that
-    count (those of `COUNTING` and ``declared``, names in lower case) as they stand, the body's
-    length and its SHA-256. ``declared`` are the target's own fields, in lower case.
+    count (those of `COUNTING` and ``declared``, and those by which a WebSocket is opened, names in
+    lower case) as they stand, the body's length and its SHA-256. ``declared`` are the target's own
+    fields, in lower case.
     """
     path, _, query = head.target.partition("?")
     fields = counting_fields(head.headers, declared)
@@ -43,4 +47,5 @@ def fingerprint(head: RequestHead, body: bytes, declared: frozenset[bytes]) -> b
 def counting_fields(headers: Headers, declared: frozenset[bytes]) -> Headers:
     """The fields that are part of what is approved, names in lower case, in order."""
     counting = COUNTING | declared
+    counting |= _OPENING
     return tuple((name.lower(), value) for name, value in headers if name.lower() in counting)

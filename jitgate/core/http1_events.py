@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from jitgate.errors import PeerFault
-from jitgate.values import Headers, RequestHead, ResponseHead
+from jitgate.values import Headers, RequestHead, ResponseHead, shown_names
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A request's head as read, with what only the connection needs to know."""
 
     head: RequestHead
@@ -18,35 +17,40 @@ class Request:
     minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """A response's head as read; ``interim`` for 1xx, after which another one follows."""
 
     head: ResponseHead
     interim: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(NamedTuple):
     """A piece of the body, not empty."""
 
-    data: bytes = field(repr=False)
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"Data({len(self.data)} bytes)"
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """The message is whole; for a response ``reusable`` tells if the connection may go on."""
 
-    trailers: Headers = field(default=(), repr=False)
+    trailers: Headers = ()
     reusable: bool = True
 
+    def __repr__(self) -> str:
+        return f"End({shown_names(self.trailers)!r}, reusable={self.reusable})"
 
-@dataclass(frozen=True, slots=True)
-class Tunnel:
+
+class Tunnel(NamedTuple):
     """A CONNECT request: what follows in ``rest`` is no longer HTTP of this connection."""
 
     request: Request
-    rest: bytes = field(repr=False)
+    rest: bytes
+
+    def __repr__(self) -> str:
+        return f"Tunnel({self.request!r}, {len(self.rest)} bytes)"
 
 
 Event = Request | Response | Data | End | Tunnel | PeerFault

@@ -11,15 +11,16 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from jitgate.core.heads import (
+    HEAD_BYTES,
+    HEAD_FIELDS,
+    NEVER_IN_TRAILERS,
+    ambiguity,
+    announced_length,
+)
 from jitgate.core.http1_events import Data, Event
 from jitgate.errors import PeerFault
 from jitgate.values import Fields, Headers
-
-HEAD_BYTES = 64 * 1024
-"""Bytes of a head, or of the trailers. Tokens travel in heads: Entra's reach 16 KiB."""
-
-HEAD_FIELDS = 100
-"""Fields of a head, or of the trailers. SDKs send about 10; a hundred leaves room."""
 
 CHUNK_LINE_BYTES = 1024
 """Bytes of the line before a chunk. Extensions are dropped; no client in use sends any."""
@@ -33,8 +34,6 @@ _PLAIN_FIELD = re.compile(
 )
 """A whole line that is a field, with no white space behind its value."""
 
-_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
-"""No leading zero, which some read as octal, and no more digits than 64 bits hold."""
 _CHUNK_LINE = re.compile(
     rb"([0-9A-Fa-f]{1,16})"
     rb"(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -43,35 +42,7 @@ _CHUNK_LINE = re.compile(
 _PLAIN_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
 _LARGEST_CHUNK = 10**18
 
-_SINGLE = (b"content-type", b"if-modified-since", b"if-unmodified-since", b"location")
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NEVER_IN_CONNECTION = frozenset({b"content-length", b"host", b"transfer-encoding"})
-_NEVER_IN_TRAILERS = frozenset(
-    {
-        b"authorization",
-        b"connection",
-        b"content-encoding",
-        b"content-length",
-        b"content-range",
-        b"content-type",
-        b"cookie",
-        b"expect",
-        b"host",
-        b"http2-settings",
-        b"if-modified-since",
-        b"if-unmodified-since",
-        b"keep-alive",
-        b"location",
-        b"max-forwards",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-"""What frames, routes, authenticates or describes the content stands before it (9110, 6.5.1)."""
 
 State = Callable[[Any, bytes, int], int]
 """A method of a `Reader` that reads a part of a message."""
@@ -130,19 +101,20 @@ class Reader:
         except PeerFault as fault:
             self._over = True
             self._emit(fault)
-        self._flush()
+        if self._pieces:
+            self._flush()
         self._rest = b"" if self._over or at == len(data) else data[at:]
         return self._events
 
     def _emit(self, event: Event) -> None:
-        self._flush()
+        if self._pieces:
+            self._flush()
         self._events.append(event)
 
     def _flush(self) -> None:
         """What came of the body so far is one event, however small its chunks are."""
-        if self._pieces:
-            self._events.append(Data(b"".join(self._pieces)))
-            self._pieces = []
+        self._events.append(Data(b"".join(self._pieces)))
+        self._pieces = []
 
     def _line_end(self, data: bytes, at: int, room: int) -> int:
         """Where the line that begins at ``at`` ends, or -1 while that has not come.
@@ -235,18 +207,17 @@ class Reader:
     def _length(self, minor: int) -> int | None:
         """The body's length by its fields: one number, `CHUNKED`, or None if they say nothing."""
         codings = self._head.values_of(b"transfer-encoding")
-        lengths = self._head.values_of(b"content-length")
         if codings:
+            lengths = self._head.values_of(b"content-length")
             if lengths or minor == 0 or [each.lower() for each in codings] != [b"chunked"]:
                 raise self._malformed(
                     "The only Transfer-Encoding is chunked, once, on HTTP/1.1, with no length."
                 )
             return CHUNKED
-        if not lengths:
-            return None
-        if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
-            raise self._malformed("Content-Length is one decimal number.")
-        return int(lengths[0])
+        length = announced_length(self._head)
+        if isinstance(length, str):
+            raise self._malformed(length)
+        return length
 
     def _options(self) -> frozenset[bytes]:
         """What Connection says. It must not take away what says where a message ends or goes."""
@@ -260,13 +231,9 @@ class Reader:
 
     def _check_single(self) -> None:
         """Refuse a second value where two readers could take one each (RFC 9110, section 5.3)."""
-        if self._head.repeats:
-            for name in _SINGLE:
-                if len(self._head.values_of(name)) > 1:
-                    raise self._malformed(f"{name.decode()} stands at most once.")
-        for value in self._head.values_of(b"content-type"):
-            if b"," in value and b"," in _QUOTED.sub(b"", value):
-                raise self._malformed("content-type names one type.")
+        complaint = ambiguity(self._head)
+        if complaint is not None:
+            raise self._malformed(complaint)
 
     # --- bodies
 
@@ -347,7 +314,7 @@ class Reader:
                 self._end(tuple(self._fields))
                 return end + 2
             self._field(data[at:end])
-            if self._fields[-1][0].lower() in _NEVER_IN_TRAILERS:
+            if self._fields[-1][0].lower() in NEVER_IN_TRAILERS:
                 raise self._malformed("A field that belongs in the head came in the trailers.")
             at = end + 2
         return at

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from jitgate.core.heads import HEAD_BYTES, HEAD_FIELDS, HOST, NO_HEAD, expects_continue
 from jitgate.core.http1_events import Data, End, Event, Request, Response, Tunnel
-from jitgate.core.http1_framing import CHUNKED, HEAD_BYTES, HEAD_FIELDS, Reader
+from jitgate.core.http1_framing import CHUNKED, Reader
 from jitgate.core.http1_writing import BODILESS
+from jitgate.core.websocket import SWITCHED, is_handshake
 from jitgate.errors import HeadTooLarge, MalformedRequest, UpstreamMalformed
 from jitgate.values import METHODS, Fields, Headers, RequestHead, ResponseHead
 
@@ -44,31 +46,49 @@ _ABSOLUTE = re.compile(
     r"(?i:https)://((?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)((?:[/?].*)?)"
 )
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
-_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 class _Said(NamedTuple):
     """What the fields of a request say, which its first line does not change but for the minor."""
 
-    fields: Headers
+    fields: Fields
     length: int
     """Of the body, or `CHUNKED`."""
     expects_continue: bool
     host: bytes | None
     keep_alive: bool
+    websocket: bool
 
 
 class RequestReader(Reader):
     """Reads the requests of one connection, one after the other.
 
-    Clients repeat their fields to the letter: what they said the last time is remembered.
+    Clients repeat their fields to the letter: what they said the last time is remembered. With
+    ``websockets`` a request may open one: what follows it is its data, without an end.
     """
+
+    def __init__(
+        self,
+        head_bytes: int = HEAD_BYTES,
+        head_fields: int = HEAD_FIELDS,
+        *,
+        websockets: bool = False,
+    ) -> None:
+        super().__init__(head_bytes, head_fields)
+        self._websockets = websockets
 
     _malformed = MalformedRequest
     _too_large = HeadTooLarge
     _last: tuple[int, bytes] | None = None
     """The minor and the lines of fields that ``_said`` is about."""
     _said: _Said | None = None
+    _is_begun = False
+    """Whether the first line of a head was read that is not whole."""
+
+    @property
+    def begun(self) -> RequestHead:
+        """What is known of a head that is not whole: for the record, where it cannot be one."""
+        return RequestHead(self._method, self._target, ()) if self._is_begun else NO_HEAD
 
     @property
     def in_head(self) -> bool:
@@ -87,6 +107,7 @@ class RequestReader(Reader):
 
     def _is_start(self, line: bytes) -> bool:
         matched = _REQUEST_LINE.fullmatch(line)
+        self._is_begun = matched is not None
         if matched is None:
             return False
         method, target, minor = matched.groups()
@@ -100,6 +121,8 @@ class RequestReader(Reader):
             if not super()._are_fields(block):
                 return False
             self._last = these if len(block) <= REMEMBERED else None
+        elif self._said is not None:
+            self._said.fields.come_again()
         return True
 
     def _start_line(self, line: bytes) -> None:
@@ -115,27 +138,39 @@ class RequestReader(Reader):
     def _headed(self, data: bytes, at: int) -> int:
         if self._said is None:
             self._said = self._saying()
-        fields, length, expects_continue, host, self._keep_alive = self._said
+        fields, length, expects_continue, host, self._keep_alive, websocket = self._said
         known = None if length == CHUNKED else length
-        head = RequestHead(self._method, self._target, fields, known, expects_continue)
+        head = RequestHead(self._method, self._target, fields, known, expects_continue, websocket)
         request = Request(head, host, self._keep_alive, self._minor)
         if self._method == "CONNECT":
             return self._tunnel(request, data[at:], length)
+        if websocket and (self._method != "GET" or self._minor == 0 or length):
+            raise MalformedRequest("A WebSocket is opened by a GET of HTTP/1.1 (RFC 6455, 4.1).")
+        self._is_begun = False
         self._emit(request)
-        self._body(length)
+        if websocket:
+            self._state = RequestReader._switched
+        else:
+            self._body(length)
         return at
+
+    def _switched(self, data: bytes, at: int) -> int:
+        """All that comes from now on is of another protocol."""
+        self._content(data[at:])
+        return len(data)
 
     def _saying(self) -> _Said:
         """What the fields say, where it is what a request may say."""
         self._head = Fields(self._fields)
         options = self._options()
-        if b"upgrade" in options or not _UPGRADING.isdisjoint(self._head.names):
+        websocket = b"upgrade" in options or not _UPGRADING.isdisjoint(self._head.names)
+        if websocket and not (self._websockets and is_handshake(self._head, options)):
             raise MalformedRequest("Upgrading to another protocol is not offered.")
         self._check_single()
         length = self._length(self._minor) or 0
         expects_continue = self._expects_continue() and length != 0
-        keep_alive = self._minor == 1 and b"close" not in options
-        return _Said(self._head, length, expects_continue, self._host(), keep_alive)
+        keep_alive = self._minor == 1 and b"close" not in options and not websocket
+        return _Said(self._head, length, expects_continue, self._host(), keep_alive, websocket)
 
     def _tunnel(self, request: Request, rest: bytes, length: int) -> int:
         """Nothing tells a body of CONNECT from what goes into the tunnel, so it has none."""
@@ -152,18 +187,13 @@ class RequestReader(Reader):
 
     def _expects_continue(self) -> bool:
         """Whether leave to go on is waited for; HTTP/1.0 does not know of it (9110, 10.1.1)."""
-        expectations = self._head.values_of(b"expect")
-        if not expectations:
-            return False
-        if [each.lower() for each in expectations] != [b"100-continue"]:
-            raise MalformedRequest("The only expectation is 100-continue, once.")
-        return self._minor == 1
+        return expects_continue(self._head) and self._minor == 1
 
     def _host(self) -> bytes | None:
         hosts = self._head.values_of(b"host")
         if not hosts and self._minor == 0:
             return None
-        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+        if len(hosts) != 1 or not HOST.fullmatch(hosts[0]):
             raise MalformedRequest("Host stands once and names one host (RFC 9112, section 3.2).")
         return hosts[0].lower()
 
@@ -173,7 +203,7 @@ def absolute_form(target: str) -> tuple[str, str] | None:
 
     None for a target of any other form (RFC 9112, section 3.2).
     """
-    matched = _ABSOLUTE.fullmatch(target)
+    matched = None if target.startswith("/") else _ABSOLUTE.fullmatch(target)
     if matched is None:
         return None
     authority, rest = matched[1].lower(), matched[2]
@@ -181,16 +211,25 @@ def absolute_form(target: str) -> tuple[str, str] | None:
 
 
 class ResponseReader(Reader):
-    """Reads the response to one request, of which it must know the method."""
+    """Reads the response to one request, of which it must know the method.
+
+    Where that opens a ``websocket``, what follows a 101 is its body, which the connection ends.
+    """
 
     _malformed = UpstreamMalformed
     _too_large = UpstreamMalformed
 
     def __init__(
-        self, method: str, head_bytes: int = HEAD_BYTES, head_fields: int = HEAD_FIELDS
+        self,
+        method: str,
+        head_bytes: int = HEAD_BYTES,
+        head_fields: int = HEAD_FIELDS,
+        *,
+        websocket: bool = False,
     ) -> None:
         super().__init__(head_bytes, head_fields)
         self._head_only = method == "HEAD"
+        self._opens = websocket
         self._interims = 0
         self._ended = False
 
@@ -230,7 +269,9 @@ class ResponseReader(Reader):
         length, options = self._length(self._minor), self._options()
         self._check_single()
         self._reusable = self._minor == 1 and b"close" not in options
-        if self._status < 200:
+        if self._status == SWITCHED and self._opens:
+            self._switch(length)
+        elif self._status < 200:
             self._interim(length)
         elif self._head_only or self._status in BODILESS:
             self._bodiless(length)
@@ -240,12 +281,19 @@ class ResponseReader(Reader):
 
     def _interim(self, length: int | None) -> None:
         self._interims += 1
-        if self._status == 101:
+        if self._status == SWITCHED:
             raise UpstreamMalformed("The target switched protocols unasked.")
         if length or self._minor == 0 or self._interims > INTERIM:
             raise UpstreamMalformed("An interim response has a body, or there are too many.")
         self._emit(Response(ResponseHead(self._status, self._head, 0), interim=True))
         self._begin()
+
+    def _switch(self, length: int | None) -> None:
+        """What comes from now on is of another protocol."""
+        if length is not None or self._minor == 0:
+            raise UpstreamMalformed("A response that switches protocols announces a body.")
+        self._emit(Response(ResponseHead(self._status, self._head, None)))
+        self._reusable, self._state = False, ResponseReader._until_close
 
     def _bodiless(self, length: int | None) -> None:
         """What the length of such a response says is about another one, but for 204 (6.1, 8.6)."""

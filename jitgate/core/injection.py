@@ -8,10 +8,18 @@ credential the agent sent among it, is dropped by not being named (invariant 5).
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Final
 
-from jitgate.core.fields import HOP_BY_HOP, end_to_end, named_in_connection, names_of, values_of
+from jitgate.core.fields import (
+    HOP_BY_HOP,
+    end_to_end,
+    named_in_connection,
+    names_of,
+    once,
+    values_of,
+)
 from jitgate.core.placing import placed_query
 from jitgate.values import Credential, Headers, Operation, RequestHead, ResponseHead
 
@@ -74,12 +82,11 @@ _WHAT_THE_BODY_IS = frozenset({b"content-encoding", b"content-range"})
 _NOT_FOR_AGENTS = frozenset({b"set-cookie", b"set-cookie2", b"alt-svc", b"content-length"})
 _NOT_OF_REWRITTEN = _NOT_FOR_AGENTS | {
     b"accept-ranges",
-    b"content-digest",
-    b"content-md5",
-    b"digest",
+    b"content-encoding",
     b"etag",
-    b"repr-digest",
 }
+_VOUCHES = re.compile(rb"digest|checksum|signature|[-_](?:md5|sha-?[0-9]+|crc32c?|hash)\b")
+"""Names of what is worked out from the body, standard (RFC 9530, RFC 9421) or clouds' own."""
 
 
 def misread(asked: Headers, declared: frozenset[bytes]) -> bool:
@@ -109,12 +116,7 @@ def upstream_head(
     """
     added = (*GATEWAY_ADDS, *credential.headers)
     ours = tuple([name.lower() for name, _ in added])
-    forward = _forwarded(declared, ours, masked, operation.changes)
-    one_hop = named_in_connection(asked.headers)
-    if not forward.isdisjoint(one_hop):
-        forward -= one_hop
-    said = () if b"user-agent" in one_hop else values_of(asked.headers, b"user-agent")
-    own = _own(b" ".join(said)[:AGENT_NAMED]) if said else b""
+    kept, own = once(asked.headers, _theirs, declared, ours, masked, operation.changes)
     host = operation.authority.removesuffix(":443").encode("ascii")
     query = operation.query
     if credential.query is not None:
@@ -124,12 +126,29 @@ def upstream_head(
         target=f"{operation.path}?{query}" if query else operation.path,
         headers=(
             (b"Host", host),
-            *_kept(asked.headers, forward),
+            *kept,
             (b"User-Agent", own + token.encode()),
             *added,
         ),
         length=asked.length,
     )
+
+
+def _theirs(
+    asked: Headers,
+    declared: frozenset[bytes],
+    ours: tuple[bytes, ...],
+    masked: bool,
+    changes: bool,
+) -> tuple[Headers, bytes]:
+    """What the agent says that passes: the fields, and what its User-Agent begins with."""
+    forward = _forwarded(declared, ours, masked, changes)
+    one_hop = named_in_connection(asked)
+    if not forward.isdisjoint(one_hop):
+        forward -= one_hop
+    said = () if b"user-agent" in one_hop else values_of(asked, b"user-agent")
+    own = _own(b" ".join(said)[:AGENT_NAMED]) if said else b""
+    return tuple(_kept(asked, forward)), own
 
 
 def user_agent_token(exchange: str, number: int) -> str:
@@ -183,10 +202,20 @@ def agent_head(
     ``rewritten`` says that the body may differ from the target's: fields about it would be wrong,
     or would let a masked value be guessed.
     """
-    drop = _NOT_OF_REWRITTEN if rewritten else _NOT_FOR_AGENTS
-    return ResponseHead(answer.status, hide(end_to_end(answer.headers, drop)), length)
+    if rewritten:
+        fields = _of_rewritten(answer.headers)
+    else:
+        fields = end_to_end(answer.headers, _NOT_FOR_AGENTS)
+    return ResponseHead(answer.status, hide(fields), length)
 
 
 def agent_trailers(trailers: Headers, hide: Callable[[Headers], Headers]) -> Headers:
     """The trailers that the agent gets: none that frames, routes or vouches for the body."""
-    return hide(end_to_end(trailers, _NOT_OF_REWRITTEN)) if trailers else ()
+    return hide(_of_rewritten(trailers)) if trailers else ()
+
+
+def _of_rewritten(fields: Headers) -> Headers:
+    """Those that say nothing of the body as the target sent it."""
+    left = end_to_end(fields, _NOT_OF_REWRITTEN)
+    named = zip(names_of(left), left, strict=True)
+    return tuple([field for name, field in named if _VOUCHES.search(name) is None])

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from jitgate.core import json_grammar as grammar
 from jitgate.errors import MaskingFault
+from jitgate.values import Hider, How
 
 LONGEST = 8 * 1024
 """Characters of a value that is read so; most that are listed are shorter. It is far less than a
@@ -26,25 +27,30 @@ _PLAIN_NAME = re.compile(r'[^"\\\x00-\x1f ,:\]}][^"\\\x00-\x1f]*+')
 """Written without escapes, and beginning with what nothing but the beginning of a string has
 before it: behind a string's end stands white space, or one of ``,:]}``."""
 
+_MAY_BE_NESTED = re.compile(rf'"(?=[{re.escape(grammar.MAY_BEGIN_NESTED)}])')
+"""A text that may be JSON again. Behind a text's end such a character stands seldom."""
+
 _COLON = re.compile(r"[ \t\n\r]*+:[ \t\n\r]*+")
 _ANY = json.JSONDecoder()
 
 
 class Hidden(NamedTuple):
-    """Where a value of a hidden field begins and ends, and the name of the masker that hides it."""
+    """Where a value of a hidden field begins and ends, and who hides it."""
 
     begin: int
     end: int
-    hider: str
+    hider: Hider
 
 
 class Glance:
     """Reads values for one set of maskers; ``hiders`` says who hides a field, None if nobody.
 
+    A text in them that may be JSON again is left to be read step by step.
+
     One thread's, for it notes the names that it meets as it reads.
     """
 
-    def __init__(self, hiders: Mapping[str, str | None]) -> None:
+    def __init__(self, hiders: Mapping[str, Hider | None]) -> None:
         self._hiders = hiders
         self._met: list[str] = []
         self._decoder = json.JSONDecoder(
@@ -68,6 +74,8 @@ class Glance:
             return None
         if size > 2 * most and _containers(text[:size]) > most:
             return None
+        if _MAY_BE_NESTED.search(text, 0, size) is not None:
+            return None
         hidden = self._hidden(text[:size], at) if self._met else []
         return None if hidden is None else (at + size, hidden)
 
@@ -86,14 +94,20 @@ class Glance:
         if len(names) > MOST_NAMES or not all(map(_PLAIN_NAME.fullmatch, names)):
             return None
         found = [(begin, name) for name in names for begin in _values(text, f'"{name}"')]
-        if len(found) != len(self._met):
+        hiders = {name: self._hiders[name] for name in names}
+        if len(found) != len(self._met) or any(_is_left(each) for each in hiders.values()):
             return None
         hidden, end = list[Hidden](), 0
         for begin, name in sorted(found):
             if begin >= end:
                 _, end = _ANY.raw_decode(text, begin)
-                hidden.append(Hidden(at + begin, at + end, str(self._hiders[name])))
+                hidden.append(Hidden(at + begin, at + end, cast(Hider, hiders[name])))
         return hidden
+
+
+def _is_left(hider: Hider | None) -> bool:
+    """Whether what it hides takes more than another value in its place."""
+    return hider is None or hider.how is How.DROP
 
 
 def _containers(text: str) -> int:

@@ -27,41 +27,38 @@ LONGEST_BARE = 4 * 1024
 _SPACE = r"[ \t\n\r]*+"
 _PLAIN = r'[^"\\\x00-\x1f]'
 _ESCAPE = r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
-_INSIDE = rf"{_PLAIN}*+(?:{_ESCAPE}{_PLAIN}*+)*+"
-_SHORT_NUMBER = r"-?(?:0|[1-9][0-9]{0,30}+)(?:\.[0-9]{1,30}+)?+(?:[eE][+-]?[0-9]{1,3}+)?+"
-_SCALAR = rf'(?:"{_INSIDE}"|{_SHORT_NUMBER}|true|false|null)'
+_INSIDE = rf"{_PLAIN}*+(?>{_ESCAPE}{_PLAIN}*+)*+"
+_SHORT_NUMBER = r"-?(?:0|[1-9][0-9]{0,30}+)(?>\.[0-9]{1,30}+)?+(?>[eE][+-]?[0-9]{1,3}+)?+"
+MAY_BEGIN_NESTED = "{[ \\"
+"""How a text begins that may be JSON again: so, with white space, or with one of both escaped."""
 
+_NOT_NESTED = rf"(?![{re.escape(MAY_BEGIN_NESTED)}])"
+_SCALAR = rf'(?:"{_NOT_NESTED}{_INSIDE}"|{_SHORT_NUMBER}|true|false|null)'
+
+SPACES = " \t\n\r"
 SPACE = re.compile(r"[ \t\n\r]++")
+NAME = re.compile(rf'{_SPACE}(?P<name>"{_INSIDE}"){_SPACE}:')
+"""A name and its colon."""
+
 INSIDE = re.compile(_INSIDE)
 """The inside of a string as far as it is there; a closing quote must follow."""
 
-UNFINISHED_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?+")
-NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+")
+UNFINISHED_ESCAPE = re.compile(r"\\(?>u[0-9a-fA-F]{0,3})?+")
+NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?>\.[0-9]++)?+(?>[eE][+-]?[0-9]++)?+")
 LITERALS = frozenset({"true", "false", "null"})
 BARE = re.compile(r"[-+.0-9A-Za-z]++")
 """What a number or a literal could go on with: it has ended only where this has."""
 
-CONCEALED_TEXT = "*" * 16
-"""What stands for a hidden text: schemas that give a secret a least length ask for up to 14."""
-
-_CONCEALED = {
-    '"': f'"{CONCEALED_TEXT}"',
-    "{": "{}",
-    "[": "[]",
-    "t": "false",
-    "f": "false",
-    "n": "null",
-}
-
 MEMBER = re.compile(
-    rf'{_SPACE}"({_PLAIN}{{0,255}}+)"{_SPACE}:(?P<value>{_SPACE})(?:{_SCALAR}{_SPACE}(,|(?=\}})))?+'
+    rf'{_SPACE}"({_PLAIN}{{0,255}}+)"{_SPACE}:(?P<value>{_SPACE})(?>{_SCALAR}{_SPACE}(,|(?=\}})))?+'
 )
 """A name that needs no decoding and its colon; if a scalar follows whole, that and its comma.
 
 The sizes of name and number are far below their limits: longer ones are left to be measured.
 """
 
-ELEMENTS = re.compile(rf"(?:{_SPACE}{_SCALAR}{_SPACE},)*+")
+ELEMENT = re.compile(rf"{_SPACE}{_SCALAR}{_SPACE},")
+ELEMENTS = re.compile(rf"(?>{_SPACE}{_SCALAR}{_SPACE},)*+")
 """Scalar elements, each with its comma."""
 
 
@@ -93,21 +90,3 @@ def fitted(token: str, answer: str) -> str:
     if token in LITERALS:
         return answer if answer in {"true", "false"} else "false"
     return answer if NUMBER.fullmatch(answer) else "0"
-
-
-def concealed(first: str, *, openly: bool = False) -> str:
-    """What a hidden value is shown as, by its first character; null alone stays as it is.
-
-    ``openly``: as a text that says so, whatever the type, for people who would take a 0 for a 0.
-    """
-    if openly:
-        return _CONCEALED_OPENLY.get(first, '"(a number, hidden)"')
-    return _CONCEALED.get(first, "0")
-
-
-_CONCEALED_OPENLY = {
-    '"': '"****************"',
-    "{": '"(an object, hidden)"',
-    "[": '"(a list, hidden)"',
-    "n": "null",
-}

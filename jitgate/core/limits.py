@@ -7,9 +7,9 @@ each can be set in the configuration under ``limits``; what waits for people has
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from jitgate.core.http1_reading import HEAD_BYTES, HEAD_FIELDS
+from jitgate.core.heads import HEAD_BYTES, HEAD_FIELDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,9 @@ class Limits:
 
     body_bytes: int = 1024 * 1024 * 1024
     """Of a request's body. Files that APIs take are smaller; a body without an end is an attack."""
+
+    message_bytes: int = 1024 * 1024
+    """Of a WebSocket's message, in each direction: it is held whole, to be looked at and kept."""
 
     connect: float = 15.0
     """From the connection to the end of the CONNECT's head."""
@@ -58,7 +61,8 @@ class Limits:
     """For the TLS handshake with a target."""
 
     silence: float = 300.0
-    """Without a byte of the response after which a target is given up; long polls take 60."""
+    """Without a byte of the response after which a target is given up; long polls take 60. And
+    without a word of either side after which a WebSocket is ended; most ping every 20 to 60."""
 
     connections: int = 20_000
     """Tunnels of proved agents, of all together: as many as calls may wait for people."""
@@ -71,9 +75,39 @@ class Limits:
     and the oldest makes room: proved agents are not locked out, and a connection needs to prove
     itself only before so many others come."""
 
+    http2_streams: int = 100
+    """Exchanges at once on one HTTP/2 connection; what clients count on before they are told."""
+
+    http2_resets: int = 20
+    """A second, of an HTTP/2 connection: requests that the agent gives up, that are malformed or
+    more than `http2_streams`. For 10 seconds as many at once: all that an SDK has open, twice."""
+
+    http2_frames: int = 100
+    """A second, of an HTTP/2 connection: frames that carry nothing (PING, SETTINGS, PRIORITY, empty
+    DATA) beside those that answer DATA. For 10 seconds as many at once; a client needs a few."""
+
     exchanges: int = 4_000
     """Exchanges carried at once, but for those that wait for people. One takes some 100 KiB, and up
     to 2 MiB while the record keeps its bodies."""
+
+    exchanges_per_agent: int = 2_000
+    """Of one agent: half of ``exchanges``. One connection of HTTP/2 carries many."""
+
+    def share(self, workers: int) -> Limits:
+        """What one of so many workers may carry, so that all of them carry no more than this."""
+        return replace(
+            self,
+            connections=share(self.connections, workers),
+            connections_per_agent=share(self.connections_per_agent, workers),
+            unproved=share(self.unproved, workers),
+            exchanges=share(self.exchanges, workers),
+            exchanges_per_agent=share(self.exchanges_per_agent, workers),
+        )
+
+
+def share(bound: int, workers: int) -> int:
+    """One worker's part of what is a bound for all of them: rounded up, so that it is never 0."""
+    return -(-bound // workers)
 
 
 LIMITS = Limits()

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import chain
-from typing import Self
-from urllib.parse import quote, quote_plus
+from typing import NamedTuple, Self
 
+from jitgate.core.json_tokens import in_characters
+from jitgate.core.spellings import Spelled, spelled, widened
 from jitgate.values import Headers
 
 
 class Literals(tuple[bytes, ...]):  # noqa: SLOT001 (a tuple has no room for slots)
-    """Byte strings to hide that know their `spellings`: worked out once, where they are kept.
+    """Byte strings to hide that know how they are `Spelled`: worked out once, where they are kept.
 
     Equal to the same byte strings that do not. Raises `ValueError` for an empty one.
     """
 
-    spelled: tuple[bytes, ...]
-    """Each in every spelling."""
+    narrow: tuple[Spelled, ...]
+    """Each as it stands, and as encoders write it."""
     shortest: int
     """Bytes of the shortest of those."""
 
@@ -28,25 +29,54 @@ class Literals(tuple[bytes, ...]):  # noqa: SLOT001 (a tuple has no room for slo
         self = super().__new__(cls, literals)
         if not all(self):
             raise ValueError("A literal to hide must have at least one byte.")
-        self.spelled = tuple(dict.fromkeys([form for each in self for form in spellings(each)]))
-        self.shortest = min(map(len, self.spelled), default=sys.maxsize)
+        self.narrow = tuple(dict.fromkeys([form for each in self for form in spelled(each)]))
+        self.shortest = min([each.shortest for each in self.narrow], default=sys.maxsize)
         return self
+
+    @cached_property
+    def wide(self) -> tuple[Spelled, ...]:
+        """The same in UTF-16 and UTF-32."""
+        return tuple(dict.fromkeys([form for each in self for form in widened(each)]))
+
+    def and_one(self, literal: bytes) -> Literals:
+        """These and another, which alone is looked at: these are known.
+
+        Raises `ValueError` for an empty one.
+        """
+        one = Literals((literal,))
+        both = tuple.__new__(Literals, (*self, literal))
+        both.narrow = tuple(dict.fromkeys((*self.narrow, *one.narrow)))
+        both.shortest = min(self.shortest, one.shortest)
+        return both
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """Where any of them stands in a text, in order; what overlaps is one."""
+        data = text.encode("utf-8", "surrogatepass")
+        found = sorted(place for form in self.narrow for place in form.places(data))
+        united = list[tuple[int, int]]()
+        for begin, end in found:
+            if united and begin < united[-1][1]:
+                united[-1] = (united[-1][0], max(end, united[-1][1]))
+            else:
+                united.append((begin, end))
+        bounds = iter(in_characters(data, [at for place in united for at in place]))
+        return list(zip(bounds, bounds, strict=True))
 
 
 class LiteralMasker:
     """Replaces every occurrence of every literal by as many ``*``: lengths stay as they were.
 
     Occurrences that overlap are all hidden. Of what was fed, only a tail that could begin a
-    literal is held back. Each is hidden in the `spellings` that encoders give it; one in another
-    spelling (base64, every character escaped) is another literal. Raises `ValueError` for an empty
-    literal.
+    literal is held back. Each is hidden however encoders write it (`jitgate.core.spellings`), in
+    UTF-8, UTF-16 and UTF-32; one in another spelling (base64, every character escaped) is another
+    literal. Raises `ValueError` for an empty literal.
     """
 
     def __init__(self, literals: Sequence[bytes]) -> None:
-        known = literals if isinstance(literals, Literals) else Literals(literals)
-        self._literals, self._shortest = known.spelled, known.shortest
+        self._known = literals if isinstance(literals, Literals) else Literals(literals)
+        self._literals, self._shortest = self._known.narrow, self._known.shortest
         self._tail = b""
-        self._covered = 0
+        self._covered: list[_Place] = []
         self.count = 0
 
     def feed(self, chunk: bytes) -> bytes:
@@ -64,18 +94,38 @@ class LiteralMasker:
         """The value, whole in itself (as a header field's is), with every literal hidden."""
         if len(value) < self._shortest:
             return value
-        for literal in self._literals:
-            if literal in value:
-                spans = self._occurrences(value)
-                self.count += len(spans)
-                return _starred(value, spans)
-        return value
+        places = self._occurrences(value)
+        self.count += len(places)
+        return _starred(value, places)
+
+    def hide_in_path(self, path: str) -> str:
+        """What is told of a path, with every literal hidden; it is not counted, but where it was.
+
+        It may be written as paths write it (RFC 9535, section 2.7), and is then shown as it reads.
+        """
+        if not self._literals:
+            return path
+        told = LiteralMasker(self._known)
+        shown = told.hide_in(path.encode()).decode("utf-8", "replace")
+        plain = _ESCAPED.sub(_meant, shown).encode("utf-8", "replace")
+        read = told.hide_in(plain)
+        return shown if read == plain else read.decode("utf-8", "replace")
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """Where in a text any of the literals stands, in order; what overlaps is one."""
+        return self._known.places(text)
+
+    def hide_in_words(self, words: str) -> str:
+        """What is said of some content, with every literal hidden that it quotes in lower case."""
+        lower = words.encode("utf-8", "replace").lower()
+        shown = LiteralMasker([each.lower() for each in self._known]).hide_in(lower)
+        return words if shown == lower else shown.decode("utf-8", "replace")
 
     def hide_in_fields(self, fields: Headers) -> Headers:
         """Header fields with every literal hidden in each name and in each value."""
         together = b"\n".join(chain.from_iterable(fields))
         for literal in self._literals:
-            if literal in together:
+            if literal.is_in(together):
                 return tuple([(self.hide_in(name), self.hide_in(value)) for name, value in fields])
         return fields  # what is nowhere in all of them is in no part of them
 
@@ -85,83 +135,60 @@ class LiteralMasker:
         What starts behind ``end`` is found again with the next bytes, so it is not counted yet.
         What starts before it may reach into the rest, which is noted as covered.
         """
-        spans = [span for span in self._occurrences(data) if span[0] < end]
-        self.count += len(spans)
-        if self._covered:
-            spans.append((0, self._covered))
+        places = [place for place in self._occurrences(data) if place.start < end]
+        self.count += len(places)
+        places += self._covered
         self._tail = data[end:]
-        self._covered = max((stop - end for _, stop in spans if stop > end), default=0)
-        return _starred(data, spans)[:end]
+        self._covered = [
+            _Place((place.start - end) % place.step, place.stop - end, place.step)
+            for place in places
+            if place.stop > end
+        ]
+        return _starred(data, places)[:end]
 
-    def _occurrences(self, data: bytes) -> list[tuple[int, int]]:
-        spans = []
-        for literal in self._literals:
-            start = data.find(literal)
-            while start >= 0:
-                spans.append((start, start + len(literal)))
-                start = data.find(literal, start + 1)
-        return spans
+    def _occurrences(self, data: bytes) -> list[_Place]:
+        return [
+            _Place(start, stop, each.step)
+            for each in self._sought(data)
+            for start, stop in each.places(data)
+        ]
 
     def _first_open(self, data: bytes) -> int:
         """Where the longest tail that could begin a literal starts; the length if none could."""
-        return min([_open_at(literal, data) for literal in self._literals], default=len(data))
+        return min([each.open_at(data) for each in self._sought(data)], default=len(data))
+
+    def _sought(self, data: bytes) -> Sequence[Spelled]:
+        """What of the literals can be in such data.
+
+        What is in UTF-16 has a zero, but for its first byte; and that could begin the other
+        spelling as well.
+        """
+        return (*self._literals, *self._known.wide) if b"\0" in data else self._literals
 
 
-_WRITTEN_AS_IT_IS = re.compile(rb"[A-Za-z0-9._~-]+")
-"""What no encoder writes in another way (RFC 3986, section 2.3): tokens are made of it."""
+class _Place(NamedTuple):
+    """Where a literal is: every ``step``-th byte is one of its characters."""
+
+    start: int
+    stop: int
+    step: int
 
 
-def spellings(literal: bytes) -> tuple[bytes, ...]:
-    """A literal as it stands, and as encoders of JSON and of URLs write it."""
-    if _WRITTEN_AS_IT_IS.fullmatch(literal):
-        return (literal,)
-    text = _as_text(literal)
-    json_forms = [json.dumps(text)[1:-1]]
-    json_forms.append(json_forms[0].replace("/", "\\/"))
-    for special in ("=+&<>'", "=+&<>'/", "=&<>'", "&<>'"):
-        lower = json_forms[0].translate({ord(each): f"\\u{ord(each):04x}" for each in special})
-        json_forms += [lower, lower.replace("/", "\\/"), _upper_escapes(lower)]
-    urls = [quote(literal, safe=""), quote(literal), quote_plus(literal)]
-    urls += [re.sub("%..", lambda escape: escape[0].lower(), url) for url in urls]
-    if not text.isascii():
-        json_forms += [json.dumps(text, ensure_ascii=False)[1:-1], _upper_escapes(json_forms[0])]
-    every = [literal, *(form.encode("utf-8") for form in (*json_forms, *urls))]
-    return tuple(dict.fromkeys(every))
+_ESCAPED = re.compile(r"\\(?:u([0-9a-f]{4})|(.))", re.DOTALL)
+"""What a path writes in another way."""
 
 
-def _as_text(literal: bytes) -> str:
-    """What a literal reads as: UTF-8, or else a character for each byte."""
-    try:
-        return literal.decode("utf-8")
-    except UnicodeDecodeError:
-        return literal.decode("latin-1")
+def _meant(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 16)) if escape[1] else _LETTERS.get(escape[2], escape[2])
 
 
-def _upper_escapes(text: str) -> str:
-    return re.sub(r"\\u[0-9a-f]{4}", lambda escape: "\\u" + escape[0][2:].upper(), text)
+_LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
-_HEAD = 8
-"""Bytes of a literal by which its beginnings are looked for."""
-
-
-def _open_at(literal: bytes, data: bytes) -> int:
-    """Where the longest tail of ``data`` that is a beginning of ``literal`` and no more starts."""
-    least = max(0, len(data) - len(literal) + 1)
-    head = literal[:_HEAD]  # of the first byte alone there may be many
-    start = data.find(head, least)
-    while start >= 0 and not literal.startswith(data[start:]):
-        start = data.find(head, start + 1)
-    if start >= 0:
-        return start
-    shorter = range(min(len(head) - 1, len(data) - least), 0, -1)
-    return len(data) - next((size for size in shorter if data.endswith(head[:size])), 0)
-
-
-def _starred(data: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
-    if not spans:
+def _starred(data: bytes, places: Sequence[_Place]) -> bytes:
+    if not places:
         return data
     starred = bytearray(data)
-    for start, stop in spans:
-        starred[start:stop] = b"*" * (stop - start)
+    for start, stop, step in places:
+        starred[start:stop:step] = b"*" * len(range(start, stop, step))
     return bytes(starred)

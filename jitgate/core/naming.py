@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jitgate.core.fields import holds_calls, overriding
+from jitgate.core.fields import holds_calls, once, overriding
 from jitgate.core.injection import misread
 from jitgate.core.operation import canonical_target
 from jitgate.core.placing import bare_body, bare_head, clear_body, has_names
+from jitgate.core.websocket import WebSockets, opened
 from jitgate.interfaces import ICatalog
-from jitgate.values import Denial, NotCanonical, Operation, Refusal, RequestHead
+from jitgate.values import Denial, Headers, NotCanonical, Operation, Refusal, RequestHead
 
 
 class Named(Protocol):
@@ -42,16 +43,25 @@ class Named(Protocol):
     def body_name(self) -> str | None:
         """The field of a form, or the member of a JSON object, that its credential is in."""
 
+    @property
+    def websockets(self) -> WebSockets:
+        """Where it takes WebSockets."""
 
-def named_operation(target: Named, authority: str, head: RequestHead) -> Operation | Refusal:
-    """The operation that a call is, or why it is none that policy could be asked about."""
+
+def named_operation(
+    target: Named, authority: str, head: RequestHead, near: str | None = None
+) -> Operation | Refusal:
+    """The operation that a call is, or why it is none that policy could be asked about.
+
+    ``near`` is the host of the gateway's own that the agent calls in the target's place.
+    """
     bare = bare_head(head, target.query_name, target.body_name)
     if isinstance(bare, NotCanonical):
         return Refusal(Denial.MALFORMED, bare.reason)
     spelled = canonical_target(bare.target, head.method, merging=target.merges)
     if isinstance(spelled, NotCanonical):
         return Refusal(Denial.MALFORMED, spelled.reason)
-    misleading = _misleading(head, target.declared)
+    misleading = once(head.headers, _misleading, target.declared)
     if misleading is not None:
         return misleading
     operation = target.catalog.operation(authority, head.method, spelled.path, spelled.query)
@@ -62,7 +72,7 @@ def named_operation(target: Named, authority: str, head: RequestHead) -> Operati
             Denial.OPERATION_UNKNOWN,
             f"{head.method} {spelled.path} is no operation known of {target.name}.",
         )
-    return operation
+    return opened(operation, head, target.websockets, near) if head.websocket else operation
 
 
 def is_looked_through(target: Named, head: RequestHead) -> bool:
@@ -81,17 +91,17 @@ def looked_through(target: Named, head: RequestHead, body: bytes) -> bytes | Not
     return body if target.body_name is None else bare_body(head, body, target.body_name)
 
 
-def _misleading(head: RequestHead, declared: frozenset[bytes]) -> Refusal | None:
+def _misleading(fields: Headers, declared: frozenset[bytes]) -> Refusal | None:
     """Why the call may be another than its first line says, if its fields say so."""
-    if overriding(head.headers):
+    if overriding(fields):
         return Refusal(Denial.MALFORMED, "A field asks for another method or path.")
-    if misread(head.headers, declared):
+    if misread(fields, declared):
         return Refusal(
             Denial.MALFORMED,
             "The body is coded, or a part of something, and the target's `headers` do not say "
             "that it takes Content-Encoding or Content-Range.",
         )
-    if holds_calls(head.headers):
+    if holds_calls(fields):
         return Refusal(
             Denial.OPERATION_UNKNOWN,
             "By its Content-Type the body holds other calls, and nobody would see which.",

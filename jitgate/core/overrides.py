@@ -24,7 +24,7 @@ def _spelled(letter: str) -> str:
     return f"(?:{'|'.join(sorted(ways))})"
 
 
-_BLANK = r"(?:[\x00\t\n\v\f\r +]|%(?:00|09|0[a-d]|20))"
+_BLANK = r"(?>[\x00\t\n\v\f\r +]|%(?:00|09|0[a-d]|20))"
 _NAMES = "|".join("".join(map(_spelled, name)) for name in NAMES)
 _END = rf"(?:[=&;\[]|%5b|{_BLANK})"
 _OVERRIDE = re.compile(

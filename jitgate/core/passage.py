@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 
-from jitgate.errors import MaskingFault
+from jitgate.core.json_grammar import SPACES
+from jitgate.core.parts import Part
+from jitgate.errors import MaskingFault, NotJson
+
+KEPT = 64 * 1024
+"""Characters of a hidden value that are told: what is longer is known by its beginning."""
+
+Change = tuple[int, int, str]
+"""From which character of the whole text to which, and what stands there instead."""
 
 
 class Passage:
@@ -29,6 +38,23 @@ class Passage:
         self._limit = 0
         self._early: list[str] = []
         self._early_size = 0
+        # How much of the text has been dropped, and what has been changed in all of it.
+        self._base = 0
+        self._changes: list[Change] | None = None
+        self._begin = 0
+        # Where in the text what is lost and to be told begins, and what of it came before.
+        self._lost_from: int | None = None
+        self._lost: list[str] = []
+        self._lost_size = 0
+
+    def noted(self) -> list[Change]:
+        """Note from now on what is changed; what is returned grows."""
+        self._changes = []
+        return self._changes
+
+    def take_text(self, text: str) -> None:
+        """Add a text that is not in bytes."""
+        self.text += text
 
     def take(self, chunk: bytes, *, final: bool) -> None:
         """Add what came; bytes of an unfinished character wait. Raises `MaskingFault`."""
@@ -52,40 +78,74 @@ class Passage:
             self._held_from = 0
         elif not self._hidden:
             self._out.append(self.text[self._kept : at])
+        if self._lost_from is not None:
+            self._lose(at)
+            self._lost_from = 0
         self.text, self._kept = self.text[at:], 0
-        passed = "".join(self._out).encode()
+        self._base += at
+        passed = "".join(self._out).encode("utf-8", "surrogatepass")
         self._out.clear()
         return passed
 
-    def fault(self, at: int, what: str) -> MaskingFault:
+    def fault(self, at: int, what: str) -> NotJson:
         """The fault that the text at this position is; its message counts in bytes."""
-        waiting = len(self._undecoded) + len(self.text[at:].encode())
-        return MaskingFault(f"not JSON at byte {self._fed - waiting}: {what}")
+        return NotJson(f"not JSON at byte {self._byte(at)}: {what}")
+
+    def beyond(self, at: int, what: str) -> MaskingFault:
+        """That no more of the text is looked at: it may be JSON, and hold what is hidden."""
+        return MaskingFault(f"not looked at from byte {self._byte(at)} on: {what}")
+
+    def _byte(self, at: int) -> int:
+        waiting = len(self._undecoded) + len(self.text[at:].encode("utf-8", "surrogatepass"))
+        return self._fed - waiting
 
     # --- a stretch that never goes on
 
     def hide(self, at: int) -> None:
         """Hide everything from here on."""
         self._out.append(self.text[self._kept : at])
-        self._hidden = True
+        self._hidden, self._begin = True, self._base + at
 
     def show(self, at: int, instead: str) -> None:
         """End what is hidden: ``instead`` goes on in its place, and then the text from here."""
         self._out.append(instead)
         self._kept, self._hidden = at, False
+        self._change(at, instead)
+
+    def keep(self, at: int) -> None:
+        """Keep what is hidden from here on, to be told once; of much of it the beginning."""
+        self._lost_from, self._lost_size = at, 0
+        self._lost.clear()
+
+    def lost(self, end: int) -> str:
+        """What was kept, up to here, without white space before it."""
+        self._lose(end)
+        self._lost_from = None
+        return "".join(self._lost)
+
+    def _lose(self, end: int) -> None:
+        if self._lost_size < KEPT:
+            piece = self.text[self._lost_from : end]
+            piece = piece if self._lost_size else piece.lstrip(SPACES)
+            self._lost.append(piece[: KEPT - self._lost_size])
+            self._lost_size += len(piece)
+
+    def _change(self, end: int, instead: str) -> None:
+        if self._changes is not None:
+            self._changes.append((self._begin, self._base + end, instead))
 
     # --- a token that waits until it has been seen whole
 
     def hold(self, at: int, limit: int) -> None:
         """Hold back the token that begins here, of ``limit`` characters behind its first."""
-        self._held_from, self._limit = at, limit
+        self._held_from, self._limit, self._begin = at, limit, self._base + at
 
     def check_held(self, at: int) -> None:
         """Raise `MaskingFault` if a token is held that has grown beyond its limit by here."""
         if self._held_from is not None:
             length = self._early_size + at - self._held_from - 1
             if length > self._limit:
-                raise self.fault(at, f"a string to be held exceeds {self._limit} characters")
+                raise self.beyond(at, f"a string to be held exceeds {self._limit} characters")
 
     def held(self, end: int) -> str:
         """The held token, which ends here."""
@@ -96,10 +156,18 @@ class Passage:
         self._out += self._early
         self._forget()
 
-    def replace(self, end: int, instead: str) -> None:
-        """Let ``instead`` go on in place of the held token, which ends here."""
+    def replace(self, end: int, instead: str, parts: Sequence[Part] = ()) -> None:
+        """Let ``instead`` go on in place of the held token, which ends here.
+
+        ``parts``: what of the token that changes, if not all of it.
+        """
         self._out += (self.text[self._kept : self._held_from], instead)
         self._kept = end
+        if not parts:
+            self._change(end, instead)
+        elif self._changes is not None:
+            begin = self._begin
+            self._changes += [(begin + at, begin + to, shown) for at, to, shown, _ in parts]
         self._forget()
 
     def _forget(self) -> None:

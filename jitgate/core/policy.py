@@ -347,13 +347,22 @@ def _unsaid(agreeing: Sequence[Verdict]) -> Iterable[Obligation]:
             yield duty
 
 
+def _each_once(duties: Iterable[Obligation]) -> tuple[Obligation, ...]:
+    """Duties, each once; but every quorum stands for itself, to be met by people of its own."""
+    once = {
+        (duty, number if duty.name == "approvers" else None): duty
+        for number, duty in enumerate(duties)
+    }
+    return tuple(once.values())
+
+
 def _decision(effect: Effect, verdicts: Mapping[str, Verdict], version: str) -> Decision | None:
     """The decision of all rules of that effect: the first name speaks, all of them oblige."""
     names = sorted(name for name, verdict in verdicts.items() if verdict.effect is effect)
     if not names:
         return None
     agreeing = [verdicts[name] for name in names]
-    obliged = tuple(dict.fromkeys([*_named(agreeing), *_unsaid(agreeing)]))
+    obliged = _each_once([*_named(agreeing), *_unsaid(agreeing)])
     reason = agreeing[0].reason
     if effect is Effect.REVIEW:  # people must see why each of the rules wants them to look
         reason = "; ".join(dict.fromkeys(each.reason for each in agreeing))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from zope.interface import implementer
 
+from jitgate.core.globs import globs_matcher
+from jitgate.core.paths import Path
 from jitgate.errors import RuleFault
-from jitgate.interfaces import IMasker
-from jitgate.values import Decision, Operation
+from jitgate.interfaces import IMasker, IStatedMasker
+from jitgate.values import Decision, How, Operation, Span
 
 CATALOG = "catalog"
 """The profile that masks what the catalog marks; in force where a decision names no other."""
@@ -27,9 +29,11 @@ class MaskingProfile:
     name: str
     maskers: tuple[IMasker, ...]
     catalog: bool = True
+    passes: tuple[str, ...] = ()
+    """Globs of actions whose responses hold no secret where they cannot be looked at."""
 
 
-@implementer(IMasker)
+@implementer(IStatedMasker)
 @dataclass(frozen=True, slots=True)
 class MarkedFields:
     """Hides the fields of exactly these names: what a catalog marks."""
@@ -38,6 +42,17 @@ class MarkedFields:
     name: str = CATALOG
     version: str = ""
     looks_at_values: bool = False
+    how: How = How.REPLACE
+    paths: tuple[Path, ...] = ()
+    signs: tuple[bytes, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Globs, of which a star or a question mark of a name's own is one as well."""
+        return tuple(sorted(self.fields))
+
+    def spans(self, value: str) -> Sequence[Span]:
+        return ()
 
     def hides(self, field: str) -> bool:
         return field in self.fields
@@ -49,14 +64,16 @@ class MarkedFields:
 @implementer(IMasker)
 @dataclass(frozen=True, slots=True)
 class SensitiveFields:
-    """Hides, in a request's body on its way to the record, what any API would call a secret."""
+    """Hides, in a request on its way to the record, what any API would call a secret."""
 
     name: str = "sensitive"
     version: str = ""
     looks_at_values: bool = False
+    of_keys: bool = True
+    """Members of a private key (JWK) too, which have names like ``q``."""
 
     def hides(self, field: str) -> bool:
-        return _SENSITIVE(field) is not None
+        return _SENSITIVE(field) is not None or (self.of_keys and _OF_KEYS(field) is not None)
 
     def mask(self, field: str, value: str) -> str | None:
         return None
@@ -64,12 +81,15 @@ class SensitiveFields:
 
 _SENSITIVE = re.compile(
     "pass(word|wd|code|phrase)|secret|token|private_?key|api_?key|credential_?value|answer|"
-    "^(pin|otp|k|d|p|q|dp|dq|qi)$",
+    "^(pin|otp)$",
     re.IGNORECASE,
 ).search
+_OF_KEYS = re.compile("^(k|d|p|q|dp|dq|qi)$", re.IGNORECASE).search
 
 _MARKED: Final = MaskingProfile(CATALOG, ())
 SENSITIVE: Final = SensitiveFields()
+SENSITIVE_IN_QUERIES: Final = SensitiveFields(of_keys=False)
+"""The same where no key is: ``q`` is what is searched for."""
 
 
 def maskers_for(
@@ -85,6 +105,19 @@ def maskers_for(
     if operation.secrets and [profile for profile in asked if profile.catalog]:
         return (MarkedFields(operation.secrets), *maskers)
     return tuple(maskers)
+
+
+def passes(
+    operation: Operation, decision: Decision, profiles: Mapping[str, MaskingProfile]
+) -> bool:
+    """Whether what cannot be looked at of the response holds no secret.
+
+    All profiles say so that hide anything in it. Raises `RuleFault` as `maskers_for` does.
+    """
+    named = decision.obliged("mask") or (CATALOG,)
+    asked = [_profile(name, decision, profiles) for name in named if name != UNMASKED]
+    hiding = [each for each in asked if each.maskers or (each.catalog and operation.secrets)]
+    return all(each.passes and globs_matcher(each.passes)(operation.action) for each in hiding)
 
 
 def _profile(

@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeGuard
-from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet.interfaces import IReactorTime
@@ -24,12 +23,16 @@ _NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 """RFC 9449, section 8.1."""
 
 _PART = re.compile(
-    r'[ \t,]*+(?:([!#$%&\'*+.^_`|~\w-]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|'
+    r'[ \t,]*+(?:([!#$%&\'*+.^_`|~\w-]++)[ \t]*+=[ \t]*+(?:"((?>[^"\\]|\\.)*+)"|'
     r"([!#$%&'*+.^_`|~\w-]++))|([!#$%&'*+.^_`|~\w-]++)(?=[ \t,]|$)|[\w.~+/-]++=++(?=[ \t,]|$))",
     re.ASCII,
 )
 """A parameter of a challenge, the scheme of the next, or what may stand in place of parameters
 (RFC 9110, sections 11.2 and 11.6.1)."""
+
+
+_URL = re.compile(r"(?:[^:/?#]+://)?([^/?#]*)([^?#]*)")
+"""Host and path (RFC 3986, appendix B): one of these is needed for every call."""
 
 
 class Prover:
@@ -108,8 +111,9 @@ def errors_in(field: str) -> Iterator[tuple[str, str]]:
 
 def target_of(url: str) -> str:
     """The ``htu`` of a request: its URL without query and fragment, and without the usual port."""
-    parts = urlsplit(url)
-    return f"https://{parts.netloc.removesuffix(':443')}{parts.path}"
+    parts = _URL.match(url)
+    assert parts is not None  # noqa: S101 (it takes every text)
+    return f"https://{parts[1].removesuffix(':443')}{parts[2]}"
 
 
 def _public(key: ec.EllipticCurvePrivateKey) -> Mapping[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from jitgate.core.literals import Literals
 from jitgate.credentials.token_answers import Token
 from jitgate.errors import CredentialUnavailable
 
@@ -34,7 +35,12 @@ class Held:
     served: int = 0
     facts: Mapping[str, object] | None = None
     """What a record may say of it, once that is worked out."""
+    hidden: Literals = field(init=False)
+    """What must not be seen of it."""
     timer: IDelayedCall | None = None
+
+    def __post_init__(self) -> None:
+        self.hidden = Literals((self.token.secret,))
 
 
 class _Minting:

@@ -130,7 +130,7 @@ class OktaCredentials:
         lent = self._lent.get(id(credential))
         if lent is None:
             return credential
-        return self._proved(lent.app, lent.held.token, lent.operation, credential.facts)
+        return self._proved(lent.app, lent.held, lent.operation, credential.facts)
 
     def heard(self, credential: Credential, answer: ResponseHead) -> str | None:
         lent = self._lent.get(id(credential))
@@ -173,22 +173,23 @@ class OktaCredentials:
     def _lend(self, app: OktaApp, held: Held, operation: Operation, *, reused: bool) -> Credential:
         held.facts = held.facts or self._facts(held.token)
         facts = {**held.facts, "reused": True} if reused else held.facts
-        credential = self._proved(app, held.token, operation, facts)
+        credential = self._proved(app, held, operation, facts)
         self._lent[id(credential)] = _Lent(credential, app, held, operation)
         return credential
 
     def _proved(
-        self, app: OktaApp, token: Token, operation: Operation, facts: Mapping[str, object]
+        self, app: OktaApp, held: Held, operation: Operation, facts: Mapping[str, object]
     ) -> Credential:
         """The token, with a proof for this one call where it is bound to a key."""
+        token = held.token
         if app.prover is None:
             fields: Headers = ((b"Authorization", b"Bearer " + token.secret),)
-            return Credential(fields, (token.secret,), facts)
+            return Credential(fields, held.hidden, facts)
         nonce = self._nonces.of(operation.authority) or ""
         text = app.prover.proof(operation.method, operation.url, nonce=nonce, token=token.secret)
         proof = text.encode("ascii")
         fields = ((b"Authorization", b"DPoP " + token.secret), (b"DPoP", proof))
-        return Credential(fields, (token.secret, proof), facts)
+        return Credential(fields, held.hidden.and_one(proof), facts)
 
     async def _learn(self, app: OktaApp, held: Held, authority: str, *, must: bool) -> None:
         """Know what the API wants to see in a proof before anything is asked there.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from urllib.parse import urlsplit
 
 from treq.client import HTTPClient
@@ -122,6 +123,7 @@ class OktaApp:
         pause: Pause,
     ) -> None:
         self.client = client
+        self.breadth = _breadth(client)
         self.room = Room(client.name, server.clock, server.jitter)
         self.prover = prover
         self._signer = signer
@@ -270,12 +272,12 @@ def narrowest(apps: Collection[OktaApp], operation: Operation) -> OktaApp:
             f"No service app of {operation.target} covers {operation.action}: its risk is {risk}, "
             f"its scopes are {' '.join(operation.scopes)}."
         )
-    return min(covering, key=_breadth)
+    return min(covering, key=attrgetter("breadth"))
 
 
-def _breadth(app: OktaApp) -> tuple[int, int, float]:
+def _breadth(client: Client) -> tuple[int, int, float]:
     """The worst that it may do; how many kinds of things; with how many scopes."""
-    risks, scopes = app.client.risks, app.client.scopes
+    risks, scopes = client.risks, client.scopes
     worst = max((_ORDER.index(risk) for risk in risks), default=-1)
     return worst, len(risks), float("inf") if scopes is None else len(scopes)
 

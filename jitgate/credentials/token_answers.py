@@ -27,7 +27,7 @@ long."""
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 """A bearer token (RFC 6750, section 2.1): nothing that could end a header field."""
 
-_ACCESS_TOKEN = re.compile(rb'"access_token"[ \t\r\n]*+:[ \t\r\n]*+("(?:[^"\\]|\\.)*+")')
+_ACCESS_TOKEN = re.compile(rb'"access_token"[ \t\r\n]*+:[ \t\r\n]*+("(?>[^"\\]|\\.)*+")')
 
 MOST_TOKENS = 8
 """Tokens of one answer that are revoked: it was asked for one."""

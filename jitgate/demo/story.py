@@ -133,13 +133,15 @@ async def _grant_a_role(stage: Stage) -> Step:
 
 async def _hold(stage: Stage) -> tuple[Step, Held | None]:
     """A call that policy sends to people waits, and nothing of it reaches the org meanwhile."""
-    user = next(iter(stage.sandbox.org.directory.users))
+    user, known = next(iter(stage.sandbox.org.directory.users.items()))
     path = f"{USERS}/{user}/lifecycle/deactivate"
     call = ensureDeferred(stage.ask("POST", path))
     asked = await _pending(stage)
     reached = stage.arrived(path)
     good = asked is not None and asked["action"] == "deactivateUser" and not reached
-    saw = f"held: a person must look at it, and {len(reached)} requests reached the org"
+    name = asked and asked["names"]["id"]["name"]
+    good = good and name == known["profile"]["login"]
+    saw = f"held: a person is asked about {name}, and {len(reached)} requests reached the org"
     held = None if asked is None else Held(call, str(asked["id"]), path)
     return Step("deactivate a user", saw, good and not call.called), held
 

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import hmac
-import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import unquote_plus
+from functools import lru_cache, partial
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from jitgate.core.duties import HEAD, keeps_bodies
 from jitgate.core.facts import NOTHING_KNOWN, Known
-from jitgate.core.fields import is_form, is_json
+from jitgate.core.hiding import Hand
 from jitgate.core.injection import user_agent_token
-from jitgate.core.json_masking import JsonMasker
+from jitgate.core.masking import Maskers
+from jitgate.core.media import has_names, masked
 from jitgate.core.parameters import BOOLEANS
-from jitgate.core.profiles import SENSITIVE, MarkedFields
+from jitgate.core.profiles import SENSITIVE, SENSITIVE_IN_QUERIES, MarkedFields
 from jitgate.errors import MaskingFault, RecorderDown
 from jitgate.flow.admission import Tunnel
 from jitgate.flow.bodies import HeldBody
+from jitgate.flow.frames import Message
 from jitgate.flow.recorder import Kept, Recorder, durable
+from jitgate.flow.shown_requests import asked, shown_target
+from jitgate.flow.slices import Share, Turn
 from jitgate.interfaces import IMasker, IRequest
 from jitgate.values import (
     Body,
     Decision,
     Effect,
     Entry,
+    Headers,
     Operation,
     Refusal,
     RequestHead,
@@ -37,6 +42,13 @@ from jitgate.values import (
 
 RECORD_BODY = 1024 * 1024
 """Bytes kept of each body for the record; what is longer is digested whole and kept in part."""
+
+SESSIONS = 1024
+"""Sessions for which it is remembered how values are digested; an agent has one at a time."""
+
+
+LARGE = 4096
+"""Bytes of a piece that is kept as it came."""
 
 
 class Start:
@@ -54,26 +66,37 @@ class Witness:
     for bytes alone is made when the first come.
     """
 
-    __slots__ = ("_digest", "_kept", "_limit", "_start", "bytes")
+    __slots__ = ("_digest", "_few", "_kept", "_left", "_start", "bytes")
 
     _digest: hmac.HMAC
-    _kept: bytearray
+    _few: bytearray
+    """The last pieces, if they are small: many of those take less room as one."""
+    _kept: list[bytes]
+    """What came before. A large piece is not copied: it is on its way to somebody as well."""
 
     def __init__(self, start: Start, limit: int) -> None:
         self._start = start
-        self._limit = limit
+        self._left = limit
         self.bytes = 0
 
     def saw(self, data: bytes) -> None:
         if not data:
             return
         if not self.bytes:
-            self._digest, self._kept = self._start.digest.copy(), bytearray()
+            self._digest = self._start.digest.copy()
+            self._few, self._kept = bytearray(), []
         self.bytes += len(data)
         self._digest.update(data)
-        room = self._limit - len(self._kept)
-        if room > 0:
-            self._kept += data[:room]
+        if self._left:
+            self._keep(data[: self._left])
+
+    def _keep(self, piece: bytes) -> None:
+        self._left -= len(piece)
+        if len(piece) < LARGE:
+            self._few += piece
+            return
+        self._kept += bytes(self._few), piece
+        self._few.clear()
 
     @property
     def digest(self) -> str:
@@ -81,7 +104,7 @@ class Witness:
 
     @property
     def body(self) -> Body:
-        kept = bytes(self._kept) if self.bytes else b""
+        kept = b"".join([*self._kept, self._few]) if self.bytes else b""
         return Body(kept, self.bytes, complete=self.bytes == len(kept))
 
 
@@ -122,13 +145,21 @@ class Account:
     shown: Known = NOTHING_KNOWN
     """Those that are on record."""
     maskers: tuple[IMasker, ...] = ()
+    sent_fields: Sequence[Sequence[str]] | None = None
+    """The fields of the request as it was sent, with what is secret masked."""
     requests: int = 0
     """Of how many requests the target may have seen something: a safe call can take two."""
     credential: Mapping[str, object] = field(default_factory=dict)
     upstream_status: int | None = None
+    passes: bool = False
+    """Whether what cannot be looked at of the response holds no secret, as its profiles say."""
+    hand: Hand = field(default_factory=Hand)
+    """Shows what is hidden in the response, and knows what was."""
     masks: Mapping[str, int] = field(default_factory=dict)
     answer: ResponseHead | None = None
     request_body: Body | None = None
+    """What is kept of the request's body, and of the response's, for the record."""
+    response_body: Body | None = None
     recorded: Kept | None = None
     """Fires when the decision is durable; None while there is none to record."""
     held: HeldBody | None = None
@@ -137,10 +168,22 @@ class Account:
     """When people were first asked for it."""
     grant: str | None = None
     """The grant under which it goes."""
+    access_request: str | None = None
+    """The access request that it waited for, or was told of."""
     budgets: tuple[str, ...] = ()
     """The rules in whose budgets it is counted."""
+    messages: Counter[str] = field(default_factory=Counter)
+    """Of a WebSocket, how many each side has said; each of them is on record by itself."""
+    close: Mapping[str, object] | None = None
+    """Of a WebSocket, how it ended."""
+    near: str | None = None
+    """The host of the gateway's own that the agent calls in the target's place."""
     settled: bool = False
     """Whether the outcome is on record: there is one for each exchange."""
+
+    def joined(self, access_request: str) -> None:
+        """It waits for this one."""
+        self.access_request = access_request
 
     @property
     def begun(self) -> bool:
@@ -164,8 +207,8 @@ class Account:
             "exchange": self.id,
             "session": self.session,
             "subject": described(self.subject),
-            "operation": described_operation(self.operation),
-            "request": {"method": self.head.method, "target": shown_target(self.head.target)},
+            "operation": described_operation(self.operation, self.maskers),
+            "request": asked(self.head, self.maskers),
             "effect": Effect.DENY.value if said is None else said.effect.value,
             "rule": self._asked_rule(refusal) if said is None else said.rule,
             "reason": why if said is None else said.reason,
@@ -196,21 +239,17 @@ class Account:
             "status": None if self.answer is None else self.answer.status,
             "outcome": outcome,
             "masks": dict(self.masks),
-            "request": {"bytes": self.sent.bytes, "hmac": self.sent.digest},
+            "request": self._request(),
             "released": {"bytes": self.released.bytes, "hmac": self.released.digest},
             "seconds": round(now - self.started, 6),
         }
         if refusal is not None:
             fields |= {"denial": refusal.denial.value, "why": refusal.detail}
-        if self.credential:
-            fields["credential"] = dict(self.credential)
-        if self.grant is not None:
-            fields["grant"] = self.grant
-        if self.budgets:
-            fields["budgets"] = list(self.budgets)
-        if self.begun:
-            sent = range(1, self.requests + 1)
-            fields["user_agent_tokens"] = [user_agent_token(self.id, each) for each in sent]
+        if self.hand.hits:
+            fields["masked"] = [
+                {"path": hit.path, "rule": hit.rule, "hmac": hit.digest} for hit in self.hand.hits
+            ]
+        fields |= self._went_by()
         if self.upstream_status is not None:
             fields["upstream"] = {"status": self.upstream_status}
         if self.answer is not None:
@@ -220,17 +259,51 @@ class Account:
                     for name, value in self.answer.headers
                 ]
             }
-        if self.decision is not None and not keeps_bodies(self.decision):
+        fields |= self._of_messages()
+        if not self.keeps_bodies:
             return Entry("outcome", now, {**fields, "record": HEAD})
         return Entry("outcome", now, fields, self._bodies())
+
+    def _request(self) -> dict[str, object]:
+        """What was sent: the head only if the target may have seen it."""
+        body = {"bytes": self.sent.bytes, "hmac": self.sent.digest}
+        return {**body, "headers": self.sent_fields} if self.begun else body
+
+    def _went_by(self) -> dict[str, object]:
+        """By what leave it went, and how it is found at the target."""
+        told: dict[str, object] = {}
+        if self.credential:
+            told["credential"] = dict(self.credential)
+        if self.access_request is not None:
+            told["access_request"] = self.access_request
+        if self.grant is not None:
+            told["grant"] = self.grant
+        if self.budgets:
+            told["budgets"] = list(self.budgets)
+        if self.begun:
+            sent = range(1, self.requests + 1)
+            told["user_agent_tokens"] = [user_agent_token(self.id, each) for each in sent]
+        return told
+
+    def _of_messages(self) -> dict[str, object]:
+        """What is said of a WebSocket as a whole."""
+        said: dict[str, object] = {"messages": dict(self.messages)} if self.messages else {}
+        return said if self.close is None else {**said, "close": dict(self.close)}
+
+    @property
+    def keeps_bodies(self) -> bool:
+        """Whether bodies are kept for the record, as the rules say."""
+        return self.decision is None or keeps_bodies(self.decision)
 
     def _bodies(self) -> dict[str, Body]:
         """What is kept of the bodies."""
         bodies: dict[str, Body] = {}
+        if self.messages:
+            return bodies
         if self.request_body is not None and self.request_body.length:
             bodies["request"] = self.request_body
-        if self.released.bytes and (response := shown_response(self)) is not None:
-            bodies["response"] = response
+        if self.response_body is not None and self.response_body.length:
+            bodies["response"] = self.response_body
         return bodies
 
 
@@ -244,10 +317,13 @@ class Accounts:
         clock: IReactorTime,
         new_id: Callable[[], str],
         site_key: bytes,
+        turn: Turn,
     ) -> None:
         self._recorder = recorder
         self._clock = clock
         self._new_id = new_id
+        self._site_key = site_key
+        self.turn = turn
         self._start = Start(hmac.new(site_key, b"jitgate body\0", "sha256"))
 
     def opened(self, tunnel: Tunnel, request: IRequest) -> Account:
@@ -260,11 +336,44 @@ class Accounts:
             started=self._clock.seconds(),
             sent=self.witness(),
             released=self.witness(),
+            hand=hand_of(self._site_key, tunnel.session),
+            near=tunnel.near,
         )
 
-    def witness(self) -> Witness:
+    def token_print(self, token: str) -> str:
+        """By it the entries about one token are found, also where nobody asked whose it is."""
+        data = b"jitgate token\0" + token.encode("utf-8", "surrogatepass")
+        return hmac.digest(self._site_key, data, "sha256").hex()
+
+    def witness(self, keeps: int = RECORD_BODY) -> Witness:
         """Its digest is keyed: a plain one of a body with a secret would help to guess it."""
-        return Witness(self._start, RECORD_BODY)
+        return Witness(self._start, keeps)
+
+    def said(self, account: Account, message: Message, body: Body | None, *, by: str) -> Kept:
+        """Record a message as it goes on; fires when it is durable.
+
+        Args:
+            account: Whose WebSocket it is; it counts and digests its messages.
+            message: As it goes on.
+            body: What of it is kept.
+            by: ``agent`` or ``target``.
+        """
+        witness = account.released if by == "target" else account.sent
+        witness.saw(message.data)
+        own = self.witness(0)
+        own.saw(message.data)
+        account.messages[by] += 1
+        fields: dict[str, object] = {
+            "exchange": account.id,
+            "session": account.session,
+            "by": by,
+            "number": account.messages[by],
+            "kind": "text" if message.is_text else "binary",
+            "bytes": own.bytes,
+            "hmac": own.digest,
+        }
+        bodies = {} if body is None else {"message": body}
+        return self._recorder.append(Entry("message", self._clock.seconds(), fields, bodies))
 
     def decided(self, account: Account, refusal: Refusal | None = None) -> Kept:
         """Record the decision; fires when it is durable."""
@@ -275,80 +384,76 @@ class Accounts:
 
     async def settled(self, account: Account, outcome: str, refusal: Refusal | None) -> None:
         """Make the outcome durable, and the decision before it if it is not yet on record."""
+        recorded = account.recorded or self.decided(account, refusal)
+        if refusal is None and recorded.called:
+            await recorded  # if it is lost nothing is released, so that nothing was completed
+        account.request_body = await shown_request(account, self.turn)
+        account.response_body = await _shown_response(account, self.turn)
+        entry = account.outcome_entry(self._clock.seconds(), outcome, refusal)
         account.settled = True  # also if this is cancelled: there is one outcome
         try:
-            recorded = account.recorded or self.decided(account, refusal)
-            if refusal is None and recorded.called:
-                await recorded  # if it is lost nothing is released, so that nothing was completed
-            account.request_body = shown_request(account)
-            entry = account.outcome_entry(self._clock.seconds(), outcome, refusal)
             await durable([recorded, self._recorder.append(entry)])
         except RecorderDown:
             account.settled = False
             raise
 
 
-def shown_request(account: Account) -> Body | None:
-    """The request's body for the record: only where it can be masked, its digest always."""
+def hand_of(site_key: bytes, session: str) -> Hand:
+    """What shows values that are hidden from one session; its digests tell other ones nothing."""
+    keyed = partial(_keyed, site_key)
+    return Hand(keyed(b"jitgate masked\0"), keyed(b"jitgate session\0", session))
+
+
+@lru_cache(maxsize=SESSIONS)
+def _keyed(site_key: bytes, use: bytes, session: str = "") -> Callable[[bytes], str]:
+    """Digests values for one use."""
+    of = len(session).to_bytes(4) + session.encode() if session else b""
+    return lambda value: hmac.digest(site_key, use + of + value, "sha256").hex()
+
+
+async def shown_request(account: Account, turn: Turn) -> Body | None:
+    """The request's body for people: only where it can be masked, its digest always."""
     if not account.sent.bytes:
         return None
     body = account.sent.body
     if not body.complete:
         return None
-    if is_form(account.head.headers):
-        shown = shown_form(body.data)
-        return Body(shown, len(shown), complete=True)
-    if not is_json(account.head.headers):
+    headers = account.head.headers
+    try:
+        if not has_names(headers):  # that nobody finds anything does not say that it is none
+            return None
+    except MaskingFault:
         return None
-    return _masked(body.data, [SENSITIVE, *account.maskers])
+    return await masked_body(headers, body.data, [SENSITIVE, *account.maskers], turn)
 
 
-def shown_response(account: Account) -> Body | None:
-    """The response's body for the record: as released, but for what the catalog marks as secret.
+async def _shown_response(account: Account, turn: Turn) -> Body | None:
+    """The response's body: as released, but for what the catalog marks as secret.
 
-    An agent may be let see such a value; in the record it would outlive it, and be seen by others.
+    An agent may be let see such a value; in the record it would outlive it, and be seen by
+    others.
     """
     body, operation = account.released.body, account.operation
     if operation is None or not operation.secrets or account.answer is None:
         return body
     if any(isinstance(masker, MarkedFields) for masker in account.maskers):
         return body
-    if not body.complete or not is_json(account.answer.headers):
+    if not body.complete:
         return None
-    return _masked(body.data, [MarkedFields(operation.secrets)])
+    marked = [MarkedFields(operation.secrets)]
+    return await masked_body(account.answer.headers, body.data, marked, turn)
 
 
-def _masked(data: bytes, maskers: Sequence[IMasker]) -> Body | None:
-    """JSON without what the maskers hide; None where it cannot be looked at."""
-    masker = JsonMasker(maskers, openly=True)
+async def masked_body(
+    headers: Headers, data: bytes, maskers: Sequence[IMasker], turn: Turn
+) -> Body | None:
+    """A body without what the maskers hide; None where it cannot be looked at."""
+    work = partial(masked, headers, data, Maskers(maskers, Hand(openly=True)))
     try:
-        shown = masker.feed(data) + masker.finish()
+        shown = await Share(turn).done(work)
     except MaskingFault:
         return None
     return Body(shown, len(shown), complete=True)
-
-
-def shown_target(target: str) -> str:
-    """A request target, or a URL, without the values of query parameters that sound secret."""
-    path, mark, query = target.partition("?")
-    return f"{path}?{_shown_parameters(query)}" if mark else target
-
-
-def shown_form(data: bytes) -> bytes:
-    """A form (application/x-www-form-urlencoded) without the values that sound secret."""
-    return _shown_parameters(data.decode("utf-8", "replace")).encode()
-
-
-_SEPARATOR = re.compile("([&;])")
-
-
-def _shown_parameters(text: str) -> str:
-    return "".join(_shown_parameter(part) for part in _SEPARATOR.split(text))
-
-
-def _shown_parameter(part: str) -> str:
-    name, mark, _ = part.partition("=")
-    return f"{name}=***" if mark and SENSITIVE.hides(unquote_plus(name)) else part
 
 
 def described(subject: Subject | None) -> dict[str, object] | None:
@@ -365,8 +470,10 @@ def described(subject: Subject | None) -> dict[str, object] | None:
     }
 
 
-def described_operation(operation: Operation | None) -> dict[str, object] | None:
-    """An Operation as it stands in entries."""
+def described_operation(
+    operation: Operation | None, maskers: Sequence[IMasker] = ()
+) -> dict[str, object] | None:
+    """An Operation as it stands in entries; its URL without what the maskers hide."""
     if operation is None:
         return None
     return {
@@ -374,7 +481,7 @@ def described_operation(operation: Operation | None) -> dict[str, object] | None
         "action": operation.action,
         "resource": dict(operation.resource),
         "method": operation.method,
-        "url": shown_target(operation.url),
+        "url": shown_target(operation.url, maskers),
         "risk": None if operation.risk is None else operation.risk.value,
         "parameters": shown_parameters(operation),
     }
@@ -386,6 +493,6 @@ def shown_parameters(operation: Operation) -> dict[str, str]:
     ``oauthTokens=true`` says what is asked, and holds nothing.
     """
     return {
-        name: "***" if SENSITIVE.hides(name) and value not in BOOLEANS else value
+        name: "***" if SENSITIVE_IN_QUERIES.hides(name) and value not in BOOLEANS else value
         for name, value in operation.parameters.items()
     }

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from jitgate.core.websocket import NONE, WebSockets
 from jitgate.errors import JitgateError
 from jitgate.interfaces import ICatalog, IIdentityVerifier, ILendingSource, IUpstream
-from jitgate.values import Refusal, Subject
+from jitgate.values import Refusal, RequestHead, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Target:
     """The parameter of the query that its credential is in: an agent's own is a placeholder."""
     body_name: str | None = None
     """The field of a form, or the member of a JSON object, that its credential is in: as well."""
+    websockets: WebSockets = NONE
+    """Where it takes WebSockets."""
     personal: Callable[[Subject, str], IUpstream] | None = None
     """The way to it for one subject in its session, where it shows each something else."""
 
@@ -44,6 +47,12 @@ class Knock:
     token: str | None = field(repr=False)
     name: str | None = None
     fault: JitgateError | None = None
+    head: RequestHead | None = None
+    """What came instead, as far as it was read, where it is no CONNECT."""
+    peer: str = ""
+    """The address that it came from."""
+    near: str | None = None
+    """The ``host[:port]`` of the gateway's own that the agent calls in the target's place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,8 @@ class TurnedAway:
 
     id: str
     refusal: Refusal
+    manner: str = "problem"
+    """The form of refusals, where it is for a target's clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,10 @@ class Tunnel:
     token: str | None = field(default=None, repr=False)
     proved_by: IIdentityVerifier | None = None
     """Who proved the token."""
+    near: str | None = None
+    """The ``host[:port]`` of the gateway's own that the agent calls in the target's place."""
+    websockets: bool = False
+    """Whether handshakes are read in it at all; each request asks whether its path takes one."""
 
 
 def session_key(issuer: str, subject: str, name: str) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 
 from zope.interface import implementer
 
-from jitgate.core.fields import is_form
+from jitgate.core.fields import is_form, once
 from jitgate.core.overrides import OverrideSearch
 from jitgate.errors import MalformedRequest
 from jitgate.interfaces import IRequest
@@ -53,7 +53,7 @@ def watched(request: IRequest) -> IRequest:
 
     The target has no whole request then.
     """
-    return FormBody(request) if is_form(request.head.headers) else request
+    return FormBody(request) if once(request.head.headers, is_form) else request
 
 
 @implementer(IRequest)

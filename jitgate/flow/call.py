@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 from jitgate.core import injection
 from jitgate.core.placing import placed_body
+from jitgate.core.websocket import opening_head
 from jitgate.errors import CredentialUnavailable
 from jitgate.flow.account import Account
 from jitgate.flow.admission import Target
 from jitgate.flow.bodies import HeldBody
+from jitgate.flow.handshake import Handshake
 from jitgate.flow.load import Span
+from jitgate.flow.shown_requests import sent_fields
 from jitgate.interfaces import IRequest, IResponse
 from jitgate.values import Credential, Operation, RequestHead, Subject
 
@@ -37,9 +40,16 @@ class Call(NamedTuple):
         data = placed_body(head.headers, body.data, credential.body)
         return head._replace(length=len(data)), HeldBody(body, data)
 
+    def departs(self, head: RequestHead, credential: Credential) -> None:
+        """From now on the target may see something of it."""
+        account = self.account
+        token = account.next_token
+        account.sent_fields = sent_fields(head, credential, token, account.maskers)
+        account.requests += 1
+
     def head(self, body: IRequest, credential: Credential) -> RequestHead:
         """The head that goes to the target, with this body and this credential."""
-        return injection.upstream_head(
+        head = injection.upstream_head(
             body.head,
             self.operation,
             credential,
@@ -47,3 +57,11 @@ class Call(NamedTuple):
             declared=self.target.declared,
             masked=bool(self.account.maskers),
         )
+        if self.handshake is None:
+            return head
+        return opening_head(head, self.operation, self.handshake.key)
+
+    @property
+    def handshake(self) -> Handshake | None:
+        """The request, where it opens a WebSocket."""
+        return self.request if isinstance(self.request, Handshake) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
@@ -78,7 +77,7 @@ class Deadlines:
         self._clock = clock
         self._act = act
         self._timers: dict[str, tuple[str, IDelayedCall]] = {}
-        self._owners: Counter[str] = Counter()
+        self._owned: dict[str, set[str]] = {}
 
     def __len__(self) -> int:
         """How many things are watched."""
@@ -86,7 +85,11 @@ class Deadlines:
 
     def owned(self, owner: str) -> int:
         """How many of them are somebody's."""
-        return self._owners[owner]
+        return len(self._owned.get(owner, ()))
+
+    def of(self, owner: str) -> list[str]:
+        """The keys of those that are somebody's."""
+        return list(self._owned.get(owner, ()))
 
     def watched(self) -> set[str]:
         """The keys of all things that are watched."""
@@ -97,16 +100,16 @@ class Deadlines:
         self.forget(key)
         wait = max(0.0, when - self._clock.seconds())
         self._timers[key] = owner, self._clock.callLater(wait, self._due, key)
-        self._owners[owner] += 1
+        self._owned.setdefault(owner, set()).add(key)
 
     def forget(self, key: str) -> None:
         """Watch it no longer."""
         owner, timer = self._timers.pop(key, ("", None))
         if timer is None:
             return
-        self._owners[owner] -= 1
-        if not self._owners[owner]:
-            del self._owners[owner]
+        self._owned[owner].discard(key)
+        if not self._owned[owner]:
+            del self._owned[owner]
         if timer.active():
             timer.cancel()
 

@@ -19,19 +19,21 @@ from jitgate.core.injection import NOTHING_ISSUED
 from jitgate.core.naming import is_looked_through, looked_through
 from jitgate.core.parameters import completed
 from jitgate.core.policy import Needs, NeedsBody, Policy
-from jitgate.core.profiles import MaskingProfile, maskers_for
+from jitgate.core.profiles import MaskingProfile, maskers_for, passes
 from jitgate.core.waiting import Wait, preference
 from jitgate.errors import AgentGone
 from jitgate.flow.access import Access
-from jitgate.flow.account import Accounts, Witnessed, shown_request, shown_target
+from jitgate.flow.account import Accounts, Witnessed, shown_request
 from jitgate.flow.bodies import HeldBodies, HeldBody, watched
 from jitgate.flow.budgets import Budgets
 from jitgate.flow.call import Call
 from jitgate.flow.facts import Knowledge
+from jitgate.flow.shown_requests import shown_fields, shown_target
 from jitgate.flow.watching import check_maskers, switched_off
-from jitgate.interfaces import IFacts, IMasker, IRequest
+from jitgate.interfaces import IFacts, IRequest
 from jitgate.values import (
     Ask,
+    Body,
     Decision,
     Denial,
     Effect,
@@ -232,7 +234,7 @@ class Decider:
         full = await self._full(call, decision)
         if full is not None:
             return full
-        call.account.maskers = self._maskers(call, decision)
+        self._mask(call, decision)
         recorded = self._accounts.decided(call.account)
         if call.operation.changes:
             await recorded
@@ -268,11 +270,12 @@ class Decider:
             await self._accounts.decided(account)
         return full
 
-    def _maskers(self, call: Call, decision: Decision) -> tuple[IMasker, ...]:
-        """What hides in the answer what the agent must not see. Raises `MaskerOff`."""
+    def _mask(self, call: Call, decision: Decision) -> None:
+        """Note what hides in the answer what the agent must not see. Raises `MaskerOff`."""
         maskers = maskers_for(call.operation, decision, self._profiles)
         check_maskers(maskers)  # else the call would be carried out, and its answer withheld
-        return maskers
+        call.account.maskers = maskers
+        call.account.passes = bool(maskers) and passes(call.operation, decision, self._profiles)
 
     async def _asked(
         self, call: Call, held: HeldBody, decision: Decision
@@ -290,7 +293,7 @@ class Decider:
         wait = self._wait(call, held, ask, hold_of(decision))
         call.span.check()  # nobody is to be asked for what will not go any more
         with call.span.aside():
-            given = await self._access.leave(ask, wait, call.response)
+            given = await self._access.leave(ask, wait, call.response, call.account.joined)
         if isinstance(given, Refusal):
             return given
         again = await self._complete(call, held)
@@ -319,7 +322,7 @@ class Decider:
         if terms is None:
             return Refusal(Denial.NEEDS_APPROVAL, decision.reason, decision.rule)
         head = call.head(held, NOTHING_ISSUED)
-        shown = _shown(call, head)
+        shown = _shown(call, head, await shown_request(call.account, self._accounts.turn))
         if shown.body is None and shown.length and _is_to_be_seen(call):
             return Refusal(Denial.MALFORMED, _UNSEEN)
         return Ask(
@@ -338,7 +341,7 @@ class Decider:
     async def _noted(self, call: Call, decision: Decision) -> None:
         """Go by this decision from now on: what it hides, and what the record says of it."""
         account = call.account
-        account.maskers = self._maskers(call, decision)
+        self._mask(call, decision)
         if decision != account.decision or account.known != account.shown:
             account.decision = decision
             await self._accounts.decided(account)
@@ -372,12 +375,11 @@ def _is_to_be_seen(call: Call) -> bool:
     return is_kept and (call.operation.json or is_json(call.request.head.headers))
 
 
-def _shown(call: Call, head: RequestHead) -> Shown:
+def _shown(call: Call, head: RequestHead, body: Body | None) -> Shown:
     """The call as people see it: what will be sent, with secrets masked."""
-    body = shown_request(call.account)
-    fields = counting_fields(head.headers, call.target.declared)
+    fields = shown_fields(counting_fields(head.headers, call.target.declared), call.account.maskers)
     return Shown(
-        url=shown_target(call.operation.url),
+        url=shown_target(call.operation.url, call.account.maskers),
         headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields),
         body=None if body is None else body.data.decode("utf-8", "replace"),
         length=call.account.sent.bytes,

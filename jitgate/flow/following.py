@@ -62,7 +62,7 @@ class Following:
     def heard(self, changes: Sequence[Changed] | None) -> None:
         """Look at what has changed; None: at everything."""
         if changes is None:
-            self._look(self._everything)
+            self._look(self.everything)
             return
         for change in dict.fromkeys(changes):
             self._look(lambda change=change: self._at(change))  # type: ignore[misc]
@@ -76,16 +76,17 @@ class Following:
 
     async def _at(self, change: Changed) -> None:
         if change.kind == "request":
-            await self._access.heard(change.id)
+            await self._access.pending.heard(change.id)
         elif change.kind == "grant":
             await self._grants.heard(change.id)
         elif change.kind == "once":
             await self._revocations.look_again()
 
-    async def _everything(self) -> None:
+    async def everything(self) -> None:
+        """Look at all that may have changed. Raises `StoreDown`."""
         await self._revocations.look_again()
         await self._grants.look_again()
-        await self._access.look_again()
+        await self._access.pending.look_again()
         self._missed = False
 
     def _failed(self, failure: Failure) -> None:

@@ -31,6 +31,7 @@ from jitgate.errors import (
     JitgateError,
     MalformedRequest,
     MaskingFault,
+    Misdirected,
     PeerFault,
     RecorderDown,
     RuleFault,
@@ -45,11 +46,14 @@ from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway, session_ke
 from jitgate.flow.bodies import HeldBodies
 from jitgate.flow.call import Call
 from jitgate.flow.deciding import FIX_TOKEN, Decider
+from jitgate.flow.handshake import Handshake
+from jitgate.flow.knocked import Knocked
 from jitgate.flow.load import Load, Span
 from jitgate.flow.rates import busy
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
+from jitgate.flow.shown_requests import asked
 from jitgate.interfaces import IIdentityVerifier, IRequest, IResponse
 from jitgate.values import (
     Denial,
@@ -64,13 +68,14 @@ DUTIES = frozenset({"mask", "approvers", "grant", "auto", "hold", "record", "bud
 """The obligations that are understood here; a decision with any other denies (invariant 1)."""
 
 _LATER = "Send the call again in a while."
-_CARRIED_OUT = "The call was carried out. Do not repeat it: its response would be withheld again."
+_ANSWERED = "The target has answered the call. Do not repeat it: no response would come again."
 _APPROVED = "Nothing was sent, and the approval stands: send the same call again soon."
 _LOOK_FIRST = "The target may have carried it out: look before you repeat it."
 
 _FAULTS: Mapping[type[JitgateError], Denial] = {
     MalformedRequest: Denial.MALFORMED,
     HeadTooLarge: Denial.HEAD_TOO_LARGE,
+    Misdirected: Denial.HOST_MISMATCH,
     BodyTooLarge: Denial.BODY_TOO_LARGE,
     AgentGone: Denial.AGENT_GONE,
     CutShort: Denial.CUT_SHORT,
@@ -103,6 +108,9 @@ _PASSING = frozenset(
 )
 """What may be otherwise in a while, though nothing of the call was wrong."""
 
+_NOT_TOLD = frozenset({Denial.UPSTREAM_MALFORMED, Denial.UPSTREAM_UNREACHABLE})
+"""The target's answer was no whole one: what it has done is not known."""
+
 _OUTCOMES: Mapping[Denial, str] = {Denial.APPROVAL_PENDING: "pending"}
 """What an exchange has come to whose refusal is not the end of it."""
 
@@ -123,6 +131,7 @@ class Gateway:
         bodies: HeldBodies,
         load: Load,
         revocations: Revocations,
+        knocked: Knocked,
         recorder: Recorder,
         clock: IReactorTime,
         new_id: Callable[[], str],
@@ -135,6 +144,7 @@ class Gateway:
         self._bodies = bodies
         self._load = load
         self._revocations = revocations
+        self._knocked = knocked
         self._recorder = recorder
         self._clock = clock
         self._new_id = new_id
@@ -157,7 +167,8 @@ class Gateway:
         except Exception as fault:  # noqa: BLE001 (the one place: every fault denies)
             proof = self._denied(fault)
         if isinstance(proof, Refusal) and (target is None or knock.token is None):
-            result: Tunnel | TurnedAway = TurnedAway(self._new_id(), proof)
+            manner = "problem" if target is None or knock.near is None else target.manner
+            result: Tunnel | TurnedAway = TurnedAway(self._new_id(), proof, manner)
         else:
             result = self._tunnel(knock, cast(Target, target), proof, identity)
         self._note_knock(knock, result)
@@ -170,7 +181,8 @@ class Gateway:
             raise knock.fault
         if knock.token is None:
             detail = "No token came with the request."
-            return Refusal(Denial.TOKEN_MISSING, detail, advice=FIX_TOKEN)
+            manner = None if knock.near is None else "origin"
+            return Refusal(Denial.TOKEN_MISSING, detail, advice=FIX_TOKEN, manner=manner)
         if target is None:
             return Refusal(Denial.TARGET_UNKNOWN, f"No target is configured for {knock.authority}.")
         return await identity.verify(knock.token)
@@ -191,6 +203,8 @@ class Gateway:
             refusal=refusal,
             token=knock.token,
             proved_by=identity,
+            near=knock.near,
+            websockets=bool(target.websockets.paths),
         )
 
     def left(self, tunnel: Tunnel) -> None:
@@ -200,7 +214,11 @@ class Gateway:
 
     def _note_knock(self, knock: Knock, result: Tunnel | TurnedAway) -> None:
         """Record the CONNECT. Nothing passes on its strength alone, so nobody waits for it."""
-        fields: dict[str, object] = {"authority": knock.authority}
+        fields: dict[str, object] = {"authority": knock.authority, "peer": knock.peer}
+        if knock.near is not None:
+            fields["near"] = knock.near
+        if knock.token is not None:
+            fields["token"] = self._accounts.token_print(knock.token)
         if isinstance(result, Tunnel):
             kind = "tunnel"
             fields |= {"session": result.session, "name": knock.name}
@@ -209,10 +227,15 @@ class Gateway:
         else:
             kind = "refused"
             fields["id"] = result.id
+            if knock.head is not None:
+                fields["request"] = asked(knock.head)
         if result.refusal is not None:
             fields |= {"denial": result.refusal.denial.value, "detail": result.refusal.detail}
         # With the recorder down, every request inside is denied for it.
-        self._recorder.note(kind, fields)
+        if kind == "refused":
+            self._knocked.note(fields)
+        else:
+            self._recorder.note(kind, fields)
 
     # --- each request inside
 
@@ -257,14 +280,14 @@ class Gateway:
                 return called
             subject, target, operation = called
             account.subject, account.operation = subject, operation
-            call = Call(
-                account, subject, tunnel.session, target, operation, request, response, span
-            )
+            bodied = Handshake(request) if request.head.websocket else request
+            call = Call(account, subject, tunnel.session, target, operation, bodied, response, span)
             leave = await self._decider.leave(call)
             if isinstance(leave, Refusal):
                 return leave
             if leave is not None and self._targets is targets:
-                call = call._replace(operation=leave.operation)
+                if leave.operation is not operation:  # it has the parameters of its body as well
+                    call = call._replace(operation=leave.operation)
                 break  # else the configuration has changed, and nothing was sent: all of it anew
         ready = await span.within(self._sender.ready(call, leave))
         return ready if isinstance(ready, Refusal) else await self._sender.sent(ready)
@@ -290,7 +313,7 @@ class Gateway:
         bare = bare_head(request.head, target.query_name, target.body_name)
         if not isinstance(bare, NotCanonical):
             account.head = bare
-        operation = named_operation(target, tunnel.authority, request.head)
+        operation = named_operation(target, tunnel.authority, request.head, tunnel.near)
         if isinstance(operation, Refusal):
             return operation
         if not within(subject.binding, operation):
@@ -333,10 +356,15 @@ class Gateway:
             self._log.critical("A fault denied {what}: {how}", what=what, how=traced(fault))
         if isinstance(fault, CredentialBusy):
             return self._slowed(fault, account)
+        if denial is Denial.RESPONSE_WITHHELD and account is not None and account.begun:
+            return _withheld(fault, account)
         known = isinstance(fault, JitgateError)
         detail = f"{fault}" if known else "The gateway failed; its log says how."
         rule = fault.rule if isinstance(fault, RuleFault) else None
-        return Refusal(denial or Denial.FAULT, detail, rule, _advice(denial, account))
+        manner = _manner(account) if denial in _NOT_TOLD else None
+        return Refusal(
+            denial or Denial.FAULT, detail, rule, _advice(denial, account), manner=manner
+        )
 
     def _slowed(self, fault: CredentialBusy, account: Account | None) -> Refusal:
         """The slow-down that a call gets for which no credential can be had just now."""
@@ -393,11 +421,27 @@ def _out_of_scope(subject: Subject, operation: Operation) -> Refusal:
     )
 
 
+def _withheld(fault: Exception, account: Account) -> Refusal:
+    """What tells that the target has answered, with what, and why the agent does not see it."""
+    status = account.upstream_status
+    told = f"{fault}" if status is None else f"{fault} The target answered with status {status}."
+    return Refusal(Denial.RESPONSE_WITHHELD, told, advice=_ANSWERED, manner=_manner(account))
+
+
+def _manner(account: Account | None) -> str | None:
+    """How what came of a call is told that may have changed something: clients send no 403 again.
+
+    Whether it was carried out is not always known; where it was, it would be made twice.
+    """
+    if account is None or not account.begun:
+        return None
+    changes = account.operation is None or account.operation.changes
+    return "carried-out" if changes else None
+
+
 def _advice(denial: Denial | None, account: Account | None) -> str:
     """What to do after a fault: it depends on whether anything was sent, and was approved."""
     if account is not None and account.begun:
-        if denial is Denial.RESPONSE_WITHHELD:
-            return _CARRIED_OUT
         changes = account.operation is not None and account.operation.changes
         return _LOOK_FIRST if changes else _LATER
     if account is not None and account.grant is not None and denial is not Denial.POLICY:

@@ -11,11 +11,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from jitgate.core.waiting import Wait
+from jitgate.errors import StoreDown
 from jitgate.interfaces import IResponse
 
 TOGETHER = 100
 """Calls that are decided again in one turn of the reactor: a tenth of a second's work at most, and
 far fewer entries than the recorder lets wait."""
+
+AGAIN = 1.0
+"""Seconds until it is looked again whether a request has ended, where the store could not tell."""
 
 
 class Woken(Enum):
@@ -60,7 +64,8 @@ class Holding:
     ) -> Woken:
         """Hold an exchange until there is a reason to go on.
 
-        ``ended`` is asked once it is held, for what happened before anybody could wake it.
+        ``ended`` is asked once it is held, for what happened before anybody could wake it; again
+        and again while it raises `StoreDown`.
         """
         held = _Held()
         self._held.setdefault(key, []).append(held)
@@ -68,8 +73,11 @@ class Holding:
         timer = self._clock.callLater(left, held.wake, Woken.TIME)
         response.on_gone(partial(held.wake, Woken.GONE), first=True)
         try:
-            if await ended():
-                return Woken.ENDED
+            while not held.woken.called:
+                try:
+                    return Woken.ENDED if await ended() else await held.woken
+                except StoreDown:
+                    await deferLater(self._clock, AGAIN)
             return await held.woken
         finally:
             response.on_gone(None)

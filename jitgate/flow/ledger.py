@@ -16,7 +16,17 @@ from jitgate.errors import RecorderDown
 from jitgate.flow.account import described, described_operation
 from jitgate.flow.recorder import Recorder, durable
 from jitgate.interfaces import IAccessStore
-from jitgate.values import AccessRequest, Answer, Entry, Grant, GrantState, Stored, Terms, Use
+from jitgate.values import (
+    AccessRequest,
+    Answer,
+    Entry,
+    Grant,
+    GrantState,
+    Shown,
+    Stored,
+    Terms,
+    Use,
+)
 
 Told = tuple[str, dict[str, object]]
 """What an entry is to say: its type and its fields."""
@@ -35,6 +45,10 @@ class Ledger:
         self.gateway = gateway
         self._recorder = recorder
         self._clock = clock
+
+    def is_ours(self, gateway: str) -> bool:
+        """Whether a gateway of that name is this one, or a worker of it."""
+        return gateway == self.gateway or gateway.startswith(f"{self.gateway}/")
 
     @property
     def now(self) -> float:
@@ -81,7 +95,7 @@ def opened(request: AccessRequest) -> Told:
         "exchange": ask.exchange,
         "session": ask.session,
         "subject": described(ask.subject),
-        "operation": described_operation(ask.operation),
+        "operation": {**(described_operation(ask.operation) or {}), "url": ask.shown.url},
         "fingerprint": ask.fingerprint,
         "rule": ask.rule,
         "reason": ask.reason,
@@ -94,6 +108,16 @@ def opened(request: AccessRequest) -> Told:
         "ahead": ask.terms.ahead,
         "auto": ask.terms.auto,
         "expires_at": request.expires_at,
+        **({"names": _names(ask.shown)} if ask.shown.names else {}),
+    }
+
+
+def _names(shown: Shown) -> dict[str, object]:
+    """Which look-ups told what people see, or why none did; the names stand in their entries."""
+    return {
+        each: ({} if known.lookup is None else {"lookup": known.lookup})
+        | ({"why": known.why} if known.why else {})
+        for each, known in shown.names.items()
     }
 
 
@@ -122,17 +146,17 @@ def answer_given(request: AccessRequest, answer: Answer) -> Told:
         "reason": answer.reason,
         "channel": answer.channel,
         "less": None if answer.less is None else asdict(answer.less),
-    }
+    } | ({"sign": True} if answer.sign else {})
 
 
-def answer_void(request: AccessRequest, answer: Answer) -> Told:
-    """What somebody had answered counts no longer: they are deactivated by now."""
+def answer_void(request: AccessRequest, answer: Answer, why: str) -> Told:
+    """What somebody had answered counts no longer, and why."""
     return "access.void", {
         "access_request": request.id,
         "session": request.ask.session,
         "approver": answer.approver,
         "approves": answer.approves,
-        "why": "They are deactivated.",
+        "why": why,
     }
 
 
@@ -197,6 +221,7 @@ def settled(use: Use, session: str) -> Told:
         "exchange": use.id,
         "session": session,
         "state": use.state.value,
+        "status": use.status,
     }
 
 

@@ -43,6 +43,8 @@ class Span:
         """Whose exchange it is, once that is known."""
         self.carried = False
         """Whether it counts among the exchanges that are carried."""
+        self.carried_for = ""
+        """For whom, by the subject's key."""
 
     def __enter__(self) -> Self:
         self._load.begin(self)
@@ -120,6 +122,8 @@ class Load:
         """By subject's key."""
         self._all_tunnels = 0
         self._carried = 0
+        self._carried_for: Counter[str] = Counter()
+        """By subject's key."""
         self._spans: set[Span] = set()
         self._timed: dict[Span, None] = {}
         """Those whose time runs, in the order in which it ends: each has as much as any other."""
@@ -173,20 +177,31 @@ class Load:
             return None
         if self._carried >= self._limits.exchanges:
             return self._busy("The gateway carries as many calls as it can at present.")
-        self._carried += 1
-        span.carried = True
+        key = "" if span.subject is None else span.subject.key
+        if self._carried_for[key] >= self._limits.exchanges_per_agent:
+            return self._busy("This agent has as many calls out as it may.")
+        span.carried, span.carried_for = True, key
+        self._count(span, 1)
         return None
+
+    def _count(self, span: Span, change: int) -> None:
+        """Count it one more, or one less, if it counts at all."""
+        if span.carried:
+            self._carried += change
+            self._carried_for[span.carried_for] += change
+            if not self._carried_for[span.carried_for]:
+                del self._carried_for[span.carried_for]
 
     def put_aside(self, span: Span) -> None:
         """It takes neither room nor time meanwhile."""
-        self._carried -= span.carried
+        self._count(span, -1)
         self._timed.pop(span, None)
         if not self._timed:
             self._deadline.clear()
 
     def take_up(self, span: Span) -> None:
         """It goes on, whether there is room or not: it was let in."""
-        self._carried += span.carried
+        self._count(span, 1)
         timed = sorted([*self._timed, span], key=attrgetter("ends_at"))
         self._timed = dict.fromkeys(timed)
         self._watch()

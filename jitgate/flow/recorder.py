@@ -3,6 +3,7 @@
 While one batch is being written in a thread, the next one gathers; a lone entry waits for one
 fsync and no longer. A failure makes the recorder *down*: every waiter fails, every new entry is
 refused at once, and twice a second it is tried whether the store can write again (invariant 4).
+So does a call of the store that does not end: what it was to write may be on record all the same.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ PROBE = 0.5
 
 CHECKPOINT = 55.0
 """Seconds between two checkpoints: with the wait for a probe well under a minute (invariant 11)."""
+
+STUCK = 10.0
+"""Seconds that one call of the store may take: a disk that works syncs in less, however busy."""
 
 QUEUE = 10_000
 """Entries that may wait: beyond that the disk is too slow to promise anything."""
@@ -46,15 +50,33 @@ _Waiting = list[tuple[Entry, Kept]]
 
 
 class Recorder:
-    """The one way into the recording. ``down`` is the reason it cannot write, or None."""
+    """The one way into the recording. ``down`` is the reason it cannot write, or None.
+
+    ``held_up`` tells why nothing new may begin, though what has begun is recorded. ``unwitnessed``
+    says why nobody sees to it that what is written is signed, or None: then nothing is taken.
+    """
 
     _log = Logger()
 
-    def __init__(self, store: IRecordStore, *, clock: IReactorTime, in_thread: InThread) -> None:
+    def __init__(
+        self,
+        store: IRecordStore,
+        *,
+        clock: IReactorTime,
+        in_thread: InThread,
+        unwitnessed: Callable[[], str | None] = lambda: None,
+        held_up: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._store = store
+        self._unwitnessed = unwitnessed
         self._clock = clock
         self._in_thread = in_thread
+        self.held_up = held_up
         self._queue: _Waiting = []
+        self._batch: _Waiting = []
+        """What is being written, with whoever still waits for it."""
+        self._begun: float | None = None
+        """Since when the store has been at work on it."""
         self._worker: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
         self._failed: str | None = None
@@ -64,7 +86,12 @@ class Recorder:
     @property
     def down(self) -> str | None:
         """Why nothing can be recorded now, so that nothing may pass; None while all is well."""
-        return self._closed or self._failed
+        return self.refused or self.held_up()
+
+    @property
+    def refused(self) -> str | None:
+        """Why nothing at all is taken, be it of what has begun; None while it is."""
+        return self._closed or self._failed or self._unwitnessed()
 
     async def start(self) -> None:
         """Open the store; raises what the store raises."""
@@ -85,7 +112,7 @@ class Recorder:
 
     def append(self, entry: Entry) -> Kept:
         """Queue the entry; it is refused at once while nothing can be recorded."""
-        kept, down = Kept(), self.down
+        kept, down = Kept(), self.refused
         if down is None and len(self._queue) >= QUEUE:
             down = "The recorder cannot keep up."
         if down is not None:
@@ -102,6 +129,9 @@ class Recorder:
 
     def _tick(self) -> None:
         self._timer = self._clock.callLater(PROBE, self._tick)
+        stuck = self._begun is not None and self._clock.seconds() - self._begun >= STUCK
+        if stuck and self._failed is None:
+            self._fail("the store does not answer", f"for {STUCK:g} s")
         self._wake()
 
     def _wake(self) -> None:
@@ -130,24 +160,30 @@ class Recorder:
 
     async def _attempt(self, write: Callable[..., None], batch: _Waiting, *args: object) -> None:
         """One call of the store; what waited for it goes on, or everything that waits fails."""
+        self._batch, self._begun = batch, self._clock.seconds()
         try:
             await self._in_thread(write, *args)
         except Exception as error:  # noqa: BLE001 (whatever it was, nothing is durable)
-            self._failed = f"The recorder cannot write: {_why(error)}."
-            self._log.error(
-                "{down} Everything is denied until it can. ({error})",
-                down=self._failed,
-                error=f"{error}",
-            )
-            batch, self._queue = [*batch, *self._queue], []
-            for _, kept in batch:
-                kept.errback(RecorderDown(self._failed))
+            self._fail(_why(error), f"{error}")
             return
+        finally:
+            self._begun = None
         if self._failed is not None:
             self._failed = None
             self._log.info("The recorder can write again.")
+        batch, self._batch = self._batch, []
         for _, kept in batch:
             kept.callback(None)
+
+    def _fail(self, why: str, error: str) -> None:
+        """From now on everything is refused, and whatever waits has failed."""
+        self._failed = f"The recorder cannot write: {why}."
+        self._log.error(
+            "{down} Everything is denied until it can. ({error})", down=self._failed, error=error
+        )
+        failed, self._batch, self._queue = [*self._batch, *self._queue], [], []
+        for _, kept in failed:
+            kept.errback(RecorderDown(self._failed))
 
 
 async def durable(entries: Sequence[Kept]) -> None:

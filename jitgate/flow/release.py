@@ -8,21 +8,30 @@ there is no body (invariant 4).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Protocol
 
-from jitgate.core.fields import is_events, is_json, values_of
+from jitgate.core.codings import codings_of
+from jitgate.core.fields import is_events, values_of
 from jitgate.core.injection import agent_head, agent_trailers
-from jitgate.core.json_masking import JsonMasker
+from jitgate.core.known_names import path_told
 from jitgate.core.literals import LiteralMasker
-from jitgate.core.masking import Chain, Transformer
+from jitgate.core.masked_fields import MaskedFields
+from jitgate.core.masking import Maskers, Transformer
+from jitgate.core.media import bare_of, denies, masker_of
+from jitgate.core.near import near_fields
 from jitgate.errors import AgentGone, MaskingFault
 from jitgate.flow.account import Account
+from jitgate.flow.decoding import Decoded, Decodings
+from jitgate.flow.slices import Share, Slices, Turn
 from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
-from jitgate.values import ResponseHead
+from jitgate.values import Headers, ResponseHead
 
 WHOLE = 64 * 1024
-"""Bytes up to which a body of announced length is gathered before any of it is released.
+"""Bytes up to which a body of announced length is gathered before any of it is released, and one
+that may yet be denied is. Of any other in which a fault can be found its first byte is awaited.
 
 Most answers are that small; a fault in one can then still become a refusal."""
 
@@ -30,14 +39,23 @@ Most answers are that small; a fault in one can then still become a refusal."""
 def gathered(answer: ResponseHead) -> bool:
     """Whether nothing of the response is released before ``settled`` has returned."""
     length = answer.length
-    return length is not None and length <= WHOLE and not is_events(answer.headers)
+    is_small = length is not None and length <= WHOLE
+    return is_small and not is_events(answer.headers) and (length == 0 or not is_coded(answer))
+
+
+class Body(Protocol):
+    """Where a body comes from."""
+
+    async def read(self) -> bytes:
+        """The next bytes; empty once there are no more."""
 
 
 @dataclass(slots=True)
 class Release:
     """Releases one response; the decision is on record, or else it is `gathered`.
 
-    ``settled`` makes the decision and the outcome durable and is awaited exactly once.
+    ``settled`` makes the decision and the outcome durable and is awaited exactly once. ``turn``
+    lets others have their turn.
     """
 
     account: Account
@@ -46,6 +64,8 @@ class Release:
     maskers: tuple[IMasker, ...]
     secrets: tuple[bytes, ...]
     settled: Callable[[], Awaitable[None]]
+    decodings: Decodings
+    turn: Turn
 
     async def run(self, answer: ResponseHead) -> None:
         """From the target's head to the last byte.
@@ -54,61 +74,143 @@ class Release:
         calls refuses, or truncates where a byte has gone already.
         """
         literals = LiteralMasker(self.secrets)
-        fields = self._fields(answer)
+        self.account.hand.secret_places = literals.places
+        try:
+            codings = () if answer.length == 0 else codings_of(answer.headers)
+            owner = "" if self.account.subject is None else self.account.subject.key
+            with self.decodings.one(owner) if codings else nullcontext():
+                body = Decoded(self.upstream, codings, self.turn) if codings else self.upstream
+                await self._released(answer, body, literals)
+        except MaskingFault as fault:  # it may say what the response says that it is
+            fault.args = (literals.hide_in_words(f"{fault}"),)
+            raise
+        finally:
+            self._count(literals)
+
+    async def _released(self, answer: ResponseHead, body: Body, literals: LiteralMasker) -> None:
+        maskers = Maskers(self.maskers, self.account.hand)
+        self.account.hand.path_told = path_told(maskers, literals.hide_in_path)
+        transform = self._transform(answer, maskers, literals)
         whole = gathered(answer)
-        transform = literals if fields is None else Chain([fields, literals])
-        held = await self._gathered(transform) if whole else b""
-        length = len(held) if whole else None if fields is not None else answer.length
+        held, ended = b"", whole
+        slices = Slices(transform, Share(self.turn))
+        if whole or self._waits(answer, transform is literals):
+            held, ended = await self._held(body, slices, self._most(answer))
+        rewritten = bool(self.maskers) or is_coded(answer)
+        length = len(held) if ended else None if rewritten else answer.length
         if self.account.head.method == "HEAD":
-            length = None if self.maskers else _announced(answer)
-        hide, rewritten = literals.hide_in_fields, bool(self.maskers)
+            length = None if rewritten else _announced(answer)
+
+        def hide(fields: Headers) -> Headers:
+            shown = MaskedFields(maskers).shown(fields) if self.maskers else fields
+            return self._near(literals.hide_in_fields(shown))
+
         head = agent_head(answer, length=length, rewritten=rewritten, hide=hide)
         self.account.answer = head
-        if not whole:
-            await self.response.start(head)
-            held = await self._streamed(transform, length)
+        if not ended:
+            is_whole = length is not None and len(held) >= length
+            await self.response.start(head, b"" if is_whole else held)
+            rest = await self._streamed(body, slices, length)
+            held = held + rest if is_whole else rest
         trailers = self.upstream.trailers()
         if trailers:
             trailers = agent_trailers(trailers, hide)
-        counts = {} if fields is None else dict(fields.counts)
-        self.account.masks = counts | ({"credential": literals.count} if literals.count else {})
         if self.response.gone:
             raise AgentGone("The agent hung up before it had the answer.")
+        self._count(literals)
         await self.settled()
-        if whole:
+        if ended:
             await self.response.start(head, held)
         elif held:
             await self.response.write(held)
         await self.response.finish(trailers)
 
-    def _fields(self, answer: ResponseHead) -> JsonMasker | None:
-        """What masks the body's fields; None if nothing has to be looked for."""
+    def _near(self, fields: Headers) -> Headers:
+        """The fields as they lead an agent that calls a host of the gateway's own."""
+        near, operation = self.account.near, self.account.operation
+        if near is None or operation is None:
+            return fields
+        return near_fields(fields, operation.authority, near)
+
+    def _count(self, literals: LiteralMasker) -> None:
+        """Note what has been hidden so far, for the record."""
+        hand = self.account.hand
+        count = literals.count + hand.secrets
+        self.account.masks = {**hand.counts, **({"credential": count} if count else {})}
+
+    def _transform(
+        self, answer: ResponseHead, maskers: Maskers, literals: LiteralMasker
+    ) -> Transformer:
+        """What the body goes through. Raises `MaskingFault` where it cannot be looked at."""
+        is_part = answer.status == HTTPStatus.PARTIAL_CONTENT
         if answer.length == 0:
-            return None
-        if _is_coded(answer):
-            raise MaskingFault("The response is coded, although identity was asked for.")
+            return literals
+        if is_part and is_coded(answer):
+            raise MaskingFault("The response is a part of what is coded.")
         if not self.maskers:
-            return None
-        if answer.status == HTTPStatus.PARTIAL_CONTENT:
+            return bare_of(answer.headers, literals)
+        if is_part or _is_cut(answer):
             raise MaskingFault("The response is a part, although the whole was asked for.")
-        if not is_json(answer.headers):
-            raise MaskingFault("The response may hold secrets, but is not JSON.")
-        return JsonMasker(self.maskers)
+        return masker_of(
+            answer.headers,
+            maskers,
+            literals,
+            passes=self.account.passes,
+            gathered=gathered(answer),
+        )
 
-    async def _gathered(self, transform: Transformer) -> bytes:
-        """The whole body as the agent may see it."""
-        pieces = []
-        while data := await self.upstream.read():
-            pieces.append(self._witnessed(transform.feed(data)))
-        pieces.append(self._witnessed(transform.finish()))
-        return b"".join(pieces)
+    def _waits(self, answer: ResponseHead, bare: bool) -> bool:
+        """Whether the head waits for what the body begins with: a fault in that is then a refusal.
 
-    async def _streamed(self, transform: Transformer, length: int | None) -> bytes:
+        So it is wherever a fault can be found. It costs nothing: there is nothing to read before.
+        Only who listens to events is told at once that it may, for the first of them can be hours
+        off; not where it has changed something, and the events are the answer to that.
+        """
+        if is_events(answer.headers) and not self._changes:
+            return False
+        return not bare or is_coded(answer)
+
+    @property
+    def _changes(self) -> bool:
+        """Whether the call may have changed something."""
+        return self.account.operation is not None and self.account.operation.changes
+
+    def _most(self, answer: ResponseHead) -> int | None:
+        """How many bytes of a body that waits go on no later than the next; None: it ends first.
+
+        An event goes once it is whole, and is denied by itself.
+        """
+        if gathered(answer):
+            return None
+        if is_events(answer.headers):
+            return 0
+        is_small = answer.length is not None and answer.length <= WHOLE
+        return WHOLE if is_small or denies(self.maskers) else 0
+
+    async def _held(self, body: Body, slices: Slices, most: int | None) -> tuple[bytes, bool]:
+        """The beginning of the body as the agent may see it, and whether it is all of it.
+
+        One that has no byte is no JSON, and holds nothing.
+        """
+        pieces, size, is_empty = list[bytes](), 0, True
+        while data := await body.read():
+            is_empty = False
+            pieces.append(self._witnessed(await slices.feed(data)))
+            size += len(pieces[-1])
+            if most is not None and size > most:
+                return b"".join(pieces), False
+        if not is_empty:
+            pieces.append(self._witnessed(await slices.finish()))
+        return b"".join(pieces), True
+
+    async def _streamed(self, body: Body, slices: Slices, length: int | None) -> bytes:
         """Release the body as it comes; what completes an announced length is returned."""
         held = b""
-        while data := await self.upstream.read():
-            held += await self._passed_on(transform.feed(data), length)
-        return held + await self._passed_on(transform.finish(), length)
+        while data := await body.read():
+            piece = await slices.feed(data)
+            del data  # a slow agent costs one copy, not two
+            held += await self._passed_on(piece, length)
+        return held + await self._passed_on(await slices.finish(), length)
 
     async def _passed_on(self, piece: bytes, length: int | None) -> bytes:
         """Release a piece; or return it, where it completes an announced length."""
@@ -126,13 +228,19 @@ class Release:
         return piece
 
 
+def _is_cut(answer: ResponseHead) -> bool:
+    """Whether it says that it is a part, whatever its status; a 416 tells of what there is none."""
+    is_told = bool(values_of(answer.headers, b"content-range"))
+    return is_told and answer.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+
+
 def _announced(answer: ResponseHead) -> int | None:
     """How long the body would be that GET brings; nothing is read by it (RFC 9110, section 8.6)."""
     lengths = values_of(answer.headers, b"content-length")
     return int(lengths[0]) if lengths else None
 
 
-def _is_coded(answer: ResponseHead) -> bool:
+def is_coded(answer: ResponseHead) -> bool:
     """Whether the body has any coding but identity (RFC 9110, section 8.4)."""
     named = values_of(answer.headers, b"content-encoding")
     if not named:

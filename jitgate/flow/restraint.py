@@ -31,9 +31,10 @@ class Restraint:
     async def opening(self, ask: Ask, people: People) -> Refusal | None:
         """Count a request that is about to be opened, or say why it may not be."""
         before = fatigue.refused_before(ask, self._bounds)
-        full = await self._store.look([before.charge])
+        full = await self._store.look([each.charge for each in before])
         if full is not None:
-            return self._refusal(Denial.APPROVAL_DENIED, before, full, ask, TAKE_NO)
+            one = fatigue.of(full, before)
+            return self._refusal(Denial.APPROVAL_DENIED, one, full, ask, TAKE_NO)
         is_astray = await self._store.look([fatigue.astray(ask, self._bounds)]) is not None
         every = fatigue.opening(ask, people, self._bounds, is_astray=is_astray)
         full = await self._store.take([each.charge for each in every])

@@ -7,11 +7,12 @@ before it could live.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from jitgate.core.binding import LONGEST
@@ -38,6 +39,15 @@ End = Callable[[str, Callable[[Subject], bool]], int]
 """Ends what goes on for some subjects, says why, and how much that was."""
 
 
+Elsewhere = Callable[[str, float, str], Coroutine[Any, Any, Mapping[str, int]]]
+"""A subject, when it was revoked and why: how much of each kind has ended. It does not raise."""
+
+
+async def _nobody(*_: object) -> Mapping[str, int]:
+    """There is no other process."""
+    return {}
+
+
 class Revoked(NamedTuple):
     """What came of revoking a subject: why, as it is told, and how much of each kind has ended."""
 
@@ -62,6 +72,8 @@ class Revocations:
         self._recovered = False
         self.ends: dict[str, End] = {}
         """What ends what is open of some subjects at once, by what that is called."""
+        self.elsewhere: Elsewhere = _nobody
+        """Has other processes of this gateway believe a subject no more."""
 
     async def recover(self) -> None:
         """Take up what was revoked before. Raises `StoreDown`."""
@@ -80,8 +92,7 @@ class Revocations:
         for key in await self._once.kept(SUBJECT):
             name, at = orjson.loads(key)
             if at > self._subjects.get(name, -1.0):
-                self._note(name, at)
-                self._cut(f"{name} was revoked.", partial(_called, name))
+                self.believe_no_more(name, at, f"{name} was revoked.")
         for key in await self._once.kept(TOKEN):
             if key not in self._tokens:
                 self._over(key, _REVOKED)
@@ -117,16 +128,23 @@ class Revocations:
         Raises `StoreDown`, `RecorderDown`; in this process it holds, and all has ended, even then.
         """
         at = self._clock.seconds()
-        self._note(name, at)
         why = f"{name} was revoked by {by}" + (f": {reason}" if reason else ".")
         whose = partial(_called, name)
-        ended = self._cut(why, whose)
+        ended = self.believe_no_more(name, at, why)
+        there = Deferred.fromCoroutine(self.elsewhere(name, at, why))
         try:
             await self._once.take(SUBJECT, orjson.dumps([name, at]).decode(), at + HORIZON)
             await self._recorded("subject.revoked", {"name": name, "by": by, "reason": reason})
         finally:
             requests, grants = await self._access.revoke_all(whose, why)
+            for kind, count in (await there).items():
+                ended[kind] = ended.get(kind, 0) + count
         return Revoked(why, ended | {"requests": requests, "grants": grants})
+
+    def believe_no_more(self, name: str, at: float, why: str) -> dict[str, int]:
+        """End what is open here of a subject that was revoked, and say how much of each kind."""
+        self._note(name, at)
+        return self._cut(why, partial(_called, name))
 
     async def revoke_token(self, key: str, subject: Subject) -> None:
         """Believe a token of the gateway's own no more. Raises `StoreDown`, `RecorderDown`."""

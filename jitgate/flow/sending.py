@@ -6,20 +6,27 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import NamedTuple, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from jitgate.core.duties import reuse_of
+from jitgate.core.limits import LIMITS, Limits
 from jitgate.core.placing import without
+from jitgate.core.websocket import SWITCHED
 from jitgate.errors import AgentGone, CutShort, UpstreamGone, UpstreamUnreachable
 from jitgate.flow.account import Accounts
 from jitgate.flow.bodies import HeldBody
 from jitgate.flow.call import Call
+from jitgate.flow.conversation import Conversation
 from jitgate.flow.deciding import Decider, Leave
+from jitgate.flow.decoding import Decodings
 from jitgate.flow.grants import Grants
+from jitgate.flow.handshake import Handshake
 from jitgate.flow.rates import Pace
 from jitgate.flow.release import Release, gathered
 from jitgate.flow.revoking import Revocations
-from jitgate.interfaces import IRequest, IResponse, IUpstreamConnection
+from jitgate.flow.slices import Turn
+from jitgate.interfaces import IRequest, IResponse, ISwitchedConnection, IUpstreamConnection
 from jitgate.values import (
     Ask,
     Credential,
@@ -69,13 +76,18 @@ class Sender:
         clock: IReactorTime,
         *,
         pace: Pace,
+        turn: Turn,
+        limits: Limits = LIMITS,
     ) -> None:
+        self._turn = turn
         self._clock = clock
+        self._limits = limits
         self._pace = pace
         self._revocations = revocations
         self._grants = grants
         self._decider = decider
         self._accounts = accounts
+        self._decodings = Decodings()
 
     async def ready(self, call: Call, leave: Leave) -> Departure | Refusal:
         """All that can fail before a grant is spent has been done when this returns."""
@@ -122,11 +134,17 @@ class Sender:
             return use
         if use is None:
             return await self._carried(ready)
+        refusal = None
         try:
-            return await self._grants.under(use, self._unless_gone(ready))
+            refusal = await self._grants.under(use, self._unless_gone(ready))
         finally:
-            answered = ready.call.account.upstream_status is not None
-            await self._grants.settle(use, ready.call.session, answered=answered)
+            status = ready.call.account.upstream_status
+            settling = self._grants.settle(use, ready.call.session, status)
+            if refusal is None:
+                await settling
+            else:  # it was revoked: its agent hears so at once, though the store says nothing
+                Deferred.fromCoroutine(settling)
+        return refusal
 
     async def _taken(self, ready: Departure) -> Use | Refusal | None:
         """Take what can be used so often: a budget, a token that is for one call, and a grant.
@@ -181,13 +199,45 @@ class Sender:
             recorded = account.recorded
             if recorded is not None and (recorded.called or not gathered(answer)):
                 await recorded
+            if answer.status == SWITCHED:
+                await span.within(self._conversed(ready, answer, upstream, secrets))
+                return None
             settled = partial(self._accounts.settled, account, "completed", None)
-            way_out = Release(account, response, upstream, account.maskers, secrets, settled)
+            way_out = Release(
+                account,
+                response,
+                upstream,
+                account.maskers,
+                secrets,
+                settled,
+                self._decodings,
+                self._turn,
+            )
             with _EndedIfGone(response, upstream):
                 await span.within(way_out.run(answer))
         finally:
             upstream.release()
         return None
+
+    async def _conversed(
+        self,
+        ready: Departure,
+        answer: ResponseHead,
+        upstream: IUpstreamConnection,
+        secrets: tuple[bytes, ...],
+    ) -> None:
+        """Carry the messages of a WebSocket: only a handshake is answered with 101."""
+        call = ready.call
+        await Conversation(
+            call.account,
+            self._accounts,
+            cast(Handshake, call.handshake),
+            call.response,
+            cast(ISwitchedConnection, upstream),
+            secrets=secrets,
+            limits=self._limits,
+            clock=self._clock,
+        ).run(call.operation, answer)
 
     async def _exchanged(self, ready: Departure) -> _Answered:
         """Send the request; once, but for a safe one on a kept connection that proves dead.
@@ -197,8 +247,8 @@ class Sender:
         upstream, operation = ready.upstream, ready.call.operation
         secrets = ready.credential.secrets
         once = operation.changes or ready.leave.grant is not None or ready.head.length != 0
-        ready.call.account.requests = 1
         try:
+            ready.call.departs(ready.head, ready.credential)
             if once:  # what may have changed something is worth an answer, if only for the record
                 return _Answered(upstream, await upstream.send(ready.head, ready.body), secrets)
             with _EndedIfGone(ready.call.response, upstream):
@@ -217,8 +267,8 @@ class Sender:
         secrets = tuple(dict.fromkeys((*ready.credential.secrets, *again.secrets)))
         head, body = ready.call.leaving(ready.leave.body, again)
         upstream = await ready.call.target.upstream.connect(fresh=True)
-        ready.call.account.requests = 2
         try:
+            ready.call.departs(head, again)
             with _EndedIfGone(ready.call.response, upstream):
                 return _Answered(upstream, await upstream.send(head, body), secrets)
         except BaseException:

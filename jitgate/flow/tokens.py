@@ -6,23 +6,17 @@ then names the grant that they gave. What could only be decided with the body ca
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from twisted.internet.interfaces import IReactorTime
 
-from jitgate.core.access import terms_of
 from jitgate.core.binding import LARGEST, LONGEST
 from jitgate.core.policy import NeedsBody
-from jitgate.core.waiting import Preference
-from jitgate.flow.access import Access
-from jitgate.flow.account import shown_target
-from jitgate.flow.admission import Target
-from jitgate.flow.budgets import Budgets
+from jitgate.flow.ahead import Ahead
 from jitgate.flow.revoking import Revocations
 from jitgate.interfaces import IIdentityVerifier, ITokenSource
 from jitgate.values import (
-    Ask,
     Binding,
     Decision,
     Denial,
@@ -32,7 +26,6 @@ from jitgate.values import (
     Operation,
     Pending,
     Refusal,
-    Shown,
     Subject,
 )
 
@@ -79,40 +72,29 @@ _ERRORS = {
 """How RFC 8628, section 3.5 calls what people, or nobody, have said."""
 
 
-Decide = Callable[[Operation, Subject], Awaitable[Decision | NeedsBody]]
-"""Policy as it is now, by facts gathered for this, without a body. Raises `RuleFault`."""
-
-
 class TokenExchange:
     """Exchanges an agent's token for one of the gateway's own (RFC 8693)."""
 
     def __init__(
         self,
         *,
-        targets: Mapping[str, Target],
+        ahead: Ahead,
         identity: IIdentityVerifier,
-        decide: Decide,
-        scope_print: Callable[[Operation], str],
-        access: Access,
-        budgets: Budgets,
         source: ITokenSource,
         revocations: Revocations,
         clock: IReactorTime,
         new_id: Callable[[str], str],
     ) -> None:
-        self._decide = decide
-        self._scope_print = scope_print
-        self._access = access
-        self._budgets = budgets
+        self._ahead = ahead
         self._source = source
         self._revocations = revocations
         self._clock = clock
         self._new_id = new_id
-        self.adopt(targets, identity)
+        self.adopt(identity)
 
-    def adopt(self, targets: Mapping[str, Target], identity: IIdentityVerifier) -> None:
-        """Go by these from now on."""
-        self._targets, self._identity = targets, identity
+    def adopt(self, identity: IIdentityVerifier) -> None:
+        """Go by this from now on."""
+        self._identity = identity
 
     @property
     def now(self) -> float:
@@ -132,7 +114,7 @@ class TokenExchange:
             return proved
         grant = None
         if wanted.target is not None:
-            operation = self._operation(wanted)
+            operation = self._ahead.named(wanted.target, wanted.action, wanted.resource)
             if operation is None:
                 return _UNKNOWN
             leave = await self._leave(subject, operation, session)
@@ -194,18 +176,11 @@ class TokenExchange:
             return Declined("invalid_request", f"A token lives {bounds} seconds.")
         return proved
 
-    def _operation(self, wanted: Wanted) -> Operation | None:
-        """The operation as the target's catalog knows it; a host of the target's stands for all."""
-        for authority, target in self._targets.items():
-            if target.name == wanted.target:
-                return target.catalog.named(authority, wanted.action, wanted.resource)
-        return None
-
     async def _leave(
         self, subject: Subject, operation: Operation, session: str
     ) -> Grant | Declined | None:
         """Whether policy would let the call go: by itself, or by people, whose grant it is then."""
-        decision = await self._decide(operation, subject)
+        decision = await self._ahead.decide(operation, subject)
         if isinstance(decision, NeedsBody):
             return Declined(
                 "invalid_authorization_details",
@@ -213,35 +188,18 @@ class TokenExchange:
             )
         if decision.effect is Effect.PERMIT:
             return None
-        if decision.effect is Effect.DENY:
-            return Declined("access_denied", f"{decision.reason} (rule {decision.rule})")
         return await self._asked(subject, operation, decision, session)
 
     async def _asked(
         self, subject: Subject, operation: Operation, decision: Decision, session: str
     ) -> Grant | Declined:
         """People are asked for a grant over the operation's scope: there is no call yet."""
-        terms = terms_of(decision)
-        if terms is None:
-            return Declined("access_denied", f"{decision.reason} (rule {decision.rule})")
-        full = await self._budgets.objection(decision, operation, subject)
-        if full is not None:
-            return Declined("access_denied", f"{full.detail} (rule {full.rule})")
-        ask = Ask(
-            subject=subject,
-            operation=operation,
-            fingerprint=self._scope_print(operation),
-            terms=replace(terms, ahead=True),
-            rule=decision.rule,
-            reason=decision.reason,
-            policy=decision.policy,
-            session=session,
-            exchange=self._new_id("x"),
-            shown=Shown(url=shown_target(operation.url)),
-        )
-        wish = Preference(asynchronous=False, wait=None)
-        wait = self._access.wait(ask, wish, since=self.now, resends=False)
-        given = await self._access.ahead(ask, wait)
+        full = await self._ahead.objection(decision, operation, subject)
+        ask = self._ahead.ask(subject, operation, decision, session)
+        if full is not None or ask is None:
+            detail = decision.reason if full is None else full.detail
+            return Declined("access_denied", f"{detail} (rule {(full or decision).rule})")
+        given = await self._ahead.asked(ask)
         if isinstance(given, Grant):
             return given
         return Declined(_ERRORS.get(given.denial, "access_denied"), given.detail, given.pending)

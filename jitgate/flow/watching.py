@@ -8,15 +8,21 @@ answer pass. One that never comes back cannot be switched off: plugins are trust
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from twisted.logger import Logger
 from zope.interface import alsoProvides, implementer
 
-from jitgate.core.json_grammar import CONCEALED_TEXT
+from jitgate.core.globs import globs_matcher
+from jitgate.core.hiding import STARS
+from jitgate.core.paths import Path
+from jitgate.core.pausing import unpaused
 from jitgate.core.policy import NEEDS_BODY, REASON_CHARS, facts_of
-from jitgate.errors import MaskerOff, PluginInvalid
+from jitgate.errors import MaskerOff, MaskingFault, PluginInvalid
+from jitgate.flow.stating import statement_of
 from jitgate.flow.stopwatch import ALLOWED, Stopwatch
 from jitgate.interfaces import (
     IConcernedRule,
@@ -24,9 +30,10 @@ from jitgate.interfaces import (
     IInformedRule,
     IMasker,
     IRule,
+    IStatedMasker,
     IStatedRule,
 )
-from jitgate.values import Effect, Inquiry, Risk, Verdict
+from jitgate.values import Effect, How, Inquiry, Risk, Span, Verdict
 
 TWICE = 2
 """Calls that may take longer: the first may be one that compiles or imports something."""
@@ -213,19 +220,60 @@ class WatchedMasker:
             return True
         begun = self._watch.begun()
         try:
-            return self._hides(field)
+            return unpaused(self._hides, field)
         finally:
             self._watch.ended(begun)
 
     def mask(self, field: str, value: str) -> str | None:
         self.check()
         if len(value) > LONGEST:
-            return CONCEALED_TEXT
+            return STARS
         begun = self._watch.begun()
         try:
-            return self._mask(field, value)
+            return unpaused(partial(self._mask, field), value)
         finally:
             self._watch.ended(begun)
+
+
+@implementer(IStatedMasker)
+class WatchedStatedMasker(WatchedMasker):
+    """The same of one that states beforehand what it hides, and is not shown all else."""
+
+    def __init__(self, masker: IStatedMasker, stopwatch: Stopwatch) -> None:
+        super().__init__(masker, stopwatch)
+        stated = statement_of(masker)
+        self.how: How = stated.how
+        self.names: Sequence[str] = stated.names
+        self.paths: Sequence[Path] = stated.paths
+        self.signs: Sequence[bytes] = stated.signs
+        self._spans = masker.spans
+        self._fits = globs_matcher(stated.names, re.IGNORECASE)
+
+    def hides(self, field: str) -> bool:
+        """Raises `MaskingFault` too if it would hide what it does not state: not all are asked."""
+        if len(field) > LONGEST and self._fits(field) is None:
+            self.check()
+            return False
+        hidden = super().hides(field)
+        if hidden is True and self._fits(field) is None:
+            raise MaskingFault(f"masker {self.name!r} hides a field that it does not state")
+        return hidden
+
+    def spans(self, value: str) -> Sequence[Span]:
+        self.check()
+        if len(value) > LONGEST:
+            return (Span(0, len(value), ""),)
+        begun = self._watch.begun()
+        try:
+            spans = tuple(unpaused(self._spans, value))
+        finally:
+            self._watch.ended(begun)
+        ends = [0, *(at for span in spans for at in (span.begin, span.end))]
+        if not all(type(at) is int for at in ends) or not all(type(at.what) is str for at in spans):
+            raise MaskingFault(f"masker {self.name!r} finds something that is no span")
+        if sorted(ends) != ends or ends[-1] > len(value):
+            raise MaskingFault(f"masker {self.name!r} finds what is not in a value, or in no order")
+        return spans
 
 
 def watched_rule(rule: IRule, stopwatch: Stopwatch = _STOPWATCH) -> IRule:
@@ -240,7 +288,9 @@ def watched_masker(masker: IMasker, stopwatch: Stopwatch = _STOPWATCH) -> IMaske
     """The masker, watched. Raises `PluginInvalid` for one that states itself wrongly."""
     if not isinstance(masker.looks_at_values, bool):
         raise PluginInvalid(f"masker {masker.name}: its looks_at_values is neither True nor False")
-    return WatchedMasker(masker, stopwatch)
+    if not IStatedMasker.providedBy(masker):
+        return WatchedMasker(masker, stopwatch)
+    return WatchedStatedMasker(masker, stopwatch)
 
 
 def check_maskers(maskers: Iterable[IMasker]) -> None:

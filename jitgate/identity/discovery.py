@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
+from jitgate.core.strict_json import json_object
 from jitgate.errors import IdentityUnavailable
 from jitgate.fetching import Fetcher
 from jitgate.identity.freshness import MAX_AGE, Fresh
 from jitgate.identity.keys import KeySet, PublicKey
-from jitgate.identity.unverified import json_object
 
 MAX_DOCUMENT = 1024 * 1024
 """Bytes of a discovery document or key set: room for a thousand keys."""

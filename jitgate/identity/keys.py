@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from jitgate.core.strict_json import json_object
 from jitgate.errors import ConfigurationInvalid
-from jitgate.identity.unverified import base64url_bytes, json_object
+from jitgate.identity.unverified import base64url_bytes
 
 MIN_RSA_BITS = 2048
 """RFC 7518, section 3.3."""

@@ -6,6 +6,7 @@ restart ends every token, as their few minutes would.
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from jitgate.core.binding import ISSUER, LONGEST, details
+from jitgate.errors import StateUnusable
 from jitgate.identity.oidc import verify_signature
 from jitgate.identity.unverified import UnverifiedToken, read_token, token_refused
 from jitgate.interfaces import IIdentityVerifier, ITokenSource
@@ -28,6 +30,12 @@ ROTATED_AFTER = 12 * 3600.0
 """Seconds for which a key signs. It counts on until the last token that it signed has expired."""
 
 ALGORITHM = "ES256"
+
+SEED = 32
+"""Bytes that keys are made of: as many as make a guess as hard as one at the key."""
+
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""How many private keys there are on P-256, and one (SEC 2, section 2.4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +47,23 @@ class _Key:
 
 @implementer(IIdentityVerifier, ITokenSource)
 class OwnTokens:
-    """Makes them and proves them; ``audience`` names this gateway, and no other."""
+    """Makes them and proves them; ``audience`` names this gateway, and no other.
 
-    def __init__(self, audience: Callable[[], str], clock: IReactorTime) -> None:
+    Keys come of ``seed``, one after the other since it was ``born``: who has both has the same.
+    """
+
+    def __init__(
+        self,
+        audience: Callable[[], str],
+        clock: IReactorTime,
+        *,
+        seed: bytes | None = None,
+        born: float | None = None,
+    ) -> None:
         self._audience = audience
         self._clock = clock
+        self.seed = secrets.token_bytes(SEED) if seed is None else seed
+        self.born = clock.seconds() if born is None else born
         self._keys: list[_Key] = []
         self._terms: Mapping[str, str] = {}
 
@@ -109,16 +129,34 @@ class OwnTokens:
     def _key(self, token: UnverifiedToken) -> _Key | None:
         if token.algorithm != ALGORITHM or token.type != "at+jwt":
             return None
+        self._signing()  # another process may have been the first to sign with it
         return next((key for key in self._keys if key.id == token.key_id), None)
 
     def _signing(self) -> _Key:
         """The key that signs now: a new one where the last has signed long enough."""
         now = self._clock.seconds()
-        self._keys = [key for key in self._keys if now < key.signs_until + LONGEST]
-        if not self._keys or now >= self._keys[-1].signs_until:
-            private = ec.generate_private_key(ec.SECP256R1())
-            self._keys.append(_Key(secrets.token_urlsafe(8), now + ROTATED_AFTER, private))
+        latest = max(0, int((now - self.born) // ROTATED_AFTER))
+        made = {number: self.born + (number + 1) * ROTATED_AFTER for number in (latest - 1, latest)}
+        kept = {key.id: key for key in self._keys}
+        self._keys = [
+            kept.get(self._id(number)) or _Key(self._id(number), until, self._private(number))
+            for number, until in made.items()
+            if number >= 0 and now < until + LONGEST
+        ]
         return self._keys[-1]
+
+    def _id(self, number: int) -> str:
+        return self._digest(b"jitgate token key id", number)[:8].hex()
+
+    def _private(self, number: int) -> ec.EllipticCurvePrivateKey:
+        # Twice as long as the key, so that no key is likelier than another (FIPS 186-5, A.2.1).
+        chosen = int.from_bytes(self._digest(b"jitgate token key", number))
+        return ec.derive_private_key(chosen % (_ORDER - 1) + 1, ec.SECP256R1())
+
+    def _digest(self, purpose: bytes, number: int) -> bytes:
+        if len(self.seed) != SEED:
+            raise StateUnusable("The keys of the gateway's own tokens are not known yet.")
+        return hmac.digest(self.seed, purpose + b"\0" + number.to_bytes(8), "sha512")
 
 
 def _subject(claims: Mapping[str, Any]) -> Subject:

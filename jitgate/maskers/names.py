@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from zope.interface import implementer
 
 from jitgate.core.globs import globs_matcher
-from jitgate.interfaces import IMasker
+from jitgate.interfaces import IStatedMasker
+from jitgate.values import How, Span
 
 REMEMBERED_FIELDS = 4096
 """Field names whose answers are kept; past it all are forgotten, so that memory is bounded."""
@@ -19,7 +20,7 @@ REMEMBERED_LENGTH = 256
 """Characters of the longest field name that is kept, so that the names kept stay under 4 MiB."""
 
 
-@implementer(IMasker)
+@implementer(IStatedMasker)
 class NameMasker:
     """Hides every field whose whole name matches one of the globs, in upper or lower case alike.
 
@@ -28,10 +29,15 @@ class NameMasker:
     """
 
     looks_at_values = False
+    paths = ()
+    signs = ()
 
-    def __init__(self, name: str, patterns: Sequence[str]) -> None:
+    def __init__(self, name: str, patterns: Sequence[str], how: How = How.REPLACE) -> None:
         self.name = name
-        self.version = hashlib.sha256(json.dumps(list(patterns)).encode()).hexdigest()
+        self.names = tuple(patterns)
+        self.how = how
+        told = json.dumps([how.value, *patterns])
+        self.version = hashlib.sha256(told.encode()).hexdigest()
         self._matches = globs_matcher([_checked(glob) for glob in patterns], re.IGNORECASE)
         self._seen: dict[str, bool] = {}
 
@@ -41,6 +47,9 @@ class NameMasker:
 
     def mask(self, field: str, value: str) -> str | None:
         return None
+
+    def spans(self, value: str) -> Sequence[Span]:
+        return ()
 
     def _looked_up(self, field: str) -> bool:
         hidden = self._matches(field) is not None

@@ -40,12 +40,15 @@ _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 _SUITES = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 """Of TLS 1.3, in our order: processors have instructions for SHA-256, hardly any for SHA-384, and a
 handshake computes some fifty hashes."""
-_HTTP_1_1 = b"http/1.1"
+HTTP_1_1, HTTP_2 = b"http/1.1", b"h2"
+"""What may be spoken, in ALPN's words (RFC 7301; RFC 9113, section 3.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
-    context: SSL.Context
+    chain: Sequence[x509.Certificate]
+    contexts: dict[tuple[bytes, ...], SSL.Context]
+    """By what may be spoken."""
     renew_at: float
 
 
@@ -68,9 +71,10 @@ class CertificateAuthority:
     def certificate(self) -> bytes:
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def context_for(self, host: str) -> SSL.Context:
+    def context_for(self, host: str, *spoken: bytes) -> SSL.Context:
         """The server's TLS context with a leaf for ``host``, minted when it is first needed.
 
+        ``spoken``: which protocols may be agreed on, the preferred one first.
         Whoever calls has seen that a target names the host: a leaf for any other must not exist.
         """
         now = self._now()
@@ -79,10 +83,12 @@ class CertificateAuthority:
             if len(self._leaves) >= LEAVES:
                 self._leaves.clear()
             chain = self._minted(host, datetime.fromtimestamp(now, UTC)), self._certificate
-            context = server_context(chain, self._leaf_key)
-            leaf = _Leaf(context, now + LEAF_LIFE.total_seconds() / 2)
-            self._leaves[host] = leaf
-        return leaf.context
+            leaf = self._leaves[host] = _Leaf(chain, {}, now + LEAF_LIFE.total_seconds() / 2)
+        context = leaf.contexts.get(spoken)
+        if context is None:
+            context = server_context(leaf.chain, self._leaf_key, *spoken)
+            leaf.contexts[spoken] = context
+        return context
 
     def _minted(self, host: str, now: datetime) -> x509.Certificate:
         issuer_key = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
@@ -101,8 +107,11 @@ class CertificateAuthority:
         )
 
 
-def server_context(chain: Sequence[x509.Certificate], key: Any) -> SSL.Context:
-    """How TLS is spoken to agents, with these certificates, the server's first, and its key."""
+def server_context(chain: Sequence[x509.Certificate], key: Any, *spoken: bytes) -> SSL.Context:
+    """How TLS is spoken to agents, with these certificates, the server's first, and its key.
+
+    ``spoken``: what may be agreed on to be spoken inside, HTTP/1.1 if nothing is named.
+    """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_cipher_list(_CIPHERS)
@@ -118,7 +127,7 @@ def server_context(chain: Sequence[x509.Certificate], key: Any) -> SSL.Context:
     for each in chain[1:]:
         context.add_extra_chain_cert(each)
     context.use_privatekey(key)
-    context.set_alpn_select_callback(_http_1_1_if_offered)
+    context.set_alpn_select_callback(_first_of(spoken or (HTTP_1_1,)))
     return context
 
 
@@ -157,18 +166,28 @@ def _create(key_file: Path, certificate_file: Path, now: datetime) -> None:
         serialization.NoEncryption(),
     )
     try:
-        certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         # The key comes last and whole: while it is not there, a start makes both anew.
-        made = key_file.with_suffix(".new")
-        made.unlink(missing_ok=True)
-        made.touch(mode=0o600, exist_ok=False)
-        with made.open("wb") as opened:
-            opened.write(pem)
-            opened.flush()
-            os.fsync(opened.fileno())
-        made.rename(key_file)
+        _place(certificate_file, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        _place(key_file, pem, 0o600)
     except OSError as error:
         raise StateUnusable(f"{key_file} cannot be written: {error}.") from error
+
+
+def _place(file: Path, data: bytes, mode: int) -> None:
+    """Make the file appear as a whole, and durably: after a power cut it is there, or was never."""
+    made = file.with_suffix(".new")
+    made.unlink(missing_ok=True)
+    made.touch(mode=mode, exist_ok=False)
+    with made.open("wb") as opened:
+        opened.write(data)
+        opened.flush()
+        os.fsync(opened.fileno())
+    made.rename(file)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _certificate(
@@ -209,8 +228,11 @@ def _san(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _http_1_1_if_offered(
-    _connection: SSL.Connection, offered: list[bytes]
-) -> bytes | SSL._NoOverlappingProtocols:
-    """HTTP/1.1 is all that is spoken; a client that names nothing is taken to speak it."""
-    return _HTTP_1_1 if _HTTP_1_1 in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+def _first_of(spoken: tuple[bytes, ...]) -> Callable[[SSL.Connection, list[bytes]], Any]:
+    """Agrees on the first that the client offers; one that offers none speaks HTTP/1.1."""
+
+    def agree(_: SSL.Connection, offered: list[bytes]) -> bytes | SSL._NoOverlappingProtocols:
+        found = (each for each in spoken if each in offered)
+        return next(found, SSL.NO_OVERLAPPING_PROTOCOLS)
+
+    return agree

@@ -1,4 +1,4 @@
-"""The proxy port's own certificate: what agents check before they say anything to the gateway.
+"""The ports' own certificates: what agents check before they say anything to the gateway.
 
 It is the operator's, unlike the leaves of `jitgate.proxy.authority`, which are for what goes on
 inside the tunnels.
@@ -6,6 +6,7 @@ inside the tunnels.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -13,8 +14,10 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 
 from jitgate.proxy.authority import server_context
+from jitgate.trust import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class PortCertificate:
     """A certificate with its key, ready to be served."""
 
     context: SSL.Context = field(repr=False)
+    certificate: X509 = field(repr=False)
     begins: float
     ends: float
     """Seconds since the epoch between which it is valid; it is served all the same."""
@@ -48,14 +52,20 @@ class PortCertificate:
             raise ValueError("a key of this kind or size cannot be used for TLS") from None
         first = certificates[0]
         times = first.not_valid_before_utc, first.not_valid_after_utc
-        return cls(context, *(each.timestamp() for each in times))
+        return cls(context, X509.from_cryptography(first), *(each.timestamp() for each in times))
 
-    def doubt(self, now: float) -> str | None:
-        """Why agents will not take it, in words for the operator, as far as the clock tells."""
+    def doubt(self, now: float, names: Iterable[str] = ()) -> str | None:
+        """Why agents will not take it, in words for the operator, as far as the clock tells.
+
+        ``names`` are those by which they know the port.
+        """
         if self.ends <= now:
             return f"has expired ({_day(self.ends)}): agents will refuse to connect"
         if self.begins > now:
             return f"is not valid before {_day(self.begins)}: agents will refuse to connect"
+        strange = [name for name in names if Identity(name).fault(self.certificate) is not None]
+        if strange:
+            return f"is not for {', '.join(strange)}: agents will refuse to connect"
         return None
 
 

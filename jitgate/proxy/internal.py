@@ -24,7 +24,8 @@ from jitgate.interfaces import (
     IUpstream,
     IUpstreamConnection,
 )
-from jitgate.proxy.pages import CALLS, Asked, Pages, too_large
+from jitgate.proxy.page import Asked
+from jitgate.proxy.pages import CALLS, Pages, too_large
 from jitgate.values import (
     Effect,
     Headers,
@@ -46,6 +47,9 @@ BODY = 16 * 1024
 
 TOKENS_BODY = 96 * 1024
 """The same where a token is brought: a SAML assertion of 64 KiB, in base64 and in a form."""
+
+DECLARED = frozenset({b"idempotency-key", b"x-request-id"})
+"""What of a request's fields the pages read beside those that count anywhere."""
 
 _PERMITTED = Verdict(
     Effect.PERMIT,
@@ -174,5 +178,6 @@ def internal_target(pages: Pages, credentials: ILendingSource) -> Target:
         catalog=InternalCatalog(),
         credentials=credentials,
         upstream=_NobodysUpstream(),
+        declared=DECLARED,
         personal=partial(InternalUpstream, pages),
     )

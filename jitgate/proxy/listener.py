@@ -8,44 +8,32 @@ What an agent needs before all that, the CA's certificate above all, it gets her
 from __future__ import annotations
 
 import re
-import socket
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import (
-    IListeningPort,
-    IReactorTime,
-    IStreamServerEndpoint,
-    ITCPTransport,
-)
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from jitgate.core.http1_reading import Request, RequestReader, Tunnel
 from jitgate.core.http1_writing import response_bytes
 from jitgate.core.limits import LIMITS, Limits
-from jitgate.errors import PeerFault, StateUnusable
+from jitgate.errors import PeerFault
 from jitgate.flow import admission as flow
 from jitgate.flow.deadlines import Deadline
 from jitgate.flow.gateway import Gateway
-from jitgate.flow.load import STOPPING
-from jitgate.interfaces import IProtocolListener
-from jitgate.proxy.authority import CertificateAuthority
+from jitgate.proxy.authority import HTTP_1_1, HTTP_2, CertificateAuthority
 from jitgate.proxy.connection import AgentConnection
+from jitgate.proxy.http2_connection import Http2Connection
+from jitgate.proxy.inside import Inside
 from jitgate.proxy.knocks import knock_of
+from jitgate.proxy.port import AgentPort, address_of, lets_little_wait, unnoted
 from jitgate.proxy.refusals import rendered
 from jitgate.proxy.registry import Connections, Note
 from jitgate.tls import TlsPump
 from jitgate.values import ResponseHead, Subject
-
-UNSENT = 16 * 1024
-"""Bytes that the kernel takes beyond what is on its way (tcp(7)). Without it an agent that reads
-nothing costs 4 MiB of the kernel's memory; what is on its way is not limited, nor is the speed."""
 
 EARLY = 64 * 1024
 """Bytes that an agent may send before its CONNECT has been answered."""
@@ -54,28 +42,16 @@ _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _OURS = re.compile(r"(?i:http://jitgate\.internal(?::80)?)(/.*)?\Z")
 _OUR_HOSTS = frozenset({b"jitgate.internal", b"jitgate.internal:80"})
 
-FOR_EXCHANGES, FOR_ANSWERS = 0.7, 0.85
-"""Parts of the time for a stop after which exchanges are cut short, and connections cut off. What
-is left is for the record, which is sealed at the end."""
-
 Plain = Callable[[str], tuple[ResponseHead, bytes] | None]
 """What anybody may GET of ``http://jitgate.internal`` at a path, or None."""
-
-
-def unnoted(fields: Mapping[str, object]) -> None:
-    """For a port without a record."""
 
 
 def nothing_plain(path: str) -> None:
     """For a port that answers nothing but CONNECT."""
 
 
-@implementer(IProtocolListener)
-class HttpProxyListener:
-    """The HTTPS proxy port. One object a port; `start` once.
-
-    ``tls`` makes the server's side of a connection, where the port itself speaks TLS.
-    """
+class HttpProxyListener(AgentPort):
+    """The HTTPS proxy port."""
 
     def __init__(
         self,
@@ -89,65 +65,28 @@ class HttpProxyListener:
         note: Note = unnoted,
         tls: Callable[[], SSL.Connection] | None = None,
     ) -> None:
-        self._gateway = gateway
-        self._endpoint = endpoint
-        self._tls = tls
-        self._clock = clock
-        self._limits = limits
-        self._open = Connections(clock, limits.unproved, note)
-        self._connect: Callable[[], Protocol] = lambda: ConnectProtocol(
-            gateway, authority, clock, plain=plain, registry=self._open, limits=limits
+        def connect(registry: Connections) -> Protocol:
+            return ConnectProtocol(
+                gateway,
+                authority,
+                clock,
+                plain=plain,
+                registry=registry,
+                limits=limits,
+                spoken=self._spoken,
+            )
+
+        super().__init__(
+            gateway, endpoint, clock, connect, key="listen.proxy", limits=limits, note=note, tls=tls
         )
-        self._port: IListeningPort | None = None
+        self._http2: Collection[str] = ()
 
-    @property
-    def port(self) -> IListeningPort:
-        """The bound port, once started."""
-        assert self._port is not None  # noqa: S101 (asked before `start`: a bug)
-        return self._port
+    def adopt(self, http2: Collection[str]) -> None:
+        """Prefer HTTP/2 in tunnels to these ``host:port`` from now on, HTTP/1.1 in all others."""
+        self._http2 = http2
 
-    async def start(self) -> None:
-        factory = Factory.forProtocol(self._connected)
-        factory.noisy = False
-        try:
-            self._port = await self._endpoint.listen(factory)
-        except CannotListenError as error:
-            raise StateUnusable(
-                f"The proxy cannot listen on {error.interface or '*'}:{error.port}: "
-                f"{error.socketError}. Stop what holds it or set another listen.proxy."
-            ) from error
-
-    def _connected(self) -> Protocol:
-        """For one connection; the CONNECT's deadline runs from before the port's own handshake."""
-        connection = self._connect()
-        return connection if self._tls is None else TlsPump(self._tls(), connection, serves=True)
-
-    def end_of(self, why: str, whose: Callable[[Subject], bool]) -> int:
-        """End every tunnel of some subjects; how many that are."""
-        return sum(connection.end_of(whose) for connection in list(self._open))
-
-    async def stop(self) -> None:
-        if self._port is not None:
-            await maybeDeferred(self._port.stopListening)
-        open_now = list(self._open)
-        for connection in open_now:
-            connection.end()
-        recorded = Deferred.fromCoroutine(self._gateway.rest())
-        ends = [
-            self._clock.callLater(FOR_EXCHANGES * self._limits.stop, self._gateway.cut, STOPPING),
-            self._clock.callLater(FOR_ANSWERS * self._limits.stop, self._cut, recorded),
-        ]
-        await DeferredList([recorded, *(each.closed for each in open_now)], consumeErrors=True)
-        for end in ends:
-            if end.active():
-                end.cancel()
-        self._open.stop()
-
-    def _cut(self, recorded: Deferred[None]) -> None:
-        """End what is still open; a recorder that hangs is waited for no longer."""
-        recorded.cancel()
-        for connection in list(self._open):
-            connection.abort()
+    def _spoken(self, authority: str) -> tuple[bytes, ...]:
+        return (HTTP_2, HTTP_1_1) if authority in self._http2 else (HTTP_1_1, HTTP_2)
 
 
 class ConnectProtocol(Protocol):
@@ -165,10 +104,12 @@ class ConnectProtocol(Protocol):
         plain: Plain,
         registry: Connections,
         limits: Limits,
+        spoken: Callable[[str], tuple[bytes, ...]],
     ) -> None:
         self._gateway = gateway
         self._authority = authority
         self._clock = clock
+        self._spoken = spoken
         self._plain = plain
         self._registry = registry
         self._limits = limits
@@ -177,16 +118,14 @@ class ConnectProtocol(Protocol):
         self._early: bytearray | None = None
         self._tunnel: flow.Tunnel | None = None
         self._tls: TlsPump | None = None
-        self._inside: AgentConnection | None = None
+        self._inside: Inside | None = None
         self.closed: Deferred[None] = Deferred()
 
     # --- from the transport
 
     def connectionMade(self) -> None:
         self._registry.add(self)
-        self.transport.setTcpNoDelay(True)
-        tcp = _socket_of(self.transport)
-        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+        lets_little_wait(self.transport)
         self._deadline.set(self._limits.connect, self.abort)
 
     def dataReceived(self, data: bytes) -> None:
@@ -209,7 +148,7 @@ class ConnectProtocol(Protocol):
             if page is not None:
                 self._answer(*page, bodiless=event.head.method == "HEAD")
                 return
-        knock, rest = knock_of(event)
+        knock, rest = knock_of(event, self._reader.begun, address_of(self.transport.getPeer()))
         self._early = bytearray(rest)
         asking = Deferred.fromCoroutine(self._gateway.admit(knock))
         asking.addCallback(self._admitted, knock)
@@ -261,16 +200,24 @@ class ConnectProtocol(Protocol):
             self._registry.proved(self)
         early, self._early = bytes(self._early or b""), None
         host = knock.authority.rpartition(":")[0]
-        self._inside = AgentConnection(
-            self._gateway, result, self._clock, self._limits, self._deadline
-        )
+        self._inside = self._carrying(AgentConnection, result)
         # One host's leaf, whatever name the client asks for: `Gateway` sees to the name.
-        tls = SSL.Connection(self._authority.context_for(host), None)
-        self._tls = TlsPump(tls, self._inside, before=_ESTABLISHED, serves=True)
+        context = self._authority.context_for(host, *self._spoken(knock.authority))
+        tls = SSL.Connection(context, None)
+        self._tls = TlsPump(tls, self._inside, self._agreed, before=_ESTABLISHED, serves=True)
         self._tls.makeConnection(self.transport)
         self.dataReceived = self._tls.dataReceived  # type: ignore[method-assign]
         if early:
             self._tls.dataReceived(early)
+
+    def _carrying(self, kind: type[Inside], tunnel: flow.Tunnel) -> Inside:
+        return kind(self._gateway, tunnel, self._clock, self._limits, self._deadline)
+
+    def _agreed(self, tls: SSL.Connection) -> None:
+        """The handshake is over: HTTP/1.1 is spoken inside unless it says HTTP/2."""
+        if tls.get_alpn_proto_negotiated() == HTTP_2 and self._tls and self._tunnel:
+            self._inside = self._tls.inner = self._carrying(Http2Connection, self._tunnel)
+            self._inside.makeConnection(self._tls)  # type: ignore[no-untyped-call]
 
     def _refuse(self, result: flow.TurnedAway) -> None:
         self._answer(*rendered(result.refusal, result.id, "problem"))
@@ -285,13 +232,6 @@ class ConnectProtocol(Protocol):
     def _failed(self, failure: Failure) -> None:
         self._log.failure("A CONNECT failed outside the gateway's story", failure)
         self.abort()
-
-
-def _socket_of(transport: Any) -> socket.socket:
-    """The socket, whether or not the port itself speaks TLS."""
-    below = transport.transport if isinstance(transport, TlsPump) else transport
-    handle: socket.socket = below.getHandle()
-    return handle
 
 
 def _plain_path(request: Request) -> str | None:

@@ -63,6 +63,9 @@ def content(manifest: Manifest) -> dict[str, object]:
             "access_request": f"{HERE}/access-requests/{{id}}",
             "cancel_access_request": f"{HERE}/access-requests/{{id}}/cancel",
             "problem": f"{HERE}/problems/{{name}}",
+            "access_requests": f"{HERE}/access-requests",
+            "access_evaluation": f"{HERE}/access/v1/evaluation",
+            "authzen_configuration": f"{HERE}/.well-known/authzen-configuration",
         },
     }
 
@@ -212,6 +215,10 @@ _ALSO = f"""\
   always.
 - A token for one operation, minutes long, to hand on: POST {HERE}/token (RFC 8693, with
   authorization_details of type jitgate_operation: target, action, resource).
+- To ask people before you call, in OpenID AuthZEN's form: POST {HERE}/access/v1/evaluation
+  and, if the denial has `access_request`, POST {HERE}/access-requests. Once approved,
+  the call goes out with a token from {HERE}/token. GET {HERE}/access-requests
+  lists what waits of yours.
 - The CA certificate: {HERE}/ca.pem, or without TLS http://jitgate.internal/ca.pem"""
 
 

@@ -5,30 +5,25 @@ They are made here and served by `jitgate.proxy.internal`, after all that every 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 
-import orjson
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from jitgate.core.catalog import CatalogRow, OperationTrie
 from jitgate.core.fields import values_of
 from jitgate.core.plan import Decide, Offer, Plan, planning
-from jitgate.core.waiting import RETURN_AFTER, Patience
-from jitgate.flow.access import Access
+from jitgate.core.waiting import Patience
 from jitgate.flow.admission import Target
-from jitgate.flow.grants import Grants
 from jitgate.flow.tokens import TokenExchange
 from jitgate.proxy import manifest, token_pages
+from jitgate.proxy.authzen import EVALUATION, REQUESTS
 from jitgate.proxy.manifest import Manifest
+from jitgate.proxy.page import PLAIN, Asked, Page, json_page, page, problem
 from jitgate.proxy.problems import problem_page
-from jitgate.proxy.tasks import status
-from jitgate.values import AccessRequest, AccessState, Headers, RequestHead, ResponseHead, Subject
-
-Page = tuple[ResponseHead, bytes]
+from jitgate.proxy.request_pages import RequestPages
+from jitgate.values import Headers, RequestHead, Subject
 
 _SECRETS = {"exchangeToken": frozenset({"access_token"})}
 """What answers hold that the record must not."""
@@ -40,33 +35,25 @@ CALLS = OperationTrie(
         ("GET", "/manifest", "getManifest"),
         ("GET", "/manifest.json", "getManifestJson"),
         ("GET", "/ca.pem", "getCaCertificate"),
-        ("GET", "/access-requests/{id}", "getAccessRequest"),
-        ("DELETE", "/access-requests/{id}", "cancelAccessRequest"),
-        ("POST", "/access-requests/{id}/cancel", "cancelAccessRequest"),
-        ("DELETE", "/access-requests/{id}/cancel", "cancelAccessRequest"),
+        ("POST", EVALUATION, "evaluateAccess"),
+        ("GET", REQUESTS, "listAccessRequests"),
+        ("POST", REQUESTS, "requestAccess"),
+        ("GET", f"{REQUESTS}/{{id}}", "getAccessRequest"),
+        ("DELETE", f"{REQUESTS}/{{id}}", "cancelAccessRequest"),
+        ("POST", f"{REQUESTS}/{{id}}/cancel", "cancelAccessRequest"),
+        ("DELETE", f"{REQUESTS}/{{id}}/cancel", "cancelAccessRequest"),
         ("GET", "/problems/{name}", "getProblem"),
         ("POST", "/token", "exchangeToken"),
         ("POST", "/revoke", "revokeToken"),
         ("GET", "/jwks.json", "getTokenKeys"),
         ("GET", "/.well-known/oauth-authorization-server", "getTokenMetadata"),
+        ("GET", "/.well-known/authzen-configuration", "getEvaluationMetadata"),
     )
 )
 
 _MARKDOWN = b"text/markdown; charset=utf-8"
-_JSON = b"application/json"
 _PEM = b"application/x-pem-file"
 _QUALITY = re.compile(r"[01](?:\.[0-9]{0,3})?")
-_ERROR = "urn:openid:authzen:access-request:error:"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Who asks for a page, and with what beside the path."""
-
-    subject: Subject
-    session: str
-    headers: Headers = field(repr=False)
-    body: bytes = field(default=b"", repr=False)
 
 
 _Make = Callable[..., Awaitable[Page]]
@@ -78,8 +65,7 @@ class Pages:
 
     def __init__(
         self,
-        access: Access,
-        grants: Grants,
+        requests: RequestPages,
         *,
         targets: Mapping[str, Target],
         decide: Decide,
@@ -88,9 +74,7 @@ class Pages:
         tokens: TokenExchange,
         clock: IReactorTime,
     ) -> None:
-        self._access = access
         self._tokens = tokens
-        self._grants = grants
         self._decide = decide
         self._ca = ca
         self._clock = clock
@@ -99,8 +83,12 @@ class Pages:
             "getManifest": self._manifest,
             "getManifestJson": self._manifest_json,
             "getCaCertificate": self._ca_certificate,
-            "getAccessRequest": self._access_request,
-            "cancelAccessRequest": self._cancelled,
+            "evaluateAccess": requests.evaluated,
+            "listAccessRequests": requests.listed,
+            "requestAccess": requests.submitted,
+            "getAccessRequest": requests.standing,
+            "cancelAccessRequest": requests.cancelled,
+            "getEvaluationMetadata": requests.metadata,
             "getProblem": self._problem_page,
             "exchangeToken": self._exchanged,
             "revokeToken": self._revoked,
@@ -123,11 +111,11 @@ class Pages:
         """
         anybodys = Manifest(self._clock.seconds(), self._patience)
         if path == "/ca.pem":
-            return _page(200, _PEM, self._ca)
+            return page(200, _PEM, self._ca)
         if path in {"/", "/manifest"}:
-            return _page(200, _MARKDOWN, manifest.text(anybodys).encode())
+            return page(200, _MARKDOWN, manifest.text(anybodys).encode())
         if path == "/manifest.json":
-            return _json(200, manifest.content(anybodys))
+            return json_page(200, manifest.content(anybodys))
         return None
 
     async def answer(self, asked: Asked, head: RequestHead) -> Page:
@@ -135,30 +123,30 @@ class Pages:
         method = "GET" if head.method == "HEAD" else head.method
         found = CALLS.lookup(method, head.target.partition("?")[0])
         if found is None:
-            return _problem(404, "about:blank", "Not Found", "There is no such page.")
+            return problem(404, PLAIN, "Not Found", "There is no such page.")
         make = self._by_action[found.row.action]
         return await make(asked, *found.resource.values())
 
     # --- what does not change
 
     async def _ca_certificate(self, asked: Asked) -> Page:
-        return _page(200, _PEM, self._ca)
+        return page(200, _PEM, self._ca)
 
     async def _problem_page(self, asked: Asked, name: str) -> Page:
         text = problem_page(name)
         if text is None:
-            return _problem(404, "about:blank", "Not Found", "There is no such kind of refusal.")
-        return _page(200, _MARKDOWN, text.encode())
+            return problem(404, PLAIN, "Not Found", "There is no such kind of refusal.")
+        return page(200, _MARKDOWN, text.encode())
 
     # --- what the subject may call
 
     async def _manifest(self, asked: Asked) -> Page:
         if _prefers_json(asked.headers):
             return await self._manifest_json(asked)
-        return _page(200, _MARKDOWN, manifest.text(await self._of(asked.subject)).encode())
+        return page(200, _MARKDOWN, manifest.text(await self._of(asked.subject)).encode())
 
     async def _manifest_json(self, asked: Asked) -> Page:
-        return _json(200, manifest.content(await self._of(asked.subject)))
+        return json_page(200, manifest.content(await self._of(asked.subject)))
 
     async def _of(self, subject: Subject) -> Manifest:
         plan = await self._planned(subject)
@@ -175,22 +163,6 @@ class Pages:
                 return plan
             await deferLater(self._clock, 0)
 
-    # --- what the subject asked people for
-
-    async def _access_request(self, asked: Asked, key: str) -> Page:
-        request = await self._own(asked.subject, key)
-        return _unknown() if request is None else await self._standing(request)
-
-    async def _cancelled(self, asked: Asked, key: str) -> Page:
-        request = await self._own(asked.subject, key)
-        if request is None:
-            return _unknown()
-        after = await self._access.cancel(key, asked.subject)
-        if after is None:
-            detail = "Only a request that is pending can be cancelled."
-            return _problem(409, f"{_ERROR}invalid_task_state", "It has ended", detail)
-        return await self._standing(after)
-
     # --- tokens of the gateway's own
 
     async def _exchanged(self, asked: Asked) -> Page:
@@ -202,23 +174,10 @@ class Pages:
         return _oauth(await token_pages.revoked(self._tokens, asked.subject, form))
 
     async def _token_keys(self, asked: Asked) -> Page:
-        return _json(200, self._tokens.jwks())
+        return json_page(200, self._tokens.jwks())
 
     async def _token_metadata(self, asked: Asked) -> Page:
-        return _json(200, token_pages.metadata())
-
-    async def _own(self, subject: Subject, key: str) -> AccessRequest | None:
-        """The subject's own request of that id; somebody else's is as good as none."""
-        request = await self._access.request(key)
-        if request is None or request.ask.subject.key != subject.key:
-            return None
-        return request
-
-    async def _standing(self, request: AccessRequest) -> Page:
-        if request.state is AccessState.PENDING:
-            again = ((b"Retry-After", b"%d" % math.ceil(RETURN_AFTER)),)
-            return _json(200, status(request, None), *again)
-        return _json(200, status(request, await self._grants.covering(request.ask)))
+        return json_page(200, token_pages.metadata())
 
 
 def _prefers_json(headers: Headers) -> bool:
@@ -232,31 +191,12 @@ def _prefers_json(headers: Headers) -> bool:
     return accepted.get("application/json", 0.0) > accepted.get("text/markdown", 0.0)
 
 
-def _page(code: int, kind: bytes, data: bytes, *more: tuple[bytes, bytes]) -> Page:
-    fields = ((b"Content-Type", kind), (b"Cache-Control", b"no-store"), *more)
-    return ResponseHead(code, fields, len(data)), data
-
-
-def _json(code: int, content: object, *more: tuple[bytes, bytes]) -> Page:
-    return _page(code, _JSON, orjson.dumps(content), *more)
-
-
 def _oauth(answer: token_pages.Answer) -> Page:
     code, content, more = answer
-    return _json(code, content, (b"Pragma", b"no-cache"), *more)
-
-
-def _problem(code: int, kind: str, title: str, detail: str) -> Page:
-    problem = {"type": kind, "title": title, "status": code, "detail": detail}
-    return _page(code, b"application/problem+json", orjson.dumps(problem))
-
-
-def _unknown() -> Page:
-    detail = "You have no access request of that id, or it has been forgotten."
-    return _problem(404, f"{_ERROR}unknown_task", "There is no such access request", detail)
+    return json_page(code, content, (b"Pragma", b"no-cache"), *more)
 
 
 def too_large(limit: int) -> Page:
     """The answer to a request whose body nobody will read."""
     detail = f"No request here carries more than {limit} bytes."
-    return _problem(413, "about:blank", "Content Too Large", detail)
+    return problem(413, PLAIN, "Content Too Large", detail)

@@ -96,8 +96,8 @@ ADVICE: Mapping[Denial, str] = {
     Denial.UPSTREAM_UNTRUSTED: f"Nothing has been sent. {_OPERATOR}",
     Denial.UPSTREAM_MALFORMED: f"The call was sent; its answer cannot be read. {_LOOK}",
     Denial.RESPONSE_WITHHELD: (
-        "The call was carried out. Its response may hold secrets and cannot be masked, so you do "
-        "not get it. Do not repeat a call that changes something."
+        "The call was carried out: the `detail` says what the API answered. Its response may hold "
+        "secrets and cannot be masked, so you do not get it. Do not repeat the call."
     ),
     Denial.CREDENTIAL_UNAVAILABLE: "Nothing has been sent to the API. Try again in a minute.",
     Denial.CREDENTIAL_CHALLENGED: (

@@ -93,10 +93,9 @@ TITLES: Mapping[Denial, str] = {
 PROBLEM = f"{HERE}/problems/"
 """The problem types' base (RFC 9457, section 3.1.1)."""
 
-_TO_THE_PROXY: Headers = (
-    (b"Proxy-Authenticate", b'Bearer realm="jitgate"'),
-    (b"Proxy-Authenticate", b'Basic realm="jitgate"'),
-)
+_SCHEMES = (b'Bearer realm="jitgate"', b'Basic realm="jitgate"')
+_TO_THE_PROXY: Headers = tuple((b"Proxy-Authenticate", each) for each in _SCHEMES)
+_TO_THE_ORIGIN: Headers = tuple((b"WWW-Authenticate", each) for each in _SCHEMES)
 
 _ERRORS: Mapping[Denial, str] = {
     Denial.TOKEN_REFUSED: "invalid_token",
@@ -112,8 +111,9 @@ def rendered(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead
     """The refusal as a response, in the target's manner: ``okta``, else problem+json.
 
     The refusal's own manner goes before it: ``accepted`` (RFC 7240, section 4.1) is a 202,
-    ``slow-down`` is a 429 after which SDKs send their call again by themselves, and ``busy`` is
-    that where the target's SDK knows such a form, else a 503 with Retry-After.
+    ``slow-down`` is a 429 after which SDKs send their call again by themselves, ``busy`` is that
+    where the target's SDK knows such a form, else a 503 with Retry-After, ``carried-out`` is a
+    403, whatever else the denial would be, and ``origin`` is what a proxy says with 407, as a 401.
     """
     pending = refusal.pending
     if pending is not None and refusal.manner == "accepted":
@@ -136,7 +136,7 @@ def rendered(refusal: Refusal, exchange: str, manner: str) -> tuple[ResponseHead
 def _challenge(refusal: Refusal) -> Headers:
     """What tells an agent which token to bring (RFC 9110, section 11.6; RFC 6750, section 3)."""
     if refusal.denial is Denial.TOKEN_MISSING:
-        return _TO_THE_PROXY
+        return _TO_THE_ORIGIN if refusal.manner == "origin" else _TO_THE_PROXY
     error = _ERRORS.get(refusal.denial)
     if error is None:
         return ()
@@ -148,6 +148,10 @@ def _challenge(refusal: Refusal) -> Headers:
 def _status(refusal: Refusal, manner: str) -> int:
     if refusal.manner == "busy":
         return 429 if manner == "okta" else 503
+    if refusal.manner == "carried-out":
+        return 403  # clients send a call again by themselves for any 5xx
+    if refusal.manner == "origin":
+        return 401
     return 429 if refusal.manner == "slow-down" else STATUS[refusal.denial]
 
 

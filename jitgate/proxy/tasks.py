@@ -9,8 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from jitgate.core.answers import approvers, asked, given
+from jitgate.core.binding import details
 from jitgate.core.waiting import RETURN_AFTER
-from jitgate.values import AccessRequest, AccessState, Grant, Pending
+from jitgate.values import AccessRequest, AccessState, Binding, Grant, Operation, Pending
 
 HERE = "https://jitgate.internal"
 """Where the gateway answers for itself, inside the proxy."""
@@ -31,6 +32,10 @@ _TITLES = {
 }
 
 _SEND_AGAIN = "Send the same call again: it goes out once it has been approved."
+_ASK_TOKEN = (
+    f"Ask here how it stands. Once it has been approved, {HERE}/token gives you a token for this "
+    "operation, and calls with that go out."
+)
 _USED = (
     "The approval was used or revoked, or its time is over. Look whether the call has been carried "
     "out before you ask once more."
@@ -104,7 +109,7 @@ def _progress(request: AccessRequest) -> dict[str, object]:
 def _next(request: AccessRequest, grant: Grant | None) -> str:
     """What the agent does next, in a sentence or two."""
     if request.state is AccessState.PENDING:
-        return _SEND_AGAIN
+        return _ASK_TOKEN if request.ask.terms.ahead else _SEND_AGAIN
     if request.state is AccessState.APPROVED:
         return _USED if grant is None else _good_for(grant)
     return f"{request.why} {_FINAL if request.state is AccessState.DENIED else _ONCE_MORE}"
@@ -112,6 +117,8 @@ def _next(request: AccessRequest, grant: Grant | None) -> str:
 
 def _good_for(grant: Grant) -> str:
     until = moment(grant.expires_at)
+    if grant.ask.terms.ahead:
+        return f"Until {until}, {HERE}/token gives a token for this operation: bring it, and call."
     if not grant.given.alone:
         operation = grant.ask.operation
         what = f"{operation.action} on the same resource"
@@ -136,7 +143,7 @@ def _result(request: AccessRequest, grant: Grant | None) -> dict[str, object]:
     """What the approval is good for, or was (section "Completed Task Response")."""
     approved_at = max((each.at for each in request.answers), default=request.opened_at)
     until = approved_at + given(request).life if grant is None else grant.expires_at
-    return {
+    result: dict[str, object] = {
         "mode": "reevaluate",
         "approval": {
             "id": request.grant or request.id,
@@ -145,3 +152,13 @@ def _result(request: AccessRequest, grant: Grant | None) -> dict[str, object]:
         },
         f"{_OURS}uses_left": 0 if grant is None else grant.left,
     }
+    if request.ask.terms.ahead:
+        result[f"{_OURS}authorization_details"] = details(_bound(request.ask.operation))
+    return result
+
+
+def _bound(operation: Operation) -> Binding:
+    """What a token for the operation is bound to."""
+    return Binding(
+        "", target=operation.target, action=operation.action, resource=operation.resource
+    )

@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from jitgate.errors import StoreDown
-from jitgate.stores.access_documents import WORDS, Kind, Row, read
+from jitgate.stores.access_documents import WORDS, Kind, Place, Row, read
 from jitgate.stores.access_schema import SHM, WAL, connected, opened
-from jitgate.values import AccessRequest, Grant, Mark
+from jitgate.values import AccessRequest, Grant, Mark, Use
 
 
 class Database:
@@ -100,13 +100,13 @@ class Database:
         """
         return next(iter(self._read(AccessRequest, query, subject, fingerprint)), None)
 
-    def live(self, kind: type[Kind]) -> list[Kind]:
-        """Everything of that kind that may still change, the earliest first."""
+    def live(self, kind: type[Kind], after: Place, most: int) -> list[Kind]:
+        """What of that kind may still change and comes after that place, the earliest first."""
         query = """
             SELECT id, revision, document FROM kept
-            WHERE kind = ? AND live = 1 ORDER BY at, id
+            WHERE kind = ? AND live = 1 AND (at, id) > (?, ?) ORDER BY at, id LIMIT ?
         """
-        return self._read(kind, query, WORDS[kind])
+        return self._read(kind, query, WORDS[kind], *after, most)
 
     def grants_of(self, subject: str) -> list[Grant]:
         """The grants of a subject that may still change, the earliest first."""
@@ -116,10 +116,18 @@ class Database:
         """
         return self._read(Grant, query, subject)
 
-    def _read(self, kind: type[Kind], query: str, *sought: str) -> list[Kind]:
+    def uses_of(self, grant: str) -> list[Use]:
+        """The uses of a grant, the earliest first."""
+        query = """
+            SELECT id, revision, document FROM kept
+            WHERE kind = 'use' AND under = ? ORDER BY at, id
+        """
+        return self._read(Use, query, grant)
+
+    def _read(self, kind: type[Kind], query: str, *sought: str | float) -> list[Kind]:
         try:
-            for text in sought:
-                text.encode()
+            for each in sought:
+                f"{each}".encode()
         except UnicodeEncodeError:
             return []  # what is not Unicode was never kept
         with _faults("read"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar
@@ -20,6 +21,13 @@ WORDS: Final[Mapping[type[Stored], str]] = {AccessRequest: "request", Grant: "gr
 _ADAPTERS: Final[Mapping[type[Stored], TypeAdapter[Any]]] = {
     kind: TypeAdapter(kind) for kind in WORDS
 }
+
+
+Place = tuple[float, str]
+"""Where a value stands in the order of its kind: when it was opened, made or taken, and its id."""
+
+FIRST: Final[Place] = (-math.inf, "")
+"""Before all of them."""
 
 
 class Columns(NamedTuple):

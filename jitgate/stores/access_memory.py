@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -80,6 +80,17 @@ class MemoryAccess:
 
     async def uses(self) -> Sequence[Use]:
         return self._every(Use)
+
+    async def uses_of(self, grant: str) -> Sequence[Use]:
+        self._check()
+        found = [told for told, _ in self._kept.values() if told.under == grant]
+        found.sort(key=lambda told: (told.at, told.id))
+        return [cast(Use, self._kept[told.key][1]) for told in found]
+
+    def versions(self) -> Mapping[_Key, tuple[int, bool]]:
+        """Of everything that is kept, by kind and id: its revision, and whether it may change."""
+        self._check()
+        return {key: (value.revision, told.live) for key, (told, value) in self._kept.items()}
 
     async def forget(self, before: float) -> None:
         self._check()

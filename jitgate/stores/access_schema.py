@@ -1,6 +1,7 @@
 """The tables of the state database, and how its file is opened.
 
-Access requests, grants and uses are kept in it, what was taken once, and what budgets count.
+Access requests, grants and uses are kept in it, what was taken once, what budgets count, and where
+channels show what is asked.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from jitgate.errors import StateUnusable
 from jitgate.stores.segment import FILE_MODE, Disk
 
 BUSY = 5.0
-"""Seconds to wait for a lock: only somebody who looks into the file with a tool can hold one."""
+"""Seconds to wait for a lock: another process of the gateway holds one for as long as a write."""
 
 APPLICATION = 0x6A697467
 """What tells our file from another program's ("jitg" as `PRAGMA application_id`)."""
@@ -82,6 +83,26 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """,
         "CREATE INDEX counted_of ON counted (key, at)",
         "CREATE INDEX counted_until ON counted (until)",
+    ),
+    (
+        """
+        CREATE TABLE post (
+            channel TEXT NOT NULL,
+            request TEXT NOT NULL,
+            slot TEXT NOT NULL,
+            place TEXT NOT NULL,
+            shown INTEGER NOT NULL,
+            gave TEXT,
+            due REAL,
+            over INTEGER NOT NULL,
+            document TEXT NOT NULL,
+            revision INTEGER NOT NULL,
+            PRIMARY KEY (channel, request, slot)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX post_at ON post (channel, place)",
+        "CREATE INDEX post_open ON post (channel, request) WHERE over = 0",
+        "CREATE INDEX uses_of ON kept (under, at, id) WHERE kind = 'use'",
     ),
 )
 """Each brings a file of the version before it to its own, the first an empty one. Never changed.

@@ -15,11 +15,22 @@ from zope.interface import implementer
 from jitgate.errors import StoreDown
 from jitgate.flow.recorder import InThread
 from jitgate.interfaces import IAccessStore
-from jitgate.stores.access_documents import Kind, Row, columns, document
-from jitgate.values import AccessRequest, Grant, Mark, Stored, Use
+from jitgate.stores.access_documents import FIRST, Kind, Place, Row, columns, document
+from jitgate.values import AccessRequest, Changed, Grant, Mark, Stored, Use
 
 QUEUE = 10_000
 """Changes that may wait: beyond that the disk is too slow to promise anything."""
+
+PAGE = 100
+"""Values that are read at a time where all of a kind are: 5 ms' work, for which a change waits."""
+
+Heard = Callable[[Sequence[Changed]], None]
+"""Hears what this process has changed in a store that others have open too."""
+
+
+def untold(changes: Sequence[Changed]) -> None:
+    """Nobody else has it open, or the store tells them itself."""
+
 
 _Result = TypeVar("_Result")
 _Fate = Deferred[int | None]
@@ -34,18 +45,23 @@ class Database(Protocol):
     def commit(self, changes: Sequence[Sequence[Row]]) -> list[int | None]: ...
     def one(self, kind: type[Kind], key: str) -> Kind | None: ...
     def pending(self, subject: str, fingerprint: str) -> AccessRequest | None: ...
-    def live(self, kind: type[Kind]) -> list[Kind]: ...
+    def live(self, kind: type[Kind], after: Place, most: int) -> list[Kind]: ...
     def grants_of(self, subject: str) -> list[Grant]: ...
+    def uses_of(self, grant: str) -> list[Use]: ...
     def forget(self, before: float) -> None: ...
 
 
 @implementer(IAccessStore)
 class ThreadedAccess:
-    """A store in ``database``; ``in_thread`` calls in one thread, in order."""
+    """A store in ``database``; ``in_thread`` calls in one thread, in order.
 
-    def __init__(self, database: Database, *, in_thread: InThread) -> None:
+    ``changed`` is told what has changed, once that is durable.
+    """
+
+    def __init__(self, database: Database, *, in_thread: InThread, changed: Heard = untold) -> None:
         self._database = database
         self._in_thread = in_thread
+        self._changed = changed
         self._waiting: list[tuple[list[Row], _Fate]] = []
         self._writer: Deferred[None] | None = None
         self._closed: str | None = "The access store has not been opened."
@@ -82,24 +98,39 @@ class ThreadedAccess:
         return await self._call(self._database.pending, subject, fingerprint)
 
     async def requests(self) -> Sequence[AccessRequest]:
-        return await self._call(self._database.live, AccessRequest)
+        return await self._live(AccessRequest)
 
     async def grant(self, key: str) -> Grant | None:
         return await self._call(self._database.one, Grant, key)
 
     async def grants(self, subject: str | None = None) -> Sequence[Grant]:
         if subject is None:
-            return await self._call(self._database.live, Grant)
+            return await self._live(Grant)
         return await self._call(self._database.grants_of, subject)
 
     async def use(self, key: str) -> Use | None:
         return await self._call(self._database.one, Use, key)
 
     async def uses(self) -> Sequence[Use]:
-        return await self._call(self._database.live, Use)
+        return await self._live(Use)
+
+    async def uses_of(self, grant: str) -> Sequence[Use]:
+        return await self._call(self._database.uses_of, grant)
 
     async def forget(self, before: float) -> None:
         await self._call(self._database.forget, before)
+
+    async def _live(self, kind: type[Kind]) -> list[Kind]:
+        """All of a kind that may still change, page by page: changes come between."""
+        found: list[Kind] = []
+        after = FIRST
+        while True:
+            page = await self._call(self._database.live, kind, after, PAGE)
+            found += page
+            if len(page) < PAGE:
+                return found
+            last = columns(page[-1])
+            after = last.at, last.id
 
     async def _call(self, work: Callable[..., _Result], *args: Any) -> _Result:
         self._check_open()
@@ -134,8 +165,20 @@ class ThreadedAccess:
                     fate.errback(_down(error))
             else:
                 kept = cast(list[int | None], answer)
+                self._tell(changes, kept)
                 for (_, fate), revision in zip(batch, kept, strict=True):
                     fate.callback(revision)
+
+    def _tell(self, changes: Sequence[Sequence[Row]], kept: Sequence[int | None]) -> None:
+        made = (rows for rows, revision in zip(changes, kept, strict=True) if revision is not None)
+        columns_made = (row.columns for rows in made for row in rows)
+        told = [Changed(each.kind, each.id) for each in columns_made if each.kind in _TOLD]
+        if told:
+            self._changed(told)
+
+
+_TOLD = frozenset({"request", "grant"})
+"""What others hear of: of a use they do by its grant, which changes with it."""
 
 
 def _down(error: Exception) -> StoreDown:

@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from jitgate.errors import StateUnusable
 from jitgate.interfaces import IEvidence
-from jitgate.stores.layout import lines_name, log_folder, log_names, segments
+from jitgate.stores.layout import lines_name, log_folder, log_names, refuse_strangers, segments
 from jitgate.stores.lines import RESERVED, LineInvalid, moment, read_line
 from jitgate.stores.scanning import raw_lines
 from jitgate.values import Entry
@@ -57,15 +57,18 @@ class RecordedEvidence:
 
     def _since(self, run: str) -> list[Entry]:
         logs = log_names(self._folder)
-        if run not in logs or not segments(log_folder(self._folder, run)):
+        if run not in logs:
             raise _NotWhole
         found: list[Entry] = []
         for log in logs[logs.index(run) :]:
-            self._read(log, found)
+            folder = log_folder(self._folder, log)
+            refuse_strangers(folder)
+            if log == run and not segments(folder):
+                raise _NotWhole
+            self._read(folder, found)
         return found
 
-    def _read(self, log: str, found: list[Entry]) -> None:
-        folder = log_folder(self._folder, log)
+    def _read(self, folder: Path, found: list[Entry]) -> None:
         firsts = segments(folder)
         seq = 0
         for first, following in zip_longest(firsts, firsts[1:]):
@@ -75,7 +78,7 @@ class RecordedEvidence:
 
 
 def entry_of(content: Mapping[str, Any]) -> Entry:
-    """The entry that a line holds, without its bodies."""
+    """The entry that a line holds, without its bodies; raises `ValueError` for an odd time."""
     fields = {name: value for name, value in content.items() if name not in RESERVED}
     return Entry(content["type"], moment(content["time"]).timestamp(), fields)
 
@@ -98,7 +101,10 @@ def _read_segment(path: Path, seq: int, following: int | None, found: list[Entry
             if content["seq"] != seq:
                 break
             if content["type"].startswith(TOLD_OF):
-                found.append(entry_of(content))
+                try:
+                    found.append(entry_of(content))
+                except ValueError:  # a time that no calendar has: nobody has written that
+                    raise _NotWhole from None
         elif int(other[1]) != seq:
             break
         seq += 1

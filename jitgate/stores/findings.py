@@ -65,6 +65,11 @@ class Report:
     unwitnessed: Tally = field(default_factory=Tally)
     unfinished: int = 0
     """Bytes at the ends of open logs that are no entries yet, or never became any."""
+    deleted: int = 0
+    deleted_segments: int = 0
+    """Entries that retention has deleted, of which the leaves are there, and their segments."""
+    youngest: float | None = None
+    """Seconds that the youngest of those segments was old at most when it was deleted."""
     tampered: int = 0
     uncertain: int = 0
     """How many findings there were of each severity."""

@@ -17,6 +17,13 @@ LEVEL = 1
 WINDOW_BYTES = 8 * 1024 * 1024
 """The largest window that is decoded (RFC 8878, 3.1.1.1.2, asks every decoder for this much)."""
 
+PLAIN_BYTES = 4 * 1024 * 1024
+"""The most that a frame holds, so that no reader needs much memory: four times what a gateway
+keeps of a body. Of one that is longer the first bytes are kept."""
+
+FRAME_BYTES = PLAIN_BYTES + PLAIN_BYTES // 128
+"""The longest frame: zstd adds less than that to what it cannot make shorter."""
+
 PIECE_BYTES = 256 * 1024
 """How much is unpacked at a time, whatever a frame claims to hold."""
 
@@ -53,6 +60,8 @@ class BodyRef:
             and type(ref.complete) is bool
         ):
             raise FrameInvalid("the body's reference has a field of a wrong type")
+        if ref.length > FRAME_BYTES or ref.plain_length > PLAIN_BYTES:
+            raise FrameInvalid("the body is longer than any that is written")
         return ref
 
 
@@ -63,16 +72,17 @@ def pack(
     body: Body, compressor: ZstdCompressor, file: str, offset: int
 ) -> tuple[bytes, dict[str, object]]:
     """The frame of ``body``, and as it stands in the entry the reference to it in ``file``."""
-    frame = compressor.compress(body.data)
+    kept = body.data[:PLAIN_BYTES]
+    frame = compressor.compress(kept)
     return frame, {
         "file": file,
         "offset": offset,
         "length": len(frame),
         "sha256": sha256(frame).hexdigest(),
-        "plain_length": len(body.data),
-        "plain_sha256": sha256(body.data).hexdigest(),
+        "plain_length": len(kept),
+        "plain_sha256": sha256(kept).hexdigest(),
         "of": body.length,
-        "complete": body.complete,
+        "complete": body.complete and len(kept) == len(body.data),
     }
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
+
+from jitgate.stores.opening import opened
 
 SITE = "site"
 LOGS = "logs"
@@ -16,6 +20,7 @@ LOCK = "lock"
 LINES = ".jsonl"
 BODIES = ".bodies"
 NOTE = ".note"
+LEAVES = ".leaves"
 
 NEW = ".new"
 """Ends the name of a file that is being prepared and is no part of the recording yet."""
@@ -36,15 +41,37 @@ def bodies_name(first: int) -> str:
     return f"{first:012d}{BODIES}"
 
 
+def is_bodies_name(name: str) -> bool:
+    """Whether a file of bodies may be called so: never a path, and nothing else in the folder."""
+    return _number(name, BODIES) is not None
+
+
+def leaves_name(first: int) -> str:
+    """The name of the file of leaf hashes that stays of a segment which was deleted."""
+    return f"{first:012d}{LEAVES}"
+
+
 def note_name(size: int) -> str:
     """The name of the checkpoint over ``size`` entries of the site log."""
     return f"{size:012d}{NOTE}"
 
 
 def numbered(folder: Path, suffix: str) -> list[int]:
-    """The numbers that the files of one kind in ``folder`` are called by, in order."""
-    numbers = (_number(name, suffix) for name in _names(folder))
-    return sorted(number for number in numbers if number is not None)
+    """The numbers that the files of one kind in ``folder`` are called by, in order.
+
+    Whatever else is called so (a folder, a link, a pipe) is a stranger, and not among them.
+    """
+    return sorted(number for number, is_file in _called(folder, suffix) if is_file)
+
+
+def refuse_strangers(folder: Path) -> None:
+    """Raise `OSError` where something else than a file is called as a log's segments are.
+
+    Readers pass over it. Who goes on writing, or believes what the log shows, must not.
+    """
+    for number, is_file in _called(folder, LINES):
+        if not is_file:
+            opened(folder / lines_name(number)).close()
 
 
 def segments(folder: Path) -> list[int]:
@@ -52,23 +79,53 @@ def segments(folder: Path) -> list[int]:
     return numbered(folder, LINES)
 
 
+def is_log_name(name: str) -> bool:
+    """Whether a writer's log may be called so."""
+    return name != SITE and LOG_NAME.fullmatch(name) is not None
+
+
 def log_folder(folder: Path, log: str) -> Path:
     """Where a log stands in a recording, be it the site log or a writer's."""
     return folder / SITE if log == SITE else folder / LOGS / log
 
 
+def run_of(log: str) -> str:
+    """Which run of a gateway a log is of, by its name; several logs of one are written at once.
+
+    A run's own log is called as it is, those of its workers have a full stop behind that.
+    """
+    return log.partition(".")[0]
+
+
+def runs(names: Iterable[str]) -> list[list[str]]:
+    """Writers' logs, in order, those of one run together."""
+    return [list(each) for _, each in groupby(names, run_of)]
+
+
 def log_names(folder: Path) -> list[str]:
     """The names of a recording's writer logs; they begin with a time, so this is their order."""
-    return [name for name in _names(folder / LOGS) if _is_log(name)]
+    return [name for name in _names(folder / LOGS) if is_log_name(name)]
+
+
+def is_part(path: str) -> bool:
+    """Whether a path in the folder can be that of a file which a copy has as well."""
+    folder, _, name = path.rpartition("/")
+    if folder == CHECKPOINTS:
+        return _number(name, NOTE) is not None
+    above, _, log = folder.rpartition("/")
+    if folder != SITE and not (above == LOGS and is_log_name(log)):
+        return False
+    return any(_number(name, suffix) is not None for suffix in (LINES, BODIES, LEAVES))
 
 
 def size_of(folder: Path) -> int:
-    """The bytes of all files below a folder."""
-    return sum(
-        (Path(parent) / name).lstat().st_size
-        for parent, _, names in os.walk(folder)
-        for name in names
-    )
+    """About the bytes of all files below a folder, for a bar: some may come and go meanwhile."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(parent) / name).lstat().st_size
+    return total
 
 
 def strangers(folder: Path) -> Iterator[str]:
@@ -81,10 +138,11 @@ def strangers(folder: Path) -> Iterator[str]:
         folder, folder, _is_folder(top.__contains__), _is_file({LOCK}.__contains__)
     )
     yield from _strangers(folder, folder / CHECKPOINTS, _is_file(_is_note))
-    yield from _strangers(folder, folder / LOGS, _is_folder(_is_log))
-    for log in (SITE, *log_names(folder)):
+    yield from _strangers(folder, folder / LOGS, _is_folder(is_log_name))
+    yield from _strangers(folder, folder / SITE, _is_file(_is_lines), _is_bodies)
+    for log in log_names(folder):
         inside = log_folder(folder, log)
-        yield from _strangers(folder, inside, _is_file(_is_lines), _is_bodies)
+        yield from _strangers(folder, inside, _is_file(_is_lines), _is_file(_is_leaves), _is_bodies)
 
 
 _Belongs = Callable[[Path], bool]
@@ -106,10 +164,6 @@ def _is_file(called: Callable[[str], object]) -> _Belongs:
     return lambda path: path.is_file() and bool(called(path.name))
 
 
-def _is_log(name: str) -> bool:
-    return LOG_NAME.fullmatch(name) is not None
-
-
 def _is_note(name: str) -> bool:
     return _number(name.removesuffix(NEW), NOTE) is not None
 
@@ -118,10 +172,28 @@ def _is_lines(name: str) -> bool:
     return _number(name.removesuffix(NEW), LINES) is not None
 
 
+def _is_leaves(name: str) -> bool:
+    return _number(name.removesuffix(NEW), LEAVES) is not None
+
+
 def _is_bodies(path: Path) -> bool:
     """Whether it is the file beside a segment's lines, which come first into being."""
     first = _number(path.name, BODIES)
-    return first is not None and path.is_file() and (path.parent / lines_name(first)).is_file()
+    beside = () if first is None else (lines_name(first), leaves_name(first))
+    return path.is_file() and any((path.parent / name).is_file() for name in beside)
+
+
+def _called(folder: Path, suffix: str) -> list[tuple[int, bool]]:
+    """The numbers that whatever is in ``folder`` is called by, each with whether it is a file."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as found:
+        numbers = [(_number(each.name, suffix), each) for each in found]
+    return [
+        (number, each.is_file(follow_symlinks=False))
+        for number, each in numbers
+        if number is not None
+    ]
 
 
 def _names(folder: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Any
 import orjson
 
 from jitgate.errors import JitgateError
+from jitgate.stores.fitting import shortened, spelled
 from jitgate.values import Entry
 
 FORMAT = "jitgate-recording/1"
@@ -24,7 +24,7 @@ LINE_BYTES = 4 * 1024 * 1024
 RESERVED = frozenset({"seq", "time", "type", "bodies"})
 """Keys that the store gives; an entry's own fields have others."""
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
 class LineInvalid(JitgateError):
@@ -45,25 +45,30 @@ def _to_the_second(seconds: int) -> str:
 
 
 def moment(text: str) -> datetime:
-    """A line's time."""
+    """A line's time; raises `ValueError` for one of the right form that no calendar has."""
     return datetime.fromisoformat(text)
 
 
 def write_line(seq: int, time: str, entry: Entry, bodies: Mapping[str, object]) -> bytes:
-    """The line, LF included. Raises `OSError` (EINVAL) for an entry that no line can hold."""
+    """The line, LF included; what is too much for one is left out of it, and it says so.
+
+    Raises `ValueError` for an entry with a field that has the name of one that every line has.
+    """
     if not entry.fields.keys().isdisjoint(RESERVED):
-        raise OSError(errno.EINVAL, f"an entry {entry.type} has a field of a reserved name")
-    content = {"seq": seq, "time": time, "type": entry.type, **entry.fields}
-    if bodies:
-        content["bodies"] = bodies
+        raise ValueError(f"an entry {entry.type} has a field of a reserved name")
+    frame = {"seq": seq, "time": time, "type": entry.type}
+    last = {"bodies": bodies} if bodies else {}
     try:
-        line = orjson.dumps(content, default=_plain, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError as error:
-        # The library's message names types and never values, so it may be passed on.
-        raise OSError(errno.EINVAL, f"an entry {entry.type} is not JSON: {error}") from None
+        line = _dumped({**frame, **entry.fields, **last})
+    except TypeError:
+        line = _dumped({**frame, **spelled(entry.fields), **last})
     if len(line) > LINE_BYTES:
-        raise OSError(errno.EINVAL, f"an entry {entry.type} is longer than {LINE_BYTES} bytes")
+        line = _dumped({**frame, **shortened(spelled(entry.fields)), **last})
     return line
+
+
+def _dumped(content: Mapping[str, object]) -> bytes:
+    return orjson.dumps(content, default=_plain, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def read_line(line: bytes) -> dict[str, Any]:

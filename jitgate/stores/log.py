@@ -94,6 +94,11 @@ class Log:
         self._begin_next("failed")
         self.failed = False
 
+    def cut(self) -> None:
+        """End the segment here, and go on in the next; raises `OSError`."""
+        self._writable()
+        self._rolled("cut")
+
     def finish(self) -> None:
         """Write no more."""
         if self._segment is not None:
@@ -105,8 +110,9 @@ class Log:
         if self.failed or self._segment is None:
             raise OSError(errno.EIO, "the log has failed or is closed, and was not resumed")
         why = self._why_roll(self._segment)
-        if why is None:
-            return self._segment
+        return self._segment if why is None else self._rolled(why)
+
+    def _rolled(self, why: str) -> Segment:
         try:
             return self._begin_next(why)
         except OSError:

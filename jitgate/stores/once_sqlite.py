@@ -11,6 +11,8 @@ from zope.interface import implementer
 from jitgate.flow.recorder import InThread
 from jitgate.interfaces import IOnce
 from jitgate.stores.access_database import Database
+from jitgate.stores.access_threaded import Heard, untold
+from jitgate.values import Changed
 
 
 @implementer(IOnce)
@@ -20,14 +22,25 @@ class SqliteOnce:
     It is open while the access store is.
     """
 
-    def __init__(self, database: Database, *, in_thread: InThread, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        in_thread: InThread,
+        clock: IReactorTime,
+        changed: Heard = untold,
+    ) -> None:
         self._database = database
         self._in_thread = in_thread
         self._clock = clock
+        self._changed = changed
 
     async def take(self, kind: str, key: str, until: float) -> bool:
         now = self._clock.seconds()
-        return cast(bool, await self._in_thread(self._take, kind, key, until, now))
+        taken = cast(bool, await self._in_thread(self._take, kind, key, until, now))
+        if taken:
+            self._changed([Changed("once", kind)])
+        return taken
 
     async def kept(self, kind: str) -> Sequence[str]:
         now = self._clock.seconds()

@@ -18,11 +18,11 @@ import psycopg
 
 from jitgate.core.access import DOUBTED
 from jitgate.errors import StateUnusable, StoreDown
-from jitgate.stores.access_documents import WORDS, Kind, Row, read
+from jitgate.stores.access_documents import WORDS, Kind, Place, Row, read
 from jitgate.stores.postgres_link import SOON, Connection, Link, Server, why
 from jitgate.stores.postgres_page import page_of
 from jitgate.stores.postgres_schema import migrate
-from jitgate.values import AccessRequest, Changed, Grant, Mark
+from jitgate.values import AccessRequest, Changed, Grant, Mark, Use
 
 IN_DOUBT = 8.0
 """Seconds for which the server is asked what has become of a change whose end was not heard of: as
@@ -61,6 +61,11 @@ class Database:
     def down(self) -> str | None:
         """Why nothing can be had at present, if so."""
         return self._link.down
+
+    @property
+    def highest(self) -> int:
+        """The number of the last change that was seen: no server that is meant knows less."""
+        return self._highest
 
     @property
     def channel(self) -> str:
@@ -203,9 +208,10 @@ class Database:
         """
         return next(iter(self._read(AccessRequest, query, subject, fingerprint)), None)
 
-    def live(self, kind: type[Kind]) -> list[Kind]:
-        """Everything of that kind that may still change, the earliest first."""
-        return self._read(kind, "WHERE kind = %s AND live ORDER BY at, id")
+    def live(self, kind: type[Kind], after: Place, most: int) -> list[Kind]:
+        """What of that kind may still change and comes after that place, the earliest first."""
+        query = "WHERE kind = %s AND live AND (at, id) > (%s, %s) ORDER BY at, id LIMIT %s"
+        return self._read(kind, query, *after, most)
 
     def grants_of(self, subject: str) -> list[Grant]:
         """The grants of a subject that may still change, the earliest first."""
@@ -215,9 +221,17 @@ class Database:
         """
         return self._read(Grant, query, subject)
 
-    def _read(self, kind: type[Kind], which: str, *sought: str) -> list[Kind]:
+    def uses_of(self, grant: str) -> list[Use]:
+        """The uses of a grant, the earliest first."""
+        query = """
+            WHERE kind = %s AND kind = 'use' AND sha256(under) = sha256(%s) ORDER BY at, id
+        """
+        return self._read(Use, query, grant)
+
+    def _read(self, kind: type[Kind], which: str, *sought: str | float) -> list[Kind]:
         try:
-            keys: list[bytes] = [text.encode() for text in sought]
+            keys: list[bytes | float]
+            keys = [each.encode() if isinstance(each, str) else each for each in sought]
         except UnicodeEncodeError:
             return []  # what is not Unicode was never kept
         query = f"SELECT id, revision, document FROM kept {which}"  # noqa: S608 (constants alone)
@@ -243,7 +257,7 @@ class Database:
             yield
         except psycopg.Error as error:
             told = f"The state database cannot be {done}: {why(error)}."
-            self._link.failed(told)
+            self._link.failed(told, error)
             raise StoreDown(told) from error
 
     def _greet(self, connection: Connection) -> None:

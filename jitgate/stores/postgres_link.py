@@ -91,6 +91,8 @@ class Server:
             "lock_timeout": LOCK,
             "idle_in_transaction_session_timeout": IDLE,
             "default_transaction_isolation": r"read\ committed",
+            # A statement that was planned once, for tables that were empty, reads them whole later.
+            "plan_cache_mode": "force_custom_plan",
             "tcp_keepalives_idle": 5,
             "tcp_keepalives_interval": 5,
             "tcp_keepalives_count": 3,
@@ -190,9 +192,13 @@ class Link:
             self.down, self._said = None, ""
         return self._connection
 
-    def failed(self, why: str) -> None:
-        """What was asked has failed: a connection that is not whole is given up."""
-        if self._connection is not None and self._connection.closed:
+    def failed(self, why: str, error: psycopg.Error) -> None:
+        """What was asked has failed: a connection that is not whole is given up.
+
+        So is one to a server that takes no more changes: another may by now (a failover).
+        """
+        read_only = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+        if self._connection is not None and (self._connection.closed or read_only):
             self._drop()
             self.down = why
 

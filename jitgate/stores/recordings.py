@@ -7,7 +7,6 @@ far each has grown, and its own head is what gets signed. docs/recording-format.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,26 +14,34 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from zope.interface import implementer
 
-from jitgate.core.merkle import Tree
-from jitgate.core.note import Checkpoint, NoteInvalid, Signer, open_checkpoint
+from jitgate.core.note import NOTE_BYTES, Checkpoint, NoteInvalid, Signer, open_checkpoint
 from jitgate.errors import StateUnusable
+from jitgate.flow.archiving import Sealed
 from jitgate.interfaces import IRecordStore
+from jitgate.stores.archived import InArchives, sealed_at, told_of
+from jitgate.stores.cutting import Cuts
 from jitgate.stores.layout import (
     CHECKPOINTS,
-    LOCK,
-    LOG_NAME,
     LOGS,
     NOTE,
     SITE,
+    is_log_name,
+    log_folder,
+    log_names,
     note_name,
     numbered,
     segments,
 )
 from jitgate.stores.lines import FORMAT
 from jitgate.stores.log import SEGMENT_BYTES, Log
-from jitgate.stores.segment import FOLDER_MODE, Disk, place, put_away, sweep
+from jitgate.stores.opening import at_most, length_of
+from jitgate.stores.sealing import NotSealed
+from jitgate.stores.seen import Seen
+from jitgate.stores.segment import Disk, Standing, place, put_away
+from jitgate.stores.standing_folder import made, prepared
 from jitgate.stores.stock import Stock, take_stock
-from jitgate.values import Entry
+from jitgate.stores.writers import Head, Others, accounted, opening
+from jitgate.values import Archived, Entry
 
 
 @implementer(IRecordStore)
@@ -42,7 +49,8 @@ class RecordFiles:
     """A recording in ``folder``, which one process at a time may write.
 
     ``site`` names the site log and its signing ``key``; ``now`` gives seconds since the epoch;
-    ``writer`` names this run's log, and ``run`` is what its first entry says of the run.
+    ``writer`` names this run's log, and ``run`` is what its first entry says of the run. Each
+    ``cut_every`` seconds both logs are cut right behind a checkpoint (None: never).
     """
 
     def __init__(
@@ -56,8 +64,9 @@ class RecordFiles:
         run: Mapping[str, object],
         segment_bytes: int = SEGMENT_BYTES,
         disk: Disk | None = None,
+        cut_every: float | None = None,
     ) -> None:
-        if not LOG_NAME.fullmatch(writer) or writer == SITE:
+        if not is_log_name(writer):
             raise StateUnusable(f"{writer!r} cannot be the name of a writer's log.")
         self._folder = folder
         self._signer = Signer(site, key)
@@ -66,7 +75,7 @@ class RecordFiles:
         self._run = run
         self._segment_bytes = segment_bytes
         self._disk = disk or Disk()
-        self._lock: int | None = None
+        self._locks: list[int] = []
         self._logs: tuple[Log, Log] | None = None
         self._begun: list[Log] = []
         """Every log that may have files open, be it that the opening has failed."""
@@ -74,14 +83,36 @@ class RecordFiles:
         """The size of the writer log that the site log has last been told."""
         self._signed = 0
         """The size of the site log that was last signed."""
+        self.newest: bytes | None = None
+        """The checkpoint that this run has signed last."""
+        self.in_archives = InArchives()
+        """What the site log says is in an archive."""
+        self.ended: set[str] = set()
+        """The writer logs whose end is on record, and which nobody adds to any more."""
+        self.others = Others(writer)
+        """The logs of this run's workers."""
+        self._cuts = Cuts(cut_every, now, self.others)
+        self._told: Standing | None = None
+        """How far the recording is kept from change, as the site log has last been told."""
 
     def open(self) -> None:
         try:
-            self._prepare()
+            self._locks = prepared(self._folder, self._writer, self._disk)
+            self._disk.ready(ask=True)
             site, left_open = self._take_up_site()
-            site.append([*map(self._account_for, left_open), self._entry("log.opened")])
+            left = [accounted(self._folder, each, self._disk, self._now()) for each in left_open]
+            site.append([*left, self._entry("log.opened")])
+            self.ended.update(left_open)
             self._logs = site, self._begin_writer()
+            self._put_away_ended()
+            self._cuts.begin()
             self.checkpoint()
+        except NotSealed as error:
+            self._release()
+            raise StateUnusable(
+                f"The recording in {self._folder} must be write-once (recording.write_once), and "
+                f"is not: {error.strerror}."
+            ) from error
         except (PermissionError, NotADirectoryError) as error:
             self._release()
             raise StateUnusable(f"The recording in {self._folder} is unusable: {error}.") from error
@@ -100,53 +131,126 @@ class RecordFiles:
         self.checkpoint()
 
     def checkpoint(self) -> None:
+        self._opened()
+        self._disk.ready(ask=True)
+        self._checkpoint()
+        site, writer = self._opened()
+        if self._cuts.due(size := writer.size):
+            for log in (writer, site):
+                log.cut()
+            self._cuts.cut(self._note(self._signed), size)
+        self._cuts.settle(self._folder)
+
+    def _checkpoint(self) -> None:
         site, writer = self._opened()
         if site.failed:
             site.resume()
         if writer.size != self._noted:
             site.append([self._entry("log.head", size=writer.size, root=writer.root)])
             self._noted = writer.size
+        self._tell_of_others(site)
+        if self._disk.standing != self._told:
+            self._tell(site)
         if site.size != self._signed:
             self._sign(site)
+
+    def tell(self, entry: Entry) -> None:
+        """Put something on the site log; durable and signed when it returns. Raises `OSError`."""
+        site, _ = self._opened()
+        site.append([entry])
+        self._checkpoint()
+
+    # --- the logs of workers
+
+    def enlist(self, log: str) -> None:
+        """Put on record that a worker is about to begin a log. Raises `OSError`, `StateUnusable`.
+
+        Its name begins with this run's, and a full stop.
+        """
+        self.others.check(log)
+        site, _ = self._opened()
+        site.append([Entry("log.opened", self._now(), {"log": log})])
+        self.others.open.add(log)
+        self._checkpoint()
+
+    def closed(self, log: str, head: Head) -> None:
+        """Put on record how far a worker's log has grown in all, once it ends. Raises `OSError`."""
+        site, _ = self._opened()
+        site.append(
+            [Entry("log.closed", self._now(), {"log": log, **head._asdict(), "clean": True})]
+        )
+        self._end(log)
+        self._checkpoint()
+
+    def lose(self, log: str) -> None:
+        """Put on record what is left of the log of a worker that is dead.
+
+        Raises `OSError`; then it is done with the next checkpoint that can be written.
+        """
+        if log in self.others.open:
+            self.others.lost.add(log)
+            self._checkpoint()
+
+    def _tell_of_others(self, site: Log) -> None:
+        """Put on the site log what is known of workers' logs and not on it yet."""
+        for log in sorted(self.others.lost):
+            site.append([accounted(self._folder, log, self._disk, self._now())])
+            self._end(log)
+        if grown := self.others.grown():
+            now = self._now()
+            heads = [Entry("log.head", now, {"log": log, **head._asdict()}) for log, head in grown]
+            site.append(heads)
+            self.others.told(grown)
+
+    def _end(self, log: str) -> None:
+        self.others.ended(log)
+        self.ended.add(log)
+        folder = log_folder(self._folder, log)
+        put_away(self._disk, folder, segments(folder))
 
     def close(self) -> None:
         try:
             site, writer = self._opened()
             if site.failed or writer.failed:
                 self.recover()
+            self.others.lost |= self.others.open  # nobody writes to them any more
+            self._tell_of_others(site)
             writer.append([Entry("log.close", self._now(), {"why": "stopped"})])
             writer.finish()
             ended = self._entry("log.closed", size=writer.size, root=writer.root, clean=True)
             site.append([ended, Entry("site.close", self._now(), {})])
             self._noted = writer.size
-            self.checkpoint()
+            # Even without a sealer: what is written by now is better signed than not.
+            self._checkpoint()
         finally:
             self._release()
 
+    def sealed(self, place: str) -> list[Sealed]:
+        """The files that nothing is added to any more, and that the archive at ``place`` has not.
+
+        It may be called in any thread, and while others write.
+        """
+        logs = (SITE, *sorted({*self.ended, self._writer, *self.others.open}))
+        ended = ((log, self._ended(log)) for log in logs)
+        return self.in_archives.lacking(place, self._folder, ended)
+
+    def whole_note(self) -> Sealed | None:
+        """The newest checkpoint of which all that it covers has ended, as something to archive."""
+        return None if self._cuts.whole is None else sealed_at(self._folder, self._cuts.whole)
+
+    def _ended(self, log: str) -> list[int]:
+        """The segments of a log that are ended: all of a run that has, else all but the last."""
+        firsts = segments(log_folder(self._folder, log))
+        return firsts[:-1] if log in {SITE, self._writer, *self.others.open} else firsts
+
+    def archived(self, kept: Archived, key: str) -> None:
+        """Put on record that a file is in an archive; raises `OSError`."""
+        site, _ = self._opened()
+        fields = told_of(kept, key)
+        site.append([Entry("file.archived", self._now(), fields)])
+        self.in_archives.add(kept, key)
+
     # --- opening, in the order of what must be true before the next step
-
-    def _prepare(self) -> None:
-        """The folders, for us alone, and the lock that keeps a second writer out."""
-        for folder in (self._folder, *(self._folder / name for name in (SITE, LOGS, CHECKPOINTS))):
-            self._make_folder(folder, exist_ok=True)
-        if self._folder.stat().st_mode & 0o022:
-            raise StateUnusable(f"Others may write to {self._folder}; take that right from them.")
-        self._lock = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StateUnusable(
-                f"Another gateway is writing to {self._folder}; "
-                "stop it first, or give this one a recording directory of its own."
-            ) from None
-        if (self._folder / LOGS / self._writer).exists():
-            raise StateUnusable(f"There is a log {self._writer} in {self._folder} already.")
-        sweep(self._folder / CHECKPOINTS)
-
-    def _make_folder(self, folder: Path, *, exist_ok: bool) -> None:
-        if not (exist_ok and folder.is_dir()):
-            folder.mkdir(mode=FOLDER_MODE, parents=folder == self._folder, exist_ok=exist_ok)
-            self._disk.sync_folder(folder.parent)
 
     def _take_up_site(self) -> tuple[Log, list[str]]:
         """The site log in a new segment, and the writer logs that nobody has closed.
@@ -154,61 +258,47 @@ class RecordFiles:
         It goes on only if it holds all that was ever signed: two trees of one log are never signed.
         """
         folder = self._folder / SITE
-        seen = _Seen(self._newest_checkpoint())
+        seen = Seen(self._newest_checkpoint())
         stock = take_stock(folder, seen.entry)
         if not stock.whole:
             raise StateUnusable(f"The site log in {folder} lacks entries.")
         if not seen.signed_agrees:
             raise StateUnusable(f"The site log in {folder} is not what its checkpoint signed.")
-        self._signed = seen.signed_size
+        for path in sorted(self._folder / name for name in seen.unsigned):
+            if length_of(path) is None:
+                raise StateUnusable(
+                    f"No checkpoint has signed that {path} was deleted: it is gone."
+                )
+        self._signed, self.in_archives = seen.signed_size, seen.archived
         site = self._log(folder, stock)
         vkey = self._signer.verifier.text
         site.begin(Entry("site.open", self._now(), {"format": FORMAT, "vkey": vkey}))
-        put_away(folder, segments(folder)[:-1])
+        put_away(self._disk, folder, segments(folder)[:-1])
+        self.ended = {log for log, closed in seen.closed.items() if closed}
         return site, [log for log, closed in seen.closed.items() if not closed]
 
     def _newest_checkpoint(self) -> Checkpoint | None:
         sizes = numbered(self._folder / CHECKPOINTS, NOTE)
         if not sizes:
             return None
-        path = self._folder / CHECKPOINTS / note_name(sizes[-1])
+        self._cuts.whole = path = self._note(sizes[-1])  # whatever it covers has ended with its run
         try:
-            return open_checkpoint(path.read_bytes(), self._signer.verifier)
+            return open_checkpoint(at_most(path, NOTE_BYTES + 1), self._signer.verifier)
         except NoteInvalid as error:
             raise StateUnusable(f"The checkpoint {path} is not this site's: {error}.") from None
 
-    def _account_for(self, log: str) -> Entry:
-        """What the site log says of a writer log that a crash has left open.
-
-        It says what was found. If that is less than an earlier head, `verify` will tell.
-        """
-        if not LOG_NAME.fullmatch(log):
-            raise StateUnusable(f"The site log names a log {log!r}, which cannot be one's name.")
-        folder = self._folder / LOGS / log
-        sweep(folder)
-        stock = take_stock(folder, lambda _content, _tree: None)
-        put_away(folder, segments(folder))
-        fields: dict[str, object] = {
-            "log": log,
-            "size": stock.tree.size,
-            "root": stock.tree.root.hex(),
-            "clean": False,
-        }
-        if stock.abandoned:
-            fields["abandoned"] = [tail._asdict() for tail in stock.abandoned]
-        return Entry("log.closed", self._now(), fields)
+    def _put_away_ended(self) -> None:
+        """Logs of runs that ended before anything could be sealed, or without a sealer."""
+        for log in log_names(self._folder):
+            if log != self._writer:
+                folder = self._folder / LOGS / log
+                put_away(self._disk, folder, segments(folder))
 
     def _begin_writer(self) -> Log:
         folder = self._folder / LOGS / self._writer
-        self._make_folder(folder, exist_ok=False)
+        made(folder, self._disk)
         log = self._log(folder, Stock())
-        fields = {
-            "format": FORMAT,
-            "log": self._writer,
-            "site": self._signer.name,
-            "run": dict(self._run),
-        }
-        log.begin(Entry("log.open", self._now(), fields))
+        log.begin(opening(self._writer, self._signer.name, self._run, self._now()))
         return log
 
     # --- the rest
@@ -227,34 +317,34 @@ class RecordFiles:
         """An entry of the site log about this run's log."""
         return Entry(kind, self._now(), {"log": self._writer, **fields})
 
+    def _tell(self, site: Log) -> None:
+        """Put on record how far the recording is kept from change, from now on."""
+        standing = self._disk.standing
+        if standing is not None:
+            fields: dict[str, object] = {
+                "wanted": standing.wanted,
+                "kept": standing.why_not is None,
+            }
+            if standing.why_not is not None:
+                fields["why"] = standing.why_not
+            site.append([Entry("write-once", self._now(), fields)])
+        self._told = standing
+
     def _sign(self, site: Log) -> None:
-        head = Checkpoint(self._signer.name, site.size, bytes.fromhex(site.root))
+        said = () if self._told is None else (self._told.line,)
+        head = Checkpoint(self._signer.name, site.size, bytes.fromhex(site.root), said)
         note = self._signer.sign(head.text).encode()
-        os.close(place(self._disk, self._folder / CHECKPOINTS / note_name(site.size), note))
-        self._signed = site.size
+        os.close(place(self._disk, self._note(site.size), note))
+        self._signed, self.newest = site.size, note
+
+    def _note(self, size: int) -> Path:
+        return self._folder / CHECKPOINTS / note_name(size)
 
     def _release(self) -> None:
         """Let go of every file. What was not closed in order is accounted for at the next start."""
         for log in self._begun:
             log.finish()
         self._begun, self._logs = [], None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-
-class _Seen:
-    """What the site log tells while it is read at the start."""
-
-    def __init__(self, signed: Checkpoint | None) -> None:
-        self.closed: dict[str, bool] = {}
-        """For each writer log, whether its end is known."""
-        self.signed_size = 0 if signed is None else signed.size
-        self.signed_agrees = signed is None
-        self._signed = signed
-
-    def entry(self, content: Mapping[str, object], tree: Tree) -> None:
-        if content["type"] in ("log.opened", "log.closed"):
-            self.closed[str(content.get("log"))] = content["type"] == "log.closed"
-        if self._signed is not None and tree.size == self._signed.size:
-            self.signed_agrees = tree.root == self._signed.root
+        self._disk.close()
+        while self._locks:
+            os.close(self._locks.pop())

@@ -11,17 +11,51 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
+from jitgate.stores.durably import sync_folder
 from jitgate.stores.layout import NEW, bodies_name, lines_name
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
-FINISHED_MODE = 0o400
+FINISHED_MODE = 0o440
 """Of a segment that nothing will be added to."""
 
 
+class Standing(NamedTuple):
+    """How far a recording is kept from change, as its checkpoints say."""
+
+    wanted: str
+    """What the configuration asks for: ``required``, ``preferred`` or ``off``."""
+    why_not: str | None
+    """Why it is not write-once now; None while it is."""
+
+    @property
+    def line(self) -> str:
+        """The line in a checkpoint."""
+        return "write-once: " + ("kept" if self.why_not is None else f"not kept: {self.why_not}")
+
+
 class Disk:
-    """The calls that can fail while a log is written; tests put a failing one in its place."""
+    """The calls that can fail while a log is written; tests put a failing one in its place.
+
+    What keeps files from change is the disk's as well: this one keeps none.
+    """
+
+    standing: Standing | None = None
+    """How far what is on it is kept from change, where anybody wants that said."""
+
+    def ready(self, *, ask: bool = False) -> None:
+        """Raise `OSError` where nothing may be written now. ``ask``: though it takes a while."""
+
+    def keep(self, path: Path) -> None:
+        """Let the file only grow from now on. What fails is made up for, or `ready` raises."""
+
+    def seal(self, path: Path) -> None:
+        """Let the file, if it is there, stay as it is. What fails is made up for as well."""
+
+    def close(self) -> None:
+        """Let go of whatever is open beside the files."""
 
     def write(self, descriptor: int, data: bytes) -> int:
         """Write some or all of ``data``; the number of bytes that were taken."""
@@ -33,11 +67,7 @@ class Disk:
 
     def sync_folder(self, folder: Path) -> None:
         """Return when the folder's names are on stable storage."""
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder)
 
 
 def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
@@ -82,16 +112,21 @@ class Segment:
         self._disk = disk
         self._bodies: int | None = None
         self._path = folder / lines_name(first)
+        disk.ready()
         self._lines: int | None = place(disk, self._path, opening)
-        self._identity = _identity(os.fstat(self._lines))
+        disk.keep(self._path)
+        self._in_place = {self._path: _identity(os.fstat(self._lines))}
+        """What stands where, as it was opened."""
 
     def write(self, lines: bytes, frames: bytes) -> None:
         """Append both, durably, the bodies first; raises `OSError`, and then neither counts."""
         if self._lines is None:
             raise OSError(errno.EBADF, "the segment is finished")
         self._check_in_place()
-        if frames:
-            write_all(self._disk, self._bodies_file(), frames)
+        bodies = self._bodies_file() if frames else None
+        self._disk.ready()
+        if bodies is not None:
+            write_all(self._disk, bodies, frames)
             if self.bodies_size == 0:
                 self._disk.sync_folder(self._folder)
         write_all(self._disk, self._lines, lines)
@@ -100,8 +135,9 @@ class Segment:
 
     def _check_in_place(self) -> None:
         """Writing to a file that was removed or moved away succeeds, and keeps nothing."""
-        if _identity(self._path.stat()) != self._identity:
-            raise OSError(errno.ENOENT, "the segment's file was taken away")
+        for path, identity in self._in_place.items():
+            if _identity(path.stat()) != identity:
+                raise OSError(errno.ENOENT, "the segment's file was taken away")
 
     def finish(self) -> None:
         """Give the files up for good, readable alone. Nothing durable depends on it."""
@@ -112,20 +148,26 @@ class Segment:
                     os.fchmod(descriptor, FINISHED_MODE)
                 with suppress(OSError):
                     os.close(descriptor)
+        if descriptors[0] is not None:
+            for name in (lines_name(self.first), bodies_name(self.first)):
+                self._disk.seal(self._folder / name)
 
     def _bodies_file(self) -> int:
         if self._bodies is None:
             path = self._folder / bodies_name(self.first)
             self._bodies = os.open(path, _APPEND | os.O_EXCL, FILE_MODE)
+            self._in_place[path] = _identity(os.fstat(self._bodies))
+            self._disk.keep(path)
         return self._bodies
 
 
-def put_away(folder: Path, firsts: Sequence[int]) -> None:
+def put_away(disk: Disk, folder: Path, firsts: Sequence[int]) -> None:
     """Make segments that another process left readable alone. Nothing durable depends on it."""
     for first in firsts:
         for name in (lines_name(first), bodies_name(first)):
             with suppress(OSError):
                 (folder / name).chmod(FINISHED_MODE)
+            disk.seal(folder / name)
 
 
 def sweep(folder: Path) -> None:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from jitgate.core.note import Signer
 from jitgate.errors import StateUnusable
+from jitgate.stores.durably import make_folder, sync_folder
 from jitgate.values import SecretAt
 
 SITE_KEY_BYTES = 32
@@ -32,16 +33,17 @@ class StateFolder:
     """Opens a state folder, made if it does not exist. Raises `StateUnusable`, a sentence each.
 
     ``shared``: other users answer at the socket in it. They may pass through the folder then, and
-    still neither list it nor read what is in it.
+    still neither list it nor read what is in it. None: that stays as it is.
     """
 
-    def __init__(self, folder: Path, *, shared: bool = False) -> None:
+    def __init__(self, folder: Path, *, shared: bool | None = False) -> None:
         self._folder = folder
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder, 0o700)
         except OSError as error:
             raise StateUnusable(f"The state folder {folder} is unusable: {_why(error)}.") from error
-        self.share(shared)
+        if shared is not None:
+            self.share(shared)
         if not os.access(folder, os.W_OK):
             raise StateUnusable(f"The state folder {folder} cannot be written to.")
 
@@ -54,8 +56,11 @@ class StateFolder:
                 f"The state folder {self._folder} is unusable: {_why(error)}."
             ) from error
 
-    def lock(self) -> None:
-        """Keep every other gateway out until this process ends: one key signs one recording."""
+    def lock(self) -> int:
+        """Keep every other gateway out until this process ends: one key signs one recording.
+
+        A process that inherits the descriptor keeps them out as well, until it has ended too.
+        """
         file = self._folder / "lock"
         try:
             # Never closed: the lock lasts as long as the descriptor.
@@ -67,6 +72,7 @@ class StateFolder:
             ) from error
         except OSError as error:
             raise StateUnusable(f"{file} cannot be locked: {_why(error)}.") from error
+        return descriptor
 
     @property
     def authority(self) -> Path:
@@ -100,22 +106,31 @@ class StateFolder:
                 f"that folder was moved there whole, remove {file}; else take a new state folder."
             )
 
-    def signing_key(self) -> tuple[str, Ed25519PrivateKey]:
-        """The site's name and the key that signs its checkpoints; ``site.vkey`` is written."""
+    def signing_key(self, secret: SecretAt | None = None) -> tuple[str, Ed25519PrivateKey]:
+        """The site's name and the key that signs its checkpoints; ``site.vkey`` is written.
+
+        It stands in ``secret``, or is made here.
+        """
         file = self._folder / "site.key"
-        if not file.exists():
+        if secret is None and not file.exists():
             _write(file, _pem(Ed25519PrivateKey.generate()), 0o600)
-        try:
-            key = serialization.load_pem_private_key(read_secret(file), None)
-        except (TypeError, ValueError, UnsupportedAlgorithm) as error:
-            raise StateUnusable(f"{file} is not a PEM private key.") from error
-        if not isinstance(key, Ed25519PrivateKey):
-            raise StateUnusable(f"{file} is not an Ed25519 key.")
+        key = ed25519_key(secret or file)
         public = key.public_key()
         name = "jitgate/" + hashlib.sha256(public.public_bytes_raw()).hexdigest()[:16]
         vkey = Signer(name, key).verifier.text
         _write(self._folder / "site.vkey", f"{vkey}\n".encode(), 0o644)
         return name, key
+
+
+def ed25519_key(secret: SecretAt | Path) -> Ed25519PrivateKey:
+    """A private key in PEM, without a passphrase. Raises `StateUnusable`."""
+    try:
+        key = serialization.load_pem_private_key(read_secret(secret), None)
+    except (TypeError, ValueError, UnsupportedAlgorithm) as error:
+        raise StateUnusable(f"{secret} is not a PEM private key.") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise StateUnusable(f"{secret} is not an Ed25519 key.")
+    return key
 
 
 def read_secret(secret: SecretAt | Path) -> bytes:
@@ -182,6 +197,11 @@ _TAKEN: dict[str, bytes] = {}
 """What stood in the environment, by the variable's name: it is the process's, and read once."""
 
 
+def environment() -> dict[bytes, bytes]:
+    """What a process of the gateway's own is started with, so that it can read the same."""
+    return {**os.environb, **{name.encode("ascii"): value for name, value in _TAKEN.items()}}
+
+
 def _in_environment(name: str) -> bytes:
     """A variable, taken out of the environment: no process that is started inherits it.
 
@@ -209,6 +229,7 @@ def _write(file: Path, data: bytes, mode: int) -> None:
             opened.flush()
             os.fsync(opened.fileno())
         temporary.replace(file)
+        sync_folder(file.parent)
     except OSError as error:
         raise StateUnusable(f"{file} cannot be written: {_why(error)}.") from error
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from jitgate.core.merkle import Tree, leaf_hash
 from jitgate.stores.frames import BodyRef, FrameInvalid
-from jitgate.stores.layout import bodies_name, lines_name, segments
+from jitgate.stores.layout import bodies_name, lines_name, refuse_strangers, segments
+from jitgate.stores.opening import length_of, opened
 from jitgate.stores.scanning import Tail, counted, left_behind
 
 Visit = Callable[[dict[str, Any], Tree], None]
@@ -30,7 +31,11 @@ class Stock:
 
 
 def take_stock(folder: Path, visit: Visit) -> Stock:
-    """Read what stands on stable storage; raises `OSError`."""
+    """Read what stands on stable storage; raises `OSError`.
+
+    It is a log that has not ended, or the site log: nothing of it was deleted lawfully.
+    """
+    refuse_strangers(folder)
     firsts = segments(folder)
     for first in firsts[-1:]:
         settle(folder / lines_name(first))
@@ -57,17 +62,14 @@ def tails(folder: Path, first: int, size: int, bodies_size: int) -> tuple[Tail, 
     """
     forget(folder / lines_name(first))
     forget(folder / bodies_name(first))
-    return left_behind(folder, first, size, bodies_size)
+    return tuple(left.tail for left in left_behind(folder, first, size, bodies_size))
 
 
 def settle(path: Path) -> None:
     """Bring what a dead process has written to stable storage, so that it can be counted."""
-    if path.exists():
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
+    if length_of(path) is not None:
+        with opened(path) as file:
+            os.fdatasync(file.fileno())
         forget(path)
 
 
@@ -76,12 +78,9 @@ def forget(path: Path) -> None:
 
     After a failed sync they hold what was written while the disk may hold something else.
     """
-    if path.exists():
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(descriptor)
+    if length_of(path) is not None:
+        with opened(path) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _bodies_end(content: dict[str, Any]) -> int:

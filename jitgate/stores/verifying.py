@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from jitgate.core.note import Checkpoint, NoteInvalid, VerifierKey, open_checkpoint
-from jitgate.stores.checking import Claims, Content, LogCheck, Step
+from jitgate.core.note import NOTE_BYTES, Checkpoint, NoteInvalid, VerifierKey, open_checkpoint
+from jitgate.stores.checking import Content, LogCheck, Step
+from jitgate.stores.claims import Claims
+from jitgate.stores.extent import Deleted
 from jitgate.stores.findings import Finding, Progress, Report, Severity
 from jitgate.stores.layout import (
     CHECKPOINTS,
-    LOG_NAME,
     LOGS,
     NOTE,
     SITE,
+    is_log_name,
     log_folder,
     log_names,
     note_name,
@@ -25,6 +27,7 @@ from jitgate.stores.layout import (
     size_of,
     strangers,
 )
+from jitgate.stores.opening import at_most
 
 GIVEN = "(the given checkpoint)"
 """Stands for the file where a finding is about a checkpoint from outside."""
@@ -68,26 +71,74 @@ class _Verification:
         self._site = Claims()
         self._logs: dict[str, Claims] = {}
         self._contradictions: list[Finding] = []
+        self._is_whole = True
+        """Whether all of the site log could be read."""
+        self._seen: tuple[int, ...] = ()
+        self._later: dict[str, Claims] = {}
+        """What the logs' claims have become since the site log was read."""
 
     def run(self) -> Iterator[Step]:
-        present = log_names(self._folder)
-        for path in strangers(self._folder):
-            yield _tampered(path, "it does not belong into a recording")
-        yield from self._checkpoints()
-        yield from self._check(SITE, SITE, self._site, self._learn)
-        yield from self._contradictions
+        present: list[str] = []
+        try:
+            present = log_names(self._folder)
+            for path in strangers(self._folder):
+                yield _tampered(path, "it does not belong into a recording")
+        except OSError as error:
+            yield _unread(LOGS, error)
+        yield from self._site_log()
         for log in sorted({*present, *self._logs}):
-            yield from self._log(log)
+            try:
+                yield from self._log(log)
+            except OSError as error:
+                yield _unread(f"{LOGS}/{log}", error)
+
+    def _site_log(self) -> Iterator[Step]:
+        """The checkpoints, and the site log under them: what every log is held against."""
+        self._seen = self._mark()
+        yield from self._checkpoints()
+        for step in self._check(SITE, SITE, self._site, self._learn):
+            if isinstance(step, Finding) and step.severity is Severity.UNCERTAIN:
+                self._is_whole = False
+            yield step
+        yield from self._contradictions
+
+    def _mark(self) -> tuple[int, ...]:
+        """Changes whenever the site log or its checkpoints grow."""
+        return tuple(size_of(self._folder / name) for name in (SITE, CHECKPOINTS))
+
+    def _again(self, log: str) -> Claims:
+        """What is known of a log by now, where the site log that has grown is still in order.
+
+        While a recording is verified, retention may delete of it, and says so there before it does.
+        """
+        if log != SITE and self._seen != self._mark():
+            later = _Verification(self._folder, self._key, self._given, Report())
+            if not any(isinstance(step, Finding) for step in later._site_log()):
+                self._later = later._logs
+            self._seen = later._seen
+        before = self._site if log == SITE else self._logs.get(log, Claims())
+        claims = self._later.get(log, before)
+        claims.covered, claims.are_all = before.covered, before.are_all
+        return claims
 
     def _checkpoints(self) -> Iterator[Finding]:
         """Every checkpoint counts as a claim on the site log; one of them is what covers it."""
         covering: Checkpoint | None = None
-        for size in numbered(self._folder / CHECKPOINTS, NOTE):
+        sizes: list[int] = []
+        try:
+            sizes = numbered(self._folder / CHECKPOINTS, NOTE)
+        except OSError as error:
+            yield _unread(CHECKPOINTS, error)
+        for size in sizes:
             path = f"{CHECKPOINTS}/{note_name(size)}"
             try:
-                checkpoint = open_checkpoint((self._folder / path).read_bytes(), self._key)
+                note = at_most(self._folder / path, NOTE_BYTES + 1)
+                checkpoint = open_checkpoint(note, self._key)
             except NoteInvalid as error:
                 yield _tampered(path, str(error))
+                continue
+            except OSError as error:
+                yield _unread(path, error)
                 continue
             if checkpoint.size != size:
                 yield _tampered(path, f"it is a checkpoint of {checkpoint.size} entries")
@@ -115,13 +166,31 @@ class _Verification:
         if not isinstance(log, str):
             return
         claims = self._logs.setdefault(log, Claims())
+        if content["type"] == "segment.deleted":
+            self._learn_deleted(claims, content)
+            return
+        if not claims.told.learn(content):
+            self._contradictions.append(_tampered(SITE, f"it says twice that {log!r} has ended"))
+        if isinstance(size, int) or content["type"] == "log.opened":
+            claims.sizes[content["time"]] = size if isinstance(size, int) else 0
         if not (isinstance(size, int) and isinstance(root, str)):
             return
         self._claim(claims, SITE, size, root)
         if content["seq"] < self._site.covered:
             claims.covered = max(claims.covered, size)
-        if content["type"] == "log.closed":
-            claims.closed, claims.abandoned = size, content.get("abandoned")
+
+    def _learn_deleted(self, claims: Claims, content: Content) -> None:
+        """That a segment was deleted is believed once it is signed: until then its lines stay."""
+        told = Deleted.read(content)
+        if told is None:
+            return
+        if content["seq"] >= max(self._site.heads, default=0):
+            claims.unsigned.add(told.first)
+        elif claims.told.learn(content):
+            claims.age(told, content["time"])
+        else:
+            what = f"it says in two ways what was deleted at {told.first} of a log"
+            self._contradictions.append(_tampered(SITE, what))
 
     def _claim(self, claims: Claims, file: str, size: int, root: str) -> None:
         if claims.heads.setdefault(size, root) != root:
@@ -132,8 +201,9 @@ class _Verification:
         path = f"{LOGS}/{log}"
         claims = self._logs.get(log)
         if claims is None:
-            yield _tampered(path, "the site log does not know of this log")
-        elif not LOG_NAME.fullmatch(log):
+            severity = Severity.TAMPERED if self._is_whole else Severity.UNCERTAIN
+            yield Finding(severity, path, None, "the site log does not know of this log")
+        elif not is_log_name(log):
             yield _tampered(SITE, f"it names a log {log!r}, which cannot be one's name")
             return
         elif not (self._folder / path).is_dir():
@@ -141,6 +211,7 @@ class _Verification:
                 yield _tampered(path, f"the log is missing; {signed} of its entries are signed for")
             return
         claims = claims or Claims()
+        claims.are_all = self._is_whole
         self._report.logs += claims.covered > 0
         yield from self._check(log, path, claims, lambda _content: None)
 
@@ -149,10 +220,16 @@ class _Verification:
     ) -> Iterator[Step]:
         folder = log_folder(self._folder, log)
         try:
-            yield from LogCheck(folder, path, claims, self._report, visit).run()
+            yield from LogCheck(
+                folder, path, claims, self._report, visit, again=lambda: self._again(log)
+            ).run()
         except OSError as error:
-            yield Finding(Severity.UNCERTAIN, path, None, f"it cannot be read: {error.strerror}")
+            yield _unread(path, error)
 
 
 def _tampered(file: str, what: str) -> Finding:
     return Finding(Severity.TAMPERED, file, None, what)
+
+
+def _unread(file: str, error: OSError) -> Finding:
+    return Finding(Severity.UNCERTAIN, file, None, f"it cannot be read: {error.strerror}")

@@ -33,6 +33,7 @@ pytest.register_assert_rewrite(
     "jitgate.testing.lending",
     "jitgate.testing.approvers",
     "jitgate.testing.people",
+    "jitgate.testing.groups",
     "jitgate.testing.records",
     "jitgate.testing.listeners",
 )

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from jitgate.errors import ApproversUnreachable
-from jitgate.interfaces import IApproverChannel
+from jitgate.interfaces import IApproverChannel, IGrantChannel
 from jitgate.testing.contract import QUICK, Contract, quickest
 from jitgate.testing.waiting import waits, within
 from jitgate.values import (
@@ -21,12 +21,15 @@ from jitgate.values import (
     Answer,
     Ask,
     Escalation,
+    Grant,
+    GrantState,
     Less,
     Operation,
     Quorum,
     Shown,
     Subject,
     Terms,
+    Use,
 )
 
 _POOL = "PoolThread-twisted"
@@ -40,6 +43,7 @@ _MORE = Terms(
     (Quorum(("it-leads",), 2, (Escalation(300.0, ("security",)),), reason=True, denials=2),), 5
 )
 _ASK = Ask(_AGENT, _CALL, "f1", _TERMS, "people-look", "Looked at", "p1", "run-1", "ex-1", _SHOWN)
+_ACTIVE = GrantState.ACTIVE
 REQUEST = AccessRequest("ar-1", _ASK, opened_at=1.8e9, expires_at=1.8e9 + 600)
 """One that is pending."""
 
@@ -56,6 +60,22 @@ def requests() -> Iterator[AccessRequest]:
         asked=4,
         escalated=300.0,
     )
+
+
+def grants() -> Iterator[tuple[Grant, Use | None]]:
+    """One that is live, one whose only use was answered, one whose use is unknown, one revoked."""
+    live = Grant("g-1", "ar-1", _ASK, ("alice@acme.com",), 1.8e9, 1.8e9 + 300, {_ACTIVE: 1})
+    use = Use("ex-1", "g-1", "f1", 1.8e9 + 1, ended_at=1.8e9 + 2)
+    yield live, None
+    yield (
+        replace(live, tally={GrantState.SPENT: 1}),
+        replace(use, state=GrantState.SPENT, status=204),
+    )
+    yield (
+        replace(live, tally={GrantState.UNKNOWN: 1}),
+        replace(use, state=GrantState.UNKNOWN),
+    )
+    yield replace(live, tally={GrantState.REVOKED: 1}, why="Revoked by bob@acme.com."), None
 
 
 class ChannelContract(Contract):
@@ -79,6 +99,14 @@ class ChannelContract(Contract):
         for request in requests():
             for _ in range(2):
                 await within(made.tell(request))
+
+    @waits
+    async def test_what_becomes_of_a_grant_is_told_where_it_is_shown(self) -> None:
+        made = self.make()
+        if IGrantChannel.providedBy(made):
+            assert verifyObject(IGrantChannel, made)
+            for grant, use in grants():
+                await within(made.tell_grant(grant, use))
 
     @waits
     async def test_who_cannot_be_reached_is_said_as_the_port_says_it(self) -> None:

@@ -14,6 +14,7 @@ from service_identity import VerificationError
 from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as TooLate
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
@@ -183,6 +184,28 @@ class CheckedEndpoints:
         if uri.scheme != b"https" or uri.host.decode("ascii").lower() != self._endpoint.host:
             raise UpstreamUnreachable("This client calls one host only, and over https.")
         return self._endpoint
+
+
+@implementer(IAgentEndpointFactory)
+class LoopbackEndpoints:
+    """Endpoints for `twisted.web.client.Agent` without TLS, to one address of this machine's.
+
+    Raises `ValueError` for any other address: what goes there could be read on the way.
+    """
+
+    def __init__(self, reactor: IReactorTCP, address: str, port: int, within: float) -> None:
+        found = literal(address)
+        if found is None or not found.is_loopback:
+            raise ValueError("what goes without TLS stays on this machine")
+        kind = TCP6ClientEndpoint if found.version == 6 else TCP4ClientEndpoint
+        self._endpoint = kind(reactor, address, port, timeout=within)
+        self._address = address, port
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        asked = uri.host.decode("ascii").strip("[]"), uri.port
+        if uri.scheme != b"http" or asked != self._address:
+            raise UpstreamUnreachable("This client calls one address only, and over http.")
+        return cast(IStreamClientEndpoint, self._endpoint)
 
 
 def lost(host: str, reason: Failure) -> PeerFault:

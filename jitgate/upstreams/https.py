@@ -18,7 +18,6 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     IPushProducer,
     IReactorTime,
-    ISystemHandle,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -27,6 +26,7 @@ from zope.interface import implementer
 from jitgate.core.http1_reading import Data, End, Event, Response, ResponseReader
 from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes, request_bytes
 from jitgate.core.limits import LIMITS, Limits
+from jitgate.core.websocket import SWITCHED
 from jitgate.errors import (
     JitgateError,
     PeerFault,
@@ -35,7 +35,7 @@ from jitgate.errors import (
     UpstreamUnreachable,
 )
 from jitgate.flow.deadlines import Deadline
-from jitgate.interfaces import IRequest, IUpstream, IUpstreamConnection
+from jitgate.interfaces import IRequest, ISwitchedConnection, IUpstream
 from jitgate.tls import TlsPump
 from jitgate.upstreams.endpoint import CheckedEndpoint, lost
 from jitgate.values import Headers, RequestHead, ResponseHead
@@ -148,7 +148,7 @@ class HttpsUpstream:
             self._idle.remove(connection)
 
 
-@implementer(IUpstreamConnection, IHandshakeListener, IPushProducer)
+@implementer(ISwitchedConnection, IHandshakeListener, IPushProducer)
 class UpstreamConnection(Protocol):
     """One connection to a target; ``trusted`` fires when its certificate has been checked."""
 
@@ -173,6 +173,7 @@ class UpstreamConnection(Protocol):
         self._answer: ResponseHead | None = None
         self._sending: Deferred[None] | None = None
         self._whole = False
+        self._switched = False
         self._room: Deferred[None] | None = None
         self._arrival: Deferred[None] | None = None
         self._pieces: deque[bytes] = deque()
@@ -257,9 +258,9 @@ class UpstreamConnection(Protocol):
         """
         if not self._alive or self._clock.seconds() >= self._until or self.transport.mid_record:
             return False
-        tcp = cast(ISystemHandle, self.transport.transport)
+        tcp: socket.socket = self.transport.transport.getHandle()
         try:
-            cast(socket.socket, tcp.getHandle()).recv(1, socket.MSG_PEEK)
+            tcp.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
@@ -280,7 +281,10 @@ class UpstreamConnection(Protocol):
             raise UpstreamGone(f"{self._host} closed the connection early.")
         self._heard = False
         self._reader = ResponseReader(
-            head.method, self._limits.head_bytes, self._limits.head_fields
+            head.method,
+            self._limits.head_bytes,
+            self._limits.head_fields,
+            websocket=head.websocket,
         )
         self._head, self._answer = Deferred(), None
         self._sending, self._whole = None, False
@@ -307,6 +311,17 @@ class UpstreamConnection(Protocol):
         self._waiting -= len(piece)
         return piece
 
+    async def write(self, data: bytes) -> None:
+        if not self._alive:
+            raise self._fault or UpstreamUnreachable(f"{self._host} closed the connection early.")
+        self.transport.write(data)
+        if self._room is not None:
+            self._within(self._limits.silence, "The target takes no more of what is said.")
+            await self._room
+            self._deadline.clear()
+            if self._fault is not None:
+                raise self._fault
+
     def trailers(self) -> Headers:
         return self._end.trailers if self._end is not None else ()
 
@@ -332,7 +347,8 @@ class UpstreamConnection(Protocol):
 
     @property
     def _sent(self) -> bool:
-        return self._whole and self._fault is None
+        """Whether it is the target that is waited for; after a 101 either side may be silent."""
+        return self._whole and self._fault is None and not self._switched
 
     async def _send_body(self, head: RequestHead, body: IRequest) -> None:
         """Pass the body on as it comes, no faster than the target takes it."""
@@ -373,6 +389,9 @@ class UpstreamConnection(Protocol):
             elif isinstance(event, Response):
                 if not event.interim:
                     self._answer = event.head
+                    if event.head.status == SWITCHED:
+                        self._switched = True
+                        self._deadline.clear()
             elif isinstance(event, End):
                 self._end = event
                 self._deadline.clear()

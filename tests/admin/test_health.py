@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import urllib.error
 import urllib.request
 
@@ -13,7 +14,8 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 
-from jitgate.admin.health import A_MINUTE, AdminSite
+from jitgate.admin.bounds import A_MINUTE, BODY_BYTES, Refusals
+from jitgate.admin.health import AdminSite
 
 
 class Door:
@@ -28,8 +30,7 @@ class Door:
         self.site = AdminSite(
             endpoint,
             down,
-            self.noted.append,
-            self.clock,
+            Refusals(self.noted.append, self.clock),
             lambda: self.off,
             slowed=lambda: self.slowed,
         )
@@ -126,3 +127,36 @@ async def test_a_flood_is_counted_and_does_not_fill_the_record(door):
     await door.ask("/x")
     assert door.noted[-1]["left_out"] == 5
     await door.site.stop()
+
+
+@pytest.mark.parametrize("head", ["Content-Length: {}", "Transfer-Encoding: chunked"])
+@ensureDeferred
+async def test_a_body_that_is_too_long_ends_the_connection_and_is_on_record(door, head):
+    await door.site.start()
+    length = BODY_BYTES + 1
+    chunk = b"x" * length
+    if "chunked" in head:
+        chunk = b"%x\r\n" % length + chunk + b"\r\n0\r\n\r\n"
+    said = f"POST /x HTTP/1.1\r\nHost: a\r\n{head.format(length)}\r\n\r\n".encode() + chunk
+    answer = await deferToThread(_raw, door.site.port.getHost().port, said)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    (noted,) = door.noted
+    assert noted["why"] == "The body is too long."
+    assert (await door.ask("/healthz"))[0] == 200
+    await door.site.stop()
+
+
+def _raw(port, said):
+    with socket.create_connection(("127.0.0.1", port), 10) as peer:
+        try:
+            peer.sendall(said)
+        except ConnectionError:
+            pass
+        answer = b""
+        try:
+            while data := peer.recv(65536):
+                answer += data
+        except ConnectionError:
+            pass
+        return answer

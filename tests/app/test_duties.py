@@ -135,9 +135,10 @@ def test_who_is_asked_as_well_is_asked_in_time_and_is_somebody(tmp_path, step, s
 
 
 def test_how_often_people_are_asked_can_be_set(tmp_path):
-    bounds = {"per_agent": 1, "per_approver": 2, "denials": 3, "after_denials": 4, "within": "5s"}
+    bounds = {"per_agent": 1, "per_approver": 2, "denials": 3, "after_denials": 4, "alike": 7}
+    bounds |= {"within": "5s"}
     approvals = configured(tmp_path, REVIEW, fatigue=bounds, cool_down="6s").settings.approvals
-    assert approvals.restraint == Fatigue(1, 2, 3, 4, 5.0, 6.0)
+    assert approvals.restraint == Fatigue(1, 2, 3, 4, 5.0, 6.0, 7)
     assert configured(tmp_path, REVIEW).settings.approvals.restraint == Fatigue()
 
 

@@ -217,3 +217,26 @@ def test_its_name_in_the_other_place_is_told_to_be_refused(
     assert trial.effect is effect
     refused = trial.refusal and trial.refusal.denial
     assert refused is (Denial.MALFORMED if effect is Effect.DENY else None)
+
+
+def test_a_websocket_is_tried_by_its_own_url(laptop):
+    targets = [dict(each) for each in SETTINGS["targets"]]
+    targets[1]["websocket"] = {"paths": ["/v1/{room}"], "protocols": ["chat"]}
+    laptop.settings(targets=targets)
+    laptop.policy(
+        {
+            "name": "rooms",
+            "reason": "They may talk.",
+            "match": {"paths": ["/v1/{room}", "/v2/{room}"]},
+            "when": "has(operation.parameters.upgrade)",
+            "effect": "permit",
+        }
+    )
+    here = laptop.made()
+    tried = told(here, "GET", "wss://things.example/v1/room")
+    assert (tried.effect, tried.decision.rule) == (Effect.PERMIT, "rooms")
+    plain = told(here, "GET", "https://things.example/v1/room")
+    assert plain.effect is Effect.DENY
+    elsewhere = told(here, "GET", "wss://things.example/v2/room")
+    assert elsewhere.refusal.denial is Denial.MALFORMED
+    assert told(here, "POST", "wss://things.example/v1/room").refusal.denial is Denial.MALFORMED

@@ -22,6 +22,7 @@ NAMED = {
     "credential": "minted",
     "channel": "pager",
     "people": "leavers",
+    "groups": "rota",
     "issuer": "partners",
     "store": "mirror",
     "listener": "line",
@@ -49,6 +50,10 @@ class Site:
             "channels": [name["channel"], "cli"],
             "people": [name["people"]],
             "inactive": ["Eve@acme.com"],
+            "groups": {
+                "duty": {"from": name["groups"], "group": named.get("group", "duty")},
+                "listed": ["Alice@ACME.com"],
+            },
         }
         options = {"folder": ".", "version": named.get("version", "1")}
         default = [{"file": everything.__file__, "options": options}]
@@ -73,6 +78,8 @@ def test_every_name_leads_to_what_a_plugin_provides(site):
     in_force = site.made()
     assert list(in_force.channels) == ["pager", "cli"]
     assert [each.name for each in in_force.active] == ["configuration", "leavers"]
+    assert in_force.groups["listed"] == {"alice@acme.com"}
+    assert (in_force.groups["duty"].source.name, in_force.groups["duty"].group) == ("rota", "duty")
     assert in_force.bound.store.name == "mirror"
     assert list(in_force.bound.listeners) == ["line"]
 
@@ -107,6 +114,7 @@ SAID = {
     "credential": "no plugin provides the credential source 'minteds'; did you mean 'minted'?",
     "channel": "no plugin provides the approver channel 'pagers'; did you mean 'pager'?",
     "people": "no plugin provides the source of people 'leaverss'; did you mean 'leavers'?",
+    "groups": "no plugin provides the source of groups 'rotas'; did you mean 'rota'?",
     "issuer": "no plugin provides the identity verifier 'partnerss'; did you mean 'partners'?",
     "store": "no plugin provides the record store 'mirrors'; did you mean 'mirror'?",
     "listener": "no plugin provides the listener 'lines'; did you mean 'line'?",
@@ -132,6 +140,59 @@ def test_all_of_them_are_said_at_once(site):
 def test_what_one_port_provides_is_nothing_in_another(site):
     (problem,) = site.problems(store="pager")
     assert "no plugin provides the record store 'pager'" in problem
+
+
+def test_a_group_that_its_source_calls_by_no_such_name_is_an_error_with_its_line(site):
+    (problem,) = site.problems(group="duty-7")
+    where, _, said = problem.partition(": ")
+    assert said == "group 'duty': a rota has letters alone in its name"
+    line = int(where.partition(":")[2])
+    lines = (site.folder / "jitgate.yaml").read_text().splitlines()
+    assert any("duty-7" in each for each in lines[line - 1 : line + 3])
+
+
+ROTA = """
+from zope.interface import implementer
+from jitgate.interfaces import IGroups
+@implementer(IGroups)
+class Rota:
+    name, version, deadline = "rota", "1", {deadline}
+    def misnamed(self, group):
+        {misnamed}
+    async def members(self, group):
+        return []
+def plugin(options):
+    return Rota()
+"""
+
+
+@pytest.mark.parametrize(
+    ("deadline", "misnamed", "said"),
+    [
+        ("11", "return None", "groups of 'rota': its deadline must be seconds above 0, and 10"),
+        ("True", "return None", "groups of 'rota': its deadline must be seconds above 0"),
+        ("'1s'", "return None", "groups of 'rota': its deadline must be seconds above 0"),
+        ("1", "raise KeyError", "group 'duty': whether it may be called 'duty' cannot be told"),
+        ("1", "return False", "group 'duty': False"),
+    ],
+)
+def test_a_source_of_groups_that_breaks_its_port_stops_the_start(site, deadline, misnamed, said):
+    (site.folder / "rota.py").write_text(ROTA.format(deadline=deadline, misnamed=misnamed))
+    (site.folder / "rest.py").write_text(
+        "from support.everything import Options, plugin as every\n"
+        "def plugin(options: Options):\n"
+        "    return [each for each in every(options) if each.name != 'rota']\n"
+    )
+    plugins = [{"file": "./rota.py"}, {"file": "./rest.py", "options": {"folder": "."}}]
+    (problem,) = site.problems(plugins=plugins)
+    assert said in problem
+
+
+def test_what_is_told_of_a_group_holds_as_long_as_all_that_its_source_depends_on(site):
+    before, same = (site.made().groups["duty"] for _ in range(2))
+    assert before.is_same(same)
+    assert not before.is_same(site.made(version="2").groups["duty"])
+    assert not before.is_same(site.made(group="night").groups["duty"])
 
 
 def test_two_of_one_name_are_an_error(site):
@@ -181,7 +242,8 @@ def test_what_an_issuers_subjects_are_believed_by_is_over_its_verifier(site):
 
 def test_channels_are_told_in_their_order_and_others_after_a_reload():
     open_now = ["of before"]
-    open_ways(open_now, "socket", {"pager": "pager", "cli": None})
-    assert open_now == ["pager", "socket"]
-    open_ways(open_now, None, {"cli": None, "other": "other"})
+    own = {"cli": "socket", "ops": "webhook", "slack": "slack's"}
+    open_ways(open_now, own, {"slack": None, "pager": "pager", "ops": None, "cli": None})
+    assert open_now == ["slack's", "pager", "webhook", "socket"]
+    open_ways(open_now, {}, {"cli": None, "other": "other"})
     assert open_now == ["other"]

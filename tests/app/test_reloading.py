@@ -24,6 +24,38 @@ from jitgate.values import Reloaded
 
 BY = {"uid": 7}
 
+RULE = """
+from zope.interface import implementer
+from jitgate.interfaces import IRule
+
+@implementer(IRule)
+class Rule:
+    name, version = "mine", "1"
+
+    def judge(self, inquiry):
+        return None
+
+def plugin(options):
+    return Rule()
+"""
+
+
+class Others:
+    """Other processes, which say what a test wants them to."""
+
+    def __init__(self):
+        self.problems, self.done = [], []
+
+    async def prepare(self, digest):
+        self.done.append(digest)
+        return self.problems
+
+    async def replace(self):
+        self.done.append("replace")
+
+    def abandon(self):
+        self.done.append("abandon")
+
 
 class Site:
     """What is reloaded, in memory but for its files. ``adopted`` are what has been in force."""
@@ -41,6 +73,7 @@ class Site:
         self.adopted = []
         self.log = []
         self.fault = None
+        self.others = Others()
         self.reloading = Reloading(
             made(load(self.file), reactor),
             self.make,
@@ -48,6 +81,7 @@ class Site:
             settle=self.settle,
             recorder=self.recorder,
             reactor=reactor,
+            others=self.others,
         )
 
     def write(self):
@@ -93,6 +127,7 @@ async def test_it_is_on_record_then_in_force_then_what_is_held_is_seen_to(site):
     assert done.replaced
     assert done.before != done.policy == site.adopted[0].version
     assert site.log == ["reload", "adopted", "settled"]
+    assert site.others.done == [site.adopted[0].digest, "replace"]
     (entry,) = site.entries()
     assert entry["by"] == BY
     assert (entry["before"], entry["policy"]) == (done.before, done.policy)
@@ -123,6 +158,41 @@ async def test_what_cannot_be_put_on_record_takes_no_effect(site):
     done = await site.reload()  # the recorder has not been started
     assert "cannot be put on record" in done.problems[0]
     assert site.adopted == []
+    assert site.others.done[1:] == ["abandon"]
+
+
+@ensureDeferred
+async def test_what_another_process_cannot_go_by_replaces_nothing(site):
+    await site.recorder.start()
+    await site.reloading.start()
+    site.policy("one")
+    site.others.problems = ["a worker says no"]
+    done = await site.reload()
+    assert done.problems == ("a worker says no",)
+    assert site.adopted == []
+    assert site.others.done[1:] == ["abandon"]
+    assert [each["result"] for each in site.entries()] == ["refused"]
+    await site.recorder.stop()
+
+
+def test_what_was_made_of_other_files_has_another_digest(site):
+    def digest():
+        return made(load(site.file), site.reactor).digest
+
+    before = digest()
+    assert digest() == before
+    site.policy("one")
+    policy = digest()
+    site.settings["limits"] = {"idle": "60s"}
+    site.write()
+    limits = digest()
+    plugin = site.folder / "plugin.py"
+    plugin.write_text(RULE)
+    site.settings["plugins"] = [{"file": f"{plugin}"}]
+    site.write()
+    plugged = digest()
+    plugin.write_text(f"{RULE}# More.\n")
+    assert len({before, policy, limits, plugged, digest()}) == 5
 
 
 @ensureDeferred

@@ -13,11 +13,17 @@ from jitgate.approvers.commands import Powers
 from jitgate.approvers.control import ControlSocket
 from jitgate.approvers.people import ListedPeople
 from jitgate.core.waiting import Patience
-from jitgate.flow.access import Access, Limits
+from jitgate.flow.access import Access
 from jitgate.flow.grants import Grants
 from jitgate.flow.ledger import Ledger
+from jitgate.flow.looking_up import Means
+from jitgate.flow.members import Members
+from jitgate.flow.opening import Limits
+from jitgate.flow.rates import Pace
 from jitgate.flow.recorder import Recorder
+from jitgate.flow.resource_names import ResourceNames
 from jitgate.flow.revoking import Revocations
+from jitgate.flow.telling import Telling
 from jitgate.stores.access_memory import MemoryAccess
 from jitgate.stores.budgets_memory import MemoryBudgets
 from jitgate.stores.memory import MemoryRecords
@@ -31,21 +37,26 @@ ALICE, BOB = "alice@acme.com", "bob@acme.com"
 class Site:
     """Everything between the socket and what is kept, in memory. ``clock`` stands still."""
 
-    def __init__(self, folder, powers=None, start=NOW):
+    def __init__(self, folder, powers=None, start=NOW, store=None):
         self.path = folder / "control.sock"
         self.clock = Clock()
         self.clock.advance(start)
         self.records = MemoryRecords()
         self.recorder = Recorder(self.records, clock=self.clock, in_thread=at_once)
-        self.store = MemoryAccess()
+        self.store = store or MemoryAccess()
         ledger = Ledger(self.store, self.recorder, self.clock)
         self.channels = []
         ids = count(1)
+        telling = Telling(self.channels)
+        self.grants = Grants(ledger, self.clock, telling)
         self.access = Access(
             ledger,
-            Grants(ledger, self.clock),
-            channels=self.channels,
-            people={"it-leads": frozenset({ALICE, BOB})},
+            self.grants,
+            telling=telling,
+            names=ResourceNames(
+                Means(self.recorder, Pace(self.clock), self.clock, b"k" * 32), lambda kind: kind
+            ),
+            members=Members({"it-leads": frozenset({ALICE, BOB})}, self.clock),
             active=[ListedPeople()],
             counts=MemoryBudgets(self.clock),
             patience=Patience(),

@@ -22,9 +22,10 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from zope.interface.verify import verifyObject
 
-from jitgate.approvers import attempts, control
+from jitgate.approvers import control
 from jitgate.approvers.commands import BEGINNING_CHARS, MAY, Power, Powers
 from jitgate.errors import ApproversUnreachable, StateUnusable
+from jitgate.flow import refusals
 from jitgate.interfaces import IApproverChannel
 from jitgate.testing.approvers import ChannelContract
 from jitgate.values import AccessState, Shown
@@ -403,23 +404,23 @@ async def test_with_the_recorder_down_who_is_refused_stays_refused(site):
 @ensureDeferred
 async def test_a_flood_of_refusals_is_counted_and_the_next_entry_says_how_many(site):
     given_power(site, None)
-    for _ in range(attempts.EACH + 7):
+    for _ in range(refusals.EACH + 7):
         await site.ask("approve", id=KEY)
-    assert len(site.refused()) == attempts.EACH
-    site.clock.advance(attempts.SPAN)
-    assert len(site.refused()) == attempts.EACH + 1
+    assert len(site.refused()) == refusals.EACH
+    site.clock.advance(refusals.SPAN)
+    assert len(site.refused()) == refusals.EACH + 1
     assert (site.refused()[-1]["uid"], site.refused()[-1]["left_out"]) == (ME, 7)
     await site.ask("approve", id=KEY)
     assert site.refused()[-1]["command"] == "approve"
-    site.clock.advance(attempts.SPAN)
-    site.clock.advance(attempts.SPAN)
-    assert len(site.refused()) == attempts.EACH + 2
+    site.clock.advance(refusals.SPAN)
+    site.clock.advance(refusals.SPAN)
+    assert len(site.refused()) == refusals.EACH + 2
 
 
 @ensureDeferred
 async def test_what_was_only_counted_is_on_record_when_the_socket_closes(site):
     given_power(site, None)
-    for _ in range(attempts.EACH + 2):
+    for _ in range(refusals.EACH + 2):
         await site.ask("approve", id=KEY)
     await site.control.stop()
     assert site.refused()[-1]["left_out"] == 2
@@ -429,14 +430,14 @@ async def test_what_was_only_counted_is_on_record_when_the_socket_closes(site):
 async def test_a_user_of_many_uids_fills_the_record_no_faster(site):
     noted = site.control.attempts
     command = control.Command("approve", KEY)
-    for uid in range(1000, 1000 + attempts.UIDS + 5):
-        for _ in range(attempts.EACH + 1):
+    for uid in range(1000, 1000 + refusals.APART + 5):
+        for _ in range(refusals.EACH + 1):
             await noted.note(control.Caller(1, uid), command, control.Refused("No."))
-    assert len(site.refused()) == attempts.EACH * (attempts.UIDS + 1)
-    site.clock.advance(attempts.SPAN)
+    assert len(site.refused()) == refusals.EACH * (refusals.APART + 1)
+    site.clock.advance(refusals.SPAN)
     left_out = sum(entry.get("left_out", 0) for entry in site.refused())
-    assert left_out + attempts.EACH * (attempts.UIDS + 1) == (attempts.EACH + 1) * (
-        attempts.UIDS + 5
+    assert left_out + refusals.EACH * (refusals.APART + 1) == (refusals.EACH + 1) * (
+        refusals.APART + 5
     )
 
 
@@ -588,6 +589,25 @@ async def test_a_follower_who_is_somebody_else_by_now_follows_no_longer(site, fo
     assert await follower.line() == b""
     (told, *_) = await site.ask("requests")
     assert told["ok"] is (power is not None)
+
+
+@ensureDeferred
+async def test_a_copy_ends_with_the_power_to_take_it(site):
+    begun, on = [], Deferred()
+
+    async def copies(_caller, _reason):
+        begun.append(True)
+        await on
+        yield {"ok": True, "file": "site/000000000000.jsonl", "data": ""}
+
+    site.control.commands.copies = copies
+    given_power(site, Power.AUDITOR, BOB)
+    asked = Deferred.fromCoroutine(site.ask("copy"))
+    await until(lambda: begun)
+    given_power(site, None)
+    site.control.adopt(site.control.powers)
+    on.callback(None)
+    assert await asked == []
 
 
 @ensureDeferred

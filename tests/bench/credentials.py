@@ -7,7 +7,6 @@ other programs on the machine count as little as they can.
 from __future__ import annotations
 
 import json
-import secrets
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.task import deferLater, react
 
+from jitgate.app.ids import Fresh
 from jitgate.app.own_calls import OwnCalls
 from jitgate.credentials.dpop import Nonces, Prover
 from jitgate.credentials.okta import OktaCredentials
@@ -80,7 +80,7 @@ def source(
             host, port, reactor=reactor, resolve=no_names, trust=trust, dial=(host, port)
         )
 
-    calls, new_id = OwnCalls(reactor, checked), partial(secrets.token_urlsafe, 16)
+    calls, new_id = OwnCalls(reactor, checked), Fresh(16)
     server = OktaServer(org["origin"], calls.to(f"{host}:{port}"), reactor, lambda: 0.5)
     app = OktaApp(
         Client("app", "0oa1"),

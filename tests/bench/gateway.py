@@ -19,11 +19,16 @@ from .site import CLEAN, FILES, HOST, LENT, NEW, NEW_HOSTS, SECRET, Site
 LIFE = 4 * 3600
 """Seconds that the agent's token lives: longer than any run."""
 
-MASKED = {"profile": "bench", "names": ["*secret", "password", "apiKey", "*token"]}
+NAMES = ("*secret", "password", "apiKey", "*token")
+"""What jitgate hides, and the peer that can mask, too."""
+
+MASKED = {"profile": "bench", "names": NAMES}
 
 
 @contextmanager
-def running(site: Site, folder: Path, **more: object) -> Iterator[tuple[GatewayProcess, str]]:
+def running(
+    site: Site, folder: Path, command: tuple[str, ...] = (), **more: object
+) -> Iterator[tuple[GatewayProcess, str]]:
     """A gateway in ``folder``, pinned to its processor, and a token for it."""
     tokens = Tokens(folder)
     (folder / "policy.yaml").write_bytes(orjson.dumps(_rules()))
@@ -35,7 +40,7 @@ def running(site: Site, folder: Path, **more: object) -> Iterator[tuple[GatewayP
         masking=["./masking.yaml"],
         **(people() | more),
     )
-    with GatewayProcess(folder, made) as gateway:
+    with GatewayProcess(folder, made, command) as gateway:
         pin(gateway.process.pid, PROXIES)
         yield gateway, tokens.token(life=LIFE)
 

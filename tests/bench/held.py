@@ -53,11 +53,11 @@ class Held:
         allow_files(count + 1000)
         with (
             bench.gateway_folder() as folder,
-            gateway.running(bench.site, folder, **_roomy(count)) as (run, token),
+            gateway.running(bench.site, folder, **roomy(count)) as (run, token),
         ):
             proxy = of_gateway(bench.site, run, token)
             without = [_others(bench, proxy) for _ in range(bench.rounds + 1)][1:]
-            tunnels = list(_opened(bench, run, token))
+            tunnels = list(opened(bench, run, token))
             try:
                 return _measured(bench, run, proxy, tunnels, without)
             finally:
@@ -65,7 +65,7 @@ class Held:
                     tunnel.close()
 
 
-def _roomy(count: int) -> dict[str, object]:
+def roomy(count: int) -> dict[str, object]:
     """Sections of a configuration in which one agent may have so many tunnels and requests."""
     return {
         **people(
@@ -94,8 +94,8 @@ def _measured(
     time.sleep(SETTLE)
     before = memory(proxy.pid)
     for number, tunnel in enumerate(tunnels):
-        tunnel.send(_change(bench, number))
-    _until_held(bench, run, len(tunnels))
+        tunnel.send(change(bench, number))
+    until_held(bench, run, len(tunnels))
     each = (memory(proxy.pid) - before) / 1024 / len(tunnels)
     bench.say(f"  {each:.1f} KiB each")
     used, begun = proxy.used(), time.monotonic()
@@ -118,10 +118,10 @@ def _others(bench: Bench, proxy: Proxy) -> float:
     return told.p99
 
 
-def _change(bench: Bench, number: int) -> bytes:
+def change(bench: Bench, number: int) -> bytes:
     """A change that policy sends to people."""
     lines = (
-        f"POST {_path(number)} HTTP/1.1",
+        f"POST {path_of(number)} HTTP/1.1",
         f"Host: {HOST}:{bench.site.origin}",
         "Content-Type: application/json",
         "Content-Length: 2",
@@ -129,11 +129,13 @@ def _change(bench: Bench, number: int) -> bytes:
     return "\r\n".join([*lines, "", "{}"]).encode()
 
 
-def _path(number: int) -> str:
+def path_of(number: int) -> str:
+    """Where the change of that number goes."""
     return f"/api/v1/users/00uheld{number:013}"
 
 
-def _opened(bench: Bench, run: GatewayProcess, token: str) -> Iterator[Tunnel]:
+def opened(bench: Bench, run: GatewayProcess, token: str) -> Iterator[Tunnel]:
+    """As many tunnels as are to be held."""
     authority = f"{HOST}:{bench.site.origin}"
     with ThreadPoolExecutor(4) as pool:
         for number, tunnel in enumerate(
@@ -147,7 +149,8 @@ def _opened(bench: Bench, run: GatewayProcess, token: str) -> Iterator[Tunnel]:
             yield tunnel
 
 
-def _until_held(bench: Bench, run: GatewayProcess, count: int) -> None:
+def until_held(bench: Bench, run: GatewayProcess, count: int) -> None:
+    """Wait until so many are."""
     while (now := len(run.entries("access.opened"))) < count:
         bench.say(f"  {now} held")
         time.sleep(2)
@@ -156,14 +159,14 @@ def _until_held(bench: Bench, run: GatewayProcess, count: int) -> None:
 
 def _answered(bench: Bench, run: GatewayProcess, tunnels: Sequence[Tunnel]) -> Iterator[float]:
     """Milliseconds from an answer to the agent's, one request after the other."""
-    opened = {
+    requests = {
         each["operation"]["url"].partition("?")[0].rpartition("/")[2]: each["access_request"]
         for each in run.entries("access.opened")
     }
     for number in range(0, len(tunnels), max(1, len(tunnels) // ANSWERS)):
         tls = tunnels[number].tls
         assert tls is not None
-        key = opened[_path(number).rpartition("/")[2]]
+        key = requests[path_of(number).rpartition("/")[2]]
         ask = {"command": "approve", "id": key, "reason": ""}
         with socket.socket(socket.AF_UNIX) as control:
             control.connect(str(run.folder / "state" / "control.sock"))

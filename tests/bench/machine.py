@@ -29,6 +29,16 @@ def processor_seconds(pid: int) -> float:
     return sum(time.clock_gettime(_clock(each)) for each in _tree(pid))
 
 
+def thread_seconds(pid: int) -> tuple[float, float]:
+    """Processor time of a process's first thread, and of its other living ones together."""
+    used = {
+        int(task.name): int((task / "schedstat").read_text().split()[0]) / 1e9
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    }
+    first = used.pop(pid)
+    return first, sum(used.values())
+
+
 def memory(pid: int) -> int:
     """Bytes of a process and its children that are in memory and their own."""
     return sum(_resident(each) for each in _tree(pid))

@@ -1,33 +1,29 @@
-"""``python -m tests.bench.profile``: where the time of the first row goes, stage by stage.
+"""``python -m tests.bench.profile``: what each stage takes of the first row's time.
 
-py-spy looks at the gateway while it is under the first row's load. Each sample counts for the
-innermost frame that belongs to a stage, so that what a library does counts for whoever called it.
-py-spy sees that a thread could run, not that it does: where threads wait for work or for one
-another on the one processor, the sample is left out or counts as handing over.
+The gateway is looked at under the first row's load (`sampling`). Each sample of the reactor's thread
+counts for the innermost frame that belongs to a stage, so that what a library does counts for
+whoever called it. How long that thread is at work for a request, and how long the recorder's is, is
+told by the kernel's clocks, over the same load before anybody looks.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
-import subprocess
+import signal
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from . import site
-from .proxies import jitgate
+from . import machine, sampling, site
+from .load import Load
+from .proxies import Proxy, jitgate
 from .report import marked
 from .rounds import Bench
 from .rows import CONNECTIONS
 from .site import CLEAN, HOST, LENT, SECRET
-
-RATE = 250
-"""Samples a second."""
-
-MORE = 4.0
-"""Seconds that the load goes on around the samples: py-spy takes its time to start."""
 
 TLS = "TLS"
 
@@ -40,15 +36,19 @@ STAGES = (
         r"/jitgate/service\.py|/twisted/internet/_signals\.py|callFromThread|/threading\.py",
     ),
     ("reactor", r"/jitgate/reactor\.py|/twisted/(?!python/util\.py)"),
-    ("HTTP/1.1, read and written", r"/jitgate/core/http1_|/jitgate/core/fields"),
-    ("naming the operation", r"/jitgate/core/operation|/jitgate/catalogs/"),
-    ("policy", r"/jitgate/core/policy|/jitgate/rules/|/jitgate/flow/deciding"),
+    ("HTTP/1.1, read and written", r"/jitgate/core/(http1_|heads|fields)|Fields\."),
     (
-        "masking",
-        r"/jitgate/core/(json_|literals|masking|profiles|passage|plan)|/jitgate/maskers/",
+        "naming the operation",
+        r"/jitgate/core/(operation|catalog|naming|parameters|placing)|/jitgate/catalogs/",
+    ),
+    ("policy", r"/jitgate/core/(policy|duties|binding)|/jitgate/rules/|/jitgate/flow/deciding"),
+    (
+        "masking, and the way out",
+        r"/jitgate/(maskers/|core/(chars|cod|hid|json_|lit|mask|media|pass|plan|prof)|flow/(dec|rel|sl))",
     ),
     ("rebuilding the message", r"/jitgate/core/injection"),
     ("record", r"/jitgate/flow/(account|recorder)|/jitgate/stores/|/jitgate/core/merkle"),
+    ("time and limits", r"/jitgate/flow/(load|deadlines|rates)"),
     ("the story", r"/jitgate/flow/"),
     ("the agent's side", r"/jitgate/proxy/"),
     ("the target's side", r"/jitgate/upstreams/"),
@@ -59,8 +59,7 @@ STAGES = (
 
 OTHER = "other"
 
-WAITING = re.compile(r"^(\w+\.)?(doPoll|doIteration|_work|_worker|wait) ")
-"""Innermost frames of threads that have nothing to do."""
+THREAD = "record, in its thread"
 
 SIDES = {
     "the agent's side": f"{TLS}, towards agents",
@@ -74,18 +73,17 @@ _STAGES = tuple((name, re.compile(pattern)) for name, pattern in STAGES)
 def main(arguments: list[str]) -> int:
     """Profile, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.profile", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=40)
     parser.add_argument("--masked", action="store_true", help="the load of the row `masked`")
     parser.add_argument("--folded", type=Path, metavar="FILE", help="keep the stacks there")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="rewrite its table")
     asked = parser.parse_args(arguments)
     with site.running() as place:
         path, host = (SECRET, LENT) if asked.masked else (CLEAN, HOST)
-        stacks = _sampled(place, path, host, asked.seconds)
+        stacks, times = _sampled(place, path, host, asked.seconds)
     if asked.folded:
         asked.folded.write_text(stacks)
-    found = by_stage(stacks.splitlines())
-    lines = shares(found)
+    lines = table(spread(by_stage(stacks.splitlines()), *times))
     print("\n".join(lines))
     if asked.markdown:
         asked.markdown.write_text(marked(asked.markdown.read_text(), "profile", lines))
@@ -98,8 +96,7 @@ def by_stage(stacks: Iterable[str]) -> Counter[str]:
     for line in stacks:
         stack, _, count = line.rpartition(" ")
         frames = stack.split(";")
-        if not WAITING.match(frames[-1]):
-            found[stage(frames)] += int(count)
+        found[stage(frames)] += int(count)
     return found
 
 
@@ -113,45 +110,52 @@ def stage(frames: Sequence[str]) -> str:
     return next((SIDES[name] for name in named if name in SIDES), f"{TLS}, reading")
 
 
-def shares(found: Counter[str]) -> list[str]:
-    """A table in Markdown of each stage's share of the processor's time."""
-    total = found.total()
-    lines = [f"| {name} | {100 * count / total:.1f} % |" for name, count in found.most_common()]
-    return ["| stage | share |", "|---|---:|", *lines]
+def spread(found: Mapping[str, int], reactor: float, recorder: float) -> Mapping[str, float]:
+    """The time for each stage: what the reactor's thread takes, by its samples, and the other."""
+    total = sum(found.values())
+    return {name: reactor * count / total for name, count in found.items()} | {THREAD: recorder}
+
+
+def table(costs: Mapping[str, float]) -> list[str]:
+    """A table in Markdown of the microseconds of each stage, the most first, and of all."""
+    total = sum(costs.values())
+    rows = [*sorted(costs.items(), key=lambda each: -each[1]), ("a request", total)]
+    lines = [f"| {name} | {cost:.1f} | {100 * cost / total:.1f} % |" for name, cost in rows]
+    return ["| stage | µs | share |", "|---|---:|---:|", *lines]
 
 
 def _stage(frame: str) -> str | None:
     return next((name for name, pattern in _STAGES if pattern.search(frame)), None)
 
 
-def _sampled(place: site.Site, path: str, host: str, seconds: int) -> str:
-    """py-spy's stacks of a gateway under load."""
+def _times(bench: Bench, proxy: Proxy, load: Load) -> tuple[float, float]:
+    """Microseconds that the threads of a gateway take for a request of this load."""
+    marks: dict[str, tuple[float, float]] = {}
+    told = bench.ask(
+        proxy, load, lambda word: marks.update({word: machine.thread_seconds(proxy.pid)})
+    )
+    reactor, recorder = (
+        1e6 * (after - before) / told.done
+        for before, after in zip(marks["READY"], marks["DONE"], strict=True)
+    )
+    return reactor, recorder
+
+
+def _sampled(
+    place: site.Site, path: str, host: str, seconds: int
+) -> tuple[str, tuple[float, float]]:
+    """The stacks of a gateway under load, and what its threads take for a request."""
     output = place.folder / "stacks"
-    program = Path(sys.executable).with_name("py-spy")
-    running: list[subprocess.Popen[bytes]] = []
-
     bench = Bench(place, (), 1, seconds, 0, place.folder, print)
-    with bench.gateway_folder() as folder, jitgate(place, folder) as proxy:
-        command: list[str | Path] = [
-            program,
-            "record",
-            "--pid",
-            str(proxy.pid),
-            "--duration",
-            str(seconds),
-        ]
-        command += ["--rate", str(RATE), "--format", "raw", "--full-filenames"]
-        command += ["--output", output]
-
-        def at(word: str) -> None:
-            if word == "READY":
-                running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
-
-        load = proxy.load(path, host, c=CONNECTIONS, t=seconds + MORE, m="ka", W="")
-        bench.ask(proxy, load, at)
-        if running[0].wait(60):
-            raise RuntimeError("py-spy failed: it needs to be root, or kernel.yama.ptrace_scope 0")
-    return output.read_text()
+    os.environ[sampling.STACKS] = str(output)
+    under = (sys.executable, "-m", sampling.__name__)
+    with bench.gateway_folder() as folder, jitgate(place, folder, command=under) as proxy:
+        load = proxy.load(path, host, c=CONNECTIONS, t=seconds, m="ka", W="")
+        times = _times(bench, proxy, load)
+        os.kill(proxy.pid, signal.SIGUSR1)
+        bench.ask(proxy, load)
+        os.kill(proxy.pid, signal.SIGUSR2)
+    return output.read_text(), times
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from support.gateway import GatewayProcess
 from . import gateway, machine
 from .figures import US
 from .load import Load
-from .site import HOST, Site, free_port, nginx, server
+from .site import HOST, SECRET, Site, free_port, nginx, server
 
 MITMPROXY = "mitmproxy==11.0.2"
 """Its pins do not fit the project's own, so it lives in an environment of its own."""
@@ -107,14 +107,19 @@ def squid(site: Site) -> Iterator[Proxy]:
 
 @contextmanager
 def mitmproxy(site: Site) -> Iterator[Proxy]:
-    """mitmproxy as it is installed, with an addon that looks at each message."""
+    """mitmproxy as it is installed, with an addon that looks at each message, and masks as we do."""
     port, home = free_port(), site.folder / "run" / "mitmproxy"
     options = {"confdir": home, "ssl_verify_upstream_trusted_ca": site.ca.pem, "http2": "false"}
     command = [str(_mitmdump()), "-q", "--listen-host", "127.0.0.1", "--listen-port", str(port)]
     command += [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
     command += ["-s", str(site.configured("mitmproxy_addon.py"))]
     log = site.folder / "run" / "mitmproxy.log"
-    with server(command, machine.PROXIES, port, log, BENCH_ORIGIN=str(site.origin)) as run:
+    told = {
+        "BENCH_ORIGIN": str(site.origin),
+        "BENCH_MASKED": SECRET,
+        "BENCH_NAMES": ",".join(gateway.NAMES),
+    }
+    with server(command, machine.PROXIES, port, log, **told) as run:
         yield Proxy("mitmproxy", run.pid, port, home / "mitmproxy-ca-cert.pem", site)
 
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from .clicks import Clicks
 from .figures import US, Goal, Row, rows
 from .held import Held
 from .hostile import Hostile
@@ -241,6 +242,7 @@ ROWS: tuple[Measured, ...] = (
     ),
     Idle(),
     Held(),
+    Clicks(),
     Overload(),
     Hostile(),
 )

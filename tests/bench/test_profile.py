@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.profile import by_stage, shares, stage
+from bench.profile import THREAD, by_stage, spread, stage, table
 
 REACTOR = "Reactor.doIteration (/x/jitgate/reactor.py:28)"
 PUMP = "TlsPump.write (/x/jitgate/tls.py:3)"
@@ -26,16 +26,22 @@ def test_a_stack_is_in_the_stage_of_its_innermost_frame(frames, expected):
     assert stage(frames) == expected
 
 
-def test_samples_are_summed_and_those_of_waiting_threads_left_out():
+def test_samples_are_summed():
     stacks = [
         f"{REACTOR};f (/x/jitgate/core/policy.py:1) 3",
         f"{REACTOR};g (/x/jitgate/core/policy.py:2) 4",
-        "main (/x/jitgate/cli/serve.py:1);Reactor.doIteration (/x/jitgate/reactor.py:26) 50",
-        "Worker._work (/x/jitgate/service.py:99) 60",
+        REACTOR + " 5",
     ]
-    assert by_stage(stacks) == {"policy": 7}
+    assert by_stage(stacks) == {"policy": 7, "reactor": 5}
 
 
-def test_shares_are_of_the_whole():
-    lines = shares(by_stage(["f (/x/jitgate/core/policy.py:1) 3", "f (/x/twisted/x.py:1) 1"]))
-    assert lines[2:] == ["| policy | 75.0 % |", "| reactor | 25.0 % |"]
+def test_the_reactors_time_is_spread_over_its_samples():
+    found = by_stage(["f (/x/jitgate/core/policy.py:1) 3", "f (/x/twisted/x.py:1) 1"])
+    costs = spread(found, 100.0, 40.0)
+    assert costs == {"policy": 75, "reactor": 25, THREAD: 40}
+    assert table(costs)[2:] == [
+        "| policy | 75.0 | 53.6 % |",
+        f"| {THREAD} | 40.0 | 28.6 % |",
+        "| reactor | 25.0 | 17.9 % |",
+        "| a request | 140.0 | 100.0 % |",
+    ]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from jitgate.catalogs.wording import names_a_secret, words
+from jitgate.catalogs.wording import names_a_secret
+from jitgate.core.wording import words
 
 
 @pytest.mark.parametrize(

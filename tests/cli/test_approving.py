@@ -22,8 +22,8 @@ from jitgate.approvers import control
 from jitgate.approvers.commands import Powers
 from jitgate.approvers.shapes import request_content
 from jitgate.cli import main
-from jitgate.cli.asked import View
-from jitgate.flow.access import Standing
+from jitgate.cli.asked import View, could_give, resource_words
+from jitgate.flow.standing import Standing
 from jitgate.values import (
     AccessState,
     Answer,
@@ -31,6 +31,8 @@ from jitgate.values import (
     Less,
     Presence,
     Quorum,
+    ResourceName,
+    Risk,
     Shown,
     Terms,
 )
@@ -159,6 +161,21 @@ def test_a_scope_is_called_one_and_who_has_answered_is_told():
     assert not any("jitgate approve" in line for line in lines)
 
 
+@pytest.mark.parametrize("body", ["[" + "1," * 60 + "1]", '{"why":"' + "x" * 1000 + '"}'])
+def test_whoever_has_not_seen_all_of_a_call_is_told_so_where_they_answer(body):
+    request = access_request(KEY, deactivation(shown=Shown(URL, (), body, len(body))))
+    lines = shown(request)
+    at = lines.index(f"  jitgate approve {KEY}")
+    assert "you have not seen all of it" in " ".join(" ".join(lines[at - 2 : at]).split())
+    assert "have not seen all" not in " ".join(shown(request, whole=True))
+
+
+def test_the_risk_of_an_operation_is_told():
+    risky = operation(risk=Risk.DESTRUCTIVE)
+    lines = shown(access_request(KEY, deactivation(operation=risky)))
+    assert "  risk         destructive" in lines
+
+
 def test_what_is_asked_ahead_of_a_call_is_not_said_to_have_no_body():
     terms = Terms((Quorum(("it-leads",)),), ahead=True)
     lines = shown(access_request(KEY, deactivation(terms=terms)))
@@ -175,6 +192,41 @@ def test_an_ended_request_says_how_it_ended_and_asks_for_nothing():
     assert lines[0] == f"Access request {KEY} is approved. {why}"
     assert "  grant        g-1" in lines
     assert not any("expires" in line or "jitgate" in line for line in lines)
+
+
+def knowing(**names):
+    """A request whose resource has this name, or none for this reason."""
+    call = operation(target="okta", action="deactivateUser", resource={"userId": "00u1"})
+    told = {"userId": ResourceName(**names)}
+    return access_request(KEY, deactivation(operation=call, shown=Shown(URL, names=told)))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ({"name": "jane@acme.com"}, "(jane@acme.com)"),
+        ({"name": "IT Leads (EU)"}, '("IT Leads (EU)")'),
+        ({"name": "not found there"}, '("not found there")'),
+        ({"why": "not found there", "lookup": "n-1"}, "(not found there)"),
+        ({"name": 'a") approved'}, r'("a\") approved")'),
+        ({"name": "\u202e\x1b[2J\n\x7f"}, r'("\u202e\u001b[2J\n\u007f")'),
+        ({"name": "j\u0430ne@acme.com"}, r'("j\u0430ne@acme.com")'),
+    ],
+)
+def test_a_name_stands_behind_its_id_and_cannot_pass_for_anything_else(names, said):
+    request = knowing(**names)
+    assert f"  resource     userId 00u1 {said}" in shown(request)
+    content = request_content(request)
+    assert resource_words(content) == f"userId 00u1 {said}"
+    assert list(content["names"]) == ["userId"]
+    scope = replace(request, ask=replace(request.ask, terms=Terms((Quorum(("it-leads",)),), 2)))
+    assert f"userId 00u1 {said}" in " ".join(" ".join(shown(scope, 1000)).split())
+
+
+def test_no_id_passes_for_one_with_a_name():
+    call = operation(resource={"userId": "00u1 (jane@acme.com)"})
+    lines = shown(access_request(KEY, deactivation(operation=call)))
+    assert '  resource     userId "00u1 (jane@acme.com)"' in lines
 
 
 def test_a_body_that_cannot_be_shown_is_said_to_be_there():
@@ -208,7 +260,7 @@ def hostile(key=KEY, text=HOSTILE, **changes):
             session=text,
             rule=text,
             reason=text,
-            shown=Shown(text, ((text, text),), body, len(body)),
+            shown=Shown(text, ((text, text),), body, len(body), names={text: ResourceName(text)}),
             terms=Terms((Quorum((text,)),), 2, 60.0),
         ),
         answers=(Answer(text, True, NOW, text, text),),
@@ -324,7 +376,24 @@ async def test_an_approval_that_is_not_enough_says_what_is_missing(site, jitgate
     await site.store.commit([access_request(KEY, deactivation(terms=terms), **times)])
     told = await jitgate("approve", KEY)
     assert told.code == 0
-    assert told.out.splitlines()[1] == "Approved; 2 more approvals are needed, of it-leads, hr."
+    assert told.out.splitlines()[1:] == [
+        "Approved; 2 more approvals are needed, of it-leads, hr.",
+        "With them it gives: for this call alone, once, within 5 min of it.",
+    ]
+
+
+@ensureDeferred
+async def test_an_approval_that_is_not_enough_says_what_it_gives_also_when_it_is_said_again(
+    site, jitgate
+):
+    """The last answer counts: said again without --uses it gives all that policy offers."""
+    terms = Terms((Quorum(("it-leads",), 2),), 5, 600.0)
+    times = {"expires_at": time.time() + 60}
+    await site.store.commit([access_request(KEY, deactivation(terms=terms), **times)])
+    told = await jitgate("approve", KEY, "--uses", "2")
+    assert "up to 2 calls within 10 min of it" in told.out
+    assert "policy offers up to 5 calls within 10 min" in told.out
+    assert "up to 5 calls within 10 min of it" in (await jitgate("approve", KEY)).out
 
 
 @ensureDeferred
@@ -716,6 +785,26 @@ def test_at_three_in_the_morning_a_request_says_all_that_it_takes():
     ]
 
 
+@pytest.mark.parametrize(
+    ("could", "unknown", "empty", "said"),
+    [
+        ((), (), (), "Nobody is left who could give it."),
+        ((), (), ("security",), "Nobody is left who could give it. Nobody is in security."),
+        ((), ("it-leads",), (), "Who is in it-leads is not known yet."),
+        (
+            (ALICE,),
+            ("security", "on\u202ecall"),
+            ("a",),
+            f"Who could give it: {ALICE}. Who is in security, on\\u202ecall is not known yet. Nobody is in a.",
+        ),
+    ],
+)
+def test_who_could_answer_is_said_as_far_as_it_is_known(could, unknown, empty, said):
+    standing = Standing((Quorum(("it-leads",)),), could, None, unknown, empty)
+    content = request_content(access_request(KEY, deactivation()), standing)
+    assert could_give(content) == said
+
+
 @pytest.mark.usefixtures("in_utc")
 def test_those_who_are_asked_by_now_are_said_to_be():
     request = access_request(KEY, deactivation(terms=CLIMBING), escalated=300.0)
@@ -766,8 +855,8 @@ async def test_a_window_can_be_given_for_the_call_alone(site, jitgate):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--uses", "many"], "uses is a whole number."),
-        (["--uses", "-1"], "uses is a whole number."),
+        (["--uses", "many"], "uses is a whole number of at most 4 digits."),
+        (["--uses", "-1"], "uses is a whole number of at most 4 digits."),
         (["--life", "long"], "life: a duration with its unit was expected, such as 500ms, 55s"),
         (["--life", "0s"], "Policy offers a life of 1 s to 5 min here, and 0 s cannot be given."),
     ],

@@ -164,7 +164,8 @@ def hostile(tmp_path):
         "reason": HOSTILE,
     }
     outcome = common | {"status": HOSTILE, "outcome": HOSTILE, "why": HOSTILE,
-                        "masks": {HOSTILE: HOSTILE}, "credential": {HOSTILE: HOSTILE},
+                        "masks": {HOSTILE: HOSTILE},
+                        "masked": [{"path": HOSTILE, "rule": HOSTILE, "hmac": HOSTILE}, HOSTILE], "credential": {HOSTILE: HOSTILE},
                         "user_agent_tokens": [HOSTILE]}  # fmt: skip
     text = HOSTILE.encode()
     bodies = {

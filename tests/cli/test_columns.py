@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitgate.cli.columns import UNBOUNDED, labelled, quoted, table, wrapped
+from jitgate.cli.columns import UNBOUNDED, labelled, quoted, table
 from jitgate.cli.moments import span
+from jitgate.core.columns import wrapped
 
 
 @given(st.text(), st.integers(-5, 60))

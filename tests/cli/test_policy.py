@@ -390,6 +390,18 @@ def test_the_exit_status_is_the_answer(desk, call, code, effect):
     assert desk.explained(*call)[1]["effect"] == effect
 
 
+def test_explain_says_where_it_is_known_who_could_approve_and_check_doubts_nothing(desk):
+    """Nobody is asked offline: neither tells who is a member."""
+    groups = {**SETTINGS["approvals"]["groups"], "duty": {"from": "rota", "group": "nights"}}
+    desk.settings(approvals={**SETTINGS["approvals"], "groups": groups})
+    desk.policy(READS, ASKS | {"approvers": {"groups": ["duty"], "quorum": 3}})
+    _, told = desk.explained("POST", f"{USERS}/u1/lifecycle/deactivate")
+    assert told["approvers"] == ["3 of duty: whoever is in nights of rota"]
+    code, out, _ = desk.run("check")
+    assert code == 0
+    assert not any(each in out for each in ("duty", "people must approve"))
+
+
 def test_explain_tells_for_how_long_a_token_serves_such_calls_and_for_which_it_does_not(desk):
     desk.policy(rule("any", "permit", actions=["getUser", "createUser"], reuse="5m"))
     base = ["explain", "--as", "bot-7"]

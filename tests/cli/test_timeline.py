@@ -1,17 +1,23 @@
 """The timeline's words for what people asked, answered and were refused."""
 
 import argparse
+import json
+from pathlib import Path
 
 import pytest
 from cli.test_audit import HOSTILE
+from hypothesis import given
+from hypothesis import strategies as st
 from stores.site import START, Site
 
-from jitgate.cli import records
+from jitgate.cli import replaying
 from jitgate.cli.timeline import timeline
+from jitgate.core.columns import columns_of
 from jitgate.stores.reading import Kept, Recording
 from jitgate.values import Entry
 
 COMMON = {"session": "run-1", "revision": 3}
+READ = {"action": "getUser", "url": "https://acme.okta.com/api/v1/users/00u1"}
 ASKED = {**COMMON, "access_request": "a-1"}
 GIVEN = {**COMMON, "grant": "g-1", "exchange": "x-1"}
 OPENED = {
@@ -35,7 +41,27 @@ OPENED = {
 }
 REFUSED = {"uid": 1001, "pid": 7, "person": None, "command": "approve", "why": "No power."}
 
+HIT = {"path": "$['client']['secret']", "rule": "okta", "hmac": "0123456789abcdef" * 4}
+
 TOLD = [
+    (
+        "outcome",
+        {
+            **COMMON,
+            "exchange": "x-1",
+            "status": 200,
+            "outcome": "completed",
+            "seconds": 0.1,
+            "masks": {"okta": 22},
+            "masked": [HIT] * 22,
+        },
+        [
+            "200, completed; 0.1 s  [exchange x-1]",
+            "masked: okta 22",
+            *["$['client']['secret'] by okta (hmac 0123456789abcdef)"] * 20,
+            "and 2 more, which `jitgate show` tells",
+        ],
+    ),
     (
         "access.opened",
         OPENED,
@@ -81,6 +107,34 @@ TOLD = [
         "access.escalated",
         {**ASKED, "groups": ["it-leads", "security"]},
         ["More people are asked: it-leads, security from now on  [access request a-1]"],
+    ),
+    (
+        "name.looked-up",
+        {"session": "run-1", "exchange": "x-1", "operation": READ, "name": "jane@acme.com\u202e"},
+        [
+            "The name is looked up for people: jane@acme.com\\u202e  [exchange x-1]",
+            "by getUser: GET https://acme.okta.com/api/v1/users/00u1",
+        ],
+    ),
+    (
+        "name.looked-up",
+        {"session": "run-1", "exchange": "x-1", "operation": READ, "why": "not found there"},
+        [
+            "The name is looked up for people: not found there  [exchange x-1]",
+            "by getUser: GET https://acme.okta.com/api/v1/users/00u1",
+        ],
+    ),
+    (
+        "message",
+        {
+            "session": "run-1",
+            "exchange": "x-1",
+            "by": "agent",
+            "number": 2,
+            "kind": "text",
+            "bytes": 11,
+        },
+        ["The agent says, in its message 2: text, 11 bytes  [exchange x-1]"],
     ),
     (
         "access.ended",
@@ -136,6 +190,15 @@ TOLD = [
             "12 more before it have no entry of their own",
         ],
     ),
+    (
+        "webhook.refused",
+        {"webhook": "ops", "person": "eve", "access_request": "a-1", "why": "No.", "left_out": 3},
+        [
+            "Refused at the callback of ops for eve  [access request a-1]",
+            "No.",
+            "3 more before it have no entry of their own",
+        ],
+    ),
 ]
 
 
@@ -160,6 +223,49 @@ def test_whatever_stands_in_an_entry_it_is_shown_in_a_line_and_not_obeyed(
         assert all(line.isprintable() for line in told(tmp_path, kind, fields | {field: value}))
 
 
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 2**64 - 1) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = sorted({field for _, fields, _ in TOLD for field in fields} | {"operation", "response"})
+
+
+@given(
+    st.sampled_from(
+        [kind for kind, *_ in TOLD] + ["decision", "outcome", "tunnel", "refused", "x"]
+    ),
+    st.dictionaries(st.sampled_from(FIELDS), ANY, max_size=6),
+    st.binary(max_size=300) | ANY.map(lambda value: json.dumps(value).encode()),
+    st.integers(40, 200),
+)
+def test_whatever_is_told_fits_the_terminal_and_keeps_to_its_margin(kind, fields, data, columns):
+    bodies = {"bodies": {"response": {"of": 9}}}
+    content = {"seq": 1, "time": "2026-11-24T02:06:00.000000Z", "type": kind, **fields, **bodies}
+    lines = list(timeline(Holding(data), [Kept("run-1", content)], columns))
+    assert all(columns_of(line) <= columns and line.isprintable() for line in lines)
+    ours = ("Session ", "  who ", "  started ", "  +0.000 s  ", " " * 10)
+    assert all(line.startswith(ours) for line in lines if line)
+
+
+class Holding(Recording):
+    """A recording of which every body is this one."""
+
+    def __init__(self, data):
+        super().__init__(Path("nowhere"))
+        self._data = data
+
+    def body(self, kept, name, most=None):
+        return self._data
+
+
+def test_a_value_without_end_is_cut_and_it_is_said_how_it_is_seen_whole(tmp_path):
+    fields = {"exchange": "e", "reason": "x" * 100_000, "subject": {"id": "y" * 100_000}}
+    lines = told(tmp_path, "decision", fields)
+    assert max(map(len, lines)) < 2100
+    assert lines[-1].endswith("more characters: jitgate show run-1:1")
+
+
 def test_a_scope_is_told_as_one(tmp_path):
     lines = told(tmp_path, "access.opened", OPENED | {"uses": 3})
     assert "an approval is for a scope, 3 times, within 5 min" in lines[-1]
@@ -177,13 +283,25 @@ def test_what_a_request_is_called_in_the_targets_own_log_is_told(tmp_path):
     assert lines[-1].strip() == "in the target's own log: jitgate/x-17, jitgate/x-17.2"
 
 
+def test_how_a_websocket_was_closed_is_told(tmp_path):
+    lines = told(tmp_path, "outcome", {"exchange": "x-1", "close": {"by": "target", "code": 4001}})
+    assert lines[-1].strip() == "closed by the target, with code 4001"
+
+
 def test_a_session_is_replayed_with_what_people_did(tmp_path, capsys):
     site = Site(tmp_path / "recordings")
     run = site.run()
     run.append([Entry(kind, START, fields) for kind, fields, _ in TOLD])
     run.close()
-    where = {"recordings": site.folder, "config": None, "json": False}
-    assert records.replay(argparse.Namespace(id="run-1", **where)) == 0
+    where = {
+        "recordings": site.folder,
+        "config": None,
+        "json": False,
+        "follow": False,
+        "speed": None,
+        "pause": None,
+    }
+    assert replaying.replay(argparse.Namespace(id="run-1", **where)) == 0
     out = capsys.readouterr().out
     for kind, _, lines in TOLD:
-        assert (lines[0] in out) is (kind != "control.refused")  # that is no session's
+        assert (lines[0] in out) is (not kind.endswith(".refused"))  # that is no session's

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import get_args
 
@@ -146,6 +146,15 @@ def test_every_error_of_a_file_is_told_at_once_each_with_its_line(site):
     assert problems[3].endswith("this is missing")
 
 
+def test_no_rule_takes_a_sign_for_what_is_privileged_or_destructive(site):
+    signed = changed("quorum: 2}", "quorum: 2, signs: true}", POLICY)
+    assert site.load(policy=signed).rules[1].approvers[0].signs
+    for risk in ("privileged", "destructive"):
+        risky = changed("match: {methods", f"match: {{risk: [write, {risk}], methods", signed)
+        (problem,) = site.problems(policy=risky)
+        assert f"a sign is no answer to what is {risk}" in problem
+
+
 def test_a_rules_risks_are_words(site):
     risky = changed("match: {methods", "match: {risk: [read, destructive], methods", POLICY)
     assert site.load(policy=risky).rules[1].match.risk == (Risk.READ, Risk.DESTRUCTIVE)
@@ -261,6 +270,15 @@ def test_errors_of_all_policy_and_masking_files_are_told_together(site):
         ("[policy/*.yaml]", "[]", 20, "policy"),
         ("[policy/*.yaml]", "[policy]", None, "Is a directory"),
         ("owners: {bot-7: bob@acme.example}", "owners: {7: a, '7': b}", 13, "owners"),
+        ("{bot-7: bob@acme.example}", "{bot-7: 'mailto:bob@acme.example'}", 13, "write bob@acme.e"),
+        ("{bot-7: bob@acme.example}", "{bot-7: Bob <bob@acme.example>}", 13, "write bob@acme.e"),
+        ("{bot-7: bob@acme.example}", "{bot-7: 'a@b.example, c@b.example'}", 13, "address alone"),
+        (
+            "1001: alice@acme.example",
+            "1001: Alice <alice@acme.example>",
+            None,
+            "write alice@acme.e",
+        ),
         ("state: ./var", "state: no", 1, None),
         ("state: ./var", "state: [", 3, "expected"),
         ("state: ./var", "state: 2001-13-45", None, "cannot be read"),
@@ -296,6 +314,43 @@ def test_a_plain_port_beyond_loopback_is_refused_until_it_is_called_insecure(sit
 @pytest.mark.parametrize("address", ["127.0.0.1:80", "127.9.9.9:0", "localhost:80", "[::1]:80"])
 def test_loopback_needs_no_such_word(site, address):
     assert site.load(settings=changed("proxy: 127.0.0.1:8080", f'proxy: "{address}"'))
+
+
+REVERSE = """\
+  reverse:
+    address: 127.0.0.1:8443
+    cert: ./front.pem
+    key: file:front.key
+    hosts: {OKTA.gateway.example: acme.okta.example, pages.gateway.example: jitgate.internal}
+"""
+
+
+def test_own_hosts_stand_for_targets_and_for_the_gateway_s_pages(site):
+    reverse = site.load(
+        settings=changed("services:", f"{REVERSE}services:")
+    ).settings.listen.reverse
+    assert reverse.hosts == {
+        "okta.gateway.example": "acme.okta.example:443",
+        "pages.gateway.example": "jitgate.internal:443",
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (": acme.okta.example", ": elsewhere.example", "elsewhere.example:443 is no target's host"),
+        ("OKTA.gateway.example", "acme.okta.example", "acme.okta.example is a target's own name"),
+        ("OKTA.gateway.example", "jitgate.internal", "jitgate.internal is a target's own name"),
+        ("OKTA.gateway.example", '"okta.gateway.example:8443"', "without a port"),
+        ("OKTA.gateway.example", '"127.0.0.1"', "a host name was expected"),
+        ("OKTA.gateway.example", '"a..example"', "a host name was expected"),
+        ("    cert: ./front.pem\n", "", "cert"),
+    ],
+)
+def test_what_is_no_own_host_is_told(site, old, new, says):
+    reverse = REVERSE.replace(old, new)
+    told = site.problems(settings=changed("services:", f"{reverse}services:"))
+    assert any(says in each for each in told)
 
 
 # --- policy and masking
@@ -354,6 +409,8 @@ def test_loopback_needs_no_such_word(site, address):
         ("mask: okta", "reuse: 3601s", "0.reuse: "),
         ("mask: okta", "reuse: 5", "0.reuse: "),
         ("mask: okta", "reuse: -5m", "0.reuse: "),
+        ("quorum: 2}", "quorum: 2, signs: 1}", "signs"),
+        ("quorum: 2}", "quorum: 2, privately: no}", "privately"),
         ("  effect: permit\n", "  effect: deny\n  reuse: 5m\n", "reuse goes with effect: permit"),
         ("life: 5m}", "life: 5m}\n  reuse: 5m", "reuse goes with effect: permit"),
         ("life: 5m}", "life: 5m}\n  reuse: 0s", "reuse goes with effect: permit"),
@@ -366,6 +423,34 @@ def test_loopback_needs_no_such_word(site, address):
 )
 def test_a_rule_that_says_what_it_cannot_mean_is_refused(site, old, new, says):
     assert says in "\n".join(site.problems(policy=changed(old, new, POLICY)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "secrets: catalog",
+            "detectors: [jwt, privat-key]",
+            "2: 0.detectors.1: no detector 'privat-key' is known; did you mean 'private-key'?",
+        ),
+        (
+            "secrets: catalog",
+            "detectors: [jwt]\n  paths:\n    - $.a\n    - $.a[?@.b]",
+            "masking.yaml:5: 0.paths.1: the path '$.a[?@.b]' cannot be read from character 4 on",
+        ),
+        ("secrets: catalog", "paths: [$]", "the whole of every response"),
+        ("secrets: catalog", "how: remove", "how: input should be 'replace'"),
+    ],
+)
+def test_a_profile_that_says_what_it_cannot_mean_is_refused(site, old, new, says):
+    assert says in "\n".join(site.problems(masking=changed(old, new, MASKING)))
+
+
+def test_a_profile_says_what_is_hidden_and_how(site):
+    told = "paths: [$.a, '$..b']\n  detectors: [jwt]\n  how: last4"
+    (profile,) = site.load(masking=changed("secrets: catalog", told, MASKING)).profiles
+    assert profile.paths == ("$.a", "$..b")
+    assert (profile.detectors, profile.how) == (("jwt",), "last4")
 
 
 def test_a_budget_may_stand_alone_or_in_a_list(site):
@@ -743,6 +828,43 @@ def test_what_cannot_be_about_people_is_told(site, old, new, said):
     assert any(said in problem for problem in site.problems()), site.problems()
 
 
+ELSEWHERE = "{it-leads: [alice@acme.example], security: {from: slack, group: S0123}}"
+
+
+def test_a_group_may_be_kept_elsewhere(site):
+    site.write(
+        settings=SETTINGS.replace("{it-leads: [alice@acme.example, bob@acme.example]}", ELSEWHERE),
+        policy=POLICY.replace("[it-leads]", "[it-leads, security]"),
+    )
+    groups = load(site.folder / "jitgate.yaml").settings.approvals.groups
+    assert groups["it-leads"] == ("alice@acme.example",)
+    assert (groups["security"].source, groups["security"].group) == ("slack", "S0123")
+    assert groups["security"].where == f"{site.folder}/jitgate.yaml:28"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("{form: slack, group: S1}", "it-leads.form: unknown key; did you mean 'from'?"),
+        ("{from: slack, gruop: S1}", "it-leads.gruop: unknown key; did you mean 'group'?"),
+        ("{source: slack, group: S1}", "it-leads.source: unknown key"),
+        ("{group: S1}", "it-leads.from: this is missing"),
+        ("{from: slack}", "it-leads.group: this is missing"),
+        ("{from: slack, group: ''}", "it-leads.group: string should have at least 1 character"),
+        ("{from: slack, group: 7}", "it-leads.group: input should be a valid string"),
+        ("{from: [slack], group: S1}", "it-leads.from: input should be a valid string"),
+        ("{from: null, group: S1}", "it-leads.from: "),
+        ("[{from: slack, group: S1}]", "it-leads.0: an e-mail address was expected"),
+        ("slack", "it-leads: a list was expected"),
+        ("7", "it-leads: a list was expected"),
+    ],
+)
+def test_a_group_that_cannot_be_meant_is_told_with_its_line(site, written, said):
+    text = SETTINGS.replace("[alice@acme.example, bob@acme.example]", written)
+    (problem,) = [each for each in site.problems(settings=text) if said in each]
+    assert problem.startswith(f"jitgate.yaml:28: approvals.groups.{said}"), problem
+
+
 # --- limits
 
 
@@ -789,6 +911,54 @@ def test_a_size_is_bytes_or_has_its_unit(site, size, count):
 def test_a_limit_that_is_none_is_told(site, written, said):
     site.write(settings=f"{SETTINGS}limits: {written}\n")
     assert any(said in problem for problem in site.problems()), site.problems()
+
+
+# --- workers
+
+
+def test_without_being_asked_for_there_is_one_process(site):
+    assert site.load().settings.workers == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("workers: 0", "greater than or equal to 1"),
+        ("workers: 65", "less than or equal to 64"),
+        ("workers: two", "integer"),
+        ("workers: 2\nservices: [recorder, control]", "the service proxy"),
+        ("workers: 2\nservices: [control, proxy]", "the service recorder"),
+        ("workers: 2\nservices: [proxy, recorder]", "the recorder before the proxy"),
+        ("workers: 2\nrecording: {directory: ./r, plugin: mirror}", "take workers: 1"),
+    ],
+)
+def test_workers_that_could_not_work_are_told(site, written, said):
+    stands = re.sub(r"(?m)^services: .*\n", "", SETTINGS)
+    site.write(settings=f"{stands}{written}\n")
+    assert any(said in problem for problem in site.problems()), site.problems()
+
+
+def test_workers_have_no_port_for_hosts_of_the_gateways_own(site):
+    stands = re.sub(r"(?m)^services: .*\n", f"{REVERSE}workers: 2\n", SETTINGS)
+    told = site.problems(settings=stands)
+    assert any("listen.reverse has one process alone" in each for each in told), told
+
+
+def test_workers_share_what_is_a_bound_for_all():
+    bounds = Limits()
+    one = bounds.share(3)
+    divided = (
+        "connections",
+        "connections_per_agent",
+        "unproved",
+        "exchanges",
+        "exchanges_per_agent",
+    )
+    for name in divided:
+        whole, part = getattr(bounds, name), getattr(one, name)
+        assert whole <= 3 * part < whole + 3
+    assert replace(one, **{name: getattr(bounds, name) for name in divided}) == bounds
+    assert bounds.share(1) == bounds
 
 
 # --- service apps

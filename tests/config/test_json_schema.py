@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 
 from jitgate.config import kinds
 from jitgate.config.json_schema import schemas
-from jitgate.config.schema import Profile, Rule, Settings
+from jitgate.config.masking_schema import Profile
+from jitgate.config.schema import Rule, Settings
 
 ETC = Path(__file__).parents[2] / "etc"
 SCHEMAS = schemas()
@@ -20,6 +21,7 @@ SHIPPED = [
     ("jitgate.schema.json", "jitgate.yaml"),
     ("policy.schema.json", "policy/*.yaml"),
     ("masking.schema.json", "masking/*.yaml"),
+    ("masking-test.schema.json", "masking/tests/*.yaml"),
     ("policy-test.schema.json", "policy/tests/*.yaml"),
 ]
 
@@ -46,6 +48,11 @@ def test_what_is_shipped_is_of_its_schema(name, files):
         assert problems(name, as_json(file)) == []
 
 
+def test_a_group_may_be_kept_elsewhere():
+    groups = {"a": ["alice@acme.example"], "b": {"from": "slack", "group": "S0123"}}
+    assert problems("jitgate.schema.json", SETTINGS | {"approvals": {"groups": groups}}) == []
+
+
 RULE = {"name": "a", "reason": "So.", "match": {}, "effect": "deny"}
 SETTINGS = as_json(ETC / "jitgate.yaml")
 
@@ -63,9 +70,14 @@ SETTINGS = as_json(ETC / "jitgate.yaml")
         ("policy.schema.json", [RULE | {"effect": "permit", "reuse": 300}]),
         ("policy.schema.json", [RULE | {"effect": "permit", "reuse": "5"}]),
         ("masking.schema.json", [{"profile": "A"}]),
+        ("masking.schema.json", [{"profile": "a", "detectors": ["jwts"]}]),
+        ("masking.schema.json", [{"profile": "a", "paths": ["a.b"]}]),
+        ("masking.schema.json", [{"profile": "a", "how": "remove"}]),
         ("jitgate.schema.json", SETTINGS | {"approvals": {"hold": "55"}}),
         ("jitgate.schema.json", SETTINGS | {"approvals": {"review_body": "1MB"}}),
         ("jitgate.schema.json", SETTINGS | {"control": {"approvers": {"alice": "alice@a.com"}}}),
+        ("jitgate.schema.json", SETTINGS | {"approvals": {"groups": {"a": []}}}),
+        ("jitgate.schema.json", SETTINGS | {"approvals": {"groups": {"a": {"source": "b"}}}}),
         ("jitgate.schema.json", SETTINGS | {"targets": []}),
         ("policy-test.schema.json", [{"request": {}, "expect": {"effect": "deny"}}]),
     ],

@@ -7,31 +7,20 @@ import pytest
 import pytest_twisted
 from pytest_twisted import ensureDeferred
 from support.access import NOW, access_request, ask, everything, grant, kept_as, subject, use
-from twisted.internet import reactor
+from support.kept import InDatabase, InFile, place
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
 from zope.interface.verify import verifyObject
 
 from jitgate.core import access
 from jitgate.errors import StoreDown
 from jitgate.interfaces import IAccessStore
 from jitgate.stores.access_memory import MemoryAccess
-from jitgate.stores.access_postgres import PostgresAccess
-from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.values import (
     AccessState,
     GrantState,
     Mark,
     Shown,
 )
-
-
-def place(request, folder):
-    """Where a store is kept: only what needs a server starts one."""
-    if request.param is Postgres:
-        return request.getfixturevalue("postgres")
-    return folder / "state.db"
 
 
 class Memory:
@@ -52,53 +41,7 @@ class Memory:
         await self.store.close()
 
 
-class Sqlite:
-    def __init__(self, file):
-        self.file = file
-        self.pool = ThreadPool(minthreads=1, maxthreads=1)
-        self.pool.start()
-        self.store = self.opener()
-
-    def opener(self):
-        return SqliteAccess(self.file, in_thread=self.in_thread, machine="m")
-
-    def in_thread(self, work, *args):
-        return deferToThreadPool(reactor, self.pool, work, *args)
-
-    async def reopened(self):
-        await self.store.close()
-        self.store = self.opener()
-        return await self.store.open()
-
-    def breaks(self):
-        self.file.rename(self.file.with_name("away"))
-
-    def mends(self):
-        self.file.with_name("away").rename(self.file)
-
-    async def end(self):
-        try:
-            await self.store.close()
-        finally:
-            self.pool.stop()
-
-
-class Postgres(Sqlite):
-    def __init__(self, server):
-        self.shared, self.server = server, server.server()
-        super().__init__(None)
-
-    def opener(self):
-        return PostgresAccess(self.server, in_thread=self.in_thread, gateway="g", site=b"s")
-
-    def breaks(self):
-        self.shared.shut_out()
-
-    def mends(self):
-        self.shared.let_in()
-
-
-@pytest_twisted.async_yield_fixture(params=[Memory, Sqlite, Postgres])
+@pytest_twisted.async_yield_fixture(params=[Memory, InFile, InDatabase])
 async def kept(request, tmp_path: Path):
     it = request.param(place(request, tmp_path))
     try:
@@ -330,6 +273,22 @@ async def test_pending_requests_come_in_the_order_of_their_opening(kept):
     assert found == ["ar-1", "ar-3", "ar-2", "ar-4", "ar-0"]
 
 
+@ensureDeferred
+async def test_a_long_list_has_each_that_is_pending_all_the_while_once(kept):
+    every = [
+        access_request(f"ar-{number:03}", opened_at=NOW + number // 50) for number in range(350)
+    ]
+    revision = await kept.store.commit(every[::-1])
+    ends = replace(every[349], revision=revision, state=AccessState.EXPIRED)
+    changes = [replace(each, revision=revision, why="seen") for each in every[:300:7]]
+    listed, *_ = await all_of(
+        [kept.store.requests(), *(kept.store.commit([each]) for each in [ends, *changes])]
+    )
+    found = [each.id for each in listed if each.id != ends.id]
+    assert found == [each.id for each in every[:349]]
+    assert [each.id for each in await kept.store.requests()] == found
+
+
 TALLIES = [
     ({GrantState.ACTIVE: 1}, True),
     ({GrantState.IN_USE: 1}, True),
@@ -370,6 +329,16 @@ async def test_uses_are_listed_while_they_are_in_use(kept, state):
     listed = [use(state=state, revision=revision)] if state is GrantState.IN_USE else []
     assert await kept.store.uses() == listed
     assert await kept.store.use("ex-1") is not None
+
+
+@ensureDeferred
+async def test_the_uses_of_a_grant_come_in_order_whatever_became_of_them(kept):
+    first = use("ex-2", taken_at=1.0, state=GrantState.SPENT, status=200, ended_at=1.5)
+    second, other = use("ex-1", taken_at=2.0), use("ex-3", of="g-2")
+    revision = await kept.store.commit([second, other, first])
+    listed = [replace(each, revision=revision) for each in (first, second)]
+    assert await kept.store.uses_of("g-1") == listed
+    assert await kept.store.uses_of("nobody") == []
 
 
 # --- forgetting
@@ -461,6 +430,7 @@ METHODS = {
     "grants": (),
     "use": ("ex-1",),
     "uses": (),
+    "uses_of": ("g-1",),
     "forget": (NOW,),
 }
 

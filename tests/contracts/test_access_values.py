@@ -46,6 +46,7 @@ from jitgate.values import (
     Operation,
     Presence,
     Quorum,
+    ResourceName,
     Risk,
     Shown,
     Subject,
@@ -101,6 +102,9 @@ SHOWN = st.builds(
     headers=tuples(st.tuples(TEXTS, TEXTS)),
     body=st.none() | TEXTS | st.just('"\\é\0' * 40_000),
     length=NUMBERS,
+    names=st.dictionaries(
+        TEXTS, st.builds(ResourceName, st.none() | TEXTS, TEXTS, st.none() | TEXTS), max_size=3
+    ),
 )
 ASKS = st.builds(
     Ask,
@@ -223,15 +227,18 @@ def sqlite(file):
 
 OF_PEOPLE = {"asked", "escalated", "less", "escalations", "reason", "denials"}
 OF_SEVERAL = {"gateway"}
+OF_NAMES = {"names"}
 
 
-@pytest.mark.parametrize("later", [OF_PEOPLE | OF_SEVERAL, OF_PEOPLE, OF_SEVERAL])
+@pytest.mark.parametrize(
+    "later", [OF_PEOPLE | OF_SEVERAL | OF_NAMES, OF_PEOPLE, OF_SEVERAL, OF_NAMES]
+)
 @pytest.mark.parametrize(
     "value", [access_request(), grant(), use()], ids=["request", "grant", "use"]
 )
 def test_what_an_older_version_kept_is_read_as_what_it_meant(value, later):
     """Members that came later are missing in it: all that policy offered was given, asked once,
-    and there was one gateway."""
+    there was one gateway, and nothing was looked up."""
 
     def older(content):
         if isinstance(content, dict):

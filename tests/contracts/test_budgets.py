@@ -5,19 +5,16 @@ from contextlib import closing
 
 import pytest
 import pytest_twisted
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor
+from support.kept import InDatabase, InFile, place
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.task import Clock
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
 from zope.interface.verify import verifyObject
 
 from jitgate.errors import StoreDown
 from jitgate.interfaces import IBudgets
-from jitgate.stores.access_postgres import PostgresAccess
 from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.stores.budgets_memory import MemoryBudgets
 from jitgate.stores.budgets_postgres import PostgresBudgets
@@ -25,13 +22,6 @@ from jitgate.stores.budgets_sqlite import SqliteBudgets
 from jitgate.values import Charge
 
 NOW = 1_800_000_000
-
-
-def place(request, folder):
-    """Where it is kept: only what needs a server starts one."""
-    if request.param is Postgres:
-        return request.getfixturevalue("postgres")
-    return folder / "state.db"
 
 
 class Memory:
@@ -54,25 +44,7 @@ class Memory:
         pass
 
 
-class Sqlite:
-    def __init__(self, file, clock, *, in_thread=None):
-        self.file, self.clock = file, clock
-        self.pool = ThreadPool(minthreads=1, maxthreads=1)
-        self.pool.start()
-        self.in_thread = in_thread or self.in_pool
-        self.made()
-
-    def made(self):
-        self.store = SqliteAccess(self.file, in_thread=self.in_thread, machine="m")
-        database = self.store.database
-        self.budgets = SqliteBudgets(database, in_thread=self.in_thread, clock=self.clock)
-
-    def in_pool(self, work, *args):
-        return deferToThreadPool(reactor, self.pool, work, *args)
-
-    async def open(self):
-        await self.store.open()
-
+class Kept:
     async def kept(self):
         return await self.in_thread(self.counted)
 
@@ -80,17 +52,19 @@ class Sqlite:
         with self.store.database.transaction() as connection:
             return connection.execute("SELECT count(*) FROM counted").fetchone()[0]
 
-    def breaks(self):
-        self.file.rename(self.file.with_name("away"))
 
-    def mends(self):
-        self.file.with_name("away").rename(self.file)
+class Sqlite(Kept, InFile):
+    def made(self):
+        super().made()
+        database, clock = self.store.database, self.clock
+        self.budgets = SqliteBudgets(database, in_thread=self.in_thread, clock=clock)
 
-    async def end(self):
-        try:
-            await self.store.close()
-        finally:
-            self.pool.stop()
+
+class Postgres(Kept, InDatabase):
+    def made(self):
+        super().made()
+        database, clock = self.store.database, self.clock
+        self.budgets = PostgresBudgets(database, in_thread=self.in_thread, clock=clock)
 
 
 @pytest.fixture
@@ -98,23 +72,6 @@ def clock():
     clock = Clock()
     clock.advance(NOW)
     return clock
-
-
-class Postgres(Sqlite):
-    def __init__(self, server, clock, *, in_thread=None):
-        self.shared, self.server = server, server.server()
-        super().__init__(None, clock, in_thread=in_thread)
-
-    def made(self):
-        self.store = PostgresAccess(self.server, in_thread=self.in_thread, gateway="g", site=b"s")
-        database = self.store.database
-        self.budgets = PostgresBudgets(database, in_thread=self.in_thread, clock=self.clock)
-
-    def breaks(self):
-        self.shared.shut_out()
-
-    def mends(self):
-        self.shared.let_in()
 
 
 @pytest_twisted.async_yield_fixture(params=[Memory, Sqlite, Postgres])
@@ -229,10 +186,10 @@ async def test_what_counts_no_more_is_dropped(kept, clock):
 
 @ensureDeferred
 async def test_a_clock_that_was_set_back_makes_no_room(tmp_path, postgres):
-    for kind, place in ((Memory, None), (Sqlite, tmp_path / "state.db"), (Postgres, postgres)):
+    for kind, where in ((Memory, None), (Sqlite, tmp_path / "state.db"), (Postgres, postgres)):
         ahead = Clock()
         ahead.advance(NOW)
-        kept = kind(place, ahead)
+        kept = kind(where, ahead)
         try:
             await kept.open()
             await kept.budgets.take([two()])
@@ -281,6 +238,7 @@ def test_never_more_than_so_many_in_any_window_in_memory(uses, within, walk):
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(2, 12, [(0, False), (1, False), (1, False)])
 @given(st.integers(1, 3), st.integers(1, 12), Walks)
 def test_never_more_than_so_many_in_any_window_in_sqlite(tmp_path, uses, within, walk):
     def in_line(work, *args):
@@ -307,7 +265,9 @@ async def test_a_database_from_before_there_was_such_a_table_gets_one(tmp_path, 
         await kept.open()
         await kept.store.close()
         with closing(sqlite3.connect(kept.file)) as connection:
-            connection.executescript("DROP TABLE counted; PRAGMA user_version = 2")
+            connection.executescript(
+                "DROP TABLE counted; DROP TABLE post; DROP INDEX uses_of; PRAGMA user_version = 2"
+            )
         kept.made()
         await kept.open()
         assert await kept.budgets.take([two()]) is None

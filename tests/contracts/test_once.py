@@ -6,29 +6,18 @@ from contextlib import closing
 import pytest
 import pytest_twisted
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor
+from support.kept import InDatabase, InFile, place
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
 from zope.interface.verify import verifyObject
 
 from jitgate.errors import StoreDown
 from jitgate.interfaces import IOnce
-from jitgate.stores.access_postgres import PostgresAccess
-from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.stores.once_memory import MemoryOnce
 from jitgate.stores.once_postgres import PostgresOnce
 from jitgate.stores.once_sqlite import SqliteOnce
 
 NOW = 1_800_000_000
-
-
-def place(request, folder):
-    """Where it is kept: only what needs a server starts one."""
-    if request.param is Postgres:
-        return request.getfixturevalue("postgres")
-    return folder / "state.db"
 
 
 class Memory:
@@ -51,23 +40,7 @@ class Memory:
         pass
 
 
-class Sqlite:
-    def __init__(self, file, clock):
-        self.file, self.clock = file, clock
-        self.pool = ThreadPool(minthreads=1, maxthreads=1)
-        self.pool.start()
-        self.made()
-
-    def made(self):
-        self.store = SqliteAccess(self.file, in_thread=self.in_thread, machine="m")
-        self.once = SqliteOnce(self.store.database, in_thread=self.in_thread, clock=self.clock)
-
-    def in_thread(self, work, *args):
-        return deferToThreadPool(reactor, self.pool, work, *args)
-
-    async def open(self):
-        await self.store.open()
-
+class Kept:
     async def kept(self):
         return await self.in_thread(self.counted)
 
@@ -75,17 +48,19 @@ class Sqlite:
         with self.store.database.transaction() as connection:
             return connection.execute("SELECT count(*) FROM taken").fetchone()[0]
 
-    def breaks(self):
-        self.file.rename(self.file.with_name("away"))
 
-    def mends(self):
-        self.file.with_name("away").rename(self.file)
+class Sqlite(Kept, InFile):
+    def made(self):
+        super().made()
+        database, clock = self.store.database, self.clock
+        self.once = SqliteOnce(database, in_thread=self.in_thread, clock=clock)
 
-    async def end(self):
-        try:
-            await self.store.close()
-        finally:
-            self.pool.stop()
+
+class Postgres(Kept, InDatabase):
+    def made(self):
+        super().made()
+        database, clock = self.store.database, self.clock
+        self.once = PostgresOnce(database, in_thread=self.in_thread, clock=clock)
 
 
 @pytest.fixture
@@ -93,22 +68,6 @@ def clock():
     clock = Clock()
     clock.advance(NOW)
     return clock
-
-
-class Postgres(Sqlite):
-    def __init__(self, server, clock):
-        self.shared, self.server = server, server.server()
-        super().__init__(None, clock)
-
-    def made(self):
-        self.store = PostgresAccess(self.server, in_thread=self.in_thread, gateway="g", site=b"s")
-        self.once = PostgresOnce(self.store.database, in_thread=self.in_thread, clock=self.clock)
-
-    def breaks(self):
-        self.shared.shut_out()
-
-    def mends(self):
-        self.shared.let_in()
 
 
 @pytest_twisted.async_yield_fixture(params=[Memory, Sqlite, Postgres])
@@ -173,7 +132,7 @@ async def test_a_database_from_before_there_was_such_a_table_gets_one(tmp_path, 
         await kept.store.close()
         with closing(sqlite3.connect(kept.file)) as connection:
             connection.executescript(
-                "DROP TABLE taken; DROP TABLE counted; PRAGMA user_version = 1"
+                "DROP TABLE taken; DROP TABLE counted; DROP TABLE post; DROP INDEX uses_of; PRAGMA user_version = 1"
             )
         kept.made()
         await kept.open()

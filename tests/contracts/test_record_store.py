@@ -1,4 +1,4 @@
-"""The recorder's port, by what ships: in memory, in files, in two at once."""
+"""The recorder's port, by what ships: in memory, in files, in two at once, in a worker's."""
 
 import errno
 
@@ -11,6 +11,7 @@ from jitgate.stores.memory import MemoryRecords
 from jitgate.stores.reading import Recording
 from jitgate.stores.recordings import RecordFiles
 from jitgate.stores.segment import Disk
+from jitgate.stores.writers import WorkerFiles
 from jitgate.testing.records import RecordStoreContract, entry
 from jitgate.values import Body, Entry
 
@@ -157,3 +158,28 @@ class TestMirroredBeside(TestMirrored):
 
     def mends(self, store):
         self.mirror.failure = None
+
+
+class TestWorkers(RecordStoreContract):
+    """A worker's log, whose site log another process writes."""
+
+    def make(self):
+        self.runs = getattr(self, "runs", 0) + 1
+        self.disk = FullDisk()
+        (self.folder / "logs").mkdir(exist_ok=True)
+        log = f"run.{self.runs}"
+        made = WorkerFiles(
+            self.folder, site="jitgate/test", log=log, run={}, now=lambda: 0.0, disk=self.disk
+        )
+        made.name, made.version = "shipped", "1"
+        return made
+
+    def kept(self, store):
+        every = Recording(self.folder).every_entry()
+        return [kept.content["n"] for kept in every if "n" in kept.content]
+
+    def breaks(self, store):
+        self.disk.full = True
+
+    def mends(self, store):
+        self.disk.full = False

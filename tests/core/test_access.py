@@ -204,8 +204,9 @@ def test_uses_are_never_gained_lost_or_taken_twice(uses, events):
 @pytest.mark.parametrize("events", list(combinations(EVENTS[2:], 2)))
 def test_a_use_ends_once(events):
     one, use = taken(grant(), "x-1", "f1", NOW)
-    one, use = used(one, use, events[0])
-    assert used(one, use, events[1]) is None
+    one, use = used(one, use, events[0], NOW + 1, 204)
+    assert (use.ended_at, use.status) == (NOW + 1, 204)
+    assert used(one, use, events[1], NOW + 2) is None
 
 
 # --- after a restart

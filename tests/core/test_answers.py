@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
@@ -20,7 +22,10 @@ from jitgate.core.answers import (
     is_self,
     missing,
     person,
+    taken_back,
+    takes_signs,
 )
+from jitgate.stores.access_documents import document, read
 from jitgate.values import (
     AccessState,
     Answer,
@@ -29,6 +34,7 @@ from jitgate.values import (
     GrantState,
     Less,
     Quorum,
+    Risk,
     Terms,
 )
 
@@ -69,9 +75,57 @@ def test_who_the_agent_itself_is(name, is_one):
     assert is_self(name, asker) is is_one
 
 
+@pytest.mark.parametrize(
+    "owner",
+    [
+        "owner+agents@acme.com",
+        "owner@acme.com.",
+        "owner@acme\u3002com",
+        "OWNER+a+b@ACME.com..",
+        "mailto:owner@acme.com",
+        "MAILTO:Owner@acme.com?subject=x",
+        "Owner <owner@acme.com>",
+        '"Owner, The" <owner+x@acme.com>',
+        "someone@else.example; owner@acme.com",
+        "https://people.example/owner@acme.com",
+        "<owner@acme.com>",
+    ],
+)
+def test_an_owner_is_the_agent_itself_by_every_address_of_their_mailbox(owner):
+    assert is_self("owner@acme.com", subject(humans=(owner,)))
+    assert is_self(owner, subject(humans=("owner@acme.com",)))
+    assert not is_self("owners@acme.com", subject(humans=(owner,)))
+
+
+def test_a_domain_is_the_same_in_both_of_its_spellings():
+    assert is_self("owner@b\u00fccher.example", subject(humans=("owner@xn--bcher-kva.example",)))
+
+
 @for_all(st.text())
 def test_a_person_has_one_spelling(name):
     assert person(person(name)) == person(name)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("jos\u00e9@acme.com", "jose\u200b\u0301@acme.com"),
+        ("bob@acme.com", "b\ufe0fo\u034fb\u3164@acme.com"),
+        ("bob@acme.com", "bob\x00@acme.com\x7f"),
+        ("bob@acme.com", "bob\U000e0062@acme.com"),
+        ("https://idp.example bob", "https://idp.example \t bob"),
+        ("https://idp.example bob", "https://idp.example\u00a0bob"),
+        ("\u017ftra\u00dfe@acme.com", "STRASSE@ACME.COM"),
+    ],
+)
+def test_what_is_not_seen_makes_nobody_another_person(one, other):
+    assert person(one) == person(other)
+
+
+def test_what_is_seen_makes_another_person():
+    assert (
+        len({person(each) for each in ("bob@a.c", "b\u043eb@a.c", "b ob@a.c", "b\u0131b@a.c")}) == 4
+    )
 
 
 @pytest.mark.parametrize(
@@ -330,6 +384,51 @@ def test_nobody_gives_more_than_policy_offers(less, terms, why):
     assert why in said.reason
 
 
+@pytest.mark.parametrize(
+    "less",
+    [
+        Less(uses=True),
+        Less(uses=1.0),
+        Less(uses=1.5),
+        Less(uses="2"),
+        Less(uses=10**5000),
+        Less(life=True),
+        Less(life="60"),
+        Less(life=float("nan")),
+        Less(life=float("inf")),
+        Less(life=60 + 1j),
+        Less(once=1),
+        Less(once=None),
+        {"uses": 1},
+        (1, None, False),
+    ],
+)
+def test_what_is_no_number_gives_nothing_and_whoever_gave_it_is_told(less):
+    said = answered(offered(), says("a", less=less), PEOPLE, NOW)
+    assert "is not clear" in said.reason
+
+
+whatever = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=3),
+    st.complex_numbers(),
+    st.lists(st.integers(), max_size=2),
+)
+
+
+@for_all(st.builds(Less, whatever, whatever, whatever) | whatever.filter(lambda it: it is not None))
+def test_whatever_a_channel_gives_counts_as_it_can_be_kept_or_not_at_all(less):
+    after = answered(offered(), says("a", less=less), PEOPLE, NOW)
+    if isinstance(after, NotCounted):
+        return
+    assert read(type(after), after.id, 0, document(after)) == after
+    assert given(after).uses in range(1, 6)
+    assert 1.0 <= given(after).life <= 600.0
+
+
 nothing_or = lambda those: st.none() | those
 lesses = st.none() | st.builds(
     Less, nothing_or(st.integers(1, 5)), nothing_or(st.floats(1.0, 600.0)), st.booleans()
@@ -380,3 +479,48 @@ def test_where_policy_wants_a_reason_nobody_approves_without_one(reason):
     assert said == NotCounted("Policy wants a reason for this approval: say why it may go.")
     assert answered(waiting, says("a", reason="OPS-7"), PEOPLE, NOW).answers
     assert answered(waiting, says("a", yes=False), PEOPLE, NOW).state is AccessState.DENIED
+
+
+# --- a mere sign, and what is taken back
+
+
+def signed(*quorums, risk=Risk.WRITE, **changes):
+    asked = ask(terms=Terms(tuple(quorums)))
+    call = replace(asked.operation, risk=risk)
+    return access_request(asked=replace(asked, operation=call), **changes)
+
+
+SIGNS = Quorum(("leads",), signs=True)
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_sign_is_an_answer_where_every_rule_says_so(yes):
+    after = answered(signed(SIGNS), says("a", yes=yes, sign=True), PEOPLE, NOW)
+    assert after.state is (AccessState.APPROVED if yes else AccessState.DENIED)
+
+
+@pytest.mark.parametrize("yes", [True, False])
+@pytest.mark.parametrize(
+    "current",
+    [
+        signed(Quorum(("leads",))),
+        signed(SIGNS, Quorum(("security",))),
+        signed(SIGNS, risk=Risk.PRIVILEGED),
+        signed(SIGNS, risk=Risk.DESTRUCTIVE),
+        signed(SIGNS, risk=None),
+        signed(),
+    ],
+)
+def test_a_sign_is_none_elsewhere_whatever_policy_says(current, yes):
+    assert not takes_signs(current)
+    assert isinstance(answered(current, says("a", yes=yes, sign=True), PEOPLE, NOW), NotCounted)
+
+
+def test_an_answer_is_taken_back_until_it_is_decided():
+    once = answered(request((("leads",), 2)), says("a"), PEOPLE, NOW)
+    after = taken_back(once, " A ", PEOPLE, NOW)
+    assert (after.state, after.answers) == (AccessState.PENDING, ())
+    assert isinstance(taken_back(after, "a", PEOPLE, NOW), NotCounted)
+    over = answered(once, says("b"), PEOPLE, NOW)
+    assert isinstance(taken_back(over, "a", PEOPLE, NOW), NotCounted)
+    assert isinstance(taken_back(once, "a", PEOPLE, once.expires_at), NotCounted)

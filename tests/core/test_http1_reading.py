@@ -348,3 +348,19 @@ def test_a_reader_that_nobody_needs_is_gone_at_once_with_all_that_it_read(read):
     del reader
     assert gone() is None
     assert all(not isinstance(event, PeerFault) for event in events)
+
+
+def test_fields_that_a_connection_says_again_are_the_same_and_know_it():
+    reader = RequestReader()
+    asked = []
+
+    def ask(fields):
+        asked.append(fields)
+        return len(fields)
+
+    for path in (b"/a", b"/b", b"/c"):
+        request, _ = reader.feed(b"GET " + path + b" HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n\r\n")
+        assert request.head.headers.once(ask) == 2
+    assert asked == [((b"Host", b"h"), (b"Accept", b"*/*"))] * 2
+    other, _ = reader.feed(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert other.head.headers.once(ask) == 1

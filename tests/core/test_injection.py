@@ -18,7 +18,7 @@ from jitgate.core.injection import (
     user_agent_token,
 )
 from jitgate.core.literals import LiteralMasker
-from jitgate.values import Credential, Operation, RequestHead, ResponseHead
+from jitgate.values import Credential, Fields, Operation, RequestHead, ResponseHead
 
 SECRET = b"upstream-credential-0001"
 CREDENTIAL = Credential(((b"Authorization", b"Bearer " + SECRET),), (SECRET,))
@@ -243,8 +243,46 @@ def test_an_echo_in_a_trailer_is_hidden_in_values_and_in_names():
     assert SECRET not in value
 
 
-@pytest.mark.parametrize("name", [b"ETag", b"Content-MD5", b"Digest", b"Repr-Digest"])
+VOUCHING = [
+    b"ETag",
+    b"Content-MD5",
+    b"Digest",
+    b"Repr-Digest",
+    b"Content-Digest",
+    b"x-amz-checksum-sha256",
+    b"x-goog-hash",
+    b"x-ms-content-md5",
+    b"X-Checksum-Sha256",
+    b"X-Content-SHA256",
+    b"Signature",
+    b"Signature-Input",
+]
+
+
+@pytest.mark.parametrize("name", VOUCHING)
 def test_what_vouches_for_the_targets_body_is_dropped_where_it_was_rewritten(name):
     assert answered((name, b"x"), rewritten=True) == ()
     assert answered((name, b"x")) == ((name, b"x"),)
     assert agent_trailers(((name, b"x"),), star) == ()
+
+
+@given(
+    fields,
+    st.lists(
+        st.tuples(st.booleans(), st.frozensets(names.map(bytes.lower), max_size=2)), max_size=5
+    ),
+)
+def test_fields_that_come_again_are_sent_as_they_would_be_the_first_time(headers, asked):
+    """What was asked of them before, with other things given, says nothing of what leaves now."""
+    again = Fields(headers)
+    again.come_again()
+    for masked, declared in asked:
+        given = {"masked": masked, "declared": declared}
+        assert sent(again, **given) == sent(headers, **given)
+
+
+def test_what_cuts_is_dropped_though_the_same_fields_passed_before():
+    again = Fields([(b"If-None-Match", b"x")])
+    again.come_again()
+    assert (b"If-None-Match", b"x") in sent(again).headers
+    assert (b"If-None-Match", b"x") not in sent(again, masked=True).headers

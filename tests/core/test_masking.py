@@ -3,12 +3,18 @@
 import pytest
 from zope.interface import implementer
 
+from jitgate.core.hiding import Hand
+from jitgate.core.json_body import masked
 from jitgate.core.json_masking import JsonMasker
+from jitgate.core.json_search import search
 from jitgate.core.literals import LiteralMasker
-from jitgate.core.masking import REMEMBERED_FIELDS, Chain, Maskers
+from jitgate.core.masking import REMEMBERED_FIELDS, REMEMBERED_SETS, Chain, Maskers, Shown
+from jitgate.core.profiles import SENSITIVE, MarkedFields
 from jitgate.errors import MaskingFault
 from jitgate.interfaces import IMasker
+from jitgate.maskers.detectors import DetectorMasker
 from jitgate.maskers.names import NameMasker
+from jitgate.values import Hider
 
 
 @implementer(IMasker)
@@ -37,7 +43,7 @@ class Scripted:
 def test_a_field_is_asked_about_once_and_its_answer_kept():
     masker = Scripted("m", hides=True)
     maskers = Maskers([masker])
-    assert [maskers.hider("a"), maskers.hider("a"), maskers.hider("b")] == ["m", "m", "m"]
+    assert [maskers.hider(field) for field in ("a", "a", "b")] == [Hider("m")] * 3
     assert masker.asked == ["a", "b"]
 
 
@@ -47,23 +53,41 @@ def test_more_fields_than_are_remembered_are_asked_about_again_and_answered_righ
     for _ in range(2):
         for field in fields:
             assert (maskers.hider(field) is not None) is field.startswith("f7")
-            assert len(maskers._asked.hiders) <= REMEMBERED_FIELDS
+            assert len(maskers.asked.hiders) <= REMEMBERED_FIELDS
 
 
 def test_what_a_masker_said_is_remembered_for_the_next_text_and_for_these_maskers_alone():
     one, other = Scripted("one", hides=True), Scripted("other")
     assert [Maskers(each).hider("a") for each in ([one], [one], [other], [other, one])] == [
-        "one",
-        "one",
+        Hider("one"),
+        Hider("one"),
         None,
-        "one",
+        Hider("one"),
     ]
     assert (one.asked, other.asked) == (["a", "a"], ["a", "a"])
 
 
+def test_what_is_looked_for_is_compiled_once_however_many_profiles_are_used_in_turn():
+    def turn():
+        for profile in range(3):
+            mine = (NameMasker("n", [f"once{profile}"]), DetectorMasker("d", ["jwt"]))
+            for marked in range(REMEMBERED_SETS // 2):
+                maskers = (MarkedFields(frozenset({f"once{marked}"})), *mine)
+                masked(b'{"once1":"x"}', maskers, Hand())
+
+    turn()
+    compiled = search.cache_info().misses
+    turn()
+    assert search.cache_info().misses == compiled
+    signs = {
+        Maskers([*each, DetectorMasker("e", ["jwt"])]).asked.signs for each in ([], [SENSITIVE])
+    }
+    assert len(signs) == 1
+
+
 def test_what_one_text_hid_is_not_counted_for_the_next():
     masker = Scripted("one", hides=True)
-    Maskers([masker]).count("one")
+    Maskers([masker]).hand.hid("one", str, b"")
     assert Maskers([masker]).counts == {}
 
 
@@ -76,7 +100,8 @@ def test_a_masker_that_does_not_say_yes_or_no_is_a_fault_that_names_it(answer):
 
 def test_two_maskers_that_hide_parts_of_one_value_both_do():
     maskers = Maskers([Scripted("m", shows=("a", "*")), Scripted("n", shows=("b", "#"))])
-    assert maskers.shown("field", "abc", str) == "*#c"
+    assert maskers.shown("field", "abc", str) == Shown("*#c", (), ("m", "n"))
+    assert JsonMasker(maskers.asked.maskers, maskers.hand).parts('"abc"') != []
     assert maskers.counts == {"m": 1, "n": 1}
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface import implementer
 
+from jitgate.core.access import terms_of
 from jitgate.core.policy import NEEDS_BODY, NEEDS_FACTS, NO_RULE, Policy, version_of
 from jitgate.errors import RuleFault
 from jitgate.interfaces import IInformedRule, IStatedRule
@@ -19,6 +20,7 @@ from jitgate.values import (
     Obligation,
     Observed,
     Operation,
+    Quorum,
     Subject,
     Undecided,
     Verdict,
@@ -26,7 +28,7 @@ from jitgate.values import (
 
 OPERATION = Operation("things", "GET", {}, "GET", "api.example:443", "/things")
 SUBJECT = Subject("https://idp.example", "bot-7", frozenset(), 1000.0)
-DUTIES = frozenset({"mask", "grant"})
+DUTIES = frozenset({"mask", "grant", "approvers"})
 PERMITS = Verdict(Effect.PERMIT, "They may.")
 DENIES = Verdict(Effect.DENY, "They may not.")
 ASKS = Verdict(Effect.REVIEW, "Ask.")
@@ -181,6 +183,15 @@ def test_every_agreeing_rule_obliges():
 
 
 # --- rules that read the body
+
+
+@pytest.mark.parametrize("rules", [[2], [1, 1]], ids=["a list of one rule", "two rules"])
+def test_quorums_that_are_alike_are_each_met_by_people_of_their_own(rules):
+    quorum, grant = Obligation("approvers", (("leads",), 1)), Obligation("grant", (1, 60.0))
+    decision = decided(*(replace(ASKS, obligations=(*(quorum,) * many, grant)) for many in rules))
+    assert decision.obliged("grant") == ((1, 60.0),), "what is no quorum is the same duty"
+    two_people = Quorum(("leads",), 1), Quorum(("leads",), 1)
+    assert terms_of(decision).quorums == two_people
 
 
 def test_a_rule_that_needs_the_body_postpones_a_permit():

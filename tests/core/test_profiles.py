@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from zope.interface.verify import verifyObject
 
-from jitgate.core.profiles import SENSITIVE, MarkedFields, MaskingProfile, maskers_for
+from jitgate.core.profiles import (
+    SENSITIVE,
+    MarkedFields,
+    MaskingProfile,
+    maskers_for,
+    passes,
+)
 from jitgate.errors import RuleFault
 from jitgate.interfaces import IMasker
 from jitgate.maskers.names import NameMasker
@@ -16,16 +22,41 @@ NAMES = NameMasker("names", ("*token*",))
 PROFILES = {
     "both": MaskingProfile("both", (NAMES,)),
     "names-only": MaskingProfile("names-only", (NAMES,), catalog=False),
+    "says-so": MaskingProfile("says-so", (NAMES,), catalog=False, passes=("getA*", "other")),
 }
 
 
-def asked(*masks, secrets=MARKED):
+def call(*masks, secrets=MARKED, action="getApp"):
     operation = Operation(
-        "okta", "getApp", {}, "GET", "a.example:443", "/api/v1/apps/1", secrets=secrets
+        "okta", action, {}, "GET", "a.example:443", "/api/v1/apps/1", secrets=secrets
     )
     duties = tuple(Obligation("mask", mask) for mask in masks)
-    decision = Decision(Effect.PERMIT, "the-rule", "They may.", "v1", duties)
+    return operation, Decision(Effect.PERMIT, "the-rule", "They may.", "v1", duties)
+
+
+def asked(*masks, secrets=MARKED):
+    operation, decision = call(*masks, secrets=secrets)
     return [masker.name for masker in maskers_for(operation, decision, PROFILES)]
+
+
+@pytest.mark.parametrize(
+    ("masks", "secrets", "action", "so"),
+    [
+        (["says-so"], MARKED, "getApp", True),
+        (["says-so"], MARKED, "getaApp", False),
+        (["says-so", "none"], MARKED, "other", True),
+        (["says-so", "catalog"], (), "getApp", True),
+        (["says-so", "catalog"], MARKED, "getApp", False),
+        (["says-so", "both"], (), "getApp", False),
+        (["both"], (), "getApp", False),
+        ([], MARKED, "getApp", False),
+    ],
+)
+def test_what_cannot_be_looked_at_passes_where_all_that_hide_say_that_it_holds_nothing(
+    masks, secrets, action, so
+):
+    operation, decision = call(*masks, secrets=frozenset(secrets), action=action)
+    assert passes(operation, decision, PROFILES) is so
 
 
 @pytest.mark.parametrize(

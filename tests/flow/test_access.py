@@ -10,7 +10,7 @@ from support.ports import JSON, Asked, Stand, agent, permit, review
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from jitgate.core.access import NotCounted, Recovery
+from jitgate.core.access import WITHDRAW, NotCounted, Recovery
 from jitgate.core.catalog import CatalogRow
 from jitgate.core.fingerprint import fingerprint
 from jitgate.core.policy import Policy, version_of
@@ -24,8 +24,8 @@ from jitgate.errors import (
     UpstreamGone,
     UpstreamUntrusted,
 )
-from jitgate.flow.access import Limits
 from jitgate.flow.gateway import DUTIES
+from jitgate.flow.opening import Limits
 from jitgate.interfaces import IRule
 from jitgate.service import TakenUp
 from jitgate.stores.memory import MemoryEvidence
@@ -118,16 +118,16 @@ async def test_nothing_is_sent_while_the_spends_record_is_not_durable():
     await serving
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(("method", "status"), [("GET", 502), ("POST", 403)])
 @ensureDeferred
-async def test_a_safe_call_can_need_people_as_well_and_is_never_sent_twice(method):
+async def test_a_safe_call_can_need_people_as_well_and_is_never_sent_twice(method, status):
     stand = Stand(verdict=review())
     stand.always_kept = True
     told, serving = stand.asked(Asked(method, "/things"))
     stand.fail["send"] = UpstreamGone("gone")
     await stand.says()
     await serving
-    assert told.head.status == 502
+    assert told.head.status == status
     assert len(stand.sent) == 1
     assert (await grant(stand)).tally == {GrantState.UNKNOWN: 1}
 
@@ -789,13 +789,56 @@ async def test_an_approval_that_could_not_be_put_on_record_lets_nothing_out():
     assert stand.sent == []
     assert (await grant(stand)).left == 0
     request = await state(stand)
-    assert (request.state, request.answers) == (AccessState.PENDING, ()), "it was never given"
+    assert (request.state, request.answers) == (AccessState.PENDING, ()), "nothing follows from it"
+    assert stand.entries("grant.made") == stand.entries("access.ended") == []
     stand.records.failure = None
     stand.clock.advance(1)
     await stand.says()
     await serving
     assert told.head.status == 200
-    assert len(stand.entries("access.answered")) == 1
+    assert len(stand.entries("access.answered")) == 2, "each is on record before anything follows"
+    assert len(stand.entries("grant.made")) == 1
+
+
+@ensureDeferred
+async def test_an_answer_that_cannot_be_put_on_record_is_not_kept():
+    stand = Stand(verdict=review((("leads",), 2)))
+    told, serving = stand.asked(post())
+    before = await state(stand)
+    append = stand.records.append
+
+    def disk_full(entries):
+        stand.records.append = append
+        stand.records.failure = OSError(28, "No space left on device")
+        append(entries)
+
+    stand.records.append = disk_full
+    with pytest.raises(RecorderDown):
+        await stand.says()
+    assert await state(stand) == before, "not even for a moment"
+    told.hang_up()
+    await serving
+
+
+@ensureDeferred
+async def test_an_answer_that_comes_too_late_while_it_is_put_on_record_is_void_on_record():
+    stand = Stand(verdict=review())
+    _, serving = stand.asked(post())
+    stand.slow_disk = True
+    late = Deferred.fromCoroutine(stand.says("bob@acme.com", approves=False))
+    assert not late.called
+    cancelling = Deferred.fromCoroutine(
+        stand.access.end("a-1", WITHDRAW, "The agent cancelled it.")
+    )
+    stand.slow_disk = False
+    while stand.waiting:
+        stand.waiting.pop(0).callback(None)
+    await cancelling
+    assert "withdrawn already" in (await late).reason
+    (void,) = stand.entries("access.void")
+    assert (void["approver"], void["approves"]) == ("bob@acme.com", False)
+    assert "withdrawn already" in void["why"]
+    await serving
 
 
 @ensureDeferred

@@ -8,6 +8,9 @@ over what the store and the record hold.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import settings
@@ -16,15 +19,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.ports import JSON, Asked, Stand, agent
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from jitgate.approvers.groups import MemoryGroups
 from jitgate.approvers.people import ListedPeople
+from jitgate.core import answers
 from jitgate.core.access import NotCounted
 from jitgate.core.answers import is_self
+from jitgate.core.catalog import CatalogRow
 from jitgate.core.fatigue import Fatigue
 from jitgate.core.waiting import Patience
-from jitgate.flow.access import Limits
-from jitgate.interfaces import IAccessStore
+from jitgate.errors import PeopleUnknown
+from jitgate.flow.elsewhere import Elsewhere
+from jitgate.flow.opening import Limits
+from jitgate.interfaces import IAccessStore, IGroups
 from jitgate.service import TakenUp
 from jitgate.stores.access_memory import MemoryAccess
 from jitgate.stores.budgets_memory import MemoryBudgets
@@ -38,6 +47,7 @@ from jitgate.values import (
     Obligation,
     Quorum,
     RequestHead,
+    Risk,
     Verdict,
 )
 
@@ -45,7 +55,9 @@ GRAVEYARD: list[object] = []
 """Processes that have crashed. To collect one would run what its `finally` clauses say."""
 
 AGENTS = [agent(expires_at=1e9), agent(id="bot-8", expires_at=1e9, humans=("alice@acme.com",))]
-PEOPLE = ["alice@acme.com", "bob@acme.com", "carol@acme.com", "mallory@acme.com"]
+ALICE, BOB = "alice@acme.com", "bob@acme.com"
+PEOPLE = [ALICE, BOB, "carol@acme.com", "mallory@acme.com"]
+SECURITY = frozenset({BOB, "carol@acme.com"})
 COOL_DOWN = 45.0
 LATER = (Escalation(12.0, ("security",)),)
 QUORUMS = [
@@ -55,7 +67,11 @@ QUORUMS = [
     (Quorum(("leads",), 1, LATER),),
     (Quorum(("leads",), 2, LATER),),
     (Quorum(("leads",), reason=True), Quorum(("security",))),
+    (Quorum(("leads",), 2, signs=True),),
+    (Quorum(("leads",), signs=True), Quorum(("security",), signs=True)),
 ]
+MEMBERS = [(ALICE, BOB), (ALICE, BOB), (ALICE,), (BOB, "carol@acme.com"), ()]
+"""Who may be in the group leads, which is kept elsewhere."""
 LESS = [None, None, None, Less(uses=1), Less(life=19.0), Less(once=True)]
 
 
@@ -96,6 +112,26 @@ class SlowStore:
         return slow
 
 
+@implementer(IGroups)
+class SlowGroups:
+    """Groups whose members take their time to be told: they are those between the two gates."""
+
+    name, deadline = "slow", 3.0
+
+    def __init__(self, groups: MemoryGroups, gates: Gates) -> None:
+        self._groups = groups
+        self._gates = gates
+
+    def misnamed(self, group: str) -> str | None:
+        return None
+
+    async def members(self, group: str) -> Sequence[str]:
+        await self._gates.wait("members")
+        members = await self._groups.members(group)
+        await self._gates.wait("members told")
+        return members
+
+
 class _Time:
     """The clock of all processes."""
 
@@ -104,6 +140,25 @@ class _Time:
 
     def seconds(self) -> float:
         return self._machine.now
+
+
+@dataclass
+class Said:
+    """That somebody began to answer, or to take their answer back: when, and when it was over."""
+
+    key: str
+    who: str
+    is_answer: bool
+    begun: int
+    ended: int | None = None
+    """When nothing could come of it any more."""
+    counted: bool = False
+
+    def is_over_by(self, other: Said) -> bool:
+        return self.ended is not None and self.ended < other.begun
+
+    def is_like(self, key: str, who: str, *, is_answer: bool) -> bool:
+        return (self.key, self.who, self.is_answer) == (key, who, is_answer)
 
 
 class Watched(list[tuple[RequestHead, bytes]]):
@@ -128,14 +183,21 @@ class GatewayUnderFire(RuleBasedStateMachine):
         uses=st.integers(1, 2),
         life=st.sampled_from([20.0, 300.0]),
         quorums=st.sampled_from(QUORUMS),
+        risk=st.sampled_from([Risk.WRITE, Risk.WRITE, Risk.DESTRUCTIVE]),
     )
-    def begin(self, uses: int, life: float, quorums: tuple[Quorum, ...]) -> None:
+    def begin(self, uses: int, life: float, quorums: tuple[Quorum, ...], risk: Risk) -> None:
         duties = [Obligation("approvers", each) for each in quorums]
         self.verdict = Verdict(
             Effect.REVIEW, "Look at it.", (*duties, Obligation("grant", (uses, life)))
         )
+        self.rows = (CatalogRow("POST", "/things/{id}", "changeThing", risk=risk),)
+        self.takes_signs = risk is Risk.WRITE and all(each.signs for each in quorums)
+        self.said: list[Said] = []
+        self.moments = 0
         self.directory, self.counts = ListedPeople(), MemoryBudgets(_Time(self))
         self.directory_changes = 0
+        self.groups, self.group_changes = MemoryGroups({"S1": MEMBERS[0]}), 0
+        self.ever = {*MEMBERS[0]}
         self.denied: list[tuple[str, str, float, int]] = []
         self.kept, self.records = MemoryAccess(), MemoryRecords()
         self.evidence = MemoryEvidence(self.records)
@@ -154,6 +216,7 @@ class GatewayUnderFire(RuleBasedStateMachine):
         clock.advance(self.now)
         self.stand = Stand(
             verdict=self.verdict,
+            rows=self.rows,
             store=SlowStore(self.kept, self.gates),
             records=self.records,
             clock=clock,
@@ -161,6 +224,10 @@ class GatewayUnderFire(RuleBasedStateMachine):
             patience=Patience(hold=10, linger=15, expire=60),
             ids=self.ids,
             directory=self.directory,
+            people={
+                "leads": Elsewhere(SlowGroups(self.groups, self.gates), "S1"),
+                "security": SECURITY,
+            },
             asked_before=SlowStore(self.counts, self.gates),
             limits=Limits(fatigue=Fatigue(cool_down=COOL_DOWN, denials=1000)),
         )
@@ -180,6 +247,7 @@ class GatewayUnderFire(RuleBasedStateMachine):
         self.evidence.begin(run)
         self.gates.open = False
         self.starting = Deferred.fromCoroutine(taken_up.start())
+        self.starting.addCallback(lambda _: Deferred.fromCoroutine(stand.members.start()))
         self.calls: list[tuple[Any, Deferred[None]]] = []
         self.answering: list[Deferred[Any]] = []
 
@@ -218,27 +286,92 @@ class GatewayUnderFire(RuleBasedStateMachine):
         n=st.integers(0, 9),
         less=st.sampled_from(LESS),
         reason=st.sampled_from(["", "OPS-7"]),
+        sign=st.sampled_from([False, False, True]),
     )
     def somebody_answers(
-        self, who: str, approves: bool, newest: bool, n: int, less: Less | None, reason: str
+        self,
+        who: str,
+        approves: bool,
+        newest: bool,
+        n: int,
+        less: Less | None,
+        reason: str,
+        sign: bool,
     ) -> None:
-        last = self.ids["a"]
-        key = f"a-{last if newest else 1 + n % max(1, last)}"
+        key = self.key(n, newest=newest)
+        if sign:
+            less, reason = None, ""
+        said = self.says(key, who, is_answer=True)
         given = self.stand.access.answer(
-            key, who, approves=approves, reason=reason, channel="memory", less=less
+            key, who, approves=approves, reason=reason, channel="memory", less=less, sign=sign
         )
         gone = None if self.is_active(who) else self.directory_changes
         answer = Deferred.fromCoroutine(given)
-        answer.addCallback(self.answered, who, approves, gone)
+        answer.addBoth(self.over, said)
+        if sign and not self.takes_signs:
+            answer.addCallback(self.counts_no_sign, who)
+        answer.addCallback(self.answered, who, approves, gone, self.group_changes)
         self.answering.append(answer)
+
+    @precondition(lambda self: self.starting.called and len(self.answering) < 6)
+    @rule(who=st.sampled_from(PEOPLE[:3]), newest=st.booleans(), n=st.integers(0, 9))
+    def somebody_takes_it_back(self, who: str, newest: bool, n: int) -> None:
+        key = self.key(n, newest=newest)
+        said = self.says(key, who, is_answer=False)
+        taking = Deferred.fromCoroutine(self.stand.access.take_back(key, who, "memory"))
+        taking.addBoth(self.over, said)
+        taking.addCallback(self.taken_back, who)
+        self.answering.append(taking)
+
+    def key(self, n: int, *, newest: bool) -> str:
+        last = self.ids["a"]
+        return f"a-{last if newest else 1 + n % max(1, last)}"
+
+    def says(self, key: str, who: str, *, is_answer: bool) -> Said:
+        self.moments += 1
+        self.said.append(Said(key, who, is_answer, self.moments))
+        return self.said[-1]
+
+    def over(self, result: Any, said: Said) -> Any:
+        self.moments += 1
+        said.ended = self.moments
+        said.counted = not isinstance(result, NotCounted | Failure)
+        return result
+
+    def counts_no_sign(self, result: Any, who: str) -> Any:
+        if not isinstance(result, NotCounted):
+            self.broken.append(f"a mere sign of {who} was counted")
+        return result
+
+    def taken_back(self, result: Any, who: str) -> None:
+        if isinstance(result, NotCounted):
+            return
+        if result.state is not AccessState.PENDING:
+            self.broken.append("an answer was taken back that had decided")
+        if who in {each.approver for each in result.answers}:
+            self.broken.append(f"{who} took it back, and it is there")
 
     def is_active(self, who: str) -> bool:
         return who not in self.directory._inactive
 
-    def answered(self, result: Any, who: str, approves: bool, gone: int | None) -> None:
-        """``gone``: they were deactivated when they answered, and since which change."""
+    def answered(
+        self, result: Any, who: str, approves: bool, gone: int | None, groups: int
+    ) -> None:
+        """``gone``: they were deactivated when they answered, and since which change. ``groups``:
+        the number of the last change of members by then."""
         if isinstance(result, NotCounted):
             return
+        if groups == self.group_changes:
+            now = {"leads": {*self.groups.groups["S1"]}, "security": SECURITY}
+            counted = [each.approver for each in result.answers]
+            asked = [each for groups in self.places(result, self.now) for each in groups]
+            strangers = set(counted).difference(*(now[group] for group in asked))
+            if strangers:
+                self.broken.append(f"{strangers} were counted, who are members of nothing asked")
+            if result.state is AccessState.APPROVED and not self.can_seat(
+                self.places(result, self.now), answers.approvers(result), now
+            ):
+                self.broken.append("too few members approved it")
         if who == "mallory@acme.com" or is_self(who, result.ask.subject):
             self.broken.append(f"{who} was counted")
         if gone is not None and gone == self.directory_changes:
@@ -252,6 +385,13 @@ class GatewayUnderFire(RuleBasedStateMachine):
     def the_directory_changes(self, gone: set[str]) -> None:
         self.directory.deactivate(*gone)
         self.directory_changes += 1
+
+    @rule(members=st.sampled_from(MEMBERS), is_down=st.integers(0, 3))
+    def a_group_changes(self, members: tuple[str, ...], is_down: int) -> None:
+        self.groups.groups["S1"] = members
+        self.groups.failure = PeopleUnknown("It is down.") if is_down == 3 else None
+        self.group_changes += 1
+        self.ever |= {*members}
 
     @precondition(lambda self: self.calls)
     @rule(number=st.integers(0, 9))
@@ -285,17 +425,60 @@ class GatewayUnderFire(RuleBasedStateMachine):
         self.everything_outside_is_done()
         for approver in ("alice@acme.com", "bob@acme.com"):
             self.somebody_answers(
-                approver, approves=True, newest=True, n=0, less=None, reason="OPS-7"
+                approver, approves=True, newest=True, n=0, less=None, reason="OPS-7", sign=False
             )
         for _ in range(far.draw(st.integers(0, 60))):
             if self.gates.waiting:
                 self.gates.let(0)
         self.the_gateway_crashes(dice)
 
+    @precondition(
+        lambda self: self.starting.called and len(self.calls) < 6 and len(self.answering) < 4
+    )
+    @rule(
+        who=st.sampled_from(AGENTS),
+        approver=st.sampled_from([ALICE, BOB]),
+        steps=st.tuples(st.integers(0, 20), st.integers(0, 20)),
+        dice=st.integers(1, 6),
+    )
+    def an_answer_comes_and_goes(
+        self, who: Any, approver: str, steps: tuple[int, int], dice: int
+    ) -> None:
+        """And each of the two is as far on its way as may be."""
+        self.an_agent_calls(who, "/things/1")
+        self.everything_outside_is_done()
+        sign = self.takes_signs or dice > 2
+        self.somebody_answers(
+            approver, approves=True, newest=True, n=0, less=None, reason="OPS-7", sign=sign
+        )
+        if dice % 2:  # and somebody else answers at the same moment
+            self.everything_outside_is_done()
+            self.somebody_answers(
+                BOB if approver == ALICE else ALICE,
+                approves=True,
+                newest=True,
+                n=0,
+                less=None,
+                reason="OPS-7",
+                sign=self.takes_signs,
+            )
+        self.let(steps[0])
+        self.somebody_takes_it_back(approver, newest=True, n=0)
+        self.let(steps[1])
+        self.the_gateway_crashes(dice)
+
+    def let(self, steps: int) -> None:
+        for _ in range(steps):
+            if self.gates.waiting:
+                self.gates.let(0)
+
     @rule(dice=st.integers(1, 4))
     def the_gateway_crashes(self, dice: int) -> None:
         if dice > 1:
             return  # or nothing would ever get far
+        self.moments += 1
+        for each in self.said:
+            each.ended = self.moments if each.ended is None else each.ended
         GRAVEYARD.append((self.stand, self.gates, self.calls, self.answering, self.starting))
         self.boot()
 
@@ -317,24 +500,35 @@ class GatewayUnderFire(RuleBasedStateMachine):
         self.check_given(grant, str(fields["fingerprint"]))
 
     def is_enough(self, grant: Any) -> bool:
-        """By trying every way to seat those who approved it, as they were asked by then."""
-        age = grant.made_at - self.request(grant.access_request).opened_at
-        places = [
+        """As they were asked by then, of those who were ever members."""
+        places = self.places(self.request(grant.access_request), grant.made_at)
+        people = {"leads": self.ever, "security": SECURITY}
+        return self.can_seat(places, grant.approved_by, people)
+
+    def places(self, request: Any, by: float) -> list[list[str]]:
+        """The groups that are asked by a time, for each approval that it takes."""
+        age = by - request.opened_at
+        return [
             [
                 *quorum.groups,
                 *(g for step in quorum.escalations if step.after <= age for g in step.groups),
             ]
-            for quorum in grant.ask.terms.quorums
+            for quorum in request.ask.terms.quorums
             for _ in range(quorum.count)
         ]
+
+    def can_seat(
+        self, places: list[list[str]], people: Iterable[str], groups: Mapping[str, AbstractSet[str]]
+    ) -> bool:
+        """By trying every way to seat those who approved."""
 
         def fits(left: list[list[str]], free: frozenset[str]) -> bool:
             if not left:
                 return True
-            one = {who for who in free if any(who in self.stand.people[g] for g in left[0])}
+            one = {who for who in free if any(who in groups[g] for g in left[0])}
             return any(fits(left[1:], free - {who}) for who in one)
 
-        return fits(places, frozenset(grant.approved_by))
+        return fits(places, frozenset(people))
 
     def check_given(self, grant: Any, sent: str) -> None:
         """No more was given than policy offers, and than anybody gave."""
@@ -363,16 +557,35 @@ class GatewayUnderFire(RuleBasedStateMachine):
     def nothing_left_that_must_not(self) -> None:
         assert self.broken == []
 
+    def may_be_taken_back(self, key: str, who: str) -> bool:
+        """Whether each answer of theirs may have been taken back since it was begun."""
+        given = [e for e in self.said if e.is_like(key, who, is_answer=True) and e.counted]
+        taken = [e for e in self.said if e.is_like(key, who, is_answer=False)]
+        return not any(all(back.is_over_by(one) for back in taken) for one in given)
+
+    @invariant()
+    def what_was_taken_back_counts_no_more(self) -> None:
+        kept = {value.id: value for _, value in self.kept._kept.values()}
+        for back in self.said:
+            if back.is_answer or not back.counted:
+                continue
+            given = [e for e in self.said if e.is_like(back.key, back.who, is_answer=True)]
+            if all(one.is_over_by(back) for one in given):
+                assert back.who not in {each.approver for each in kept[back.key].answers}
+
     @invariant()
     def no_acknowledged_answer_is_lost(self) -> None:
         kept = {value.id: value for _, value in self.kept._kept.values()}
         for key, who, approves in self.acknowledged:
             request = kept[key]
+            if self.may_be_taken_back(key, who):
+                continue
             last = [each for each in self.acknowledged if each[:2] == (key, who)][-1]
             if (key, who, approves) == last and request.state is not AccessState.PENDING:
                 continue
-            if self.directory_changes and who not in {e.approver for e in request.answers}:
-                continue  # they were deactivated since
+            changes = self.directory_changes + self.group_changes
+            if changes and who not in {e.approver for e in request.answers}:
+                continue  # they were deactivated since, or have left the group
             assert any(each.approver == who for each in request.answers)
 
     @invariant()

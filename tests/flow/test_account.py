@@ -5,21 +5,41 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import replace
+from urllib.parse import quote
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
-from support.ports import SECRET, Asked, agent
+from support.masking import VALUE
+from support.ports import SECRET, Asked, agent, no_others
 from zope.interface.verify import verifyObject
 
-from jitgate.flow.account import Account, Start, Witness, Witnessed, shown_form, shown_target
+from jitgate.core.hiding import STARS
+from jitgate.flow.account import (
+    LARGE,
+    RECORD_BODY,
+    Account,
+    Start,
+    Witness,
+    Witnessed,
+    hand_of,
+    shown_request,
+)
+from jitgate.flow.shown_requests import sent_fields, shown_fields, shown_target
 from jitgate.interfaces import IRequest
+from jitgate.maskers.detectors import DetectorMasker
+from jitgate.maskers.known import LiteralsMasker
+from jitgate.maskers.names import NameMasker
 from jitgate.values import (
     Body,
+    Credential,
     Decision,
     Denial,
     Effect,
+    Hider,
+    How,
     Observed,
     Operation,
     Refusal,
@@ -147,6 +167,7 @@ def test_an_outcome_says_what_came_of_it_and_why():
         credential={"kind": "okta"},
         masks={"catalog": 2},
         request_body=Body(b"{}", 2, complete=True),
+        response_body=Body(b"no", 2, complete=True),
     )
     made.released.saw(b"no")
     entry = made.outcome_entry(6.5, "denied", REFUSAL)
@@ -158,11 +179,199 @@ def test_an_outcome_says_what_came_of_it_and_why():
     assert orjson.dumps(entry.fields)  # whatever bytes a field's value holds
 
 
+def ended(coroutine):
+    """What it comes to that waits for nobody."""
+    with pytest.raises(StopIteration) as told:
+        coroutine.send(None)
+    return told.value.value
+
+
+LINES = b'{"password":"hunter2"}\n{"name":"Ada"}\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "shown"),
+    [
+        (b"application/x-ndjson", LINES, LINES.replace(b"hunter2", b"*" * 16)),
+        (b"application/json-seq", b'\x1e{"pin":7}\n', b'\x1e{"pin":"(a number, hidden)"}\n'),
+        (b"application/x-www-form-urlencoded", b"pin=7&a=%20b", b"pin=****************&a=%20b"),
+        (b"application/json; charset=utf-16", '{"pin":"7"}'.encode("utf-16-le"), '{"pin":"****************"}'.encode("utf-16-le")),
+        (b"text/plain", b"my password is hunter2", None),
+        (b"text/plain", b'{"password":"hunter2"}', None),
+        (b"text/event-stream", b"data: hunter2\n\n", None),
+        (b"application/xml", b"<password>hunter2</password>", None),
+        (b"application/json", b"hunter2", None),
+        (b"application/json, x", b"{}", None),
+    ],
+)  # fmt: skip
+def test_a_requests_body_is_shown_where_what_is_secret_in_it_has_a_name(kind, body, shown):
+    made = account()
+    made.head = made.head._replace(headers=((b"Content-Type", kind),))
+    made.sent.saw(body)
+    found = ended(shown_request(made, no_others))
+    assert (None if found is None else found.data) == shown
+
+
+def test_a_coded_body_of_a_request_is_not_shown():
+    made = account()
+    coded = ((b"Content-Type", b"application/json"), (b"Content-Encoding", b"gzip"))
+    made.head = made.head._replace(headers=coded)
+    made.sent.saw(b"{}")
+    assert ended(shown_request(made, no_others)) is None
+
+
+def test_what_is_masked_for_the_record_lets_others_have_their_turn():
+    made, turns = account(), []
+    made.head = made.head._replace(headers=((b"Content-Type", b"application/json"),))
+    made.sent = Witness(made.sent._start, RECORD_BODY)
+    made.sent.saw(b'{"a":[%b1]}' % (b'{"password":1},' * 5000))
+
+    async def turn():
+        turns.append(True)
+
+    shown = ended(shown_request(made, turn))
+    assert shown.data.count(b"(a number, hidden)") == 5000
+    assert len(turns) > 3
+
+
+def test_equal_values_are_told_apart_by_session_where_the_agent_sees_and_not_on_record():
+    hands = [hand_of(b"k", session) for session in ("s-1", "s-1", "s-2", "")]
+    hider = Hider("names", How.HASH)
+    shown = [hand.text(hider, VALUE) for hand in hands]
+    assert shown[0] == shown[1]
+    assert len(set(shown)) == 3
+    for hand in hands:
+        hand.hid("names", lambda: "$", VALUE.encode())
+    assert len({hand.hits[0].digest for hand in hands}) == 1
+    assert hands[0].hits[0].digest[:32] not in "".join(shown)
+
+
 def test_an_outcome_keeps_no_empty_bodies():
     assert account().outcome_entry(6.0, "completed", None).bodies == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("/a?b=1&password=p4ss;hush&c=2", "/a?b=1&password=***&c=2"),
+        ("/a?b=1;password=p4ss;hush&c=2;d", "/a?b=1;password=***&c=2;d"),
+        ("/a?b;pass%77ord=hush;e=1", "/a?b;pass%77ord=***"),
+        (f"/a?b={'x' * 5000};password=p4ss;hush&c", f"/a?b={'x' * 5000};password=***&c"),
+        ("/a?secret;b=hush&c=2", "/a?secret;b=***&c=2"),
+        ("/a?b=1;c;e=2&&=;", "/a?b=1;c;e=2&&=;"),
+    ],
+)
+def test_a_value_that_sounds_secret_is_not_shown_up_to_its_end(target, shown):
+    assert shown_target(target) == shown
+
+
+def test_people_are_not_shown_a_number_that_is_not_sent():
+    made = account(
+        head=RequestHead("POST", "/a", ((b"Content-Type", b"application/json"),)),
+        maskers=(DetectorMasker("d", ["payment-card"]), LiteralsMasker("l", [b"40001234"])),
+    )
+    made.sent = Witness(Start(hashlib.sha256()), 100)
+    made.sent.saw(b'{"to":4111111111111111,"limit":40001234,"n":true}')
+    shown = ended(shown_request(made, no_others))
+    hidden = b'"(a number, hidden)"'
+    assert shown.data == b'{"to":%b,"limit":%b,"n":true}' % (hidden, hidden)
+
+
+HIDING = (NameMasker("n", ["ssn"], How.DENY), DetectorMasker("d", ["github-token"], How.DROP))
+TOKEN = "ghp_" + "A1b2" * 9
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("/a?ssn=1-2-3&b=1", "/a?ssn=****************&b=1"),
+        (f"/a?note={TOKEN}&b=1", "/a?note=****************&b=1"),
+        (f"/a?note={TOKEN};password=1&c", "/a?note=****************;password=***&c"),
+        (f"/a?{TOKEN}=1", "/a?****************=1"),
+        (
+            "/a?u=https%3A%2F%2Fb%2F%3Fpassword%3Dhush",
+            f"/a?u={quote(f'https://b/?password={STARS}', safe='*')}",
+        ),
+        (
+            "/a?f=%7B%22password%22%3A%22hush%22%7D",
+            "/a?f=" + quote(f'{{"password":"{STARS}"}}', safe="*"),
+        ),
+        ("/a?q=eve&p=2&k=3&d=4", "/a?q=eve&p=2&k=3&d=4"),
+        ("/users/ann@acme.com?b=%20", "/users/ann@acme.com?b=%20"),
+    ],
+)
+def test_what_its_profile_hides_stands_in_no_url_on_record(target, shown):
+    made = account(head=RequestHead("GET", target, ()), maskers=HIDING)
+    fields = made.decision_entry(6.0, None).fields
+    assert fields["request"]["target"] == shown
+
+
+def test_fields_are_shown_to_people_without_what_is_hidden():
+    fields = (
+        (b"Content-Type", b"application/json"),
+        (b"X-New-Secret", b"hush"),
+        (b"Prefer", b"respond-async, password=hush"),
+        (b"X-Note", f"ssn=1-2-3; {TOKEN}".encode()),
+    )
+    shown = dict(shown_fields(fields, HIDING))
+    assert shown == {
+        b"Content-Type": b"application/json",
+        b"X-New-Secret": STARS.encode(),
+        b"Prefer": b"respond-async, password=" + STARS.encode(),
+        b"X-Note": f"ssn={STARS}; {STARS}".encode(),
+    }
+    deep = ((b"X-Note", b"a[" + b"b][" * 100 + b"=1"),)
+    assert shown_fields(deep, HIDING) == ((b"X-Note", b"***"),)
+
+
+@pytest.mark.parametrize("query", ["a=" * 2048 + "x", "a[" + "b][" * 100 + "=1"])
+def test_a_query_that_cannot_be_looked_into_is_not_shown(query):
+    assert shown_target(f"/a?{query}", HIDING) == "/a?***"
 
 
 def test_a_query_without_values_is_shown_in_no_more_time_than_others():
     """In a time that grows with its square, this would not end."""
     assert shown_target("/a?" + "q" * 4_000_000) == "/a?" + "q" * 4_000_000
-    assert shown_form(b"&token=x;q" * 100_000) == b"&token=***;q" * 100_000
+
+
+FIELDS = (
+    (b"Host", b"a"),
+    (b"x-pin", b"hush"),
+    (b"x", b"?token=hush&a=1"),
+    (b"User-Agent", b"sdk/1 x"),
+)
+
+
+def test_fields_of_a_request_are_on_record_without_what_is_secret():
+    head = RequestHead("GET", "/", (*FIELDS, (b"X-Key", b"hush")))
+    credential = Credential(((b"X-Key", b"hush"),), (b"hush",))
+    by = (NameMasker("n", ["pin"]),)
+    assert [*map(list, sent_fields(head, credential, "x", by))] == [
+        ["Host", "a"],
+        ["x-pin", STARS],
+        ["x", f"?token={STARS}&a=1"],
+        ["User-Agent", "sdk/1 x"],
+        ["X-Key", "***"],
+    ]
+
+
+def test_of_fields_that_cannot_be_looked_at_the_names_are_on_record():
+    class Fails(NameMasker):
+        looks_at_values = True
+
+        def spans(self, value):
+            raise ValueError
+
+    shown = sent_fields(RequestHead("GET", "/", FIELDS), Credential((), ()), "x", (Fails("f", []),))
+    assert [value for _, value in shown] == ["***", "***", "***", "*** x"]
+
+
+@given(st.lists(st.sampled_from([0, 1, 7, LARGE - 1, LARGE, 3 * LARGE]), max_size=12))
+def test_what_is_kept_is_the_beginning_however_it_came(sizes):
+    limit, sent = 5 * LARGE, b"".join(bytes([65 + at]) * size for at, size in enumerate(sizes))
+    witness, begin = Witness(Start(hashlib.sha256()), limit), 0
+    for size in sizes:
+        witness.saw(sent[begin : begin + size])
+        begin += size
+    assert witness.body == Body(sent[:limit], len(sent), complete=len(sent) <= limit)
+    assert witness.digest == hashlib.sha256(sent).hexdigest()

@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred
 from jitgate.core.fatigue import Fatigue
 from jitgate.core.waiting import Patience
 from jitgate.errors import IdentityUnavailable, StoreDown
-from jitgate.flow.access import Limits
 from jitgate.flow.admission import Tunnel
 from jitgate.flow.bodies import HeldBodies
 from jitgate.flow.holding import TOGETHER
+from jitgate.flow.opening import Limits
 from jitgate.values import AccessState, Denial, Effect, Refusal, Verdict
 
 
@@ -170,9 +170,8 @@ async def test_being_asked_anew_is_no_longer_hold():
 async def test_other_people_patience_and_limits_hold_from_now_on():
     stand = Stand(verdict=review())
     told, serving = stand.asked(post())
-    stand.access.adopt(
-        {"leads": frozenset({"dave@acme.com"})}, [], Patience(hold=1.0), Limits(per_agent=1)
-    )
+    stand.members.adopt({"leads": frozenset({"dave@acme.com"})})
+    stand.access.adopt([], Patience(hold=1.0), Limits(per_agent=1))
     await stand.says("alice@acme.com")
     assert (await stand.store.request("a-1")).state is AccessState.PENDING
     another, refused = stand.asked(Asked("POST", "/things/8", b"{}", JSON))

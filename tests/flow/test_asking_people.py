@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from jitgate.core.access import NotCounted, Recovery
-from jitgate.errors import PeopleUnknown, StoreDown
+from jitgate.errors import ApproversUnreachable, PeopleUnknown, StoreDown
 from jitgate.flow.people import ActivePeople
 from jitgate.interfaces import IPeople
 from jitgate.values import (
@@ -67,6 +67,18 @@ async def test_a_rule_whose_form_nobody_understands_asks_nobody_and_lets_nothing
     await serving
     assert problem(told)["type"].endswith("needs-approval")
     assert await stand.store.requests() == []
+
+
+@ensureDeferred
+async def test_each_call_that_waits_for_a_request_says_so_on_record_whatever_comes_of_it():
+    stand = Stand(verdict=asks(Quorum(("leads",), 1)))
+    await gone_away(stand)
+    told, serving = stand.asked(post())
+    await says(stand, approves=False)
+    await serving
+    assert told.head.status == 403
+    assert [each["access_request"] for each in stand.entries("outcome")] == ["a-1", "a-1"]
+    assert len({each["exchange"] for each in stand.entries("outcome")}) == 2
 
 
 @ensureDeferred
@@ -375,3 +387,47 @@ async def test_what_is_revoked_ends_though_the_record_takes_its_time():
     await serving
     assert told.truncated
     assert (await stand.store.grant("g-1")).tally == {GrantState.REVOKED_IN_FLIGHT: 1}
+
+
+# --- what is taken back, and what becomes of what was given
+
+
+@ensureDeferred
+async def test_what_somebody_takes_back_counts_no_longer_and_that_is_on_record():
+    stand = Stand(verdict=asks((("leads",), 2)))
+    _, serving = stand.asked(post())
+    await says(stand)
+    key = stand.channel.told[-1].id
+    after = await stand.access.take_back(key, "alice@acme.com", "test")
+    assert after.answers == ()
+    assert stand.channel.told[-1] == after
+    (void,) = stand.entries("access.void")
+    assert (void["approver"], void["why"]) == ("alice@acme.com", "Taken back, by test.")
+    assert (await says(stand, "bob@acme.com")).state is AccessState.PENDING
+    assert not serving.called
+    await says(stand)
+    await serving
+
+
+@ensureDeferred
+async def test_channels_are_told_what_became_of_a_grant():
+    stand = Stand(verdict=review())
+    _, serving = stand.asked(post())
+    await says(stand)
+    await serving
+    ((grant, use),) = stand.channel.grants
+    assert (grant.state, use.state, use.status) == (GrantState.SPENT, GrantState.SPENT, 200)
+    assert use.ended_at >= use.taken_at
+    assert stand.entries("grant.settled")[0]["status"] == 200
+
+
+@ensureDeferred
+async def test_channels_are_told_of_a_revocation_and_whether_they_work_changes_nothing():
+    stand = Stand(verdict=review())
+    await gone_away(stand)
+    await says(stand)
+    (grant,) = await stand.access.grants()
+    stand.channel.failure = ApproversUnreachable("No.")
+    after = await stand.access.revoke(grant.id, "bob@acme.com", "")
+    assert after.state is GrantState.REVOKED
+    assert stand.channel.grants == []

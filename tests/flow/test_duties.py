@@ -15,8 +15,8 @@ from jitgate.core.fatigue import Fatigue
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.waiting import Patience
 from jitgate.errors import CredentialUnavailable, StoreDown, UpstreamMalformed
-from jitgate.flow.access import Limits
 from jitgate.flow.gateway import DUTIES
+from jitgate.flow.opening import Limits
 from jitgate.interfaces import IRule
 from jitgate.values import (
     AccessState,
@@ -502,7 +502,8 @@ async def test_bodies_are_kept_unless_every_rule_wants_the_head_alone(effect, le
     stand = ruled(*(Verdict(effect, "So.", (*people, *each)) for each in duties))
     _, serving = stand.asked(post())
     if effect is Effect.REVIEW:
-        await stand.says()
+        for approver in ("alice@acme.com", "bob@acme.com")[: len(levels)]:  # each rule's quorum
+            await stand.says(approver)
     await serving
     (entry,) = [each for each in stand.records.entries if each.type == "outcome"]
     assert set(entry.bodies) == ({"request", "response"} if kept else set())

@@ -16,8 +16,10 @@ from zope.interface.verify import verifyObject
 from jitgate.core.access import Recovery
 from jitgate.core.fatigue import Fatigue
 from jitgate.core.waiting import Patience
-from jitgate.flow.access import KEPT_FOR, TIDY, Limits
+from jitgate.errors import RecorderDown
+from jitgate.flow.access import KEPT_FOR, TIDY
 from jitgate.flow.following import AGAIN, Following
+from jitgate.flow.opening import Limits
 from jitgate.interfaces import INews
 from jitgate.stores.access_memory import MemoryAccess
 from jitgate.stores.budgets_memory import MemoryBudgets
@@ -213,7 +215,7 @@ async def test_what_waits_at_one_counts_at_the_other_too_and_ends_in_time_at_eit
     one, other = pair.stands
     _, serving = one.asked(post())
     pair.tell("request", "a-1")
-    assert len(other.access._deadlines) == 1
+    assert len(other.access.pending) == 1
     one.access.stop()  # as if it had ended
     pair.clock.advance(700)
     assert (await pair.store.request("a-1")).state is AccessState.EXPIRED
@@ -234,6 +236,86 @@ async def test_a_use_whose_gateway_never_comes_back_is_given_up_after_a_day():
     pair.clock.pump([TIDY] * 2)
     assert await pair.store.uses() == await pair.store.grants() == []
     assert other.entries("grant.settled")[0]["state"] == "unknown"
+
+
+# --- what the recorder of one cannot keep
+
+
+def full(stand):
+    stand.records.failure = OSError(28, "No space left on device")
+
+
+@ensureDeferred
+async def test_what_the_other_sends_by_an_answer_was_answered_on_record_before():
+    pair = Pair(verdict=review())
+    one, other = pair.stands
+    told, serving = other.asked(post())
+
+    async def pause(what):
+        if what == "record" and await pair.store.grant("g-1") is not None:
+            one.pause = None
+            pair.tell("request", "a-1")
+            assert serving.called, "the other is faster than this one's disk"
+            full(one)
+
+    one.pause = pause
+    with pytest.raises(RecorderDown):
+        await one.says()
+    await serving
+    assert told.head.status == 200
+    assert [each["approver"] for each in one.entries("access.answered")] == ["alice@acme.com"]
+    assert one.entries("grant.made") == []
+    request, grant = await pair.store.request("a-1"), await pair.store.grant("g-1")
+    assert (request.state, grant.tally) == (AccessState.APPROVED, {GrantState.SPENT: 1})
+    assert other.entries("grant.spent")[0]["approved_by"] == ["alice@acme.com"]
+
+
+@ensureDeferred
+async def test_what_is_left_of_what_the_other_has_begun_to_use_is_taken_back():
+    pair = Pair(verdict=review(uses=3))
+    one, other = pair.stands
+    told, serving = other.asked(post())
+    other.answer_when = Deferred()
+
+    async def pause(what):
+        if what == "record" and await pair.store.grant("g-1") is not None:
+            one.pause = None
+            pair.tell("request", "a-1")
+            full(one)
+
+    one.pause = pause
+    with pytest.raises(RecorderDown):
+        await one.says()
+    pair.tell("grant", "g-1")
+    assert (await pair.store.grant("g-1")).left == 0
+    assert not serving.called, "what is under way goes on"
+    other.answer_when.callback(None)
+    await serving
+    assert told.head.status == 200
+    assert (await pair.store.use("x-1")).state is GrantState.SPENT
+
+
+@ensureDeferred
+async def test_an_answer_that_is_not_on_record_yet_is_none_of_those_that_the_other_counts():
+    pair = Pair(verdict=review((("leads",), 2)))
+    one, other = pair.stands
+    told, serving = other.asked(post())
+    first = []
+
+    async def pause(what):
+        if what == "record":
+            one.pause = None
+            first.append(await other.says("bob@acme.com"))
+            full(one)
+
+    one.pause = pause
+    with pytest.raises(RecorderDown):
+        await one.says("alice@acme.com")
+    assert first[0].state is AccessState.PENDING
+    assert [each.approver for each in (await pair.store.request("a-1")).answers] == ["bob@acme.com"]
+    assert other.sent == []
+    told.hang_up()
+    await serving
 
 
 # --- what people are asked

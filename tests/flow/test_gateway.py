@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from dataclasses import replace
 
@@ -26,9 +27,11 @@ from jitgate.errors import (
 )
 from jitgate.flow.admission import Knock, Tunnel, TurnedAway
 from jitgate.flow.bodies import REVIEW_BODY
+from jitgate.flow.knocked import EACH
 from jitgate.flow.recorder import PROBE
+from jitgate.flow.refusals import SPAN
 from jitgate.maskers.names import NameMasker
-from jitgate.values import Denial, Effect, Obligation, ResponseHead, Verdict
+from jitgate.values import Denial, Effect, Obligation, RequestHead, ResponseHead, Verdict
 
 
 @ensureDeferred
@@ -136,13 +139,71 @@ async def test_a_host_that_no_target_names_gets_no_tunnel():
 
 
 @ensureDeferred
+async def test_whose_token_asked_for_what_is_not_there_is_found_by_its_print():
+    stand = Stand()
+    await stand.gateway.admit(Knock("other.example:443", "t", peer="192.0.2.7:4711"))
+    await stand.gateway.admit(Knock(AUTHORITY, "t", peer="192.0.2.7:4712"))
+    await stand.gateway.admit(Knock(AUTHORITY, "another", peer="[2001:db8::1]:4713"))
+    (refused,), (tunnel, other) = stand.entries("refused"), stand.entries("tunnel")
+    assert refused["token"] == tunnel["token"] != other["token"]
+    assert [each["peer"] for each in (refused, other)] == ["192.0.2.7:4711", "[2001:db8::1]:4713"]
+    assert len(f"{refused['token']}") == 64
+
+
+@ensureDeferred
+async def test_of_one_address_only_so_many_without_a_tunnel_have_an_entry_and_the_rest_a_count():
+    """Nobody needs a token for them, and each would cost the disk for ever."""
+    stand = Stand()
+    for port in range(3 * EACH):
+        away = await stand.gateway.admit(Knock(AUTHORITY, None, peer=f"192.0.2.7:{port}"))
+        assert isinstance(away, TurnedAway)
+    await stand.gateway.admit(Knock(AUTHORITY, None, peer="[2001:db8::1]:4713"))
+    await stand.gateway.admit(Knock(AUTHORITY, "t", peer="192.0.2.7:1"))
+    told = stand.entries("refused")
+    assert [each["peer"] for each in told[:EACH]] == [f"192.0.2.7:{each}" for each in range(EACH)]
+    assert [each["peer"] for each in told[EACH:]] == ["[2001:db8::1]:4713"]
+    assert len(stand.entries("tunnel")) == 1
+    stand.clock.advance(SPAN)
+    (more,) = stand.entries("refused")[EACH + 1 :]
+    assert (more["peer"], more["left_out"], more["denial"]) == ("192.0.2.7", 2 * EACH, None)
+    for port in range(2 * EACH):
+        await stand.gateway.admit(Knock(AUTHORITY, None, peer=f"192.0.2.7:{port}"))
+    await stand.knocked.stop()
+    assert stand.entries("refused")[-1]["left_out"] == EACH + 1
+    assert len(stand.entries("refused")) == 2 * EACH + 2
+
+
+@ensureDeferred
 async def test_a_malformed_connect_is_refused_and_recorded():
     stand = Stand()
-    away = await stand.gateway.admit(Knock("", None, fault=MalformedRequest("no")))
+    head = RequestHead("GET", "http://api.example/x?token=hush", ())
+    away = await stand.gateway.admit(Knock("", None, fault=MalformedRequest("no"), head=head))
     assert isinstance(away, TurnedAway)
+    asked = stand.entries("refused")[0]["request"]
+    assert asked == {"method": "GET", "target": "http://api.example/x?token=***"}
     assert away.id
     assert away.refusal.denial is Denial.MALFORMED
     assert stand.entries("refused")[0]["denial"] == "malformed-request"
+
+
+@ensureDeferred
+async def test_the_fields_of_the_request_are_on_record_as_they_were_sent_and_no_credential():
+    stand = Stand()
+    fields = ((b"Accept", b"*/*"), (b"Authorization", b"Bearer hush"), (b"Cookie", b"hush"))
+    await stand.serve(Asked("GET", "/things/7", headers=fields))
+    (outcome,), (sent, _) = stand.entries("outcome"), stand.sent[0]
+    told = [(name.encode(), value.encode()) for name, value in outcome["request"]["headers"]]
+    *others, (name, value) = sent.headers
+    assert (name, value) == (b"Authorization", b"Bearer " + SECRET)
+    assert told == [*others, (b"Authorization", b"***")]
+    assert (b"Accept", b"*/*") in told
+
+
+@ensureDeferred
+async def test_nothing_of_a_request_that_was_not_sent_is_told_to_have_been():
+    stand = Stand(verdict=Verdict(Effect.DENY, "No."))
+    await stand.serve()
+    assert "headers" not in stand.entries("outcome")[0]["request"]
 
 
 @ensureDeferred
@@ -441,6 +502,82 @@ async def test_what_cannot_be_looked_at_is_withheld(headers):
     assert problem["type"].endswith("response-withheld")
     assert "Do not repeat it" in problem["retry"]
     assert b"Ada" not in told.data
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 502), ("POST", 403)])
+@ensureDeferred
+async def test_so_it_is_where_no_length_is_announced(method, status):
+    pieces = (b"<html>hunter2</html>",)
+    stand = Stand(answer=ResponseHead(200, JSON, None), pieces=pieces, secrets=frozenset({"name"}))
+    told = await stand.serve(Asked(method, "/things/7", b"{}" * (method == "POST"), JSON))
+    assert told.head.status == status
+    assert b"response-withheld" in told.data
+    assert b"hunter2" not in told.data
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@ensureDeferred
+async def test_a_withheld_answer_to_a_change_is_nothing_that_clients_send_again(method):
+    """They send any 5xx again by themselves, and the change would be made twice."""
+    html = ((b"Content-Type", b"text/html"),)
+    stand = Stand(answer=ResponseHead(201, html, 15), secrets=frozenset({"name"}))
+    told = await stand.serve(Asked(method, "/things/7", b"{}", JSON))
+    assert told.head.status == 403
+    assert b"response-withheld" in told.data
+    assert b"The target answered with status 201." in told.data
+    assert b"text/html is not looked at" in told.data
+    assert b"Do not repeat it" in told.data
+    assert b"Retry-After" not in dict(told.head.headers)
+    (outcome,) = stand.entries("outcome")
+    assert (outcome["outcome"], outcome["denial"]) == ("failed", "response-withheld")
+    assert outcome["upstream"] == {"status": 201}
+    assert outcome["status"] == 403
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 502), ("POST", 403), ("DELETE", 403)])
+@pytest.mark.parametrize("stage", ["send", "read"])
+@pytest.mark.parametrize("fault", [UpstreamMalformed, UpstreamUnreachable, UpstreamGone])
+@ensureDeferred
+async def test_a_change_whose_answer_is_broken_is_nothing_that_clients_send_again(
+    fault, stage, method, status
+):
+    """Nobody knows whether it was made; any 5xx would make them send it again by themselves."""
+    stand = Stand(fail={stage: fault("It broke.")})
+    stand.always_kept = stage == "read"
+    told = await stand.serve(Asked(method, "/things/7", b"{}" * (method == "POST"), JSON))
+    assert told.head.status == status
+    assert b"It broke." in told.data
+    look_first = b"The target may have carried it out: look before you repeat it."
+    assert (look_first in told.data) is (status == 403)
+    assert b"Retry-After" not in dict(told.head.headers)
+    (outcome,) = stand.entries("outcome")
+    assert (outcome["outcome"], outcome["status"]) == ("failed", status)
+
+
+@pytest.mark.parametrize("fault", [UpstreamUnreachable, UpstreamUntrusted])
+@ensureDeferred
+async def test_a_change_that_was_not_sent_may_be_sent_again(fault):
+    stand = Stand(fail={"connect": fault("It broke.")})
+    told = await stand.serve(Asked("POST", "/things/7", b"{}", JSON))
+    assert told.head.status == 502
+    assert stand.sent == []
+
+
+@ensureDeferred
+async def test_what_was_hidden_is_on_record_value_by_value_and_tells_nothing_of_it():
+    pieces = (b'{"name": "hunter2", "a": {"name": "hunter2"}, "name": null}',)
+    stand = Stand(
+        answer=ResponseHead(200, JSON, len(pieces[0])), pieces=pieces, secrets=frozenset({"name"})
+    )
+    await stand.serve()
+    (outcome,) = stand.entries("outcome")
+    one, other = outcome["masked"]
+    assert (one["path"], other["path"]) == ("$['name']", "$['a']['name']")
+    assert one["rule"] == other["rule"] == "catalog"
+    assert one["hmac"] == other["hmac"]
+    digest = hmac.digest(b"k" * 32, b'jitgate masked\0"hunter2"', "sha256").hex()
+    assert one["hmac"] == digest
+    assert outcome["masks"] == {"catalog": 2}
 
 
 @ensureDeferred

@@ -93,6 +93,22 @@ def test_an_exchange_that_is_looked_at_again_is_counted_once():
     assert made._carried == 0
 
 
+def test_no_agent_takes_all_the_room():
+    _, made = load(exchanges=4, exchanges_per_agent=2)
+    with made.exchange() as one, made.exchange() as two, made.exchange() as three:
+        for span in (one, two, three):
+            span.subject = agent()
+        assert (one.carry(), two.carry()) == (None, None)
+        assert "This agent has as many calls out" in three.carry().detail
+        with two.aside():
+            assert three.carry() is None
+        one.subject = agent(id="bot-8")  # who it is was looked at anew: it counts as it did
+        with made.exchange() as other:
+            other.subject = agent(id="bot-8")
+            assert other.carry() is None
+    assert (made._carried, made._carried_for) == (0, {})
+
+
 # --- time
 
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from jitgate.errors import RecorderDown
-from jitgate.flow.recorder import CHECKPOINT, PROBE, QUEUE, Kept, Recorder, durable
+from jitgate.flow.recorder import CHECKPOINT, PROBE, QUEUE, STUCK, Kept, Recorder, durable
 from jitgate.stores.memory import MemoryRecords
 from jitgate.values import Entry
 
@@ -19,7 +19,13 @@ class Desk:
     def __init__(self):
         self.clock = Clock()
         self.records = MemoryRecords()
-        self.recorder = Recorder(self.records, clock=self.clock, in_thread=self._in_thread)
+        self.held_up = None
+        self.recorder = Recorder(
+            self.records,
+            clock=self.clock,
+            in_thread=self._in_thread,
+            held_up=lambda: self.held_up,
+        )
         self.held = []
         self.slow = False
         self.calls = []
@@ -277,3 +283,74 @@ def test_whoever_waits_for_an_entry_without_durable_may_give_up():
     entry.cancel()
     assert over[0].check(CancelledError)
     entry.callback(None)  # it is written all the same, and nobody minds
+
+
+@ensureDeferred
+async def test_while_it_is_held_up_nothing_new_begins_and_what_has_begun_is_recorded():
+    desk = await started()
+    desk.held_up = "Too much waits."
+    assert desk.recorder.down == "Too much waits."
+    assert desk.append("outcome") == ["durable"]
+    desk.held_up = None
+    assert desk.recorder.down is None
+    await desk.recorder.stop()
+
+
+async def stuck(*names):
+    """A recorder whose store hangs in one call, with as many entries, and one that came later."""
+    desk = await started()
+    desk.slow = True
+    fates = [desk.append(name) for name in names]
+    fates.append(desk.append("later"))
+    desk.clock.pump([PROBE] * int(STUCK / PROBE - 1))
+    assert fates == [[]] * len(fates)
+    assert desk.recorder.down is None
+    desk.clock.advance(PROBE)
+    return desk, fates
+
+
+@ensureDeferred
+async def test_a_store_that_does_not_answer_is_down_and_nobody_waits_for_it():
+    desk, fates = await stuck("a")
+    assert all(isinstance(fault, RecorderDown) for (fault,) in fates)
+    assert "does not answer" in desk.recorder.down
+    (fault,) = desk.append("new")
+    assert isinstance(fault, RecorderDown)
+    desk.clock.pump([PROBE] * 100)
+    assert desk.calls == ["open", "append"]  # the thread that hangs is asked for nothing more
+    desk.slow = False
+    desk.let_go()
+    assert desk.recorder.down is None
+    assert desk.kept == ["a"]  # it was asked for; nothing that follows from it was done
+    assert [len(fate) for fate in fates] == [1, 1]
+    assert desk.append("b") == ["durable"]
+    assert desk.kept == ["a", "b"]
+    await desk.recorder.stop()
+
+
+@ensureDeferred
+async def test_one_that_fails_after_all_is_tried_as_any_other():
+    desk, fates = await stuck("a")
+    desk.slow = False
+    desk.held.pop(0).errback(OSError(5, "Input/output error"))
+    assert "input/output error" in desk.recorder.down
+    assert [len(fate) for fate in fates] == [1, 1]
+    desk.clock.advance(PROBE)
+    assert desk.recorder.down is None
+    assert desk.append("b") == ["durable"]
+    await desk.recorder.stop()
+
+
+@ensureDeferred
+async def test_a_checkpoint_that_does_not_end_is_no_less_than_an_entry():
+    desk = await started()
+    desk.clock.advance(CHECKPOINT - 1)
+    desk.slow = True
+    desk.clock.pump([PROBE] * 4)
+    assert desk.calls[-1] == "checkpoint"
+    desk.clock.pump([PROBE] * int(STUCK / PROBE))
+    assert "does not answer" in desk.recorder.down
+    desk.slow = False
+    desk.let_go()
+    assert desk.recorder.down is None
+    await desk.recorder.stop()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from pytest_twisted import ensureDeferred
+from support.access import access_request
 from support.ports import JSON, Asked, Stand, agent, review
 from twisted.internet.defer import Deferred
 
 from jitgate.core.access import Recovery
-from jitgate.core.fatigue import Fatigue
+from jitgate.core.fatigue import COUNTED, Fatigue, refused_before
 from jitgate.errors import StoreDown
-from jitgate.flow.access import Limits
+from jitgate.flow.opening import Limits
 from jitgate.values import AccessState, Effect, Obligation, Verdict
 
 
@@ -46,6 +48,26 @@ async def denied(site, call, subject=None):
     await waits(site, call, subject)
     key = f"a-{site.ids['a']}"
     assert (await site.says(approves=False, key=key)).state is AccessState.DENIED
+
+
+# --- whoever asks
+
+
+@ensureDeferred
+async def test_an_agent_whose_next_token_names_more_humans_is_still_the_one_that_was_refused():
+    """It asks for them itself (scope=email)."""
+    site, again = stand(per_agent=2), agent(humans=("bot-7@acme.com",))
+    await denied(site, post())
+    assert (await refused(site, post(), again))[0] == "approval-denied"
+    await waits(site, post(8), again)
+    assert (await refused(site, post(9)))[0] == "budget-spent"
+
+
+@ensureDeferred
+async def test_who_acts_for_somebody_else_is_another():
+    site = stand(per_agent=1)
+    await denied(site, post(), agent(id="ann@acme.com", agent="bot-7"))
+    await waits(site, post(), agent(id="ben@acme.com", agent="bot-7"))
 
 
 # --- asked again
@@ -93,6 +115,39 @@ async def test_identical_calls_at_once_open_one_request_however_long_the_store_t
         await serving
 
 
+# --- asked again in another form
+
+
+@ensureDeferred
+async def test_what_was_denied_may_be_asked_once_more_in_another_form_and_then_in_none():
+    site = stand(cool_down=600.0)
+    await denied(site, post(7, b"{}"))
+    await denied(site, post(7, b"{ }"))
+    kind, detail = await refused(site, post(7, b"{  }"))
+    assert kind == "approval-denied"
+    assert detail == (
+        "People have denied this action on this resource, in other forms: "
+        "they are not asked for it again before 00:10 UTC."
+    )
+    assert (await refused(site, Asked("POST", "/things/7?x=1", b"{}", JSON)))[0] == kind
+    await waits(site, post(8))
+    await waits(site, Asked("DELETE", "/things/7"))
+    await waits(site, post(7, b"{  }"), agent(id="bot-8"))
+    site.clock.advance(600.0)
+    await waits(site, post(7, b"{  }"))
+
+
+@ensureDeferred
+async def test_how_often_that_is_can_be_set_and_what_makes_something_new_is_counted_by_itself():
+    site = stand(alike=1)
+    await denied(site, post(7, b"{}"))
+    assert (await refused(site, post(7, b"{ }")))[0] == "approval-denied"
+    ask = access_request().ask
+    new = replace(ask, operation=replace(ask.operation, resource={}))
+    assert len(refused_before(new, Fatigue())) == 1
+    assert len(refused_before(ask, Fatigue())) == 2
+
+
 # --- how often
 
 
@@ -123,6 +178,20 @@ async def test_what_is_withdrawn_was_asked_all_the_same():
 
 
 @ensureDeferred
+async def test_where_many_are_asked_their_groups_are_counted():
+    """A row in the database for each of thousands would hold up everybody."""
+    site = stand(review((("leads", "security"), 1)), per_approver=2)
+    many = frozenset(f"{number}@acme.com" for number in range(COUNTED))
+    site.members.adopt({"leads": many, "security": site.people["security"]})
+    for number in range(2):
+        await waits(site, post(number), agent(id=f"bot-{number}"))
+    assert len(site.counts._taken) < 10
+    for groups in (("leads", "security"), ("security", "leads")):
+        site.verdict = review((groups, 1))
+        assert (await refused(site, post(3), agent(id="bot-3")))[0] == "budget-spent"
+
+
+@ensureDeferred
 async def test_a_person_is_asked_so_many_times_in_a_window_whoever_asks():
     verdict = review((("leads",), 1))
     site = stand(verdict, per_approver=2)
@@ -133,7 +202,7 @@ async def test_a_person_is_asked_so_many_times_in_a_window_whoever_asks():
     assert "At most 2 requests for approval in 1 h for those who would be asked" in detail
     assert "alice" not in detail
     site.verdict = review((("security",), 1))
-    site.people["security"] = frozenset({"carol@acme.com"})
+    site.members.adopt({**site.people, "security": frozenset({"carol@acme.com"})})
     site.decider.adopt(site.policy(), {})
     await waits(site, post(4), agent(id="bot-4"))
 
@@ -250,5 +319,5 @@ async def test_other_bounds_hold_from_now_on():
     site = stand()
     await waits(site, post(1))
     bounds = Limits(fatigue=Fatigue(per_agent=1))
-    site.access.adopt(site.people, [site.directory], site.patience, bounds)
+    site.access.adopt([site.directory], site.patience, bounds)
     assert (await refused(site, post(2)))[0] == "budget-spent"

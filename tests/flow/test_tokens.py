@@ -8,6 +8,7 @@ from support.ports import Stand
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from jitgate.flow.ahead import Ahead
 from jitgate.flow.budgets import Budgets
 from jitgate.flow.tokens import Declined, TokenExchange, Wanted
 from jitgate.identity.own_tokens import OwnTokens
@@ -33,13 +34,18 @@ class Slowly:
 @ensureDeferred
 async def test_who_was_proved_on_terms_that_are_gone_gets_no_token(believed_anew):
     stand, identity = Stand(), Slowly()
-    tokens = TokenExchange(
+    ahead = Ahead(
         targets={},
-        identity=identity,
         decide=stand.decider.ahead,
         scope_print=stand.decider.scope_print,
         access=stand.access,
         budgets=Budgets(stand.budgets, stand.clock),
+        clock=stand.clock,
+        new_id=stand.new_id,
+    )
+    tokens = TokenExchange(
+        ahead=ahead,
+        identity=identity,
         source=OwnTokens(lambda: "jitgate/test", stand.clock),
         revocations=stand.revocations,
         clock=stand.clock,
@@ -47,7 +53,7 @@ async def test_who_was_proved_on_terms_that_are_gone_gets_no_token(believed_anew
     )
     asked = Deferred.fromCoroutine(tokens.exchange(SUBJECT, Wanted("its token"), "s"))
     if believed_anew:
-        tokens.adopt({}, Slowly())
+        tokens.adopt(Slowly())
     identity.let.callback(None)
     answer = await asked
     assert isinstance(answer, Declined) is believed_anew

@@ -18,6 +18,8 @@ from twisted.logger import globalLogPublisher
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from jitgate.core.hiding import STARS, Hand
+from jitgate.core.json_body import GatheredJson, StreamedJson, masked
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.masking import Maskers
 from jitgate.core.policy import NEEDS_BODY, Policy
@@ -35,8 +37,15 @@ from jitgate.flow.stopwatch import (
     own,
 )
 from jitgate.flow.watching import AGE, LONGEST, switched_off, watched_masker, watched_rule
-from jitgate.interfaces import IConcernedRule, IInformedRule, IMasker, IRule, IStatedRule
-from jitgate.values import Effect, Inquiry, Operation, Undecided, Verdict
+from jitgate.interfaces import (
+    IConcernedRule,
+    IInformedRule,
+    IMasker,
+    IRule,
+    IStatedMasker,
+    IStatedRule,
+)
+from jitgate.values import Effect, How, Inquiry, Operation, Span, Undecided, Verdict
 
 START = Reading(wall=100.0, thread=1.0, process=2.0, queued=0.5, waits=3, faults=0, collected=1)
 NAN = float("nan")
@@ -590,7 +599,7 @@ class Looks(SlowMasker):
 @pytest.mark.parametrize("openly", [True, False])
 def test_a_text_that_takes_long_to_look_at_is_hidden_whole_and_not_looked_at(clocks, openly):
     looks = Looks()
-    masker = JsonMasker([watched_masker(looks, clocks.stopwatch)], openly=openly)
+    masker = JsonMasker([watched_masker(looks, clocks.stopwatch)], Hand(openly=openly))
     longest, longer = "é" * LONGEST, "é" * (LONGEST + 1)
     text = {"a": longest, "b": longer, longest: 1, longer: "Ada", "c": [longer, {"d": 7}]}
     shown = masker.feed(json.dumps(text, ensure_ascii=False).encode()) + masker.finish()
@@ -622,6 +631,118 @@ def test_what_a_masker_says_in_its_own_faults_is_not_told(clocks):
     assert "hunter2" not in str(caught.value)
 
 
+@implementer(IStatedMasker)
+class States(SlowMasker):
+    """States that it hides digits, and finds what a test says."""
+
+    how, names, paths, signs = How.REPLACE, (), (), (b"[0-9]",)
+
+    def __init__(self, found=((0, 1),), takes=lambda: None):
+        super().__init__(takes)
+        self.found = found
+
+    def hides(self, field):
+        return False
+
+    def spans(self, value):
+        self.takes()
+        return [Span(begin, end, "digit") for begin, end in self.found]
+
+
+def test_a_masker_that_states_what_it_hides_is_shown_nothing_else(clocks):
+    looked = []
+    masker = watched_masker(States(takes=lambda: looked.append(1)), clocks.stopwatch)
+    verifyObject(IStatedMasker, masker)
+    for body, shown in (
+        (b'{"a":"b"}', b'{"a":"b"}'),
+        (b'{"a":"7"}', b'{"a":"%b"}' % STARS.encode()),
+    ):
+        assert masked(body, (masker,), Hand()) == shown
+    assert len(looked) == 1
+
+
+def test_what_it_would_take_long_to_look_at_is_hidden_whole(clocks):
+    masker = watched_masker(States(), clocks.stopwatch)
+    shown = masked(b'["%b","%b"]' % (b"7" * LONGEST, b"7" * (LONGEST + 1)), (masker,), Hand())
+    assert json.loads(shown) == [STARS + "7" * (LONGEST - 1), STARS]
+
+
+def test_one_that_is_slow_twice_lets_nothing_pass_either(clocks, critical):
+    masker = watched_masker(States(takes=lambda: clocks.works(0.007)), clocks.stopwatch)
+    for _ in range(2):
+        masker.spans("7")
+    with pytest.raises(MaskerOff):
+        masker.spans("7")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [[(0, 4)], [(2, 1)], [(1, 2), (0, 1)], [(0, 2), (1, 3)], [(-1, 1)], [(0, 2.0)], [(0, True)]],
+)
+def test_what_is_not_in_a_value_is_a_fault(clocks, found):
+    maskers = Maskers([watched_masker(States(found), clocks.stopwatch)])
+    with pytest.raises(MaskingFault, match="numbers"):
+        maskers.shown("a", "777", str)
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        {"how": "loud"},
+        {"names": [7]},
+        {"names": "password"},
+        {"names": b"password"},
+        {"names": None},
+        {"signs": ["7"]},
+        {"signs": [b"("]},
+        {"signs": b"7"},
+        {"signs": [b"^7"]},
+        {"signs": [b"7", b"(?:7|8$)"]},
+        {"signs": [rb"\A7"]},
+        {"signs": [rb"7\z"]},
+        {"signs": [rb"[[:alpha:]^]\b7"]},
+        {"signs": [rb"7\B"]},
+        {"signs": [rb"\\\b7"]},
+        {"paths": ["$"]},
+    ],
+)
+def test_what_states_itself_wrongly_does_not_load(states):
+    masker = States()
+    vars(masker).update(states)
+    with pytest.raises(PluginInvalid, match="masker numbers"):
+        watched_masker(masker)
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [rb"\^7\$", rb"[$^]7", rb"[^$]7", rb"[]^]7", rb"\\b7", rb"\Q^\b$\E7", rb"[[:digit:]$\]^]"],
+)
+def test_what_looks_like_an_anchor_and_is_none_may_be_in_a_sign(sign):
+    masker = States()
+    masker.signs = [sign]
+    assert watched_masker(masker).signs == (sign,)
+
+
+@pytest.mark.parametrize("kind", [iter, list, set, lambda stated: map(str, stated)])
+def test_whatever_names_it_states_are_those_that_are_looked_for(clocks, kind):
+    masker = States()
+    masker.names, masker.hides = kind(["password"]), lambda field: field == "password"
+    watched = watched_masker(masker, clocks.stopwatch)
+    assert watched.names == ("password",)
+    for body in (b'{"password":"hush"}', b'{"p\\u0061ssword":"hush"}'):
+        assert b"hush" not in masked(body, (watched,), Hand())
+
+
+def test_one_that_hides_a_field_that_it_does_not_state_is_a_fault(clocks):
+    masker = States()
+    masker.names, masker.hides = ["pass*"], lambda field: field.lower().startswith("p")
+    maskers = Maskers([watched_masker(masker, clocks.stopwatch)])
+    assert maskers.hider("a") is None
+    assert maskers.hider("PassWord").name == "numbers"
+    with pytest.raises(MaskingFault, match="numbers"):
+        maskers.hider("pin")
+
+
 def test_a_masker_that_does_not_say_whether_it_looks_at_values_does_not_load():
     masker = SlowMasker(None)
     masker.looks_at_values = "yes"
@@ -631,13 +752,18 @@ def test_a_masker_that_does_not_say_whether_it_looks_at_values_does_not_load():
 
 @ensureDeferred
 async def test_nothing_is_sent_whose_answer_a_masker_that_is_off_would_withhold(clocks, critical):
-    masker = watched_masker(SlowMasker(lambda: clocks.works(0.007)), clocks.stopwatch)
+    class SlowWithAnswers(SlowMasker):
+        def mask(self, field, value):
+            if value in {"1", "application/json"}:  # it is shown the Content-Type as well
+                self.takes()
+
+    masker = watched_masker(SlowWithAnswers(lambda: clocks.works(0.007)), clocks.stopwatch)
     site = Stand(
         verdict=permit(mask="numbers"),
         profiles={"numbers": MaskingProfile("numbers", (masker,))},
     )
-    site.pieces = (b'{"a":"1",', b'"b":"2"}')
-    site.answer = site.answer._replace(length=17)
+    site.pieces = (b'{"a":', b'"1"}')
+    site.answer = site.answer._replace(length=9)
     assert site.decider.switched_off() == []
     assert (await site.serve()).head.status == 200
     assert len(site.sent) == 1
@@ -670,3 +796,24 @@ def test_the_verdict_of_the_second_slow_call_still_counts(clocks, critical):
         Slow(lambda: clocks.works(0.007), Verdict(Effect.DENY, "No.")), clocks.stopwatch
     )
     assert [rule.judge(INQUIRY).reason for _ in range(2)] == ["No.", "No."]
+
+
+@pytest.mark.parametrize("sign", ["", "7"])
+@pytest.mark.parametrize("before", ["", "\\u0041", "[", "x"])
+@pytest.mark.parametrize("size", [LONGEST - 10, LONGEST + 10])
+def test_what_is_too_long_is_hidden_alike_however_it_came(clocks, sign, before, size):
+    masker = watched_masker(States(), clocks.stopwatch)
+    text = before + "y" * size + sign
+    whole = b'{"a":"%b","b":{"%b":"q"}}' % (text.encode(), b"n" * size)
+    body = b"[%b,%b]" % (whole, whole)
+    told = set()
+    for step in (len(body), 1000, LONGEST):
+        for kind in (GatheredJson, StreamedJson, JsonMasker):
+            hand = Hand()
+            transformer = kind((masker,), hand)
+            cut = [body[at : at + step] for at in range(0, len(body), step)]
+            out = b"".join([*map(transformer.feed, cut), transformer.finish()])
+            told.add((out, tuple(hand.counts.items())))
+    [(out, _)] = told
+    assert (STARS.encode() in out) == bool(sign or before in ("[", "\\u0041"))
+    assert b"n" * size + b'":"q"' in out

@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from jitgate.core.binding import LONGEST
+from jitgate.errors import StateUnusable
 from jitgate.identity.own_tokens import ROTATED_AFTER, OwnTokens
 from jitgate.interfaces import IIdentityVerifier, ITokenSource
 from jitgate.values import Binding, Refusal, Subject
@@ -87,9 +88,7 @@ def test_it_lives_no_longer_than_it_may(life, left, lives):
 def test_another_gateways_is_refused():
     one, other = Mint(), Mint("jitgate/other")
     assert "has not signed" in refused(other.proved(one.made().token))
-    other.own._keys = one.own._keys
-    other.own._signing()
-    one.own._signing()
+    other.own.seed, other.own.born = one.own.seed, one.own.born
     assert "audience" in refused(other.proved(one.made().token))
 
 
@@ -109,6 +108,32 @@ def test_keys_follow_one_another_and_count_until_their_last_token_has_expired():
     mint.clock.advance(LONGEST)
     refused(mint.proved(last))
     assert len(mint.own.jwks()["keys"]) == 1
+
+
+def test_who_has_the_same_seed_believes_what_another_has_made():
+    one, other = Mint(), Mint()
+    clock = one.clock
+    other.own = OwnTokens(lambda: "jitgate/one", clock, seed=one.own.seed, born=one.own.born)
+    other.own.adopt({"https://idp.example": "terms"})
+    stranger = OwnTokens(lambda: "jitgate/one", clock, born=one.own.born)
+    assert isinstance(other.proved(one.made().token), Subject)
+    assert other.own.jwks() == one.own.jwks()
+    assert not {key["kid"] for key in stranger.jwks()["keys"]} & {
+        key["kid"] for key in one.own.jwks()["keys"]
+    }
+    clock.advance(3 * ROTATED_AFTER + 1)
+    assert len(one.own.jwks()["keys"]) == 2
+    assert other.own.jwks() == one.own.jwks()
+
+
+def test_without_its_seed_it_makes_and_believes_nothing():
+    mint = Mint()
+    token = mint.made().token
+    mint.own = OwnTokens(lambda: "jitgate/one", mint.clock, seed=b"")
+    with pytest.raises(StateUnusable):
+        mint.made()
+    with pytest.raises(StateUnusable):
+        mint.proved(token)
 
 
 def test_a_public_key_stands_alone():

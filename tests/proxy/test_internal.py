@@ -8,7 +8,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 from support.ports import AUTHORITY as THINGS
 from support.ports import JSON, Asked, Stand, Told, agent, review
-from twisted.internet.defer import Deferred
+from support.site import CA, Site, fields, given_up, kind, problem
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -16,15 +16,12 @@ from jitgate.catalogs.okta import load_okta
 from jitgate.core.catalog import PathCatalog
 from jitgate.core.plan import STEP
 from jitgate.core.policy import Policy, version_of
-from jitgate.core.waiting import Patience
 from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.errors import StoreDown, UpstreamUnreachable
-from jitgate.flow.admission import Knock, Target, Tunnel
-from jitgate.flow.budgets import Budgets
+from jitgate.flow.admission import Knock, Target
 from jitgate.flow.gateway import DUTIES
-from jitgate.flow.tokens import TokenExchange, Wanted
-from jitgate.identity.own_tokens import OwnTokens
+from jitgate.flow.tokens import Wanted
 from jitgate.interfaces import (
     ICatalog,
     IFacts,
@@ -41,7 +38,7 @@ from jitgate.proxy.internal import (
     InternalUpstream,
     internal_target,
 )
-from jitgate.proxy.pages import CALLS, Pages
+from jitgate.proxy.pages import CALLS
 from jitgate.values import (
     Budget,
     Denial,
@@ -53,93 +50,7 @@ from jitgate.values import (
     Verdict,
 )
 
-CA = b"-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"
 OTHER = agent(id="bot-8")
-
-
-class ForThings:
-    """The stand's rule, which speaks of its own target alone, as rules in files do."""
-
-    def __init__(self, stand):
-        self.name, self.version, self._stand = "the-rule", "1", stand
-
-    def judge(self, inquiry):
-        return self._stand.verdict if inquiry.operation.target in {"things", "okta"} else None
-
-
-class Site:
-    """A gateway that answers for itself too, before a target whose calls need people."""
-
-    def __init__(self, verdict=None, targets=None):
-        self.stand = Stand(verdict=verdict or review())
-        rules = (ForThings(self.stand), InternalRule())
-        policy = Policy(rules, version_of(rules), DUTIES)
-        self.stand.decider._policy = policy
-        known = self.stand.gateway._targets
-        self.own = OwnTokens(lambda: "jitgate/test", self.stand.clock)
-
-        self.tokens = TokenExchange(
-            targets=known if targets is None else targets,
-            identity=self.stand.gateway._identity,
-            decide=self.stand.decider.ahead,
-            scope_print=self.stand.decider.scope_print,
-            access=self.stand.access,
-            budgets=Budgets(self.stand.budgets, self.stand.clock),
-            source=self.own,
-            revocations=self.stand.revocations,
-            clock=self.stand.clock,
-            new_id=self.stand.new_id,
-        )
-        self.pages = Pages(
-            self.stand.access,
-            self.stand.access._grants,
-            targets=known if targets is None else targets,
-            decide=self.stand.decider.foreseen,
-            ca=CA,
-            patience=Patience(),
-            tokens=self.tokens,
-            clock=self.stand.clock,
-        )
-        known[AUTHORITY] = internal_target(self.pages, Kept(NoCredential()))
-
-    def begun(self, method, path, who=None, **how):
-        """An exchange with the gateway itself, from CONNECT on; it may take time."""
-        told = Told()
-        asked = Asked(method, path, hosts=(AUTHORITY,), **how)
-        return told, Deferred.fromCoroutine(self._carried(asked, told, who or agent()))
-
-    async def _carried(self, asked, told, who):
-        self.stand.subject = who
-        tunnel = await self.stand.gateway.admit(Knock(AUTHORITY, "t"))
-        assert isinstance(tunnel, Tunnel)
-        await self.stand.gateway.serve(tunnel, asked, told)
-
-    async def ask(self, method, path, who=None, **how):
-        told, serving = self.begun(method, path, who, **how)
-        await serving
-        assert told.ended
-        return told
-
-    def held(self, subject=None, body=b'{"why":"left"}'):
-        """A call that waits for people, as the request a-1."""
-        return self.stand.asked(Asked("POST", "/things/7?token=abc", body, JSON), subject)
-
-
-def fields(told):
-    return {name.lower(): value for name, value in told.head.headers}
-
-
-def kind(told):
-    return fields(told)[b"content-type"].partition(b";")[0]
-
-
-def problem(told):
-    return json.loads(told.data)["type"].rpartition(":")[2].rpartition("/")[2]
-
-
-async def given_up(told, serving):
-    told.hang_up()
-    await serving
 
 
 # --- what everybody is shown
@@ -219,7 +130,11 @@ async def test_a_head_request_is_answered_by_the_head_alone(path):
     [
         ("GET", "/none"),
         ("GET", "/manifest/"),
-        ("GET", "/access-requests"),
+        ("PUT", "/access-requests"),
+        ("DELETE", "/access-requests"),
+        ("GET", "/access/v1/evaluation"),
+        ("POST", "/access/v1/evaluations"),
+        ("POST", "/.well-known/authzen-configuration"),
         ("GET", "/access-requests/a-1/cancel"),
         ("GET", "/problems/none"),
         ("POST", "/manifest"),

@@ -23,6 +23,7 @@ from jitgate.errors import StateUnusable
 from jitgate.interfaces import IListenerSource
 from jitgate.proxy import listener
 from jitgate.proxy.authority import load_or_create
+from jitgate.proxy.port import FOR_EXCHANGES
 from jitgate.testing.listeners import ListenerContract
 from jitgate.values import Effect, ResponseHead, Verdict
 
@@ -261,7 +262,7 @@ async def test_an_exchange_whose_target_hangs_is_refused_while_there_is_time_to_
     await until(lambda: stand.sent)
     stopping = Deferred.fromCoroutine(door.listener.stop())
     await until(lambda: not door.listener.port.connected)  # then its time begins
-    door.later(listener.FOR_EXCHANGES * stand.bounds.stop)
+    door.later(FOR_EXCHANGES * stand.bounds.stop)
     (outcome,) = stand.entries("outcome")
     assert (outcome["outcome"], outcome["denial"]) == ("failed", "cut-short")
     reply = await deferToThread(tunnel.reply)

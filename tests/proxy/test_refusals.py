@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -80,6 +81,18 @@ def test_no_rendered_refusal_may_be_cached():
 BUSY = Refusal(
     Denial.OVERLOADED, "Full.", pending=Pending("", "", 1000.0, 1000.0, again=2.0), manner="busy"
 )
+
+
+@pytest.mark.parametrize("manner", ["okta", "problem"])
+def test_what_was_carried_out_is_nothing_to_send_again(manner):
+    """Okta's SDKs send a 503 and a 504 again, others any 5xx."""
+    refusal = Refusal(Denial.RESPONSE_WITHHELD, "It is XML.", manner="carried-out")
+    head, body = rendered(refusal, "x-17", manner)
+    assert head.status == 403
+    assert b"response-withheld" in body
+    assert b"It is XML." in body
+    assert {name for name, _ in head.headers} == {b"Content-Type", b"Cache-Control"}
+    assert rendered(replace(refusal, manner=None), "x-17", manner)[0].status == 502
 
 
 def test_a_busy_gateway_slows_an_okta_sdk_down_in_its_own_form():

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -76,7 +77,7 @@ def estate_in(
     with (
         Org.start(folder, algorithm=algorithm, unbound=[] if bound else ["jitgate"]) as org,
         Issuer.start(folder, agents, algorithm=algorithm, ttl=ttl) as issuer,
-        GatewayProcess(folder, _settings(folder, org, issuer) | (asked or people())) as gateway,
+        GatewayProcess(folder, configured(folder, org, issuer) | (asked or people())) as gateway,
     ):
         yield Estate(org, issuer, gateway, folder)
 
@@ -121,7 +122,8 @@ def from_the_seed(estate):
     estate.org.clear()
 
 
-def _settings(folder: Path, org: Org, issuer: Issuer) -> dict[str, object]:
+def configured(folder: Path, org: Org, issuer: Issuer) -> dict[str, Any]:
+    """A gateway's configuration between the two."""
     etc = Path(__file__).parents[2] / "etc"
     plugins = Path(__file__).parents[2] / "plugins"
     return {

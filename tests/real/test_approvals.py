@@ -80,11 +80,13 @@ def in_background(work) -> Future[Any]:
         pool.shutdown(wait=False)
 
 
-def arrivals(estate: Estate) -> list[tuple[str, str]]:
+def arrivals(estate: Estate, *, looked_up: bool = False) -> list[tuple[str, str]]:
+    """The agent's calls that reached the org; or the gateway's own, for the names of things."""
     return [
         (each.method, each.path)
         for each in estate.org.journal()
         if each.path.startswith("/api/") and not each.wanted_nonce
+        if any(field.startswith("jitgate/n-") for field in each.fields) is looked_up
     ]
 
 
@@ -97,7 +99,12 @@ def test_the_sdks_call_waits_is_approved_and_succeeds(asked):
     request = asked.approver.next()
     assert (request["action"], request["method"]) == ("deactivateUser", "POST")
     assert request["url"].endswith(f"/api/v1/users/{ALICE}/lifecycle/deactivate")
+    assert request["names"] == {"id": {"name": "alice@acme.example", "why": None}}
+    shown = asked.approver.run("requests", request["id"]).stdout
+    assert f"  resource     id {ALICE} (alice@acme.example)\n" in shown
     assert arrivals(asked) == []
+    assert arrivals(asked, looked_up=True) == [("GET", f"/api/v1/users/{ALICE}")]
+    assert asked.gateway.entries("name.looked-up")[0]["credential"]["scopes"] == ["okta.users.read"]
     asked.approver.approve(request["id"])
     assert call.result()["error"] == ""
     assert arrivals(asked) == [("POST", f"/api/v1/users/{ALICE}/lifecycle/deactivate")]

@@ -57,7 +57,7 @@ def test_curl_is_told_why_not(estate):
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("403")
     assert "no-admin-grants" in done.stdout
-    assert estate.org.journal() == []
+    assert estate.org.calls() == []
 
 
 def test_curl_gets_no_tunnel_to_another_host(estate):
@@ -112,6 +112,16 @@ def test_curl_reads_what_is_masked_whatever_it_speaks(world, call, options):
     answer = call(*options, "--write-out", "%{http_version}", f"{HTTPBIN}/json")
     assert answer.endswith("1.1")
     assert orjson.loads(answer[:-3])["slideshow"]["author"] == "*" * 16
+
+
+@pytest.mark.parametrize(
+    ("coding", "says"), [("gzip", "gzipped"), ("deflate", "deflated"), ("brotli", "brotli")]
+)
+def test_curl_gets_what_a_target_codes_as_it_was(call, coding, says):
+    answer = call("--include", f"{HTTPBIN}/{coding}")
+    head, _, body = answer.rpartition("\r\n\r\n")
+    assert "content-encoding" not in head.lower()
+    assert orjson.loads(body)[says] is True
 
 
 def test_curl_asks_before_it_sends_three_mebibytes(call, upload):

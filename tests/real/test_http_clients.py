@@ -5,7 +5,11 @@ Each program plays all its scenarios once, in one process; the tests look at wha
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import orjson
 import pytest
+from support.gateway import GatewayProcess
 
 PROGRAMS = {
     "requests": "with_requests.py",
@@ -14,11 +18,24 @@ PROGRAMS = {
     "undici": "with_undici.mjs",
 }
 
+IN_HTTP2 = {"httpx in HTTP/2": "with_httpx.py", "undici in HTTP/2": "with_undici.mjs"}
+
 MASKED = "*" * 16
 
 
-@pytest.fixture(scope="module", params=PROGRAMS)
+@pytest.fixture(scope="module")
+def in_http2(world, tmp_path_factory):
+    """The same, but for targets that ask for HTTP/2."""
+    made = orjson.loads(world.gateway.config.read_bytes())
+    made["targets"] = [each | {"http2": True} for each in made["targets"]]
+    with GatewayProcess(tmp_path_factory.mktemp("http2"), made) as gateway:
+        yield replace(world, gateway=gateway)
+
+
+@pytest.fixture(scope="module", params=[*PROGRAMS, *IN_HTTP2])
 def told(request, world):
+    if request.param in IN_HTTP2:
+        return request.getfixturevalue("in_http2").play(IN_HTTP2[request.param])
     return world.play(PROGRAMS[request.param])
 
 
@@ -72,10 +89,10 @@ def test_a_redirect_is_the_clients_to_follow(told):
     assert told["redirected"] == [302, "/get", 200]
 
 
-def test_a_coded_answer_is_withheld_with_the_reason(told):
-    withheld = told["compressed"]
-    assert withheld["status"] == 502
-    assert withheld["body"]["title"] == "The response is withheld"
+def test_a_coded_answer_comes_decoded(told):
+    """The target codes although nobody takes it (Accept-Encoding: identity)."""
+    assert told["compressed"]["status"] == 200
+    assert told["compressed"]["body"]["gzipped"] is True
 
 
 def test_the_targets_own_slow_down_comes_through_once(told):
@@ -119,6 +136,10 @@ def test_it_works_the_same_under_jitgate_exec(world, program):
 
 def test_httpx_is_answered_in_http_1_1_although_it_offers_http_2(world):
     assert world.play("with_httpx.py", "read")["read"]["version"] == "HTTP/1.1"
+
+
+def test_httpx_is_answered_in_http_2_where_the_target_asks_for_it(in_http2):
+    assert in_http2.play("with_httpx.py", "read")["read"]["version"] == "HTTP/2"
 
 
 def test_nodes_own_clients_need_the_variables_alone(world):

@@ -148,7 +148,7 @@ return {"kind": type(error).__name__, "text": str(error)}
     )
     assert seen["kind"] == "OktaAPIError"
     assert "No rule permits" in seen["text"]
-    assert estate.org.journal() == []
+    assert estate.org.calls() == []
 
 
 def test_each_token_had_exactly_the_scope_of_its_operation(estate):

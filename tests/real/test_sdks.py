@@ -103,6 +103,16 @@ def test_pygithub_sends_eleven_times_where_a_target_is_down_and_then_does_not_sa
     assert github.calls("GET", "https://down.example/users/octocat") == 11
 
 
+def test_pygithub_sends_a_change_once_whose_answer_is_withheld_and_says_why(github):
+    """It would send any 5xx again ten times, and change ten things."""
+    said = github.raised("withheld")
+    assert said.startswith("GithubException: 403")
+    assert "text/html is not looked at" in said
+    assert "The target answered with status 201." in said
+    assert "Do not repeat it" in said
+    assert github.calls("POST", "https://httpbin.example/in-html/user/repos") == 1
+
+
 # --- msgraph-sdk
 
 
@@ -165,7 +175,7 @@ def test_okta_for_node_reads_writes_and_is_masked(okta, estate):
     assert PORTAL_SECRET not in str(told)
     assert told["write"]["said"] == "grace@acme.example"
     assert len(set(told["several"]["said"])) == 1
-    arrived = [each for each in estate.org.journal() if not each.wanted_nonce]
+    arrived = [each for each in estate.org.answered() if not each.wanted_nonce]
     assert {each.status for each in arrived} == {200, 201}
 
 
@@ -173,4 +183,4 @@ def test_okta_for_node_raises_its_own_error_with_our_reason(okta, estate):
     told = okta("denied", "unpermitted")
     assert "Administrators are made by people" in told["denied"]["text"]
     assert "No rule permits" in told["unpermitted"]["text"]
-    assert estate.org.journal() == []
+    assert estate.org.calls() == []

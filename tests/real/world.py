@@ -73,7 +73,10 @@ POLICY = [
         "name": "private-things-are-masked",
         "reason": "Everybody may read and write, but for what is private",
         "match": {
-            "paths": ["/json", "/anything", "/users/{login}", "/api/users.list", "/v1.0/me"],
+            "paths": [
+                *("/json", "/anything", "/users/{login}", "/api/users.list", "/v1.0/me"),
+                *("/gzip", "/deflate", "/brotli", "/in-html/user/repos"),
+            ],
             "groups": ["it-agents"],
         },
         "effect": "permit",

@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from pytest_twisted import ensureDeferred
@@ -17,6 +18,7 @@ from twisted.internet.threads import deferToThread
 from jitgate.core import access
 from jitgate.core.access import DOUBTED, recovery
 from jitgate.errors import StateUnusable, StoreDown
+from jitgate.stores.access_documents import Row, columns, document
 from jitgate.stores.access_postgres import PostgresAccess
 from jitgate.stores.budgets_postgres import PostgresBudgets
 from jitgate.stores.once_postgres import PostgresOnce
@@ -200,6 +202,42 @@ def test_while_a_gateway_runs_a_database_that_has_gone_back_stops_it(postgres, o
         now(other.grants())
 
 
+def test_tables_of_the_version_before_are_brought_up_to_date_with_what_they_hold(postgres):
+    server = postgres.server()
+    with postgres.admin() as connection:
+        connection.execute(f"CREATE SCHEMA {server.schema} AUTHORIZATION jitgate")
+        connection.execute("SET ROLE jitgate")
+        connection.execute(f"SET search_path = {server.schema}")
+        connection.execute("CREATE TABLE version (number integer PRIMARY KEY, since timestamptz)")
+        connection.execute(migrations()[0])
+        connection.execute("INSERT INTO version VALUES (1, now())")
+        row = Row(columns(access_request("ar-1")), 0, document(access_request("ar-1")))
+        values = (*row.columns[:2], True, NOW, "s", "f", None, 1, row.document)
+        connection.execute(
+            "INSERT INTO kept VALUES (%s, convert_to(%s, 'UTF8'), %s, %s, convert_to(%s, 'UTF8'), "
+            "convert_to(%s, 'UTF8'), %s, %s, %s)",
+            values,
+        )
+    store = PostgresAccess(server, in_thread=at_once, gateway="a", site=SITE)
+    now(store.open())
+    assert [each.id for each in now(store.requests())] == ["ar-1"]
+    now(store.close())
+
+
+def test_how_a_statement_is_carried_out_is_planned_for_the_tables_as_they_are(opener):
+    """What is planned once, for tables that are empty, reads all of them when they are full."""
+    store = opener("a")
+    for number in range(20):
+        now(store.commit([access_request(f"ar-{number}")]))
+    with store.database.transaction() as connection:
+        once, anew = connection.execute(
+            "SELECT sum(generic_plans), sum(custom_plans) FROM pg_prepared_statements "
+            "WHERE cardinality(parameter_types) > 0"  # what has none can only be planned once
+        ).fetchone()
+    assert once == 0
+    assert anew > 20
+
+
 def test_one_of_a_newer_version_is_left_alone(postgres, opener):
     now(opener("a").close())
     with postgres.admin() as connection:
@@ -345,6 +383,21 @@ def test_a_gateway_that_stands_still_within_a_change_holds_the_others_up_for_no_
         with pytest.raises(StoreDown, match="lock timeout"):
             now(other.commit([grant()]))
     assert now(other.commit([grant()])) == 1
+
+
+def test_a_server_that_takes_no_more_changes_is_given_up_and_another_looked_for(postgres, opener):
+    store = opener()
+    with postgres.read_only():
+        for number in range(1000):  # each process of the server hears of it in its own time
+            with suppress(StoreDown):
+                now(store.commit([grant(f"g{number}")]))
+                continue
+            break
+        assert "read-only" in f"{store.database.down}"
+        with pytest.raises(StoreDown):
+            now(store.grants())
+    assert now(store.commit([grant("g-1")])) is not None
+    assert store.database.down is None
 
 
 @pytest.mark.parametrize("after", [True, False], ids=["done", "not done"])

@@ -19,6 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from jitgate.core import access
 from jitgate.errors import StateUnusable, StoreDown
+from jitgate.stores import access_threaded
 from jitgate.stores.access_schema import MIGRATIONS
 from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.stores.access_threaded import QUEUE
@@ -191,7 +192,7 @@ def test_the_disk_has_it_before_anybody_is_told(file, tmp_path):
 
 @pytest.mark.needs_debian("strace")
 def test_a_disk_that_fails_to_sync_keeps_nothing_and_all_goes_on_when_it_can(file):
-    failing = "inject=fdatasync:error=EIO:when=5..6"
+    failing = "inject=fdatasync:error=EIO:when=6..7"
     how = ("strace", "-f", "-o", "/dev/null", "-P", f"{file}-wal", "-e", failing)
     with child(TRACED, file, 8, under=how) as failing:
         said, _ = failing.communicate()
@@ -316,6 +317,25 @@ def test_what_comes_while_one_is_written_goes_together_in_the_next_transaction(d
     assert fates == [[number + 1] for number in range(101)]
     assert desk.calls == ["open", "commit", "commit"]
     assert statements.count("COMMIT") == 2
+
+
+def test_a_change_waits_for_a_part_of_a_long_list_and_not_for_all_of_it(desk):
+    desk.slow = False
+    now(
+        desk.store.commit(
+            [access_request(f"ar-{number}") for number in range(3 * access_threaded.PAGE)]
+        )
+    )
+    desk.slow, listed = True, []
+    Deferred.fromCoroutine(desk.store.requests()).addCallback(listed.append)
+    fate = desk.commit(use())
+    desk.let_go()
+    desk.let_go()
+    assert (fate, listed) == ([2], [])
+    while desk.held:
+        desk.let_go()
+    assert desk.calls[2:] == ["live", "commit", "live", "live", "live"]
+    assert len(listed[0]) == 3 * access_threaded.PAGE
 
 
 def test_each_of_them_is_judged_by_itself_in_the_order_in_which_they_came(desk):

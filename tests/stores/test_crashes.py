@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 from stores.site import Site, crash, entries, entry
+from support.power import Power
 
 from jitgate.stores.reading import Recording
 
@@ -53,6 +55,35 @@ def test_killed_at_work_it_has_kept_all_that_it_acknowledged(site):
     findings, report = site.verify(site.checkpoint())
     assert findings == []
     assert report.all_witnessed
+
+
+@pytest.mark.needs_debian("gcc")
+def test_after_a_power_cut_it_has_kept_all_that_it_acknowledged(tmp_path):
+    """Segments roll and checkpoints are signed all the time; at each cut another part is lost."""
+    chance, acknowledged, notes = Random(5), [], []
+    (tmp_path / "disk").mkdir()
+    site = Site(tmp_path / "disk" / "recordings")
+    power = Power.of(tmp_path / "disk", tmp_path)
+    for round_ in range(6):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, site.folder, f"w{round_}", str(1000 * round_)],
+            stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+            env={**os.environ, **power.env},
+        )  # fmt: skip
+        acknowledged += [int(writer.stdout.readline()) for _ in range(20)]
+        os.kill(writer.pid, signal.SIGKILL)
+        rest, _ = writer.communicate()
+        acknowledged += [int(line) for line in rest.split("\n")[:-1]]
+        notes.append(site.checkpoint())
+        power.cut(chance if round_ % 2 else None)
+        findings, _ = site.verify(notes[-1])
+        assert findings == []
+    kept = [entry.content.get("n") for entry in Recording(site.folder).every_entry()]
+    assert set(acknowledged) <= set(kept)
+    site.run().close()
+    for note in notes:
+        assert site.verify(note)[0] == []
+    assert site.verify(site.checkpoint())[1].all_witnessed
 
 
 @pytest.mark.parametrize("torn", ["site/000000000000.jsonl", "logs/run-1/000000000000.jsonl"])

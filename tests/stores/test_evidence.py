@@ -244,6 +244,15 @@ def test_the_site_log_is_no_run(files):
     assert files.evidence.since("../site") is None
 
 
+def test_an_entry_of_a_time_that_no_calendar_has_shows_nothing(files):
+    files.run(SPENT)
+    path = lines(files)[0]
+    path.write_bytes(
+        path.read_bytes().replace(b'"time":"20', b'"time":"99').replace(b"-11-", b"-99-")
+    )
+    assert files.evidence.since("run-1") is None
+
+
 def test_a_recording_that_cannot_be_read_is_told(files):
     files.run(SPENT)
     path = lines(files)[0]

@@ -1,4 +1,3 @@
-import errno
 import math
 from types import MappingProxyType
 
@@ -34,17 +33,58 @@ def test_what_frozen_values_hold_is_written_as_json_has_it():
     assert (content["groups"], content["resource"], content["t"]) == (["a", "b"], {"id": "1"}, [])
 
 
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_no_field_has_the_name_of_what_every_line_has(name):
+    with pytest.raises(ValueError, match="an entry x has a field of a reserved name"):
+        write_line(0, TIME, Entry("x", 0.0, {name: "hush"}), {})
+
+
 @pytest.mark.parametrize(
-    "fields",
-    [*({name: 1} for name in sorted(RESERVED)), {"x": b"bytes"}, {"x": "\ud800"}, {"x": 2**70},
-     {1: 2}, {"x": "y" * LINE_BYTES}],
-    ids=lambda fields: str(fields)[:20],
-)  # fmt: skip
-def test_an_entry_that_no_line_can_hold_is_refused_and_its_values_are_not_said(fields):
-    with pytest.raises(OSError, match="an entry x ") as refused:
-        write_line(0, TIME, Entry("x", 0.0, fields), {})
-    assert refused.value.errno == errno.EINVAL
-    assert "bytes'" not in str(refused.value)
+    ("value", "written"),
+    [
+        ("a\ud800b", "a\\ud800b"),
+        ({"\udfff": {"\ud800"}}, {"\\udfff": ["\\ud800"]}),
+        (b"hush", "(bytes)"),
+        (2**70, "(int)"),
+        ({1: (2, None, 0.5, True)}, {"1": [2, None, 0.5, True]}),
+    ],
+)
+def test_whatever_others_had_an_entry_say_it_is_written(value, written):
+    content = read_line(
+        write_line(0, TIME, Entry("x", 0.0, {"a": 1, "x": value}), {"response": {}})
+    )
+    assert (content["a"], content["x"], content["bodies"]) == (1, written, {"response": {}})
+
+
+def test_what_is_too_deep_is_written_as_far_as_it_goes():
+    value = "end"
+    for _ in range(2000):
+        value = [value]
+    content = read_line(write_line(0, TIME, Entry("x", 0.0, {"a": 1, "x": value}), {}))
+    assert "(list)" in f"{content['x']}"
+
+
+LONG = "\x01" * 2000  # as JSON has it six times as long
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "y" * LINE_BYTES,
+        [LONG] * 1000,
+        {f"{n}{LONG}": n for n in range(1000)},
+        [0.1234567890123456] * 250_000,
+    ],
+    ids=["text", "texts", "names", "numbers"],
+)
+def test_of_an_entry_that_is_too_long_the_beginning_is_written(value):
+    entry = Entry("x", 0.0, {"exchange": "x-1", "x": value, "last": "\ud800"})
+    line = write_line(0, TIME, entry, {"response": {}})
+    assert len(line) <= LINE_BYTES
+    content = read_line(line)
+    assert (content["exchange"], content["shortened"]) == ("x-1", True)
+    assert content["bodies"] == {"response": {}}
+    assert list(content)[-1] == "bodies"
 
 
 json_values = st.recursive(

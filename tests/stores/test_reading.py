@@ -50,6 +50,75 @@ def test_an_entry_is_found_by_its_log_and_number():
     assert VECTOR.entry("nowhere", 0) is None
 
 
+def test_an_entry_of_any_segment_is_found(site):
+    records = site.run(segment_bytes=300)
+    records.append(entries(0, 4))
+    records.append(entries(4, 8))
+    records.close()
+    recording = Recording(site.folder)
+    every = list(recording.entries("run-1"))
+    assert len(list((site.folder / "logs/run-1").glob("*.jsonl"))) > 1
+    assert [recording.entry("run-1", kept.seq) for kept in every] == every
+    assert recording.entry("run-1", len(every)) is None
+
+
+def test_how_far_the_reading_is_is_told(site):
+    records = site.run()
+    records.append(entries(0, 3))
+    records.close()
+    read = []
+    every = list(Recording(site.folder, read.append).every_entry())
+    size = (site.folder / "logs/run-1/000000000000.jsonl").stat().st_size
+    assert len(read) == len(every)
+    assert (read, read[-1]) == (sorted(read), size)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("file", "a\0b"),
+        ("file", "."),
+        ("file", "0.bodies"),
+        ("offset", 2**64 - 1),
+        ("length", 2**63),
+    ],
+)
+def test_a_body_that_cannot_be_where_its_entry_says_is_a_fault_and_no_crash(site, field, value):
+    records = site.run()
+    records.append([entry(1, body=b"data")])
+    records.close()
+    recording = Recording(site.folder)
+    kept = recording.entry("run-1", 1)
+    kept.content["bodies"]["response"][field] = value
+    with pytest.raises(FrameInvalid):
+        recording.body(kept, "response")
+
+
+def test_an_access_request_and_a_grant_have_timelines(site):
+    records = site.run()
+    asked = {"session": "s", "access_request": "a-1"}
+    records.append(
+        [
+            Entry("access.opened", START, {**asked, "exchange": "x-1"}),
+            Entry("access.answered", START, asked),
+            Entry("grant.made", START, {**asked, "grant": "g-1"}),
+            Entry("grant.spent", START, {"session": "s", "grant": "g-1", "exchange": "x-2"}),
+        ]
+    )
+    records.close()
+    recording = Recording(site.folder)
+    told = {
+        name: [kept.type for kept in timelines(recording, name)[0]]
+        for name in ("a-1", "g-1", "x-1", "x-2")
+    }
+    assert told == {
+        "a-1": ["access.opened", "access.answered", "grant.made"],
+        "g-1": ["grant.made", "grant.spent"],
+        "x-1": ["access.opened"],
+        "x-2": ["grant.spent"],
+    }
+
+
 def test_a_name_that_is_a_path_is_no_log(site):
     records = site.run()
     records.close()

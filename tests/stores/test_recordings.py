@@ -209,13 +209,15 @@ def test_a_run_whose_end_failed_is_ended_by_the_next(site, failure):
     assert report.all_witnessed
 
 
-def test_an_entry_that_is_no_json_costs_its_batch_and_no_more(site):
+def test_an_entry_that_others_made_no_json_is_written_and_costs_nobody_anything(site):
     records = site.run()
-    with pytest.raises(OSError, match="not JSON"):
-        records.append([entry(1), Entry("x", START, {"token": b"secret"})])
-    records.append([entry(2)])
+    records.append([entry(1), Entry("x", START, {"path": "$['\ud800']"}), entry(2)])
     records.close()
-    assert types(site, "logs/run-1/000000000000.jsonl") == ["log.open", "decision", "log.close"]
+    told = types(site, "logs/run-1/000000000000.jsonl")
+    assert told == ["log.open", "decision", "x", "decision", "log.close"]
+    findings, report = site.verify()
+    assert findings == []
+    assert report.all_witnessed
 
 
 def test_a_crashed_run_is_ended_by_the_next_and_never_written_again(site):
@@ -254,6 +256,18 @@ def test_a_second_writer_is_turned_away_and_the_first_goes_on(site):
     records.append([entry(1)])
     records.close()
     site.run().close()
+
+
+def test_a_lock_that_was_removed_lets_no_second_writer_in(site):
+    records = site.run()
+    (site.folder / "lock").unlink()
+    for _ in range(2):
+        with pytest.raises(StateUnusable, match="Another gateway is writing"):
+            site.run()
+    records.append([entry(1)])
+    records.close()
+    site.run().close()
+    assert site.verify()[0] == []
 
 
 def test_a_log_is_never_taken_up_by_a_run_of_the_same_name(site):
@@ -301,12 +315,12 @@ def test_files_are_for_the_gateway_alone_and_finished_ones_for_reading(site):
         for path in site.folder.rglob("*")
     }
     assert modes["site"] == modes["logs"] == modes["checkpoints"] == modes["logs/run-1"] == 0o700
-    assert modes["logs/run-1/000000000000.jsonl"] == 0o400
-    assert modes["logs/run-1/000000000001.bodies"] == 0o400
+    assert modes["logs/run-1/000000000000.jsonl"] == 0o440
+    assert modes["logs/run-1/000000000001.bodies"] == 0o440
     assert modes["lock"] == modes["logs/run-1/000000000005.jsonl"] == 0o600
     records.close()
     finished = [path for path in site.folder.rglob("0*.*") if "checkpoints" not in path.parts]
-    assert {path.stat().st_mode & 0o777 for path in finished} == {0o400}
+    assert {path.stat().st_mode & 0o777 for path in finished} == {0o440}
 
 
 def test_a_folder_that_others_may_write_to_is_refused(site):
@@ -401,3 +415,18 @@ def test_a_file_that_was_taken_away_takes_no_more_entries(site):
     with pytest.raises(OSError, match="not resumed"):
         records.append([Entry("third", START, {})])
     crash(records)
+
+
+@pytest.mark.parametrize("body", [b"more", None])
+def test_bodies_that_were_taken_away_are_missed_with_the_next_entry(site, body):
+    records = site.run()
+    records.append([entry(1, body=b"body")])
+    (bodies,) = site.folder.glob("logs/*/*.bodies")
+    bodies.rename(bodies.with_name("x"))
+    with pytest.raises(OSError, match="No such file"):
+        records.append([entry(2, body=body)])
+    records.recover()
+    records.append([entry(3, body=b"again")])
+    records.close()
+    bodies.with_name("x").rename(bodies)
+    assert site.verify(site.checkpoint())[0] == []

@@ -261,3 +261,18 @@ def test_a_credential_that_was_not_handed_over_is_said_to_be_missing(environment
     environment.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     with pytest.raises(StateUnusable, match="no such file"):
         read_secret(SecretAt("credential", "other"))
+
+
+def test_the_signing_key_may_be_what_systemd_hands_over_and_none_is_made_then(
+    environment, tmp_path, folder
+):
+    made = StateFolder(folder).signing_key()
+    there = handed(environment, tmp_path, data=(folder / "site.key").read_bytes())
+    other = StateFolder(tmp_path / "other")
+    name, key = other.signing_key(SecretAt("credential", there.name))
+    assert (name, key.private_bytes_raw()) == (made[0], made[1].private_bytes_raw())
+    assert not (tmp_path / "other" / "site.key").exists()
+    assert (tmp_path / "other" / "site.vkey").read_bytes() == (folder / "site.vkey").read_bytes()
+    there.write_bytes(b"x")
+    with pytest.raises(StateUnusable, match=f"credential:{there.name} is not a PEM"):
+        other.signing_key(SecretAt("credential", there.name))

@@ -11,7 +11,7 @@ from stores.site import KEY, SITE, VERIFIER, Site, crash, entries, entry
 from vectors.recording import make as vector
 from zstandard import ZstdCompressor
 
-from jitgate.core.note import Signer, VerifierKey
+from jitgate.core.note import Checkpoint, Signer, VerifierKey
 from jitgate.stores.findings import Progress, Report, Severity
 from jitgate.stores.frames import pack
 from jitgate.stores.recordings import RecordFiles
@@ -423,3 +423,24 @@ def test_bytes_between_two_bodies_are_found_though_nothing_is_signed_yet(site):
     time = "2027-01-01T00:00:00.000000Z"
     append_line(site, FIRST, seq=1, time=time, type="x", bodies={"response": ref})
     assert whats(site) == ["its body 'response': it begins at 3, the one before it ends at 0"]
+
+
+def test_every_signed_checkpoint_must_have_the_trees_root_at_its_size(whole, copy):
+    """One that the key has signed and that is of another tree: the key's holder has lied once."""
+    sizes = sorted(int(path.stem) for path in (copy.folder / "checkpoints").iterdir())
+    for size in (1, sizes[-1] - 1):
+        assert size not in sizes
+        path = copy.folder / "checkpoints" / f"{size:012d}.note"
+        path.write_text(Signer(SITE, KEY).sign(Checkpoint(SITE, size, bytes(32)).text))
+        findings, report = copy.verify(whole.checkpoint())
+        assert report.tampered
+        assert "not those that were signed" in findings[0].what
+        path.unlink()
+
+
+def test_two_signed_checkpoints_of_one_size_contradict_each_other(whole):
+    size = int(whole.checkpoint().split(b"\n")[1])
+    other = Signer(SITE, KEY).sign(Checkpoint(SITE, size, bytes(32)).text).encode()
+    findings, report = whole.verify(other)
+    assert report.tampered
+    assert f"it contradicts another head of {size} entries" in [each.what for each in findings]

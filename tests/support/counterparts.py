@@ -19,6 +19,7 @@ import shutil
 import ssl
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -460,6 +461,19 @@ class Org:
     def journal(self) -> list[Received]:
         """Every request since the start or the last clear(), in the order of their arrival."""
         return [Received(**entry) for entry in _control(self.control, "GET", "/journal")]
+
+    def calls(self) -> list[Received]:
+        """What arrived but for revocations: the tokens of a test before are revoked behind it."""
+        return [each for each in self.journal() if each.path != self.revoke_path]
+
+    def answered(self) -> list[Received]:
+        """The same, once none of them is being answered: tokens are revoked behind what they did."""
+        deadline = time.monotonic() + 10
+        while any(each.status is None for each in self.journal()):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the org does not answer all that it is asked")
+            time.sleep(0.05)
+        return self.journal()
 
     def clear(self) -> None:
         """Forget the journal; the org's users, groups and apps stay as they are."""

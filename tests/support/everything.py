@@ -28,6 +28,7 @@ from jitgate.interfaces import (
     IApproverChannel,
     ICatalog,
     ICredentialSource,
+    IGroups,
     IIdentityVerifier,
     ILendingSource,
     IListenerSource,
@@ -170,6 +171,23 @@ class Leavers(Called):
             return person not in (self.folder / "left").read_text().split()
         except FileNotFoundError as missing:
             raise PeopleUnknown("The list of leavers is not there.") from missing
+
+
+@implementer(IGroups)
+class Rota(Called):
+    """Knows who is on duty: of each group a file ``GROUP.rota`` lists its members."""
+
+    name = "rota"
+    deadline = 2.0
+
+    def misnamed(self, group: str) -> str | None:
+        return None if group.isalpha() else "a rota has letters alone in its name"
+
+    async def members(self, group: str) -> Sequence[str]:
+        try:
+            return (self.folder / f"{group}.rota").read_text().split()
+        except FileNotFoundError as missing:
+            raise PeopleUnknown(f"There is no rota {group}.") from missing
 
 
 @implementer(IIdentityVerifier)
@@ -339,5 +357,5 @@ class Line(Called):
 
 def plugin(options: Options) -> list[Called]:
     """All of it."""
-    kinds = (Things, Minted, Lent, Pager, Leavers, Partners, Mirror, Line)
+    kinds = (Things, Minted, Lent, Pager, Leavers, Rota, Partners, Mirror, Line)
     return [kind(options) for kind in kinds]

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import orjson
+from support.forked import Forked
 
 Seen = TypeVar("Seen")
 
@@ -53,14 +54,7 @@ class GatewayProcess:
             orjson.dumps(settings, option=orjson.OPT_NON_STR_KEYS)
         )  # JSON is YAML
         self.output: list[str] = []
-        self.process = subprocess.Popen(
-            [*command, sys.executable, "-m", "jitgate", "run", "--config", str(self.config)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, **(env or {})},
-        )
+        self.process = _started(("run", "--config", str(self.config)), command, env)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         self.ports = self._ports()
@@ -126,11 +120,27 @@ class GatewayProcess:
         while time.monotonic() < deadline and self.process.poll() is None:
             found = [line for line in self.output if " serves: " in line]
             if found:
-                named = re.findall(r"(proxy|admin) on \S+?:(\d+)", found[0])
+                named = re.findall(r"(proxy|reverse|admin) on \S+?:(\d+)", found[0])
                 return {name: int(port) for name, port in named}
             time.sleep(0.02)
         self._signal(signal.SIGKILL)
         raise RuntimeError("the gateway did not start:\n" + "".join(self.output))
+
+
+def _started(
+    arguments: tuple[str, ...], command: tuple[str, ...], env: Mapping[str, str] | None
+) -> subprocess.Popen[str] | Forked:
+    """``jitgate`` in a process of its own: under another command, if there is one to be under."""
+    if not command and not env:
+        return Forked(arguments)
+    return subprocess.Popen(
+        [*command, sys.executable, "-m", "jitgate", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **(env or {})},
+    )
 
 
 def settings(

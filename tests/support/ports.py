@@ -21,7 +21,7 @@ from jitgate.core.catalog import Catalog, CatalogRow, OperationTrie, PathCatalog
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.profiles import MaskingProfile
 from jitgate.core.waiting import Patience
-from jitgate.flow.access import Access, Limits
+from jitgate.flow.access import Access
 from jitgate.flow.account import Accounts
 from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway
 from jitgate.flow.bodies import HeldBodies
@@ -29,12 +29,18 @@ from jitgate.flow.budgets import Budgets
 from jitgate.flow.deciding import Decider
 from jitgate.flow.gateway import DUTIES, Gateway
 from jitgate.flow.grants import Grants
+from jitgate.flow.knocked import Knocked
 from jitgate.flow.ledger import Ledger
 from jitgate.flow.load import Load
+from jitgate.flow.looking_up import Means
+from jitgate.flow.members import Groups, Members
+from jitgate.flow.opening import Limits
 from jitgate.flow.rates import Pace
 from jitgate.flow.recorder import Recorder
+from jitgate.flow.resource_names import ResourceNames
 from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
+from jitgate.flow.telling import Telling
 from jitgate.interfaces import (
     IAccessStore,
     IBudgets,
@@ -165,6 +171,8 @@ class Stand:
     answer: ResponseHead = field(default_factory=lambda: ResponseHead(200, JSON, 15))
     pieces: tuple[bytes, ...] = (b'{"name":', b'"Ada"} ')
     verdict: Verdict = field(default_factory=lambda: Verdict(Effect.PERMIT, "They may."))
+    reads: Verdict | None = None
+    """What the rule says of what changes nothing, where that is something else."""
     subject: Subject | Refusal = field(default_factory=agent)
     profiles: dict[str, MaskingProfile] = field(default_factory=dict)
     sources: tuple[IFacts, ...] = ()
@@ -180,7 +188,9 @@ class Stand:
     store: IAccessStore = field(default_factory=MemoryAccess)
     records: MemoryRecords = field(default_factory=MemoryRecords)
     clock: Clock = field(default_factory=Clock)
-    ids: dict[str, int] = field(default_factory=lambda: {"x": 0, "a": 0, "g": 0, "t": 0})
+    ids: dict[str, int] = field(
+        default_factory=lambda: {"x": 0, "a": 0, "g": 0, "t": 0, "e": 0, "n": 0}
+    )
     pause: Callable[[str], Awaitable[None]] | None = None
     """Awaited before and after whatever takes time outside."""
     called: str = ""
@@ -193,7 +203,7 @@ class Stand:
     directory: ListedPeople = field(default_factory=ListedPeople)
     asked_before: IBudgets | None = None
     """How often people were asked; the gateway keeps it with the budgets."""
-    people: dict[str, frozenset[str]] = field(
+    people: Groups = field(
         default_factory=lambda: {
             "leads": frozenset({"alice@acme.com", "bob@acme.com"}),
             "security": frozenset({"carol@acme.com", "bob@acme.com"}),
@@ -232,12 +242,16 @@ class Stand:
         """Put the flow together over the ports, as the gateway does at its start."""
         clock, site_key, new_id = self.clock, b"k" * 32, partial(self.new_id, "x")
         self.ledger = Ledger(self.store, self.recorder, clock, self.called)
-        self.grants = grants = Grants(self.ledger, clock)
+        telling = Telling([self.channel])
+        self.grants = grants = Grants(self.ledger, clock, telling)
+        self.names = ResourceNames(Means(self.recorder, self.pace, clock, site_key), self.new_id)
+        self.members = Members(self.people, clock, lambda: 0.5)
         self.access = Access(
             self.ledger,
             grants,
-            channels=[self.channel],
-            people=self.people,
+            telling=telling,
+            names=self.names,
+            members=self.members,
             active=[self.directory],
             counts=self.counts,
             patience=self.patience,
@@ -247,7 +261,9 @@ class Stand:
         )
         self.once = MemoryOnce(clock) if self.shared_once is None else self.shared_once
         self.revocations = Revocations(self.once, self.access, self.recorder, clock)
-        accounts = Accounts(self.recorder, clock=clock, new_id=new_id, site_key=site_key)
+        accounts = Accounts(
+            self.recorder, clock=clock, new_id=new_id, site_key=site_key, turn=no_others
+        )
         bodies = HeldBodies()
         self.decider = Decider(
             policy=self.policy(),
@@ -260,28 +276,39 @@ class Stand:
             site_key=site_key,
             sources=self.sources,
         )
+        targets = {
+            AUTHORITY: Target(
+                name="things",
+                manner="problem",
+                catalog=_Catalog(self),
+                credentials=_Credentials(self),
+                upstream=_Upstream(self),
+                resends=self.resends,
+                query_name=self.in_query,
+                body_name=self.in_body,
+            )
+        }
+        self.names.adopt(targets, self.policy(), self.profiles)
+        self.knocked = Knocked(self.recorder, self.clock)
         self.gateway = Gateway(
-            targets={
-                AUTHORITY: Target(
-                    name="things",
-                    manner="problem",
-                    catalog=_Catalog(self),
-                    credentials=_Credentials(self),
-                    upstream=_Upstream(self),
-                    resends=self.resends,
-                    query_name=self.in_query,
-                    body_name=self.in_body,
-                )
-            },
+            targets=targets,
             identity=_Identity(self),
             decider=self.decider,
             sender=Sender(
-                grants, self.decider, accounts, self.revocations, self.clock, pace=self.pace
+                grants,
+                self.decider,
+                accounts,
+                self.revocations,
+                self.clock,
+                pace=self.pace,
+                turn=no_others,
+                limits=self.bounds,
             ),
             accounts=accounts,
             bodies=bodies,
             load=Load(clock, self.bounds),
             revocations=self.revocations,
+            knocked=self.knocked,
             recorder=self.recorder,
             clock=clock,
             new_id=new_id,
@@ -379,9 +406,12 @@ class _Catalog(_Port):
     actions = frozenset({"GET", "POST"})
 
     def samples(self, authority: str) -> Iterable[Operation]:
-        return ()
+        return Catalog("things", OperationTrie(self.stand.rows)).samples(authority)
 
     def named(self, authority: str, action: str, resource: Mapping[str, str]) -> Operation | None:
+        if self.stand.rows:
+            rows = OperationTrie(self.stand.rows)
+            return Catalog("things", rows).named(authority, action, resource)
         return PathCatalog("things").named(authority, action, resource)
 
     def operation(
@@ -415,6 +445,8 @@ class _Rule(_Port):
 
     def judge(self, inquiry: Inquiry) -> Verdict | None:
         self.stand.reach("rule")
+        if self.stand.reads is not None and not inquiry.operation.changes:
+            return self.stand.reads
         return self.stand.verdict
 
 
@@ -494,6 +526,10 @@ class _Connection(_Port):
 
     def abort(self) -> None:
         self.stand.log.append("abort")
+
+
+async def no_others() -> None:
+    """A turn that nobody takes: these clocks do not go on by themselves."""
 
 
 def permit(**duties: object) -> Verdict:

@@ -113,6 +113,31 @@ class Postgres:
             connection.execute("ALTER ROLE jitgate LOGIN")
         time.sleep(4 * SOON)
 
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """Take no changes, as one does that another has taken the place of."""
+        try:
+            self._take_changes("on")
+            yield
+        finally:
+            self._take_changes("off")
+            time.sleep(4 * SOON)
+
+    def _take_changes(self, read_only: str) -> None:
+        with self.admin() as connection:
+            connection.execute("SET default_transaction_read_only = off")
+            change = f"ALTER SYSTEM SET default_transaction_read_only = {read_only}"
+            connection.execute(change.encode())
+            connection.execute("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + START
+        while True:
+            with self.admin() as connection:
+                if connection.execute("SHOW default_transaction_read_only").fetchone() == (
+                    read_only,
+                ):
+                    return
+            assert time.monotonic() < deadline
+
     def server(self, schema: str | None = None, **more: Any) -> Server:
         """Where a store is, in a schema that nobody uses yet."""
         schema = schema or f"s{os.getpid()}_{next(_numbers)}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -111,12 +113,15 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def _running(command: list[str], port: int) -> Iterator[tuple[str, int]]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         _await_listening(process, port)
         yield "127.0.0.1", port
     finally:
-        process.terminate()
+        # Asked to end, some of them turn in circles for ten seconds.
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait(START)
 
 

@@ -117,6 +117,8 @@ class Tunnel:
         name: str = "run",
         over: ProxyTls | None = None,
         scheme: str = "Basic",
+        alpn: tuple[str, ...] = (),
+        shakes: bool = True,
     ) -> None:
         self.raw = socket.create_connection(proxy, PATIENCE)
         self.raw.settimeout(PATIENCE)
@@ -130,9 +132,11 @@ class Tunnel:
         self.raw.sendall("\r\n".join([*lines, "", ""]).encode())
         self.answer = self._head()
         self.tls: Any = None
-        if self.answer.startswith(b"HTTP/1.1 200"):
+        if shakes and self.answer.startswith(b"HTTP/1.1 200"):
             context = ssl.create_default_context(cafile=str(ca))
             context.check_hostname = sni is not None
+            if alpn:
+                context.set_alpn_protocols(list(alpn))
             if isinstance(self.raw, ssl.SSLSocket):
                 self.tls = Within(self.raw, context, sni)
                 return

@@ -14,7 +14,8 @@ import signal
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,23 @@ def silent(over: threading.Event):
 
     def handle(_, tls):
         over.wait(PATIENCE)
+        return False
+
+    return handle
+
+
+def endless(began: threading.Event, ended: threading.Event):
+    """An origin whose answer goes on until its connection ends."""
+
+    def handle(_, tls):
+        tls.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        with suppress(OSError):
+            while not ended.wait(0.01):
+                tls.sendall(b"1\r\nx\r\n")
+                began.set()
+        ended.set()
         return False
 
     return handle
@@ -372,7 +390,26 @@ def test_while_it_is_gone_what_is_held_stays_held_and_what_is_new_is_denied(site
         other.people.one("approve", waiting["id"], reason="Seen")
         assert tunnel.reply().status == 200
         assert site.changes() == [THINGS]
-        assert health(other.gateway)[1]["store"] == {"state": "ok", "reason": None}
+        # It has two connections, each back when it asks again: health is well once it hears, too.
+        whole = {"state": "ok", "reason": None}
+        wait_for(lambda: health(other.gateway)[1]["store"] == whole)
+
+
+@pytest.mark.parametrize("how", [signal.SIGQUIT, signal.SIGSTOP], ids=["gone", "silent"])
+def test_what_is_revoked_meanwhile_ends_and_whoever_revoked_is_told_that_it_is_not_kept(site, how):
+    began, ended = threading.Event(), threading.Event()
+    site.handler = endless(began, ended)
+    with site.serving() as (one, _):
+        grant = site.granted(one)
+        with site.calling(one, fields=LATER), ThreadPoolExecutor(1) as pool:
+            assert began.wait(PATIENCE)
+            site.server.stop(how) if how is signal.SIGQUIT else site.server.signal(how)
+            revoking = pool.submit(one.people.one, "revoke", grant, reason="Not that one")
+            assert ended.wait(1.0)
+            with pytest.raises(NotTold):
+                revoking.result()
+        if how is signal.SIGSTOP:
+            site.server.signal(signal.SIGCONT)
 
 
 def test_a_database_that_was_put_back_gives_nothing_to_anybody(site, tmp_path):

@@ -298,8 +298,10 @@ def test_http_1_1_is_spoken_whatever_else_is_offered(scene, connect, offered):
         assert statuses(everything(tls)[0]) == [200]
 
 
-def test_a_client_of_http_2_alone_fails_at_once(scene):
-    with raw_tunnel(scene, b"CONNECT api.example:443 HTTP/1.0\r\n", ["h2"]) as tls:
+@pytest.mark.parametrize("offered", [[], ["h2c"]])
+def test_http_2_that_was_not_agreed_on_fails_at_once(scene, offered):
+    """Nobody speaks it by prior knowledge; who offers it alone gets it (`test_http2.py`)."""
+    with raw_tunnel(scene, b"CONNECT api.example:443 HTTP/1.0\r\n", offered) as tls:
         assert tls.selected_alpn_protocol() is None
         tls.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
         began = time.monotonic()

@@ -180,7 +180,8 @@ class Sleeps:
     def mask(self, field, value):
         if value == "broken":
             raise ValueError("secret-internals")
-        time.sleep(0.006)
+        if value in ("a", "b"):  # and none of a field, which it is shown as well
+            time.sleep(0.006)
 
 
 def plugin(options):

@@ -68,7 +68,8 @@ def configuration(scene, **options):
     lending = {"name": "lending", "hosts": ["lending.example"]}
     lent = target(scene.origin.port, scene.origin_ca, **lending)
     lent["credential"] = {"type": "plugin", "name": "lent"}
-    power = people(channels=["pager", "cli"], people=["leavers"])
+    duty = {"it-leads": {"from": "rota", "group": "duty"}}
+    power = people(channels=["pager", "cli"], people=["leavers"], groups=duty)
     made |= power | {"targets": [far, lent]}
     made["identity"]["issuers"].append({"name": "partners", "type": "plugin", "issuer": PARTNERS})
     made["listen"]["plugins"] = ["line"]
@@ -83,6 +84,7 @@ def scene(tmp_path_factory):
     shown = folder / "shown"
     shown.mkdir()
     (shown / "left").touch()
+    (shown / "duty.rota").write_text(f"{APPROVER} bob@acme.example")
     things = {"match": {"targets": ["things"], "actions": ["getThing"]}}
     lent = {"name": "lent", "match": {"targets": ["lending"]}, "reuse": "1m"}
     reviewed = REVIEWED | {"match": REVIEWED["match"] | {"targets": ["things"]}}
@@ -303,3 +305,22 @@ def test_who_has_left_by_a_plugins_list_approves_nothing_any_more(scene):
         approver.approve(key)
         assert tunnel.reply().status == 200
     scene.gateway.output[:] = [line for line in scene.gateway.output if "leavers" not in line]
+
+
+def test_who_is_off_duty_by_a_plugins_rota_approves_nothing_though_the_rota_was_told_before(scene):
+    approver, rota = Approver(scene.gateway.config), scene.folder / "duty.rota"
+    with scene.tunnel() as tunnel:
+        tunnel.send(b"DELETE /things/10 HTTP/1.1\r\nHost: api.example\r\n\r\n")
+        asked = approver.next()
+        assert asked["could_answer"] == [APPROVER, "bob@acme.example"]
+        assert (asked["unknown"], asked["empty"]) == ([], [])
+        rota.write_text("bob@acme.example")
+        said = approver.run("approve", asked["id"])
+        assert (said.returncode, "is in none of the groups" in said.stderr) == (1, True)
+        rota.unlink()
+        said = approver.run("deny", asked["id"])
+        assert (said.returncode, "Who is in it-leads cannot be told" in said.stderr) == (1, True)
+        rota.write_text(APPROVER)
+        approver.approve(asked["id"])
+        assert tunnel.reply().status == 200
+    scene.gateway.output[:] = [line for line in scene.gateway.output if "rota" not in line]

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 import pytest
+from support import everything
 from support.approver import APPROVER, REVIEWED, Approver, people
 from support.counterparts import TestCA
 from support.gateway import GatewayProcess, settings, target, wait_for
@@ -224,6 +225,18 @@ def test_the_manifest_tells_of_what_is_in_force_now(desk):
         assert after["waiting"]["hold_seconds"] == 33
 
 
+def test_a_target_that_asks_for_http2_gets_it_in_the_next_tunnel(desk):
+    both = {"alpn": ("h2", "http/1.1")}
+    with desk.serving(), desk.tunnel(**both) as before:
+        assert before.tls.selected_alpn_protocol() == "http/1.1"
+        far = target(desk.origin.port, desk.ca.pem, http2=True)
+        desk.configure(desk.settings(targets=[far]))
+        desk.reload()
+        with desk.tunnel(**both) as after:
+            assert after.tls.selected_alpn_protocol() == "h2"
+        assert before.ask("GET", "/").status == 200  # the open one goes on as it was
+
+
 def test_a_plugin_is_loaded_anew(desk):
     plugin = desk.folder / "plugin.py"
     plugins = {"plugins": [{"file": str(plugin)}]}
@@ -321,15 +334,22 @@ def test_what_needs_a_restart_is_said_and_nothing_is_replaced(desk):
                 "proxy": "127.0.0.1:1",
                 "admin": "127.0.0.1:1",
                 "proxy_tls": {"cert": "./nothing.pem", "key": "file:./nothing"},
+                "reverse": {
+                    "address": "127.0.0.1:1",
+                    "cert": "./nothing.pem",
+                    "key": "file:./nothing",
+                    "hosts": {"own.example": "api.example"},
+                },
             },
-            recording={"directory": "./elsewhere"},
+            recording={"directory": "./elsewhere", "key": "file:./nothing"},
             control={**OPERATOR, "socket": "./other.sock"},
             store={"type": "postgres", "socket": "./run"},
         )
         desk.configure(changed)
         said = desk.reload(1, "--socket", str(desk.folder / "state" / "control.sock"))
-        bound = ["state", "services", "listen.proxy", "listen.proxy_tls", "listen.admin"]
-        bound += ["control.socket", "recording.directory", "store"]
+        bound = ["state", "services", "listen.proxy", "listen.proxy_tls"]
+        bound += ["listen.reverse.address", "listen.admin"]
+        bound += ["control.socket", "recording.directory", "recording.key", "store"]
         for name, line in zip(bound, said, strict=False):
             assert line.startswith(f"{desk.gateway.config}:")
             assert line.endswith(f" {name} is another: restart to change it")
@@ -498,6 +518,26 @@ def test_a_held_call_goes_out_by_the_target_that_is_configured_when_it_is_approv
             assert tunnel.reply("POST").body == b'"new"'
             assert [each.body for each in other.received] == [b"1"]
         assert desk.origin.received == []
+
+
+def test_other_people_answer_after_a_reload_and_of_groups_elsewhere_it_is_known_at_once(desk):
+    desk.policy(PERMIT, REVIEWED)
+    asked = people(hold="3m", expire="10m", groups={"it-leads": ["bob@acme.example"]})
+    with desk.serving(**asked), desk.tunnel() as tunnel:
+        tunnel.send(_POST)
+        approver = Approver(desk.gateway.config)
+        waiting = approver.next()
+        assert waiting["could_answer"] == ["bob@acme.example"]
+        assert "is in none of the groups" in approver.run("approve", waiting["id"]).stderr
+        elsewhere = {"from": "rota", "group": "duty"}
+        plugin = {"file": everything.__file__, "options": {"folder": "."}}
+        (desk.folder / "duty.rota").write_text(APPROVER)
+        asked["approvals"]["groups"] = {"it-leads": elsewhere}
+        desk.configure(desk.settings(plugins=[plugin], **asked))
+        desk.hangup()
+        wait_for(lambda: approver.shown(waiting["id"])["could_answer"] == [APPROVER])
+        approver.approve(waiting["id"])
+        assert tunnel.reply("POST").status == 200
 
 
 def test_a_held_call_whose_host_is_no_targets_any_more_is_refused(desk):

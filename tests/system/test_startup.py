@@ -32,7 +32,9 @@ def refused(folder: Path, configuration, *arguments: str) -> list[str]:
     """What is said by a gateway that must not start, a problem a line."""
     file = folder / "jitgate.yaml"
     if configuration is not None:
-        file.write_bytes(orjson.dumps(configuration, option=orjson.OPT_INDENT_2))
+        file.write_bytes(
+            orjson.dumps(configuration, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+        )
     command = [sys.executable, "-m", "jitgate", *(arguments or ("run",)), "--config", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2, done.stderr
@@ -179,6 +181,7 @@ def test_health_is_well_while_everything_works(tmp_path, configuration):
             200,
             {
                 "recorder": {"state": "ok", "reason": None},
+                "webhooks": {"state": "ok", "reason": None},
                 "plugins": {"state": "ok", "switched_off": []},
                 "targets": {"state": "ok", "slowed_until": {}},
             },

@@ -242,6 +242,22 @@ def test_a_malformed_request_gets_400_and_a_record_and_goes_nowhere(scene, name)
     assert [each["denial"] for each in outcomes] == ["malformed-request"]
 
 
+def test_what_a_malformed_request_asked_for_is_on_record_as_far_as_it_was_read(scene):
+    smuggled = b"POST /p2?token=hush HTTP/1.1\r\nHost: api.example\r\nContent-Length: 1\r\n"
+    for sent in (smuggled + b"Transfer-Encoding: chunked\r\n\r\n", b"GET /p1 \r\n\r\n"):
+        with scene.tunnel() as tunnel:
+            tunnel.send(b"GET /first HTTP/1.1\r\nHost: api.example\r\n\r\n" + sent)
+            tunnel.reply()
+            assert tunnel.reply().status == 400
+    asked = [each["request"] for each in scene.gateway.entries("decision")[-4:]]
+    assert asked[1::2] == [
+        {"method": "POST", "target": "/p2?token=***"},
+        {"method": "", "target": ""},
+    ]
+    tunnel = scene.gateway.entries("tunnel")[-1]
+    assert tunnel["peer"].startswith("127.0.0.1:")
+
+
 def test_a_head_too_large_gets_431_and_a_record(scene):
     with scene.tunnel() as tunnel:
         tunnel.send(b"GET / HTTP/1.1\r\nHost: api.example\r\nX: " + b"a" * 70_000 + b"\r\n\r\n")

@@ -20,6 +20,7 @@ from jitgate.errors import CredentialUnavailable, JitgateError
 from jitgate.interfaces import (
     IApproverChannel,
     ICredentialSource,
+    IGroups,
     IIdentityVerifier,
     ILendingSource,
     IListenerSource,
@@ -32,6 +33,7 @@ from jitgate.stores.memory import MemoryRecords
 from jitgate.testing.approvers import ChannelContract
 from jitgate.testing.contract import QUICK
 from jitgate.testing.credentials import CredentialContract
+from jitgate.testing.groups import GroupsContract
 from jitgate.testing.identity import IdentityContract
 from jitgate.testing.lending import LendingContract
 from jitgate.testing.listeners import ListenerContract
@@ -503,6 +505,69 @@ async def test_a_source_of_people_that_breaks_a_promise_is_found(made, found_by)
 
         def inactive(self):
             return "eve@acme.com"
+
+    with pytest.raises((AssertionError, KeyError, pytest.fail.Exception)):
+        await defer.maybeDeferred(getattr(Suite(), found_by))
+
+
+# --- sources of groups
+
+
+@implementer(IGroups)
+class Lists:
+    name = "mine"
+
+    def __init__(self, answer, deadline=1.0, said=None):
+        self.answer, self.deadline, self.said = answer, deadline, said
+
+    def misnamed(self, group):
+        return self.said
+
+    async def members(self, group):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer() if callable(self.answer) else self.answer
+
+
+ALICE = "alice@acme.com"
+TOLD = "test_everybody_in_a_group_is_told_each_time"
+
+
+@pytest.mark.parametrize(
+    ("made", "found_by"),
+    [
+        (Lists([]), TOLD),
+        (Lists(ALICE), TOLD),
+        (Lists({ALICE: 1}), TOLD),
+        (Lists(lambda: iter([ALICE])), TOLD),
+        (Lists(["Alice@acme.com"]), TOLD),
+        (Lists(["U0123"]), TOLD),
+        (Lists([f"{number}@acme.com" for number in range(20_000)]), TOLD),
+        (Lists([ALICE]), "test_a_group_that_there_is_not_is_not_one_without_members"),
+        (Lists([]), "test_a_group_that_there_is_not_is_not_one_without_members"),
+        (Lists([ALICE]), "test_where_it_cannot_be_told_that_is_said_as_the_port_says_it"),
+        (Lists(KeyError()), "test_where_it_cannot_be_told_that_is_said_as_the_port_says_it"),
+        (Lists([ALICE], deadline=60), "test_its_deadline_is_seconds"),
+        (Lists([ALICE]), "test_what_no_group_is_called_is_found_without_asking"),
+        (Lists([ALICE], said="No."), "test_what_no_group_is_called_is_found_without_asking"),
+    ],
+)
+@ensureDeferred
+async def test_a_source_of_groups_that_breaks_a_promise_is_found(made, found_by):
+    class Suite(GroupsContract):
+        def make(self):
+            return made
+
+        cannot_tell = make
+
+        def group(self):
+            return "S1"
+
+        def no_group(self):
+            return "S2"
+
+        def misnamed(self):
+            return "S-3"
 
     with pytest.raises((AssertionError, KeyError, pytest.fail.Exception)):
         await defer.maybeDeferred(getattr(Suite(), found_by))

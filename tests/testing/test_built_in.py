@@ -12,6 +12,7 @@ from support import everything
 from support.jwts import SigningKey, jwk_set
 from twisted.internet.task import Clock
 
+from jitgate.approvers.groups import MemoryGroups
 from jitgate.approvers.memory import MemoryChannel
 from jitgate.approvers.people import ListedPeople
 from jitgate.catalogs.okta import load_okta
@@ -26,13 +27,17 @@ from jitgate.identity.issuers import Issuers
 from jitgate.identity.keys import KeyFile
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.identity.vendors import VENDORS
+from jitgate.maskers.detectors import DetectorMasker
+from jitgate.maskers.kinds import KINDS
 from jitgate.maskers.names import NameMasker
+from jitgate.maskers.paths import PathMasker
 from jitgate.provided import ProvidedLending
 from jitgate.rules.match import Criteria, MatchRule
 from jitgate.testing import provided
 from jitgate.testing.approvers import ChannelContract
 from jitgate.testing.catalogs import CatalogContract
 from jitgate.testing.credentials import CredentialContract
+from jitgate.testing.groups import GroupsContract
 from jitgate.testing.identity import IdentityContract
 from jitgate.testing.lending import LendingContract
 from jitgate.testing.listeners import ListenerContract
@@ -68,6 +73,16 @@ class TestNameMasker(MaskerContract):
 
     def others(self):
         return [NameMasker("mine", ["*secret*"]), NameMasker("mine", ["password", "*secret*"])]
+
+
+class TestPathMasker(MaskerContract):
+    def make(self):
+        return PathMasker("mine", ["$.a", "$..b[0]"])
+
+
+class TestDetectorMasker(MaskerContract):
+    def make(self):
+        return DetectorMasker("mine", [*KINDS])
 
 
 class Named:
@@ -186,6 +201,24 @@ class TestListedPeople(PeopleContract):
         return made
 
 
+class TestMemoryGroups(GroupsContract):
+    def make(self):
+        made = MemoryGroups({"S1": ["alice@acme.com", "https://idp.example bob"]})
+        made.version = "1"
+        return made
+
+    def group(self):
+        return "S1"
+
+    def no_group(self):
+        return "S2"
+
+    def cannot_tell(self):
+        made = self.make()
+        made.failure = PeopleUnknown("A test.")
+        return made
+
+
 # --- a plugin that provides each port
 
 
@@ -242,6 +275,28 @@ class TestLeavers(Plugged, PeopleContract):
     def cannot_tell(self):
         made = self.make()
         (self.folder / "left").unlink()
+        return made
+
+
+class TestRota(Plugged, GroupsContract):
+    of_it = "rota"
+
+    def make(self):
+        (self.folder / "duty.rota").write_text("alice@acme.com bob@acme.com")
+        return super().make()
+
+    def group(self):
+        return "duty"
+
+    def no_group(self):
+        return "nobody"
+
+    def misnamed(self):
+        return "../duty"
+
+    def cannot_tell(self):
+        made = self.make()
+        (self.folder / "duty.rota").unlink()
         return made
 
 

@@ -21,9 +21,11 @@ const OPERATIONS = [
   ['GET', /^\/api\/v1\/users\/[^/]+$/, 'okta.users.read'],
   ['POST', /^\/api\/v1\/users$/, 'okta.users.manage'],
   ['POST', /^\/api\/v1\/users\/[^/]+\/lifecycle\/deactivate$/, 'okta.users.manage'],
+  ['POST', /^\/api\/v1\/users\/[^/]+\/lifecycle\/suspend$/, 'okta.users.manage'],
   ['POST', /^\/api\/v1\/users\/[^/]+\/roles$/, 'okta.roles.manage'],
   ['GET', /^\/api\/v1\/groups$/, 'okta.groups.read'],
   ['POST', /^\/api\/v1\/groups$/, 'okta.groups.manage'],
+  ['GET', /^\/api\/v1\/groups\/[^/]+\/users$/, 'okta.groups.read'],
   ['GET', /^\/api\/v1\/apps$/, 'okta.apps.read'],
   ['GET', /^\/api\/v1\/apps\/[^/]+$/, 'okta.apps.read'],
 ];

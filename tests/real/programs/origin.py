@@ -1,4 +1,4 @@
-"""httpbin as a WSGI application, and two things that it lacks."""
+"""httpbin as a WSGI application, and three things that it lacks."""
 
 from __future__ import annotations
 
@@ -43,3 +43,9 @@ def slow_down(status: int, key: str) -> Response:
         answer.status_code = status
         answer.headers["Retry-After"] = "1"
     return answer
+
+
+@app.route("/in-html/<path:_>", methods=["GET", "POST"])
+def in_html(_: str) -> Response:
+    """Something has been made, or is there, and a page says so."""
+    return Response("<p>ada@acme.example</p>", status=201, content_type="text/html")

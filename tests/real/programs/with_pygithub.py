@@ -50,6 +50,10 @@ def down():
     at(DOWN).get_user("octocat")
 
 
+def withheld():
+    at(f"{HTTPBIN}/in-html").get_user().create_repo("hello")
+
+
 def unknown():
     at(UNKNOWN, retry=0).get_user("octocat")
 
@@ -67,5 +71,6 @@ tell_all(
     slow_down=slow_down,
     unavailable=unavailable,
     down=down,
+    withheld=withheld,
     unknown=unknown,
 )

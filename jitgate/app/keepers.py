@@ -1,0 +1,44 @@
+"""Makes the keepers of checkpoints that `recording.keepers` names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+
+from jitgate.app.far import trust_in
+from jitgate.app.problems import Problems
+from jitgate.app.webhooks import http_to, keys_of
+from jitgate.config import schema
+from jitgate.config.keeper_schema import Keeper, SyslogKeeper
+from jitgate.interfaces import IKeeper
+from jitgate.keepers.syslog import SyslogKeeper as Syslog
+from jitgate.keepers.webhook import WebhookKeeper as Webhook
+from jitgate.trust import Named
+
+
+def keepers_of(settings: schema.Settings, reactor: Any, problems: Problems) -> Sequence[IKeeper]:
+    """All of them; what is wrong with any goes to ``problems``."""
+    recording = settings.recording
+    keepers = () if recording is None else recording.keepers
+    found = [problems.attempt(each.where, _keeper, each, settings, reactor) for each in keepers]
+    return [each for each in found if each is not None]
+
+
+def _keeper(keeper: Keeper, settings: schema.Settings, reactor: Any) -> IKeeper:
+    """Raises `ConfigurationInvalid`, `StateUnusable`, `ValueError`."""
+    if isinstance(keeper, SyslogKeeper):
+        return _syslog(keeper, settings, reactor)
+    http, close = http_to(keeper, settings, reactor)
+    keys = keys_of(keeper)
+    return Webhook(keeper.name, keeper.url, keys, http=http, clock=reactor, close=close)
+
+
+def _syslog(keeper: SyslogKeeper, settings: schema.Settings, reactor: Any) -> IKeeper:
+    """The operator names the server, so that any address of it will do."""
+    host, port = keeper.address
+    endpoint: Any = HostnameEndpoint(reactor, host, port, timeout=settings.limits.bounds.dial)
+    if not keeper.is_plain:
+        endpoint = wrapClientTLS(Named(host, trust_in(keeper.trust)), endpoint)
+    return Syslog(keeper.name, endpoint, reactor)

@@ -1,0 +1,52 @@
+"""The proxy's own port, for whichever process agents come to."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from twisted.internet.interfaces import IStreamServerEndpoint
+
+from jitgate.app.in_force import InForce
+from jitgate.app.reloading import Adopt
+from jitgate.app.story import Story
+from jitgate.flow.recorder import Recorder
+from jitgate.proxy.authority import CertificateAuthority
+from jitgate.proxy.certificate import PortTls
+from jitgate.proxy.listener import HttpProxyListener
+
+
+def proxy_of(
+    in_force: InForce,
+    story: Story,
+    authority: CertificateAuthority,
+    endpoint: IStreamServerEndpoint,
+    *,
+    adopters: list[Adopt],
+    recorder: Recorder,
+    reactor: Any,
+) -> HttpProxyListener:
+    """What agents come to at ``endpoint``, and what revoking a subject ends there.
+
+    Its certificate, if it has one, is replaced with the configuration.
+    """
+    tls, certificate = None, in_force.certificate
+    if certificate is not None:
+        port = PortTls(certificate)
+        adopters.append(lambda new: port.adopt(new.certificate))
+        tls = port.connection
+    bounds = in_force.configuration.settings.limits.bounds
+    proxy = HttpProxyListener(
+        story.gateway,
+        authority,
+        endpoint,
+        reactor,
+        story.pages.plain,
+        limits=bounds.share(story.workers),
+        note=partial(recorder.note, "connections.dropped"),
+        tls=tls,
+    )
+    proxy.adopt(in_force.http2)
+    adopters.append(lambda new: proxy.adopt(new.http2))
+    story.revocations.ends["tunnels"] = proxy.end_of
+    return proxy

@@ -1,0 +1,1 @@
+"""Webhooks: requests are sent to a site's own program, whose people answer by a signed callback."""

@@ -1,0 +1,1 @@
+"""What others read: a recording's exchanges in forms that tools outside know."""

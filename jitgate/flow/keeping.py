@@ -1,0 +1,131 @@
+"""Takes each checkpoint off this machine: what was signed and has left cannot be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from jitgate.errors import CheckpointNotKept, traced
+from jitgate.interfaces import IKeeper
+
+EVERY: Final = 2.0
+"""Seconds between two looks at what was signed."""
+
+LONGEST_WAIT: Final = 300.0
+"""Seconds until a keeper is tried again, at most: each failure doubles them."""
+
+PATIENCE: Final = 600.0
+"""Seconds for which a keeper may have kept nothing new before that is said to be wrong."""
+
+AT_END: Final = 10.0
+"""Seconds that the last checkpoint may take when the gateway stops."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """How far one keeper is."""
+
+    keeper: IKeeper
+    note: bytes | None = None
+    """What it keeps."""
+    wait: float = EVERY
+    due: float = 0.0
+    """When it may be asked again."""
+    since: float | None = None
+    """Since when it has kept nothing that there was to keep."""
+    why: str = ""
+    asking: Deferred[None] | None = None
+
+
+class Keeping:
+    """A part of the service. ``newest`` is the checkpoint that was signed last.
+
+    Only the newest is taken: its tree holds those before it. A keeper that fails is tried again for
+    as long as the gateway runs; nothing waits for it.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        newest: Callable[[], bytes | None],
+        keepers: Sequence[IKeeper],
+        clock: IReactorTime,
+    ) -> None:
+        self.keepers = keepers
+        self._newest = newest
+        self._kept = [_Kept(each) for each in keepers]
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
+
+    def down(self) -> str | None:
+        """Which keepers have kept nothing new for long, and why; None: all is well."""
+        now = self._clock.seconds()
+        late = [
+            f"{each.keeper.name} has kept no checkpoint for {(now - each.since) / 60:.0f} min: "
+            f"{each.why}"
+            for each in self._kept
+            if each.since is not None and now - each.since > PATIENCE
+        ]
+        return " ".join(late) or None
+
+    async def start(self) -> None:
+        """Begin to look for checkpoints."""
+        self._look()
+
+    async def stop(self) -> None:
+        """Have the last one kept, if that does not take long."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        last = [Deferred.fromCoroutine(self._ended(each)) for each in self._kept]
+        ending = DeferredList(last)
+        ending.addTimeout(AT_END, self._clock, onTimeoutCancel=lambda *_: None)
+        await ending
+        for each in self._kept:
+            await each.keeper.stop()
+
+    async def _ended(self, kept: _Kept) -> None:
+        if kept.asking is not None:
+            await kept.asking
+        note = self._newest()
+        if note is not None and note != kept.note:
+            await self._asked(kept, note)
+
+    def _look(self) -> None:
+        self._timer = self._clock.callLater(EVERY, self._look)
+        note, now = self._newest(), self._clock.seconds()
+        for each in self._kept:
+            if note is not None and note != each.note and each.asking is None and each.due <= now:
+                each.since = each.since or now
+                asking = Deferred.fromCoroutine(self._asked(each, note))
+                each.asking = None if asking.called else asking
+
+    async def _asked(self, kept: _Kept, note: bytes) -> None:
+        """Have one keep it; whatever comes of it, this returns."""
+        try:
+            await kept.keeper.keep(note)
+        except CheckpointNotKept as fault:
+            self._failed(kept, f"{fault}")
+        except Exception as fault:  # noqa: BLE001 (it is tried again, whatever it was)
+            self._failed(kept, traced(fault))
+        else:
+            if kept.why:
+                self._log.info("The keeper {name} keeps checkpoints again.", name=kept.keeper.name)
+            kept.note, kept.why, kept.since, kept.wait = note, "", None, EVERY
+        kept.asking = None
+
+    def _failed(self, kept: _Kept, why: str) -> None:
+        kept.due = self._clock.seconds() + kept.wait
+        kept.wait = min(2 * kept.wait, LONGEST_WAIT)
+        if not kept.why:
+            self._log.warn(
+                "A checkpoint of the recording is not kept by {name}, which is tried again: {why}",
+                name=kept.keeper.name,
+                why=why,
+            )
+        kept.why = why

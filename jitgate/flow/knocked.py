@@ -1,0 +1,35 @@
+"""Puts on record the CONNECTs that get no tunnel: anybody can send them, as fast as they like."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from jitgate.flow.recorder import Recorder
+from jitgate.flow.refusals import Refusals
+
+EACH: Final = 60
+"""A minute of one address with an entry each: an agent that lacks a token tries far less often."""
+
+
+class Knocked:
+    """Each of one address up to a bound; beyond that how many they were."""
+
+    def __init__(self, recorder: Recorder, clock: IReactorTime) -> None:
+        self._refusals = Refusals(recorder, clock, "refused", _whose, each=EACH)
+
+    def note(self, fields: Mapping[str, object]) -> None:
+        """Nobody waits for it: nothing passes."""
+        host, _, _ = str(fields["peer"]).rpartition(":")
+        Deferred.fromCoroutine(self._refusals.note(host, fields))
+
+    async def stop(self) -> None:
+        """Put on record what was only counted."""
+        await self._refusals.stop()
+
+
+def _whose(host: Hashable) -> Mapping[str, object]:
+    return {"peer": host, "authority": None, "id": None, "denial": None}

@@ -1,0 +1,109 @@
+"""A request for the record and for people: its URL and its fields, without what is not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote_plus
+
+from jitgate.core.hiding import Hand
+from jitgate.core.masked_fields import MaskedFields
+from jitgate.core.masking import Maskers
+from jitgate.core.profiles import SENSITIVE_IN_QUERIES
+from jitgate.errors import MaskingFault
+from jitgate.interfaces import IMasker
+from jitgate.values import Credential, Headers, RequestHead
+
+LONGEST: Final = 4 * 1024
+"""Characters of a query that is looked into, which takes 2 ms at most."""
+
+REMEMBERED: Final = 64
+"""Heads of requests of which it is remembered what is shown of them: SDKs send the same again."""
+
+_HIDDEN: Final = "***"
+
+
+def shown_target(target: str, maskers: Sequence[IMasker] = ()) -> str:
+    """A request target, or a URL, without what in its query sounds secret or is to be hidden.
+
+    Its path stays: it says on what the call acts, which people must see.
+    """
+    path, mark, query = target.partition("?")
+    return f"{path}?{_shown_query(query, maskers)}" if mark else target
+
+
+def shown_fields(fields: Headers, maskers: Sequence[IMasker]) -> Headers:
+    """A request's header fields without what in them sounds secret or is to be hidden."""
+    try:
+        return MaskedFields(_openly(maskers)).shown(fields)
+    except MaskingFault:
+        return tuple([(name, _HIDDEN.encode()) for name, _ in fields])
+
+
+def sent_fields(
+    head: RequestHead, credential: Credential, token: str, maskers: tuple[IMasker, ...]
+) -> Sequence[Sequence[str]]:
+    """The fields of a request as it leaves: none of a credential's.
+
+    ``token`` is what ends its User-Agent, and is another one each time.
+    """
+    issued = {name for name, _ in credential.headers}
+    others, names = list[tuple[bytes, bytes]](), list[str]()
+    for name, value in head.headers:
+        if name in issued:
+            names.append(name.decode("latin-1"))
+        elif name == b"User-Agent":
+            others.append((name, value.removesuffix(token.encode()).rstrip()))
+        else:
+            others.append((name, value))
+    shown = _remembered(tuple(others), maskers)
+    agents = [
+        [name, f"{value} {token}".lstrip()] if name == "User-Agent" else [name, value]
+        for name, value in shown
+    ]
+    return [*agents, *([name, _HIDDEN] for name in names)]
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _remembered(fields: Headers, maskers: tuple[IMasker, ...]) -> Sequence[tuple[str, str]]:
+    hidden = shown_fields(fields, maskers)
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in hidden)
+
+
+def asked(head: RequestHead, maskers: Sequence[IMasker] = ()) -> dict[str, str]:
+    """The first line of a request."""
+    return {"method": head.method, "target": shown_target(head.target, maskers)}
+
+
+def _openly(maskers: Sequence[IMasker]) -> Maskers:
+    return Maskers((SENSITIVE_IN_QUERIES, *maskers), Hand(openly=True))
+
+
+def _shown_query(query: str, maskers: Sequence[IMasker]) -> str:
+    pairs = [*map(_shown_pair, query.split("&"))]
+    if len(query) > LONGEST:
+        return _HIDDEN if maskers else "&".join(pairs)
+    fields = MaskedFields(_openly(maskers))
+    try:
+        looked = [_shown_pair(fields.shown_in(f"?{pair}")[1:]) for pair in pairs]
+    except MaskingFault:
+        return _HIDDEN
+    return "&".join(looked)
+
+
+def _shown_pair(pair: str) -> str:
+    """A pair goes up to "&"; what stands behind ";" may be one as well, as some read it."""
+    if _is_sensitive(pair):
+        return f"{pair.partition('=')[0]}={_HIDDEN}"
+    shown = list[str]()
+    for part in pair.split(";"):
+        if _is_sensitive(part):
+            return ";".join([*shown, f"{part.partition('=')[0]}={_HIDDEN}"])
+        shown.append(part)
+    return pair
+
+
+def _is_sensitive(pair: str) -> bool:
+    name, mark, _ = pair.partition("=")
+    return bool(mark) and SENSITIVE_IN_QUERIES.hides(unquote_plus(name))

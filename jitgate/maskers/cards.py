@@ -1,0 +1,79 @@
+"""Numbers of payment cards (ISO/IEC 7812-1): by their issuers' ranges and their check digit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from jitgate.core.pausing import pause, paused
+
+SHORTEST, LONGEST = 13, 19
+"""Digits of a number."""
+
+GROUPS = 10
+"""Groups that it is written in: cards have up to five, and nobody writes more than pairs."""
+
+_RUN = re.compile(rb"[0-9](?>[ -]?[0-9]){12,}+")
+_GROUP = re.compile(rb"[0-9]+")
+
+_ISSUED = re.compile(
+    rb"""4[0-9]{12}(?:[0-9]{3}){0,2}                                          # Visa
+    |5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12} # Mastercard
+    |3[47][0-9]{13}                                                          # American Express
+    |3(?:0[0-59]|[689][0-9])[0-9]{11,16}                                     # Diners Club
+    |35(?:2[89]|[3-8][0-9])[0-9]{12,15}                                      # JCB
+    |6(?:011|4[4-9][0-9]|5[0-9]{2})[0-9]{12,15}                              # Discover
+    |(?:62|81)[0-9]{14,17}                                                   # UnionPay
+    |(?:50(?:18|20|38)|5893|6304|6759|676[1-3])[0-9]{9,15}                   # Maestro
+    |220[0-4][0-9]{12,15}                                                    # Mir
+    |(?:60|82|508[0-9])[0-9]{12,14}|9792[0-9]{12}                            # RuPay, Troy
+    """,
+    re.VERBOSE,
+)
+
+_DIGITS = bytes((code - 48) % 10 for code in range(256))
+_DOUBLED = bytes(sum(divmod(2 * ((code - 48) % 10), 10)) for code in range(256))
+
+
+def cards(text: bytes) -> Iterator[tuple[int, int]]:
+    """Where numbers of cards are: digits in groups, with one space or dash between two.
+
+    None begins or ends within a group, or beside a letter of ASCII: that is a longer number, or a
+    name of something else.
+    """
+    for run in paused(_RUN.finditer(text)):
+        begin, end = run.span()
+        groups = [group.span() for group in paused(_GROUP.finditer(text, begin, end))]
+        first = 1 if text[max(begin - 1, 0) : begin].isalpha() else 0
+        last = len(groups) - 1 if text[end : end + 1].isalpha() else len(groups)
+        yield from _in_run(text, groups[first:last])
+
+
+def _in_run(text: bytes, groups: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    first = 0
+    while first < len(groups):
+        pause()
+        last = _last(text, groups, first)
+        if last is not None:
+            yield groups[first][0], groups[last][1]
+            first = last
+        first += 1
+
+
+def _last(text: bytes, groups: Sequence[tuple[int, int]], first: int) -> int | None:
+    """The last group of the longest number that begins with one, None if none does."""
+    digits, found = b"", None
+    for number in range(first, min(first + GROUPS, len(groups))):
+        begin, end = groups[number]
+        digits += text[begin : min(end, begin + LONGEST + 1)]
+        if len(digits) > LONGEST:
+            break
+        if len(digits) >= SHORTEST and _ISSUED.fullmatch(digits) and is_checked(digits):
+            found = number
+    return found
+
+
+def is_checked(digits: bytes) -> bool:
+    """Whether the last digit is the check digit of those before it (ISO/IEC 7812-1, annex B)."""
+    plain, doubled = digits[::-2].translate(_DIGITS), digits[-2::-2].translate(_DOUBLED)
+    return (sum(plain) + sum(doubled)) % 10 == 0
