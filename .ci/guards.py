@@ -204,7 +204,7 @@ def _tried(tree: Path, copies: SimpleQueue[Path], ours: Imports, guard: Guard) -
     finally:
         copies.put(copy)
     right = OTHER if guard.instead == guard.text else RED
-    return _said(guard, good=code == right, why=f"exit code {code}: {said[-300:]}")
+    return _said(guard, good=code == right, why=f"exit code {code}: {said[-3000:]}")
 
 
 def _forget(file: Path) -> None:
@@ -216,13 +216,16 @@ def _forget(file: Path) -> None:
 
 def _ended(copy: Path, test: str, touched: Collection[str]) -> tuple[int | None, str]:
     """What a test's process ended with, and what it said."""
-    with tempfile.NamedTemporaryFile() as log:
-        process = FORKED.Process(target=_test, args=(copy, Path(log.name), [test], touched))
+    with tempfile.TemporaryDirectory(prefix="guard-") as folder:
+        log = Path(folder, "log")
+        # In the folder that all runs share, each removes those of the runs before it.
+        chosen = [test, f"--basetemp={Path(folder, 't')}"]
+        process = FORKED.Process(target=_test, args=(copy, log, chosen, touched))
         process.start()
         process.join(PATIENCE)
         process.kill()
         process.join()
-        return process.exitcode, Path(log.name).read_text()
+        return process.exitcode, log.read_text() if log.exists() else ""
 
 
 def _test(copy: Path, log: Path, chosen: Sequence[str], touched: Collection[str]) -> None:
@@ -279,9 +282,11 @@ class _Ending:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, exitstatus: int) -> Generator[None]:
-        yield
-        sys.stdout.flush()
-        os._exit(RED if exitstatus == pytest.ExitCode.TESTS_FAILED else OTHER)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            os._exit(RED if exitstatus == pytest.ExitCode.TESTS_FAILED else OTHER)
 
 
 def _said(guard: Guard, *, good: bool, why: str) -> str:
