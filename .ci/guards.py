@@ -234,6 +234,7 @@ def _test(copy: Path, log: Path, chosen: Sequence[str], touched: Collection[str]
     The modules that are ``touched`` are imported from there.
     """
     gc.disable()  # tests look for garbage themselves
+    gc.freeze()  # which is not among what was imported before
     _import_anew(copy, touched)
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)

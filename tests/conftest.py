@@ -82,11 +82,15 @@ def watching():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_unnoticed_in_all():
-    """Look once more, at the end, at what was left out of collections because it lived on."""
+def nothing_unnoticed_in_all(request):
+    """Look once more, at the end, at what was left out of collections because it lived on.
+
+    That takes long, and a run that has failed already says enough.
+    """
     yield
-    with watching():
-        gc.unfreeze()
+    if not request.session.testsfailed:
+        with watching():
+            gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
