@@ -24,8 +24,10 @@ from collections.abc import Collection, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing.connection import wait
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 
 import pytest
 
@@ -85,11 +87,10 @@ RED, OTHER = 10, 11
 Neither is 1, which a process ends with that pytest-timeout gave up: a test that goes red only by
 waiting for ever costs two minutes, and is to be written so that it does not.
 """
-LOST = 255
-"""What multiprocessing says of a process whose end it has missed, which happens once in a while."""
-
 UNCHANGED = "--unchanged"
 FORKED = multiprocessing.get_context("forkserver")
+ONE = Lock()
+"""Whoever starts a process asks how all others ended, which can be heard only once."""
 
 
 @dataclass(frozen=True)
@@ -197,8 +198,6 @@ def _tried(tree: Path, copies: SimpleQueue[Path], ours: Imports, guard: Guard) -
         _forget(copy / guard.file)  # or all copies would change, which have the same files
         (copy / guard.file).write_text(text.replace(guard.text, guard.instead))
         code, said = _ended(copy, guard.test, ours.touched(guard.file))
-        if code == LOST:
-            code, said = _ended(copy, guard.test, ours.touched(guard.file))
         _forget(copy / guard.file)
         os.link(tree / guard.file, copy / guard.file)
     finally:
@@ -221,10 +220,13 @@ def _ended(copy: Path, test: str, touched: Collection[str]) -> tuple[int | None,
         # In the folder that all runs share, each removes those of the runs before it.
         chosen = [test, f"--basetemp={Path(folder, 't')}"]
         process = FORKED.Process(target=_test, args=(copy, log, chosen, touched))
-        process.start()
-        process.join(PATIENCE)
-        process.kill()
-        process.join()
+        with ONE:
+            process.start()
+        ended = wait([process.sentinel], PATIENCE)
+        with ONE:
+            if not ended:
+                process.kill()
+            process.join()
         return process.exitcode, log.read_text() if log.exists() else ""
 
 
