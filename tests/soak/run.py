@@ -67,6 +67,11 @@ class Found:
     """Checkpoints that came to their keeper."""
 
     @property
+    def grown(self) -> list[str]:
+        """Which quantities grow, of whatever processes."""
+        return sorted({each.quantity for each in self.growths if not each.is_flat})
+
+    @property
     def wrong(self) -> list[str]:
         """What is not as it should be, in words."""
         found = []
