@@ -21,7 +21,7 @@ from jitgate.app.ids import Ids
 from jitgate.app.in_force import InForce, made, shares
 from jitgate.app.masking_sets import Prepared
 from jitgate.app.provided import CONTROL, listeners_of, open_ways
-from jitgate.app.proxy_port import proxy_of
+from jitgate.app.proxy_port import proxy_of, reverse_of
 from jitgate.app.recording import Recorded, recorded
 from jitgate.app.reloading import Adopt, OnHangup, Reloading
 from jitgate.app.slack_settings import SLACK, slack_way
@@ -43,9 +43,7 @@ from jitgate.flow.telling import Telling
 from jitgate.identity.own_tokens import OwnTokens
 from jitgate.interfaces import IApproverChannel
 from jitgate.proxy.authority import CertificateAuthority, load_or_create
-from jitgate.proxy.certificate import PortTls
 from jitgate.proxy.port import ends_in
-from jitgate.proxy.reverse import OwnHosts, ReverseListener
 from jitgate.service import (
     Dismissed,
     Ended,
@@ -317,11 +315,11 @@ class _Assembly:
         authority: CertificateAuthority,
         adopters: list[Adopt],
         recorder: Recorder,
-    ) -> Sequence[Listener]:
-        """What agents come to: this process's own ports, or workers."""
+    ) -> Mapping[str, Listener]:
+        """What agents come to, by name: this process's own ports, or those of its workers."""
         story.revocations.ends["calls"] = story.gateway.cut
         if self._staff is not None:
-            return [self._staff.crew]
+            return self._staff.doors
         proxy = proxy_of(
             first,
             story,
@@ -331,34 +329,18 @@ class _Assembly:
             recorder=recorder,
             reactor=self._reactor,
         )
-        reverse = self._reverse(first, story, adopters, recorder)
-        if reverse is None:
-            return [proxy]
-        story.revocations.ends["tunnels"] = ends_in([proxy, reverse])
-        return [proxy, reverse]
-
-    def _reverse(
-        self, first: InForce, story: Story, adopters: list[Adopt], recorder: Recorder
-    ) -> ReverseListener | None:
-        reverse = self._settings.listen.reverse
-        if reverse is None or first.reverse is None:
-            return None
-        hosts, port = OwnHosts(reverse.hosts), PortTls(first.reverse)
-
-        def adopt(new: InForce) -> None:
-            port.adopt(new.reverse)
-            hosts.adopt(getattr(new.configuration.settings.listen.reverse, "hosts", {}))
-
-        adopters.append(adopt)
-        return ReverseListener(
-            story.gateway,
-            hosts,
-            self._endpoint(reverse.address),
-            self._reactor,
-            port.connection,
-            limits=self._settings.limits.bounds,
-            note=partial(recorder.note, "connections.dropped"),
+        if self._settings.listen.reverse is None:
+            return {"proxy": proxy}
+        reverse = reverse_of(
+            first,
+            story,
+            self._endpoint(self._settings.listen.reverse.address),
+            adopters=adopters,
+            recorder=recorder,
+            reactor=self._reactor,
         )
+        story.revocations.ends["tunnels"] = ends_in([proxy, reverse])
+        return {"proxy": proxy, "reverse": reverse}
 
     def _ordered(
         self,
@@ -368,7 +350,7 @@ class _Assembly:
         *,
         socket: ControlSocket,
         hooks: Webhooks,
-        ports: Sequence[Listener],
+        ports: Mapping[str, Listener],
         listeners: Sequence[Part],
         slack: SlackWay | None,
         refused: Note,
@@ -398,9 +380,11 @@ class _Assembly:
                 listening.add("admin", admin)
                 parts.append(admin)
             else:
-                for each, port in zip(("proxy", "reverse"), ports, strict=False):
+                for each, port in ports.items():
                     listening.add(each, port)
-                parts += [sources, Served(Together(ports), story.ways), *listeners, dismissed]
+                crew = [] if self._staff is None else [self._staff.crew]
+                served = Served(Together([*ports.values(), *crew]), story.ways)
+                parts += [sources, served, *listeners, dismissed]
         if "proxy" not in self._settings.services and listeners:
             parts += [sources, *listeners, dismissed]
         return parts, listening

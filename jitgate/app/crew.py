@@ -27,10 +27,17 @@ from jitgate.flow.telling import Telling
 from jitgate.identity.own_tokens import OwnTokens
 from jitgate.interfaces import IAccessStore
 from jitgate.stores.state import environment
-from jitgate.workers.crew import Crew
+from jitgate.workers.crew import Crew, Door
 from jitgate.workers.member import Life, Means
 from jitgate.workers.share import Counters
-from jitgate.workers.wire import COUNTERS, LISTENING, LOCK, WIRE
+from jitgate.workers.wire import (
+    COUNTERS,
+    LISTENING,
+    LOCK,
+    REVERSE,
+    REVERSE_COUNTERS,
+    WIRE,
+)
 
 _CODE: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -55,6 +62,8 @@ class Facts(BaseModel):
     """The process that has started it, without which it must not live."""
     family: int
     """Of the socket that all accept from."""
+    reverse: int | None
+    """Of the one for hosts of the gateway's own, if there are any."""
     site: str
     run: str
     """The control process's log, which is the run that the store was marked with."""
@@ -88,13 +97,14 @@ class Spawning:
 
     def __call__(self, life: Life, process: ProcessProtocol, wire: int) -> Any:
         """The process's transport; ``wire`` is its end of what it is spoken to by."""
-        listening = self._staff.crew.port.socket
+        doors = {name: door.socket for name, door in self._staff.doors.items()}
         facts = Facts(
             config=self._about.config.absolute(),
             slot=life.slot,
             workers=self._staff.count,
             parent=os.getpid(),
-            family=listening.family,
+            family=doors["proxy"].family,
+            reverse=doors["reverse"].family if "reverse" in doors else None,
             site=self._about.site,
             run=self._about.run,
             log=life.log,
@@ -114,9 +124,8 @@ class Spawning:
                     1: 1,
                     2: 2,
                     WIRE: wire,
-                    LISTENING: listening.fileno(),
-                    COUNTERS: self._staff.counters.descriptor,
                     LOCK: self._about.lock,
+                    **self._staff.inherited,
                 },
             )
 
@@ -177,9 +186,23 @@ class Staff:
     def __init__(self, settings: Settings, reactor: Any) -> None:
         self.count = settings.workers
         self.reactor = reactor
-        self.counters = Counters.made(settings.workers)
-        self.crew = Crew(settings.workers, settings.listen.proxy, stop=settings.limits.bounds.stop)
+        self.doors = {"proxy": Door(settings.listen.proxy, "listen.proxy")}
+        if settings.listen.reverse is not None:
+            own = settings.listen.reverse.address
+            self.doors["reverse"] = Door(own, "listen.reverse.address")
+        self._counters = {name: Counters.made(settings.workers) for name in self.doors}
+        self.crew = Crew(settings.workers, stop=settings.limits.bounds.stop)
         self.relay = self.crew.relay
+
+    @property
+    def inherited(self) -> Mapping[int, int]:
+        """The descriptors of the ports, by what they are to workers."""
+        numbers = {"proxy": (LISTENING, COUNTERS), "reverse": (REVERSE, REVERSE_COUNTERS)}
+        found: dict[int, int] = {}
+        for name, door in self.doors.items():
+            listening, counters = numbers[name]
+            found |= {listening: door.socket.fileno(), counters: self._counters[name].descriptor}
+        return found
 
     def equip(
         self,
@@ -200,7 +223,7 @@ class Staff:
             books=books,
             desk=desk,
             digest=lambda: reloading.digest,
-            counters=self.counters,
+            counters=tuple(self._counters.values()),
             changed=self.crew.changed_by,
             reactor=self.reactor,
             seed=own.seed,

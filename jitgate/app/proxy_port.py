@@ -1,4 +1,4 @@
-"""The proxy's own port, for whichever process agents come to."""
+"""The ports that agents come to, for whichever process has them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from jitgate.flow.recorder import Recorder
 from jitgate.proxy.authority import CertificateAuthority
 from jitgate.proxy.certificate import PortTls
 from jitgate.proxy.listener import HttpProxyListener
+from jitgate.proxy.reverse import OwnHosts, ReverseListener
 
 
 def proxy_of(
@@ -50,3 +51,37 @@ def proxy_of(
     adopters.append(lambda new: proxy.adopt(new.http2))
     story.revocations.ends["tunnels"] = proxy.end_of
     return proxy
+
+
+def reverse_of(
+    in_force: InForce,
+    story: Story,
+    endpoint: IStreamServerEndpoint,
+    *,
+    adopters: list[Adopt],
+    recorder: Recorder,
+    reactor: Any,
+) -> ReverseListener:
+    """The port of the gateway's own hosts, at ``endpoint``.
+
+    Its certificate, and what its hosts stand for, are replaced with the configuration.
+    """
+    settings = in_force.configuration.settings
+    assert settings.listen.reverse is not None  # noqa: S101 (composed wrongly: a bug)
+    assert in_force.reverse is not None  # noqa: S101 (it would not be in force)
+    hosts, port = OwnHosts(settings.listen.reverse.hosts), PortTls(in_force.reverse)
+
+    def adopt(new: InForce) -> None:
+        port.adopt(new.reverse)
+        hosts.adopt(getattr(new.configuration.settings.listen.reverse, "hosts", {}))
+
+    adopters.append(adopt)
+    return ReverseListener(
+        story.gateway,
+        hosts,
+        endpoint,
+        reactor,
+        port.connection,
+        limits=settings.limits.bounds.share(story.workers),
+        note=partial(recorder.note, "connections.dropped"),
+    )

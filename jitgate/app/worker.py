@@ -20,7 +20,7 @@ from jitgate.app.crew import Facts
 from jitgate.app.ids import Ids
 from jitgate.app.in_force import InForce, made
 from jitgate.app.masking_sets import Prepared
-from jitgate.app.proxy_port import proxy_of
+from jitgate.app.proxy_port import proxy_of, reverse_of
 from jitgate.app.recording import RecordedApart, recorded_apart
 from jitgate.app.reloading import Adopt, Reloading
 from jitgate.app.storing import Storing, in_folder, shared
@@ -33,8 +33,8 @@ from jitgate.flow.following import Following
 from jitgate.flow.ledger import Ledger
 from jitgate.flow.rates import Pace
 from jitgate.identity.own_tokens import OwnTokens
-from jitgate.proxy.authority import load_or_create
-from jitgate.proxy.listener import HttpProxyListener
+from jitgate.proxy.authority import CertificateAuthority, load_or_create
+from jitgate.proxy.port import AgentPort, ends_in
 from jitgate.service import (
     Dismissed,
     Ended,
@@ -43,12 +43,13 @@ from jitgate.service import (
     Part,
     Served,
     Threaded,
+    Together,
     Worker,
 )
 from jitgate.stores.state import StateFolder
 from jitgate.workers.bond import Announced, Bond, Joined, WireChannel, WireGroups, Witness
 from jitgate.workers.share import Counters, Share, SharedEndpoint
-from jitgate.workers.wire import COUNTERS, LISTENING, WIRE
+from jitgate.workers.wire import COUNTERS, LISTENING, REVERSE, REVERSE_COUNTERS, WIRE
 
 
 def make_worker(
@@ -151,15 +152,7 @@ class _Assembly:
         self._own.adopt(self._first.terms)
         adopters: list[Adopt] = [lambda new: self._own.adopt(new.terms), story.adopt]
         story.revocations.ends["calls"] = story.gateway.cut
-        proxy = proxy_of(
-            self._first,
-            story,
-            authority,
-            self._endpoint(),
-            adopters=adopters,
-            recorder=recorder,
-            reactor=self._reactor,
-        )
+        ports = self._ports(authority, adopters)
         reloading = Reloading(
             self._first,
             self._made,
@@ -169,16 +162,35 @@ class _Assembly:
             reactor=self._reactor,
         )
         self._bond.heeding = Obedience(story, reloading)
-        return self._serving(ledger, proxy, reloading)
+        return self._serving(ledger, ports, reloading)
+
+    def _ports(
+        self, authority: CertificateAuthority, adopters: list[Adopt]
+    ) -> Mapping[str, AgentPort]:
+        """What it has of the ports that all workers accept from."""
+        facts, story, first = self._facts, self._story, self._first
+        how: Any = {
+            "adopters": adopters,
+            "recorder": self._recorded.recorder,
+            "reactor": self._reactor,
+        }
+        shared = self._endpoint(LISTENING, COUNTERS, facts.family)
+        ports: dict[str, AgentPort] = {"proxy": proxy_of(first, story, authority, shared, **how)}
+        if facts.reverse is not None:
+            shared = self._endpoint(REVERSE, REVERSE_COUNTERS, facts.reverse)
+            ports["reverse"] = reverse_of(first, story, shared, **how)
+            story.revocations.ends["tunnels"] = ends_in(list(ports.values()))
+        return ports
 
     def _serving(
-        self, ledger: Ledger, proxy: HttpProxyListener, reloading: Reloading
+        self, ledger: Ledger, ports: Mapping[str, AgentPort], reloading: Reloading
     ) -> GatewayService:
         """All parts in the order in which they start."""
         story = self._story
         assert story.following is not None  # noqa: S101 (there is news of the others)
         listening = Listening(self._settings.state / "ca.pem")
-        listening.add("proxy", proxy)
+        for name, port in ports.items():
+            listening.add(name, port)
         parts: list[Part] = [
             Prepared(self._first.masking, self._reactor),
             Joined(self._bond, lambda: reloading.digest, self._seeded, self._last),
@@ -188,7 +200,7 @@ class _Assembly:
             story.members,
             Ended([story.knocked]),
             Ended(story.sources),
-            Served(proxy, story.ways),
+            Served(Together(list(ports.values())), story.ways),
             Dismissed(story.access),
             reloading,
             Announced(self._bond),
@@ -212,10 +224,10 @@ class _Assembly:
             workers=self._facts.workers,
         )
 
-    def _endpoint(self) -> SharedEndpoint:
+    def _endpoint(self, listening: int, counters: int, family: int) -> SharedEndpoint:
         """Where all workers accept, each its share."""
-        share = Share(Counters(COUNTERS, self._facts.workers), self._facts.slot)
-        return SharedEndpoint(LISTENING, self._facts.family, share, self._reactor)
+        share = Share(Counters(counters, self._facts.workers), self._facts.slot)
+        return SharedEndpoint(listening, family, share, self._reactor)
 
     def _seeded(self, seed: bytes) -> None:
         self._own.seed = seed

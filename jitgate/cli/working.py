@@ -18,12 +18,20 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def main(told: str) -> int:
     """Serve as a worker, by the facts that it was started with; its exit status."""
     from jitgate.app.crew import Facts
-    from jitgate.workers.wire import COUNTERS, LISTENING, LOCK, WIRE
+    from jitgate.workers.wire import (
+        COUNTERS,
+        LISTENING,
+        LOCK,
+        REVERSE,
+        REVERSE_COUNTERS,
+        WIRE,
+    )
 
     facts = Facts.model_validate_json(told)
     if not _dies_with(facts.parent):
         return 2
-    for descriptor in (WIRE, LISTENING, COUNTERS, LOCK):
+    own = () if facts.reverse is None else (REVERSE, REVERSE_COUNTERS)
+    for descriptor in (WIRE, LISTENING, COUNTERS, LOCK, *own):
         os.set_inheritable(descriptor, False)  # whatever it starts has nothing to do with them
     from jitgate.reactor import install
 

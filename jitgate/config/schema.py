@@ -405,8 +405,6 @@ class Settings(Section):
             raise ValueError(f"workers need the service {min(missing)}")
         if self.services.index("proxy") < self.services.index("recorder"):
             raise ValueError("workers need the recorder before the proxy among the services")
-        if self.listen.reverse is not None:
-            raise ValueError("workers: listen.reverse has one process alone: take workers: 1")
         if self.recording is not None and self.recording.plugin is not None:
             raise ValueError(
                 "workers: each writes a log of its own, and a plugin keeps one: take workers: 1"

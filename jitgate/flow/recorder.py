@@ -40,6 +40,14 @@ class Kept(Deferred[None]):
 
     firm = False
     """Whether who waits for it waits on when cancelled."""
+    lost: RecorderDown | None = None
+    """Why it never will be durable: a Deferred tells its failure once, and whoever asks again, be
+    it while it is being told, must hear it too."""
+
+    def lose(self, why: RecorderDown) -> None:
+        """Fail: it is not durable."""
+        self.lost = why
+        self.errback(why)
 
     def cancel(self) -> None:
         if not self.firm:
@@ -116,7 +124,7 @@ class Recorder:
         if down is None and len(self._queue) >= QUEUE:
             down = "The recorder cannot keep up."
         if down is not None:
-            kept.errback(RecorderDown(down))
+            kept.lose(RecorderDown(down))
             return kept
         self._queue.append((entry, kept))
         self._wake()
@@ -183,7 +191,7 @@ class Recorder:
         )
         failed, self._batch, self._queue = [*self._batch, *self._queue], [], []
         for _, kept in failed:
-            kept.errback(RecorderDown(self._failed))
+            kept.lose(RecorderDown(self._failed))
 
 
 async def durable(entries: Sequence[Kept]) -> None:
@@ -195,6 +203,10 @@ async def durable(entries: Sequence[Kept]) -> None:
     failures: list[Exception] = []
     for entry in reversed(entries):  # the last is durable last: the others then cost no wait
         entry.firm = True
+        if entry.lost is not None:
+            failures.append(entry.lost)
+            entry.addErrback(_unnoted)
+            continue
         try:
             await entry
         except Exception as failure:  # noqa: BLE001 (it is raised once all are settled)

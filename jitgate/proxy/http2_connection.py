@@ -7,11 +7,12 @@ connection is on record as a request that was refused, and ends all of it.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from h2 import events as h2
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
@@ -28,6 +29,10 @@ from jitgate.proxy.inside import Inside, with_port
 
 UNREAD = 1024 * 1024
 """Bytes of answers to frames that wait for an agent that reads nothing; then it is cut off."""
+
+AT_ONCE = 32
+"""Frames that are taken in one turn of the reactor: a read may hold hundreds, of which each may
+begin an exchange, and others must not wait for all of them."""
 
 _GOAWAY = 17
 """Bytes of a GOAWAY that says nothing beside what it must."""
@@ -48,6 +53,9 @@ class Http2Connection(Inside):
         self.engine = Engine(limits)
         self.paused = False
         self._frames = FrameReader(limits)
+        self._waiting: deque[Frame | PeerFault] = deque()
+        """Frames that have come, and have not been taken."""
+        self._later: IDelayedCall | None = None
         self._given_up = Allowance(limits.http2_resets)
         self._streams: dict[int, Stream] = {}
         self._unread = 0
@@ -68,17 +76,37 @@ class Http2Connection(Inside):
     def dataReceived(self, data: bytes) -> None:
         if self._over:
             return
+        self._waiting += self._frames.feed(data, self._clock.seconds())
+        if self._later is None:
+            self._take_some()
+
+    def _take_some(self) -> None:
+        """Take some of the frames that have come; the others once others have had their turn."""
         try:
-            for event in self._frames.feed(data, self._clock.seconds()):
-                if isinstance(event, PeerFault):
-                    raise event
-                self._take(event)
+            for _ in range(min(AT_ONCE, len(self._waiting))):
+                frame = self._waiting.popleft()
+                if isinstance(frame, PeerFault):
+                    raise frame
+                self._take(frame)
         except PeerFault as fault:
+            self._waiting.clear()
             self._break(fault)
         self.flush()
         self._time_head()
+        if self._waiting and not self.closed.called:
+            self.transport.pauseProducing()
+            self._later = self._clock.callLater(0, self._take_more)
+
+    def _take_more(self) -> None:
+        self._later = None
+        self._take_some()
+        if self._later is None and not self.closed.called:
+            self.transport.resumeProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._waiting.clear()
+        if self._later is not None:
+            self._later.cancel()
         self._deadline.stop()
         self._last = self._over = True
         self._give_up("The agent hung up.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -58,23 +58,39 @@ class Relay:
             self._heard(changes)
 
 
-class Listening:
-    """The socket that all workers accept from. Raises `StateUnusable`."""
+class Door:
+    """A part of the service: a port whose socket is bound here, and that all workers accept from.
 
-    def __init__(self, host: str, port: int) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_STREAM)
+    ``key`` is where its ``address`` stands in the configuration.
+    """
+
+    def __init__(self, address: tuple[str, int], key: str) -> None:
+        self._host, self._port = address
+        self._key = key
+        self.socket = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
+
+    @property
+    def port(self) -> Self:
+        """What says where it listens."""
+        return self
+
+    async def start(self) -> None:
+        """Bind it. Raises `StateUnusable`."""
         self.socket.setblocking(False)
         try:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.socket.bind((host, port))
+            self.socket.bind((self._host, self._port))
             self.socket.listen(BACKLOG)
         except OSError as error:
             self.socket.close()
             raise StateUnusable(
-                f"The proxy cannot listen on {host or '*'}:{port}: {error.strerror}. "
-                "Stop what holds it or set another listen.proxy."
+                f"The proxy cannot listen on {self._host or '*'}:{self._port}: {error.strerror}. "
+                f"Stop what holds it or set another {self._key}."
             ) from error
+
+    async def stop(self) -> None:
+        """Close it, here."""
+        self.socket.close()
 
     def getHost(self) -> IPv4Address | IPv6Address:
         """Where it listens."""
@@ -83,30 +99,21 @@ class Listening:
 
 
 class Crew:
-    """A part of the service: so many workers, for whom it listens."""
+    """A part of the service: so many workers, started once the doors are open."""
 
     _log = Logger()
 
-    def __init__(self, count: int, address: tuple[str, int], *, stop: float) -> None:
+    def __init__(self, count: int, *, stop: float) -> None:
         self.relay = Relay(self.changed)
         self._count = count
-        self._address = address
         self._stop = stop
         self._members: Sequence[Member] = ()
-        self._port: Listening | None = None
         self.means: Means | None = None
         """Set before it is started."""
-
-    @property
-    def port(self) -> Listening:
-        """The socket that all accept from, once it is bound."""
-        assert self._port is not None  # noqa: S101 (asked before `start`: a bug)
-        return self._port
 
     async def start(self) -> None:
         """Start every worker; returns once all serve, raises `StateUnusable` if one does not."""
         assert self.means is not None  # noqa: S101 (composed wrongly: a bug)
-        self._port = Listening(*self._address)
         self._members = [Member(slot, self.means) for slot in range(self._count)]
         for member in self._members:
             member.start()
@@ -119,8 +126,6 @@ class Crew:
         """End all of them, which end what they carry; who takes too long is killed."""
         ends = [Deferred.fromCoroutine(each.stop(self._stop)) for each in self._members]
         await DeferredList(ends)
-        if self._port is not None:
-            self._port.socket.close()
 
     # --- how they are
 

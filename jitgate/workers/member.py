@@ -77,7 +77,8 @@ class Means:
     desk: Desk
     digest: Callable[[], bytes]
     """Of what is in force."""
-    counters: Counters
+    counters: Sequence[Counters]
+    """Of each port that all accept from."""
     changed: Callable[[Sequence[Changed] | None, Member | None], None]
     """Hears what a worker has changed in the store; None of both: it may be anything."""
     reactor: Any
@@ -218,7 +219,8 @@ class Member:
 
     async def _bury(self) -> None:
         means, enlisted = self._means, self._enlisted
-        means.counters[self._slot] = ABSENT
+        for counters in means.counters:
+            counters[self._slot] = ABSENT
         self.serves = self.prepared = self._enlisted = False
         self._process, self.told = None, {}
         self._deadline.clear()

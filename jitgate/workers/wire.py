@@ -19,6 +19,8 @@ WIRE: Final = 3
 LISTENING: Final = 4
 COUNTERS: Final = 5
 LOCK: Final = 6
+REVERSE: Final = 7
+REVERSE_COUNTERS: Final = 8
 """The descriptors that a worker is started with: its end of the wire, the socket that all accept
 from, the connections of each, and the lock on the state folder, which outlives nobody."""
 

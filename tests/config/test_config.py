@@ -938,12 +938,6 @@ def test_workers_that_could_not_work_are_told(site, written, said):
     assert any(said in problem for problem in site.problems()), site.problems()
 
 
-def test_workers_have_no_port_for_hosts_of_the_gateways_own(site):
-    stands = re.sub(r"(?m)^services: .*\n", f"{REVERSE}workers: 2\n", SETTINGS)
-    told = site.problems(settings=stands)
-    assert any("listen.reverse has one process alone" in each for each in told), told
-
-
 def test_workers_share_what_is_a_bound_for_all():
     bounds = Limits()
     one = bounds.share(3)

@@ -257,7 +257,7 @@ async def test_whoever_waits_for_entries_hears_of_each_that_is_lost(lost):
     for number, entry in enumerate(entries):
         assert not waiting.called
         if number in lost:
-            entry.errback(RecorderDown(f"{number}"))
+            entry.lose(RecorderDown(f"{number}"))
         else:
             entry.callback(None)
     with pytest.raises(RecorderDown, match=f"{lost[0]}"):
@@ -354,3 +354,27 @@ async def test_a_checkpoint_that_does_not_end_is_no_less_than_an_entry():
     desk.let_go()
     assert desk.recorder.down is None
     await desk.recorder.stop()
+
+
+@pytest.mark.parametrize("heard_before", [True, False])
+@ensureDeferred
+async def test_whoever_has_heard_that_an_entry_is_lost_hears_it_again(heard_before):
+    """A call that fails because its decision was not recorded waits for that once more."""
+    entry, later = Kept(), Kept()
+    heard = []
+
+    async def waits():
+        try:
+            await (entry if heard_before else later)
+        except RecorderDown:
+            with pytest.raises(RecorderDown, match="full"):
+                await durable([entry, later])
+            heard.append(True)
+
+    waiting = Deferred.fromCoroutine(waits())
+    for each in (entry, later) if heard_before else (later, entry):
+        each.lose(RecorderDown("It is full."))
+    await waiting
+    assert heard
+    with pytest.raises(RecorderDown, match="full"):
+        await durable([entry])

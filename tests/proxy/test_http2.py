@@ -18,6 +18,7 @@ from twisted.internet.threads import deferToThread
 from jitgate.core.http2_frames import BURST, SETTINGS_FRAMES, Code, Kind
 from jitgate.core.limits import LIMITS
 from jitgate.errors import UpstreamUnreachable
+from jitgate.proxy.http2_connection import AT_ONCE
 from jitgate.values import ResponseHead
 
 PLAIN = (b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/things")
@@ -725,3 +726,22 @@ async def test_what_breaks_the_connection_is_refused_on_record_and_ends_the_othe
     denials = {each["denial"] for each in stand.entries("outcome")}
     assert denials == {"malformed-request", "agent-gone"}
     await over(door, one)
+
+
+@ensureDeferred
+async def test_others_have_their_turn_between_the_frames_of_one_read(tmp_path):
+    door = await opened(tmp_path)
+    one = await agent2(door)
+    got = await deferToThread(lambda: one.answer(one.ask()))
+    assert got.status == 200
+    here, turns = inside(door), []
+    many = 3 * AT_ONCE + 1
+    here.dataReceived(frame(Kind.PING, payload=bytes(8)) * many)
+    while here._waiting:
+        turns.append(len(here._waiting))
+        await deferLater(reactor, 0)
+    assert turns == [2 * AT_ONCE + 1, AT_ONCE + 1, 1]
+    await deferToThread(one.until, lambda: one.pings == many)
+    assert (await deferToThread(lambda: one.answer(one.ask()))).status == 200  # it reads on
+    here.dataReceived(frame(Kind.PING, payload=bytes(8)) * many)
+    await over(door, one)  # and nothing is left to do once the agent has gone

@@ -47,7 +47,9 @@ class GatewayProcess:
         settings: Mapping[str, object],
         command: tuple[str, ...] = (),
         env: Mapping[str, str] | None = None,
+        within: float = START,
     ) -> None:
+        self._within = within
         self.folder = folder
         self.config = folder / "jitgate.yaml"
         self.config.write_bytes(
@@ -116,7 +118,7 @@ class GatewayProcess:
                 self.output.append(line)
 
     def _ports(self) -> dict[str, int]:
-        deadline = time.monotonic() + START
+        deadline = time.monotonic() + self._within
         while time.monotonic() < deadline and self.process.poll() is None:
             found = [line for line in self.output if " serves: " in line]
             if found:

@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -50,6 +51,10 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder, self.tokens = folder, Tokens(folder)
         self.ca = TestCA.create(folder, name="origin")
+        self.front = TestCA.create(folder, name="front")
+        leaf = self.front.leaf("localhost")
+        for made, name in ((leaf.key, "front.key"), (leaf.cert, "front.pem")):
+            made.rename(folder / name)
         self.handler = answering(b"{}")
         self.origin = Origin(self.ca.leaf("api.example"), lambda *each: self.handler(*each))
         self.gateway: GatewayProcess
@@ -64,7 +69,11 @@ class Site:
         self.policy()
         far = target(self.origin.port, self.ca.pem)
         asked = people(hold="60s", expire="10m", per_agent=2 * ATTEMPTS)
-        return settings(self.folder, self.tokens.jwks, [far], workers=2) | asked | self.more
+        made = settings(self.folder, self.tokens.jwks, [far], workers=2) | asked | self.more
+        reverse = {"cert": "./front.pem", "key": "file:./front.key"}
+        reverse |= {"address": "127.0.0.1:0", "hosts": {"localhost": "api.example"}}
+        made["listen"]["reverse"] = reverse
+        return made
 
     @property
     def people(self) -> Gateway:
@@ -187,6 +196,24 @@ def test_each_has_some_of_the_connections_and_a_log_of_its_own(site):
         # One that has just begun may be busy, and is left to that: the other takes them all.
         wait_for(lambda: len(carried()) == 2)
     assert all("." in log for log in site.by_log("decision"))
+
+
+def test_hosts_of_the_gateways_own_are_at_both_too(site):
+    before = site.by_log("decision")
+    context = ssl.create_default_context(cafile=str(site.front.pem))
+    fields = {"Authorization": f"Bearer {site.tokens.token()}"}
+    with ExitStack() as open_now:
+
+        def carried() -> Counter[str]:
+            own = http.client.HTTPSConnection(
+                "localhost", site.gateway.ports["reverse"], timeout=PATIENCE, context=context
+            )
+            open_now.callback(own.close)
+            own.request("GET", "/things", headers=fields)
+            assert own.getresponse().read() == b"{}"
+            return site.by_log("decision") - before
+
+        wait_for(lambda: len(carried()) == 2)
 
 
 def test_what_is_held_at_one_goes_on_as_soon_as_it_was_answered_at_the_control_process(site):

@@ -97,7 +97,7 @@ class Room:
         self.why, self.full, self.failing, self.given_up = None, None, None, None
         self.changes = []
         self.counters = Counters.made(2)
-        self.crew = Crew(2, ("127.0.0.1", 0), stop=10.0)
+        self.crew = Crew(2, stop=10.0)
         self.crew.means = Means(
             run="run",
             gateway="",
@@ -105,7 +105,7 @@ class Room:
             books=self,
             desk=self,
             digest=lambda: self.digest,
-            counters=self.counters,
+            counters=[self.counters],
             changed=self.changed,
             reactor=self.clock,
             seed=SEED,
