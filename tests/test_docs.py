@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "jitgate"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 INVARIANTS = (ROOT / "docs" / "invariants.md").read_text()
 
@@ -22,6 +25,43 @@ def test_every_test_that_an_invariant_names_exists():
         assert not suite or f"class {suite}(" in text, f"{file}::{suite}"
         inherited = suites if suite else ""
         assert not name or f"def {name}(" in text + inherited, f"{file}::{name}"
+
+
+THREATS = (ROOT / "docs" / "threat-model.md").read_text()
+ANSWERS = re.findall(r"^### (\d+)\. (.*?)\n(.*?)(?=^##|\Z)", THREATS, re.MULTILINE | re.DOTALL)
+
+
+def test_each_threat_has_one_answer_by_modules_and_tests_that_exist():
+    assert sorted(int(number) for number, *_ in ANSWERS) == list(range(1, len(ANSWERS) + 1))
+    assert len(ANSWERS) == 45
+    for number, title, answer in ANSWERS:
+        held, tests = answer.partition("\nHeld by ")[2].split("\n", 1)
+        modules = re.findall(r"`([\w/.]+/[\w.]*|\w+\.py)`", held)
+        assert modules, f"{number}. {title}"
+        lost = [
+            each for each in modules if not ((PACKAGE / each).exists() or (ROOT / each).exists())
+        ]
+        assert lost == [], f"{number}. {title}"
+        assert re.findall(r"^- `(tests/[\w/]+\.py::\w+)`$", tests, re.MULTILINE), title
+
+
+def test_every_test_that_a_threat_names_is_one_that_runs():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", THREATS)
+    assert len(named) > 150
+    assert [f"{file}::{name}" for file, name in named if name not in collected(file)] == []
+
+
+@cache
+def collected(file):
+    """The tests that pytest finds in a file: functions of that name, not within others."""
+    assert re.fullmatch(r"test_\w+\.py", Path(file).name), file
+    tree = ast.parse((ROOT / file).read_text())
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {
+        each.name
+        for each in tree.body
+        if isinstance(each, functions) and each.name.startswith("test_")
+    }
 
 
 def test_every_guard_that_is_tried_stands_among_the_invariants():
@@ -39,6 +79,8 @@ def test_every_guard_stands_once_in_its_file():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page):
+    # A fragment of a change will stand in the changelog.
+    place = ROOT if page.name.startswith("+") else page.parent
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
         if not target.startswith("https://"):
-            assert (page.parent / target).exists(), target
+            assert (place / target).exists(), target

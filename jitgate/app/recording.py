@@ -22,6 +22,7 @@ from jitgate.errors import ArchiveDown
 from jitgate.flow.archiving import Archiving
 from jitgate.flow.keeping import Keeping
 from jitgate.flow.recorder import InThread, Recorder
+from jitgate.flow.steadiness import Steadiness
 from jitgate.interfaces import IArchive, IKeeper, IRecordStore
 from jitgate.keepers.archive import ArchiveKeeper
 from jitgate.service import Part, Threaded, Worker
@@ -105,7 +106,13 @@ def recorded(
     beside, worker = first.bound.store, Worker(reactor, "recorder")
     kept: IRecordStore = files if beside is None else BothStores(files, beside)
     archived = _archived(first, files, worker, reactor)
-    recorder = Recorder(kept, clock=reactor, in_thread=worker, held_up=archived.held_up)
+    recorder = Recorder(
+        kept,
+        clock=reactor,
+        in_thread=worker,
+        unsteady=_steadiness(reactor),
+        held_up=archived.held_up,
+    )
     keepers = [*first.keepers, *archived.keepers]
     keeping = Keeping(lambda: files.newest, keepers, reactor)
     # Whoever has its last checkpoint kept starts before it, and so stops after it.
@@ -146,9 +153,15 @@ def recorded_apart(
         clock=reactor,
         in_thread=worker,
         unwitnessed=witness.down,
+        unsteady=_steadiness(reactor),
         held_up=witness.held_up,
     )
     return RecordedApart(recorder, Threaded(recorder, worker), files, worker)
+
+
+def _steadiness(reactor: Any) -> Callable[[], str | None]:
+    # Of the clocks that only go on, the one that goes on while the machine sleeps as well.
+    return Steadiness(reactor, partial(time.clock_gettime, time.CLOCK_BOOTTIME)).down
 
 
 def _run(first: InForce) -> Mapping[str, object]:

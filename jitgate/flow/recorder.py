@@ -61,7 +61,8 @@ class Recorder:
     """The one way into the recording. ``down`` is the reason it cannot write, or None.
 
     ``held_up`` tells why nothing new may begin, though what has begun is recorded. ``unwitnessed``
-    says why nobody sees to it that what is written is signed, or None: then nothing is taken.
+    says why nobody sees to it that what is written is signed, or None: then nothing is taken;
+    nor is it while ``unsteady`` tells why no time can be believed.
     """
 
     _log = Logger()
@@ -73,10 +74,12 @@ class Recorder:
         clock: IReactorTime,
         in_thread: InThread,
         unwitnessed: Callable[[], str | None] = lambda: None,
+        unsteady: Callable[[], str | None] = lambda: None,
         held_up: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._store = store
         self._unwitnessed = unwitnessed
+        self._unsteady = unsteady
         self._clock = clock
         self._in_thread = in_thread
         self.held_up = held_up
@@ -99,7 +102,7 @@ class Recorder:
     @property
     def refused(self) -> str | None:
         """Why nothing at all is taken, be it of what has begun; None while it is."""
-        return self._closed or self._failed or self._unwitnessed()
+        return self._closed or self._failed or self._unwitnessed() or self._unsteady()
 
     async def start(self) -> None:
         """Open the store; raises what the store raises."""
@@ -137,6 +140,7 @@ class Recorder:
 
     def _tick(self) -> None:
         self._timer = self._clock.callLater(PROBE, self._tick)
+        self._unsteady()  # a clock is corrected while nobody calls, too
         stuck = self._begun is not None and self._clock.seconds() - self._begun >= STUCK
         if stuck and self._failed is None:
             self._fail("the store does not answer", f"for {STUCK:g} s")
