@@ -62,9 +62,12 @@ class Measured(Site):
         return made
 
     def scraped(self) -> str:
-        url = f"http://127.0.0.1:{self.gateway.ports['admin']}/metrics"
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            return answer.read().decode()
+        return _got(f"http://127.0.0.1:{self.gateway.ports['admin']}/metrics").decode()
+
+
+def _got(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 (our own)
+        return answer.read()
 
 
 def _samples(text: str) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -205,10 +208,8 @@ def test_a_gateway_of_one_process_tells_the_same_and_is_ready_until_it_stops(tmp
             with Tunnel(gateway.proxy, gateway.ca, tokens.token()) as tunnel:
                 assert tunnel.ask("GET", "/things").status == 200
             admin = f"http://127.0.0.1:{gateway.ports['admin']}"
-            with urllib.request.urlopen(f"{admin}/metrics", timeout=30) as answer:
-                samples = _samples(answer.read().decode())
-            with urllib.request.urlopen(f"{admin}/readyz", timeout=30) as answer:
-                assert orjson.loads(answer.read())["ready"]
+            samples = _samples(_got(f"{admin}/metrics").decode())
+            assert orjson.loads(_got(f"{admin}/readyz"))["ready"]
             assert health(gateway)[0] == 200
     assert _sum(samples, "jitgate_exchanges_total", outcome="completed") == 1
     assert _sum(samples, "jitgate_part_up", part="recorder") == 1
