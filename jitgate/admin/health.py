@@ -1,4 +1,4 @@
-"""The admin port: whether the gateway can do its duty, for people and for load balancers.
+"""The admin port: whether the gateway can do its duty, for people, probes and load balancers.
 
 What a channel to approvers is called back at is mounted beside that, by whoever composes the site.
 """
@@ -64,6 +64,35 @@ class Health(Resource):
         return orjson.dumps(told, option=orjson.OPT_UTC_Z)
 
 
+class Ready(Resource):
+    """200 while agents can be sent here, else 503; the body says why not.
+
+    That is: everything has started, nothing stops, and the gateway does its duty. ``why`` gives
+    the reasons, by what they are of.
+    """
+
+    isLeaf = True  # noqa: N815 (twisted.web's name)
+
+    def __init__(self, why: Callable[[], Mapping[str, str]]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._why = why
+
+    def render_GET(self, request: Request) -> bytes:
+        reasons = self._why()
+        request.setResponseCode(503 if reasons else 200)
+        request.setHeader(b"Content-Type", b"application/json")
+        request.setHeader(b"Cache-Control", b"no-store")
+        return orjson.dumps({"ready": not reasons, "reasons": reasons})
+
+
+def unready(
+    phase: Callable[[], str | None], down: Mapping[str, Callable[[], str | None]]
+) -> Mapping[str, str]:
+    """Why no agent should be sent here, by what it is of: the phase, and whatever is vital."""
+    reasons = {"gateway": phase(), **{each: down[each]() for each in VITAL if each in down}}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
 class Nothing(Resource):
     """404 for everything else, and a record: nobody has anything to look for here."""
 
@@ -77,7 +106,7 @@ class Nothing(Resource):
         self._refused(asked(request))
         request.setResponseCode(404)
         request.setHeader(b"Cache-Control", b"no-store")
-        return b"There is nothing here but /healthz.\n"
+        return b"There is nothing here but /healthz, /readyz and /metrics.\n"
 
 
 class _Root(Resource):
@@ -95,8 +124,9 @@ class _Root(Resource):
 
 
 class AdminSite:
-    """Serves the admin port. Health is all that it tells, and nothing is decided here.
+    """Serves the admin port. It tells how the gateway is, and nothing is decided here.
 
+    ``phase`` says why it does not serve yet, or no more; ``metrics`` answers ``/metrics``.
     ``callbacks`` are others' resources, by the first segment of their paths: each decides only by a
     signature that it verifies itself (invariant 10).
 
@@ -114,10 +144,15 @@ class AdminSite:
         switched_off: Callable[[], Sequence[str]] = tuple,
         *,
         slowed: Callable[[], Mapping[str, float]] = dict,
+        phase: Callable[[], str | None] = lambda: None,
+        metrics: Resource | None = None,
         callbacks: Mapping[str, Resource] = MappingProxyType({}),
     ) -> None:
         root = _Root(Nothing(refused))
         root.putChild(b"healthz", Health(down, switched_off, slowed))
+        root.putChild(b"readyz", Ready(partial(unready, phase, down)))
+        if metrics is not None:
+            root.putChild(b"metrics", metrics)
         for segment, resource in callbacks.items():
             root.putChild(segment.encode("ascii"), resource)
         self._site = Site(root, requestFactory=partial(BoundedRequest, refused))

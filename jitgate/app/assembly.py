@@ -15,11 +15,14 @@ from twisted.internet.interfaces import IReactorCore, IReactorTime, IStreamServe
 from twisted.logger import Logger
 
 from jitgate.admin.bounds import Note, Refusals
-from jitgate.admin.health import AdminSite
+from jitgate.admin.health import AdminSite, unready
+from jitgate.admin.metrics import Metrics
+from jitgate.admin.phase import Phase, ServiceManager
 from jitgate.app.crew import About, Desk, Staff
 from jitgate.app.ids import Ids
 from jitgate.app.in_force import InForce, made, shares
 from jitgate.app.masking_sets import Prepared
+from jitgate.app.measuring import Measures, load_of
 from jitgate.app.provided import CONTROL, listeners_of, open_ways
 from jitgate.app.proxy_port import proxy_of, reverse_of
 from jitgate.app.recording import Recorded, recorded
@@ -33,6 +36,7 @@ from jitgate.approvers.slack.groups import SlackGroups
 from jitgate.approvers.webhook.hooks import Webhooks
 from jitgate.approvers.webhook.resource import SEGMENT
 from jitgate.config import Configuration
+from jitgate.core.tally import Tally
 from jitgate.credentials.dpop import Nonces
 from jitgate.credentials.revoking import Noted
 from jitgate.errors import StateUnusable
@@ -112,6 +116,9 @@ class _Assembly:
         self._own = OwnTokens(lambda: self._site, cast(IReactorTime, reactor))
         self._new_id = Ids()
         self._pace = Pace(cast(IReactorTime, reactor))
+        self._tally = Tally()
+        self._measures = Measures(self._tally)
+        self._phase = Phase(ServiceManager(os.environ), cast(IReactorTime, reactor))
         self._staff = Staff(self._settings, reactor) if self._settings.workers > 1 else None
         self._others = None if self._staff is None else self._staff.relay
         self._slack_groups = SlackGroups()
@@ -145,7 +152,9 @@ class _Assembly:
         writer = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
         state.signs(self._configuration.recording.directory)
         self._site, key = state.signing_key(self._configuration.recording.key)
-        self._kept = recorded(first, writer, site=self._site, key=key, reactor=self._reactor)
+        self._kept = recorded(
+            first, writer, site=self._site, key=key, tally=self._tally, reactor=self._reactor
+        )
         recorder = self._kept.recorder
         self._note = recorder.note
         channels: list[IApproverChannel] = []
@@ -203,7 +212,7 @@ class _Assembly:
             slack=slack,
             refused=refused,
         )
-        every: list[Part] = [Prepared(first.masking, self._reactor), *parts, reloading]
+        every: list[Part] = [Prepared(first.masking, self._reactor), *parts, self._phase, reloading]
         if hangup:
             every.insert(0, OnHangup(reloading.reload, reloading.begun, self._reactor))
         return GatewayService(every, self._reactor, listening, first.notices)
@@ -220,6 +229,7 @@ class _Assembly:
             own=self._own,
             ca=ca,
             pace=self._pace,
+            tally=self._tally,
             clock=self._reactor,
             new_id=self._new_id,
             site_key=self._site_key,
@@ -376,7 +386,18 @@ class _Assembly:
                 if self._staff is not None:
                     down |= self._staff.states
                 callbacks = {SEGMENT: hooks.site, **({} if slack is None else slack.callbacks)}
-                admin = AdminSite(endpoint, down, refused, off, slowed=slowed, callbacks=callbacks)
+                self._measure(story, hooks, slack, down=down, off=off, slowed=slowed)
+                measures = self._measures
+                admin = AdminSite(
+                    endpoint,
+                    down,
+                    refused,
+                    off,
+                    slowed=slowed,
+                    phase=self._phase.why,
+                    metrics=Metrics(measures.counts, measures.readings, self._reactor),
+                    callbacks=callbacks,
+                )
                 listening.add("admin", admin)
                 parts.append(admin)
             else:
@@ -388,6 +409,31 @@ class _Assembly:
         if "proxy" not in self._settings.services and listeners:
             parts += [sources, *listeners, dismissed]
         return parts, listening
+
+    def _measure(
+        self,
+        story: Story,
+        hooks: Webhooks,
+        slack: SlackWay | None,
+        *,
+        down: Mapping[str, Callable[[], str | None]],
+        off: Callable[[], Sequence[str]],
+        slowed: Callable[[], Mapping[str, float]],
+    ) -> None:
+        """Say what a scrape is told."""
+        measures, recorder = self._measures, self._kept.recorder
+        measures.load = partial(load_of, story, recorder)
+        measures.others = None if self._staff is None else self._staff.crew
+        measures.parts, measures.switched_off, measures.slowed = down, off, slowed
+        measures.ready = lambda: not unready(self._phase.why, down)
+        measures.policy = story.decider.version
+        measures.pending = lambda: len(story.access.pending)
+        measures.archive, measures.late = self._kept.archive, self._kept.late
+        shown = {} if slack is None else {SLACK: slack.channel}
+        measures.outboxes = lambda: {
+            **hooks.waiting(),
+            **{name: each.waiting for name, each in shown.items()},
+        }
 
     # --- small things
 

@@ -18,6 +18,7 @@ from jitgate.app.in_force import InForce
 from jitgate.app.retaining import Retaining, SiteLog
 from jitgate.approvers.commands import Copies, Retain, retains_nothing
 from jitgate.config import schema
+from jitgate.core.tally import SYNC_SECONDS, Tally
 from jitgate.errors import ArchiveDown
 from jitgate.flow.archiving import Archiving
 from jitgate.flow.keeping import Keeping
@@ -62,6 +63,10 @@ class Recorded:
     """Why a part does not do its work, or None: what the health page shows."""
     books: Books
     """What becomes of workers' logs."""
+    late: Callable[[], Mapping[str, float]]
+    """For how many seconds each keeper has kept nothing that there was to keep."""
+    archive: Callable[[], int] | None
+    """How many bytes wait for the archive, if there is one."""
 
 
 class Books:
@@ -89,7 +94,7 @@ class Books:
 
 
 def recorded(
-    first: InForce, writer: str, *, site: str, key: Ed25519PrivateKey, reactor: Any
+    first: InForce, writer: str, *, site: str, key: Ed25519PrivateKey, tally: Tally, reactor: Any
 ) -> Recorded:
     """For one run of the gateway, whose log is called ``writer``; ``key`` signs for ``site``."""
     recording = first.configuration.recording
@@ -100,7 +105,7 @@ def recorded(
         now=time.time,
         writer=writer,
         run=_run(first),
-        disk=_disk(recording),
+        disk=_disk(recording, tally),
         cut_every=CUT if recording.archive is not None else None,
     )
     beside, worker = first.bound.store, Worker(reactor, "recorder")
@@ -112,6 +117,7 @@ def recorded(
         in_thread=worker,
         unsteady=_steadiness(reactor),
         held_up=archived.held_up,
+        tally=tally,
     )
     keepers = [*first.keepers, *archived.keepers]
     keeping = Keeping(lambda: files.newest, keepers, reactor)
@@ -121,7 +127,8 @@ def recorded(
     states = {**({"checkpoints": keeping.down} if keepers else {}), **archived.states}
     retain = _retain(recording, files, first.archive, worker, reactor)
     copies = Copying(recording.directory, recorder, reactor)
-    return Recorded(recorder, parts, retain, copies, states, Books(files, worker))
+    books = Books(files, worker)
+    return Recorded(recorder, parts, retain, copies, states, books, keeping.late, archived.waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,7 @@ class RecordedApart:
 
 
 def recorded_apart(
-    first: InForce, log: str, *, site: str, witness: Witness, reactor: Any
+    first: InForce, log: str, *, site: str, witness: Witness, tally: Tally, reactor: Any
 ) -> RecordedApart:
     """For a worker, whose log is called ``log``; the control process signs for it."""
     recording = first.configuration.recording
@@ -145,7 +152,7 @@ def recorded_apart(
         log=log,
         run=_run(first),
         now=time.time,
-        disk=_disk(recording),
+        disk=_disk(recording, tally),
     )
     worker = Worker(reactor, "recorder")
     recorder = Recorder(
@@ -155,6 +162,7 @@ def recorded_apart(
         unwitnessed=witness.down,
         unsteady=_steadiness(reactor),
         held_up=witness.held_up,
+        tally=tally,
     )
     return RecordedApart(recorder, Threaded(recorder, worker), files, worker)
 
@@ -184,6 +192,7 @@ class _Archived:
     parts: Sequence[Part] = ()
     states: Mapping[str, Callable[[], str | None]] = field(default_factory=dict)
     held_up: Callable[[], str | None] = lambda: None
+    waiting: Callable[[], int] | None = None
 
 
 def _archived(first: InForce, files: RecordFiles, worker: Worker, reactor: Any) -> _Archived:
@@ -208,6 +217,7 @@ def _archived(first: InForce, files: RecordFiles, worker: Worker, reactor: Any) 
         [Threaded(archiving, slow)],
         {"archive": archiving.down},
         lambda: archiving.full,
+        lambda: archiving.waiting,
     )
 
 
@@ -252,8 +262,10 @@ def _may_go(files: RecordFiles, archive: IArchive | None, file: str) -> bool:
     return there
 
 
-def _disk(recording: schema.Recording) -> Disk:
-    if recording.write_once == OFF:
-        return UnsealedDisk()
-    required = recording.write_once == REQUIRED
-    return SealedDisk(recording.sealer, required=required, powerful=may_clear_flags())
+def _disk(recording: schema.Recording, tally: Tally) -> Disk:
+    disk: Disk = UnsealedDisk()
+    if recording.write_once != OFF:
+        required = recording.write_once == REQUIRED
+        disk = SealedDisk(recording.sealer, required=required, powerful=may_clear_flags())
+    disk.took = partial(tally.took, SYNC_SECONDS)
+    return disk

@@ -18,6 +18,7 @@ from jitgate.app.in_force import InForce
 from jitgate.app.storing import Storing
 from jitgate.config.schema import Approvals, Settings
 from jitgate.core.limits import share
+from jitgate.core.tally import Tally
 from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.flow.access import Access
@@ -65,6 +66,7 @@ class Ground:
     ca: bytes
     """The certificate that agents believe, in PEM."""
     pace: Pace
+    tally: Tally
     clock: Any
     new_id: Ids
     site_key: bytes = field(repr=False)
@@ -77,6 +79,7 @@ class Story:
     """The flow, and all else that goes by what is in force."""
 
     gateway: Gateway
+    load: Load
     knocked: Knocked
     access: Access
     grants: Grants
@@ -124,7 +127,15 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
     bodies = HeldBodies(approvals.review_body, _held(approvals, ground.workers))
     new_id = partial(ground.new_id, "x")
     turn = partial(deferLater, clock, 0)
-    accounts = Accounts(recorder, clock=clock, new_id=new_id, site_key=ground.site_key, turn=turn)
+    accounts = Accounts(
+        recorder,
+        clock=clock,
+        new_id=new_id,
+        site_key=ground.site_key,
+        turn=turn,
+        tally=ground.tally,
+    )
+    load = Load(clock, ground.settings.limits.bounds.share(ground.workers), ground.tally)
     budgets = Budgets(storing.budgets, clock)
     decider = Decider(
         **in_force.decided,
@@ -173,7 +184,7 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
         ),
         accounts=accounts,
         bodies=bodies,
-        load=Load(clock, ground.settings.limits.bounds.share(ground.workers)),
+        load=load,
         revocations=revocations,
         knocked=knocked,
         recorder=recorder,
@@ -182,6 +193,7 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
     )
     return Story(
         gateway=gateway,
+        load=load,
         knocked=knocked,
         access=access,
         grants=grants,

@@ -20,6 +20,7 @@ from jitgate.app.crew import Facts
 from jitgate.app.ids import Ids
 from jitgate.app.in_force import InForce, made
 from jitgate.app.masking_sets import Prepared
+from jitgate.app.measuring import load_of
 from jitgate.app.proxy_port import proxy_of, reverse_of
 from jitgate.app.recording import RecordedApart, recorded_apart
 from jitgate.app.reloading import Adopt, Reloading
@@ -27,6 +28,7 @@ from jitgate.app.storing import Storing, in_folder, shared
 from jitgate.app.story import Ground, Story, story_of
 from jitgate.approvers.slack.groups import SlackGroups
 from jitgate.config import Configuration
+from jitgate.core.tally import Tally
 from jitgate.credentials.dpop import Nonces
 from jitgate.errors import ConfigurationInvalid, MustStop, StateUnusable, traced
 from jitgate.flow.following import Following
@@ -85,6 +87,7 @@ class _Assembly:
         self._groups.asked = WireGroups(self._bond)
         self._nonces = Nonces()
         self._pace = Pace(clock)
+        self._tally = Tally()
         self._state = StateFolder(self._settings.state, shared=None)
         self._site_key = self._state.site_key()
         self._worker = Worker(clock, "state")
@@ -133,6 +136,7 @@ class _Assembly:
             self._bond,
             lambda: self._recorded.in_thread(self._recorded.files.head),
             self._told,
+            self._tally.news,
             self._reactor,
         )
         return recorded_apart(
@@ -140,6 +144,7 @@ class _Assembly:
             self._facts.log,
             site=self._facts.site,
             witness=self._witness,
+            tally=self._tally,
             reactor=self._reactor,
         )
 
@@ -218,6 +223,7 @@ class _Assembly:
             own=self._own,
             ca=ca,
             pace=self._pace,
+            tally=self._tally,
             clock=self._reactor,
             new_id=Ids(),
             site_key=self._site_key,
@@ -243,6 +249,7 @@ class _Assembly:
             "store": None if down is None else down(),
             "off": list(self._story.decider.switched_off()),
             "slowed": dict(self._pace.slowed()),
+            "load": load_of(self._story, self._recorded.recorder),
         }
 
 

@@ -19,6 +19,16 @@ from jitgate.core.masking import Maskers
 from jitgate.core.media import has_names, masked
 from jitgate.core.parameters import BOOLEANS
 from jitgate.core.profiles import SENSITIVE, SENSITIVE_IN_QUERIES, MarkedFields
+from jitgate.core.tally import (
+    ANSWERS,
+    DECISIONS,
+    EXCHANGE_SECONDS,
+    EXCHANGES,
+    MASKED,
+    REFUSALS,
+    RELEASED,
+    Tally,
+)
 from jitgate.errors import MaskingFault, RecorderDown
 from jitgate.flow.admission import Tunnel
 from jitgate.flow.bodies import HeldBody
@@ -180,6 +190,9 @@ class Account:
     """The host of the gateway's own that the agent calls in the target's place."""
     settled: bool = False
     """Whether the outcome is on record: there is one for each exchange."""
+    outcome: str = "failed"
+    """What it has come to, and why it was refused, if it was."""
+    denial: str | None = None
 
     def joined(self, access_request: str) -> None:
         """It waits for this one."""
@@ -318,7 +331,9 @@ class Accounts:
         new_id: Callable[[], str],
         site_key: bytes,
         turn: Turn,
+        tally: Tally,
     ) -> None:
+        self.tally = tally
         self._recorder = recorder
         self._clock = clock
         self._new_id = new_id
@@ -339,6 +354,22 @@ class Accounts:
             hand=hand_of(self._site_key, tunnel.session),
             near=tunnel.near,
         )
+
+    def counted(self, account: Account) -> None:
+        """The exchange has ended: it counts, once."""
+        add, target = self.tally.add, _target(account)
+        effect = "none" if account.decision is None else account.decision.effect.value
+        add(EXCHANGES, target, effect, account.outcome)
+        if account.denial is not None:
+            add(REFUSALS, target, account.denial)
+        if account.upstream_status is not None:
+            add(ANSWERS, target, f"{account.upstream_status // 100}xx")
+        for what, count in account.masks.items():
+            add(MASKED, target, what if what == "credential" else "value", by=count)
+        if account.released.bytes:
+            add(RELEASED, target, by=account.released.bytes)
+        seconds = self._clock.seconds() - account.started
+        self.tally.took(EXCHANGE_SECONDS, seconds, effect)
 
     def token_print(self, token: str) -> str:
         """By it the entries about one token are found, also where nobody asked whose it is."""
@@ -378,12 +409,17 @@ class Accounts:
     def decided(self, account: Account, refusal: Refusal | None = None) -> Kept:
         """Record the decision; fires when it is durable."""
         entry = account.decision_entry(self._clock.seconds(), refusal)
+        said = account.decision
+        if said is not None:
+            self.tally.add(DECISIONS, _target(account), said.effect.value, said.rule)
         account.shown = account.known
         account.recorded = self._recorder.append(entry)
         return account.recorded
 
     async def settled(self, account: Account, outcome: str, refusal: Refusal | None) -> None:
         """Make the outcome durable, and the decision before it if it is not yet on record."""
+        account.outcome = outcome
+        account.denial = None if refusal is None else refusal.denial.value
         recorded = account.recorded or self.decided(account, refusal)
         if refusal is None and recorded.called:
             await recorded  # if it is lost nothing is released, so that nothing was completed
@@ -396,6 +432,10 @@ class Accounts:
         except RecorderDown:
             account.settled = False
             raise
+
+
+def _target(account: Account) -> str:
+    return "" if account.operation is None else account.operation.target
 
 
 def hand_of(site_key: bytes, session: str) -> Hand:

@@ -122,16 +122,21 @@ class Archiving:
         return f"Not archived for {since / 60:.0f} min ({self._all_waiting}): {first.why}"
 
     @property
+    def waiting(self) -> int:
+        """Bytes of files that are in no archive yet, as far as was looked."""
+        return sum(self._waiting.values())
+
+    @property
     def full(self) -> str | None:
         """Why nothing new may be recorded: more waits than is allowed to. None: it may."""
-        if self._backlog is None or sum(self._waiting.values()) <= self._backlog:
+        if self._backlog is None or self.waiting <= self._backlog:
             return None
         return f"Too much waits for the archive: {self._all_waiting}."
 
     @property
     def _all_waiting(self) -> str:
         many = len(self._waiting)
-        return f"{many} file{'s' * (many != 1)}, {size(sum(self._waiting.values()))}"
+        return f"{many} file{'s' * (many != 1)}, {size(self.waiting)}"
 
     async def start(self) -> None:
         """Begin. Raises `ArchiveUnlocked`; whether one that is down locks is seen later."""

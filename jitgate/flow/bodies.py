@@ -93,6 +93,11 @@ class HeldBodies:
         self._share = max(each, total // OWNERS)
         self._owned: Counter[str] = Counter()
 
+    @property
+    def held(self) -> int:
+        """How many bytes are held."""
+        return self._owned.total()
+
     async def hold(self, request: IRequest, now: float, owner: str = "") -> HeldBody | Refusal:
         """The whole body, read; or why it cannot be held. What is held must be dropped."""
         data = bytearray()

@@ -20,6 +20,7 @@ from jitgate.core.naming import is_looked_through, looked_through
 from jitgate.core.parameters import completed
 from jitgate.core.policy import Needs, NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile, maskers_for, passes
+from jitgate.core.tally import PEOPLE_SECONDS, STAGE_SECONDS
 from jitgate.core.waiting import Wait, preference
 from jitgate.errors import AgentGone
 from jitgate.flow.access import Access
@@ -97,6 +98,10 @@ class Decider:
         """Decide by these from now on. `reconsider` what is held then."""
         self._policy, self._profiles = policy, profiles
         self._knowledge = Knowledge(sources, self._clock)
+
+    def version(self) -> str:
+        """The version of the policy in force."""
+        return self._policy.version
 
     def switched_off(self) -> list[str]:
         """Why rules and maskers of plugins are switched off, of those that are."""
@@ -207,14 +212,19 @@ class Decider:
         return call._replace(operation=operation)
 
     def _decided(self, inquiry: Inquiry) -> Decision | NeedsBody:
-        return self._policy.decide(inquiry)
+        begun = self._clock.seconds()
+        decision = self._policy.decide(inquiry)
+        self._accounts.tally.took(STAGE_SECONDS, self._clock.seconds() - begun, "policy")
+        return decision
 
     async def _informed(self, call: Call, body: bytes | None = None) -> Decision | NeedsBody | None:
         """What policy says by the facts of this moment; None if it was replaced meanwhile."""
         policy, known = self._policy, NOTHING_KNOWN
         if names := policy.facts(call.operation):
             gathering = self._knowledge.gathered(names, call.operation, call.subject)
+            begun = self._clock.seconds()
             known = await call.span.within(gathering)
+            self._accounts.tally.took(STAGE_SECONDS, self._clock.seconds() - begun, "facts")
         call.account.known = known
         if policy is not self._policy:
             return None
@@ -292,8 +302,12 @@ class Decider:
             return ask
         wait = self._wait(call, held, ask, hold_of(decision))
         call.span.check()  # nobody is to be asked for what will not go any more
-        with call.span.aside():
-            given = await self._access.leave(ask, wait, call.response, call.account.joined)
+        begun = self._clock.seconds()
+        try:
+            with call.span.aside():
+                given = await self._access.leave(ask, wait, call.response, call.account.joined)
+        finally:
+            self._accounts.tally.took(PEOPLE_SECONDS, self._clock.seconds() - begun)
         if isinstance(given, Refusal):
             return given
         again = await self._complete(call, held)

@@ -17,6 +17,7 @@ from jitgate.core.binding import within
 from jitgate.core.naming import named_operation
 from jitgate.core.placing import bare_head
 from jitgate.core.rates import LONGEST, SPREAD
+from jitgate.core.tally import KNOCKS, STAGE_SECONDS
 from jitgate.errors import (
     AddressRefused,
     AgentGone,
@@ -162,10 +163,12 @@ class Gateway:
         token is told inside it, where the agent's SDK can show it.
         """
         target, identity = self._targets.get(knock.authority), self._identity
+        begun = self._clock.seconds()
         try:
             proof = await self._proven(knock, target, identity)
         except Exception as fault:  # noqa: BLE001 (the one place: every fault denies)
             proof = self._denied(fault)
+        self._accounts.tally.took(STAGE_SECONDS, self._clock.seconds() - begun, "identity")
         if isinstance(proof, Refusal) and (target is None or knock.token is None):
             manner = "problem" if target is None or knock.near is None else target.manner
             result: Tunnel | TurnedAway = TurnedAway(self._new_id(), proof, manner)
@@ -229,6 +232,8 @@ class Gateway:
             fields["id"] = result.id
             if knock.head is not None:
                 fields["request"] = asked(knock.head)
+        said = "admitted" if result.refusal is None else result.refusal.denial.value
+        self._accounts.tally.add(KNOCKS, said)
         if result.refusal is not None:
             fields |= {"denial": result.refusal.denial.value, "detail": result.refusal.detail}
         # With the recorder down, every request inside is denied for it.
@@ -252,6 +257,7 @@ class Gateway:
                     await self._refuse(account, tunnel, response, refusal)
             finally:
                 self._bodies.drop(account.held)
+                self._accounts.counted(account)
 
     def cut(self, why: str, whose: Callable[[Subject], bool] | None = None) -> int:
         """Give the exchanges at hand, or those of some subjects, no more time; how many those are.

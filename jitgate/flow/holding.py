@@ -55,6 +55,10 @@ class Holding:
         """Whether any exchange waits for that request."""
         return key in self._held
 
+    def __len__(self) -> int:
+        """How many exchanges are held."""
+        return sum(map(len, self._held.values()))
+
     def awaited(self) -> list[str]:
         """The requests that any exchange waits for."""
         return list(self._held)

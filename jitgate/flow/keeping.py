@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,6 +73,13 @@ class Keeping:
             if each.since is not None and now - each.since > PATIENCE
         ]
         return " ".join(late) or None
+
+    def late(self) -> Mapping[str, float]:
+        """For how many seconds each keeper has kept none of what there was to keep."""
+        now = self._clock.seconds()
+        return {
+            each.keeper.name: 0.0 if each.since is None else now - each.since for each in self._kept
+        }
 
     async def start(self) -> None:
         """Begin to look for checkpoints."""

@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from jitgate.core.limits import LIMITS, Limits
+from jitgate.core.tally import LIMITS_HIT, Tally
 from jitgate.errors import CutShort
 from jitgate.flow.deadlines import Deadline
 from jitgate.values import Denial, Pending, Refusal, Subject
@@ -115,7 +116,10 @@ class Span:
 class Load:
     """Counts tunnels and exchanges. Nothing here waits but `rest`."""
 
-    def __init__(self, clock: IReactorTime, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, clock: IReactorTime, limits: Limits = LIMITS, tally: Tally | None = None
+    ) -> None:
+        self._tally = tally or Tally()
         self._clock = clock
         self._limits = limits
         self._tunnels: Counter[str] = Counter()
@@ -130,14 +134,31 @@ class Load:
         self._deadline = Deadline(clock)
         self._resting: list[Deferred[None]] = []
 
+    @property
+    def tunnels(self) -> int:
+        """How many are open."""
+        return self._all_tunnels
+
+    @property
+    def carried(self) -> int:
+        """How many exchanges are carried, but for those that wait for people."""
+        return self._carried
+
+    @property
+    def at_hand(self) -> int:
+        """How many exchanges there are, whatever they wait for."""
+        return len(self._spans)
+
     # --- tunnels
 
     def open(self, subject: Subject) -> Refusal | None:
         """Count a tunnel, or say that there is no room for it."""
         if self._all_tunnels >= self._limits.connections:
-            return self._busy("The gateway has as many connections as it can take at present.")
+            detail = "The gateway has as many connections as it can take at present."
+            return self._busy("connections", detail)
         if self._tunnels[subject.key] >= self._limits.connections_per_agent:
-            return self._busy("This agent has as many connections open as it may.")
+            detail = "This agent has as many connections open as it may."
+            return self._busy("connections_per_agent", detail)
         self._tunnels[subject.key] += 1
         self._all_tunnels += 1
         return None
@@ -176,10 +197,12 @@ class Load:
         if span.carried:
             return None
         if self._carried >= self._limits.exchanges:
-            return self._busy("The gateway carries as many calls as it can at present.")
+            detail = "The gateway carries as many calls as it can at present."
+            return self._busy("exchanges", detail)
         key = "" if span.subject is None else span.subject.key
         if self._carried_for[key] >= self._limits.exchanges_per_agent:
-            return self._busy("This agent has as many calls out as it may.")
+            detail = "This agent has as many calls out as it may."
+            return self._busy("exchanges_per_agent", detail)
         span.carried, span.carried_for = True, key
         self._count(span, 1)
         return None
@@ -236,7 +259,8 @@ class Load:
             self._resting.append(Deferred())
             await self._resting[-1]
 
-    def _busy(self, detail: str) -> Refusal:
+    def _busy(self, limit: str, detail: str) -> Refusal:
+        self._tally.add(LIMITS_HIT, limit)
         now = self._clock.seconds()
         return Refusal(
             Denial.OVERLOADED,

@@ -15,6 +15,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from jitgate.core.tally import (
+    COMMIT_SECONDS,
+    DURABLE_SECONDS,
+    ENTRIES,
+    RECORDER_FAILURES,
+    Tally,
+)
 from jitgate.errors import RecorderDown
 from jitgate.interfaces import IRecordStore
 from jitgate.values import Entry
@@ -76,7 +83,11 @@ class Recorder:
         unwitnessed: Callable[[], str | None] = lambda: None,
         unsteady: Callable[[], str | None] = lambda: None,
         held_up: Callable[[], str | None] = lambda: None,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally or Tally()
+        self._oldest = 0.0
+        """Since when the first of the queue waits."""
         self._store = store
         self._unwitnessed = unwitnessed
         self._unsteady = unsteady
@@ -129,9 +140,17 @@ class Recorder:
         if down is not None:
             kept.lose(RecorderDown(down))
             return kept
+        self._tally.add(ENTRIES, entry.type)
+        if not self._queue:
+            self._oldest = self._clock.seconds()
         self._queue.append((entry, kept))
         self._wake()
         return kept
+
+    @property
+    def waiting(self) -> int:
+        """How many entries are not durable yet."""
+        return len(self._queue) + len(self._batch)
 
     def note(self, kind: str, fields: Mapping[str, object]) -> None:
         """Put something on record that nothing depends on, so that nobody waits for it."""
@@ -165,7 +184,12 @@ class Recorder:
             await self._attempt(self._store.recover, [])
         while self._queue and self._failed is None:
             batch, self._queue = self._queue, []
+            oldest, begun = self._oldest, self._clock.seconds()
             await self._attempt(self._store.append, batch, [entry for entry, _ in batch])
+            if self._failed is None:
+                now = self._clock.seconds()
+                self._tally.took(COMMIT_SECONDS, now - begun)
+                self._tally.took(DURABLE_SECONDS, now - oldest)
         if self._failed is None and self._clock.seconds() >= self._next_checkpoint:
             self._next_checkpoint = self._clock.seconds() + CHECKPOINT
             await self._attempt(self._store.checkpoint, [])
@@ -189,6 +213,7 @@ class Recorder:
 
     def _fail(self, why: str, error: str) -> None:
         """From now on everything is refused, and whatever waits has failed."""
+        self._tally.add(RECORDER_FAILURES)
         self._failed = f"The recorder cannot write: {why}."
         self._log.error(
             "{down} Everything is denied until it can. ({error})", down=self._failed, error=error

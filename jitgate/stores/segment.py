@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +46,9 @@ class Disk:
     standing: Standing | None = None
     """How far what is on it is kept from change, where anybody wants that said."""
 
+    took: Callable[[float], None] | None = None
+    """Hears how many seconds each sync of a file took, in whichever thread that was."""
+
     def ready(self, *, ask: bool = False) -> None:
         """Raise `OSError` where nothing may be written now. ``ask``: though it takes a while."""
 
@@ -63,7 +67,10 @@ class Disk:
 
     def sync(self, descriptor: int) -> None:
         """Return when what was written is on stable storage."""
+        begun = time.perf_counter()
         os.fdatasync(descriptor)
+        if self.took is not None:
+            self.took(time.perf_counter() - begun)
 
     def sync_folder(self, folder: Path) -> None:
         """Return when the folder's names are on stable storage."""

@@ -7,7 +7,7 @@ second; without an answer, or once the other side is gone, the recorder takes no
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
@@ -19,6 +19,7 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from jitgate.core.tally import Row, Series
 from jitgate.errors import ApproversUnreachable, PeopleUnknown, StateUnusable, traced
 from jitgate.interfaces import IGrantChannel, INews
 from jitgate.values import AccessRequest, Changed, Grant, Use
@@ -103,6 +104,12 @@ class Bond:
             for message in wire.changes_in(changes):
                 self._wire.callRemote(wire.Changes, changes=message)  # type: ignore[no-untyped-call]
 
+    def counted(self, news: Iterable[tuple[Series, Row]]) -> None:
+        """Tell what this process has counted."""
+        if self._wire is not None and not self.gone:
+            for message in wire.counts_in(news):
+                self._wire.callRemote(wire.Counted, counts=message)  # type: ignore[no-untyped-call]
+
     def hear(self, changes: bytes) -> None:
         """Another process has changed something."""
         if self._heard is not None:
@@ -167,11 +174,13 @@ class Witness:
         bond: Bond,
         head: Callable[[], Awaitable[Any]],
         told: Callable[[], Mapping[str, object]],
+        counted: Callable[[], Iterable[tuple[Series, Row]]],
         reactor: Any,
     ) -> None:
         self._bond = bond
         self._head = head
         self._told = told
+        self._counted = counted
         self._reactor = reactor
         self._answered = 0.0
         self._why = "Nobody signs for this worker yet."
@@ -201,6 +210,7 @@ class Witness:
     async def stop(self) -> None:
         """What is written from now on is what ends the log."""
         self._runs = False
+        self._bond.counted(self._counted())
         if self._next is not None and self._next.active():
             self._next.cancel()
 
@@ -214,6 +224,7 @@ class Witness:
 
     async def _report(self) -> None:
         size, root = await self._head()
+        self._bond.counted(self._counted())
         told = orjson.dumps(self._told())
         answer = await self._bond.say(wire.Report, size=size, root=root, told=told)
         self._answered = self._reactor.seconds()

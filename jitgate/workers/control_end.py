@@ -33,6 +33,7 @@ class Worker(Protocol):
     def served(self) -> None: ...
     def reported(self, size: int, root: str, told: bytes) -> dict[str, object]: ...
     async def closed(self, size: int, root: str) -> None: ...
+    def counted(self, counts: bytes) -> None: ...
     def changed(self, changes: bytes) -> None: ...
 
 
@@ -80,6 +81,11 @@ class _AtControl(amp.CommandLocator):
     @wire.refusing
     async def closed(self, size: int, root: str) -> dict[str, object]:
         await self._worker.closed(size, root)
+        return {}
+
+    @wire.Counted.responder
+    def counted(self, counts: bytes) -> dict[str, object]:
+        self._worker.counted(counts)
         return {}
 
     @wire.Changes.responder

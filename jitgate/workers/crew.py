@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 from zope.interface import implementer
 
+from jitgate.core.tally import Sums
 from jitgate.errors import StateUnusable
 from jitgate.interfaces import INews
 from jitgate.values import Changed
@@ -143,6 +144,25 @@ class Crew:
     def told(self, what: str) -> Iterable[Any]:
         """What those that run say of something; each of them once."""
         return [member.told[what] for member in self._members if what in member.told]
+
+    @property
+    def counted(self) -> Sequence[Sums]:
+        """What they have counted, as of half a second ago at most."""
+        return [member.counts for member in self._members]
+
+    def loads(self) -> Iterable[tuple[str, Mapping[str, float]]]:
+        """How much each carries that runs."""
+        return [(each.name, each.told["load"]) for each in self._members if "load" in each.told]
+
+    @property
+    def serving(self) -> int:
+        """How many accept connections."""
+        return sum(member.serves for member in self._members)
+
+    @property
+    def starts(self) -> int:
+        """How often one was started."""
+        return sum(member.starts for member in self._members)
 
     # --- what they are told
 

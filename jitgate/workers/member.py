@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from jitgate.core.tally import Sums
 from jitgate.errors import JitgateError, traced
 from jitgate.flow.deadlines import RETRY, Deadline
 from jitgate.values import Changed
@@ -99,6 +100,8 @@ class Member:
         """How it is, by its last word."""
         self.first: Deferred[bool] = Deferred()
         """Whether the first one came to serve."""
+        self.counts = Sums()
+        """What it and those before it have counted."""
         self._slot = slot
         self._means = means
         self._heard = 0.0
@@ -116,6 +119,11 @@ class Member:
     def clock(self) -> Any:
         """What it is waited for by."""
         return self._means.reactor
+
+    @property
+    def starts(self) -> int:
+        """How often one was started here."""
+        return self._number
 
     @property
     def down(self) -> str | None:
@@ -223,6 +231,7 @@ class Member:
             counters[self._slot] = ABSENT
         self.serves = self.prepared = self._enlisted = False
         self._process, self.told = None, {}
+        self.counts.end()
         self._deadline.clear()
         if self._wire is not None:
             self._wire.let_go()
@@ -285,6 +294,10 @@ class Member:
     async def closed(self, size: int, root: str) -> None:
         """Its log has ended in order."""
         await self._means.books.closed(self._life.log, size, root)
+
+    def counted(self, counts: bytes) -> None:
+        """It has counted so far."""
+        self.counts.hear(wire.counts_of(counts))
 
     def changed(self, changes: bytes) -> None:
         """It has changed something in the store."""

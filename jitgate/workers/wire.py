@@ -5,13 +5,14 @@ Each end is inherited, so nobody else can connect. Texts in JSON are bounded by 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 import orjson
 from twisted.logger import Logger
 from twisted.protocols import amp
 
+from jitgate.core.tally import Row, Series
 from jitgate.errors import JitgateError, traced
 from jitgate.values import Changed
 
@@ -26,6 +27,10 @@ from, the connections of each, and the lock on the state folder, which outlives 
 
 AT_ONCE: Final = 500
 """Changes in one message: an id is at most 100 bytes long."""
+
+
+COUNTS_AT_ONCE: Final = 80
+"""Series in one message: with their labels and buckets less than half a KiB each."""
 
 
 class Refused(Exception):
@@ -82,6 +87,13 @@ class Report(_Command):
     ]
     response: ClassVar = [(b"down", amp.Unicode()), (b"held_up", amp.Unicode())]
     """Why nobody witnesses what it writes, or nothing new may begin; empty while all is well."""
+
+
+class Counted(_Command):
+    """What it counts has come to this; of what is not named nothing has changed."""
+
+    arguments: ClassVar = [(b"counts", amp.String())]
+    requiresAnswer = False  # noqa: N815 (AMP's name)
 
 
 class Closed(_Command):
@@ -151,6 +163,18 @@ class Disbelieve(_Command):
 
     arguments: ClassVar = [(b"name", amp.Unicode()), (b"at", amp.Float()), (b"why", amp.Unicode())]
     response: ClassVar = [(b"ended", amp.String())]
+
+
+def counts_in(news: Iterable[tuple[Series, Row]]) -> Iterator[bytes]:
+    """What is said of them, in as many messages as it takes."""
+    told = list(news)
+    for at in range(0, len(told), COUNTS_AT_ONCE):
+        yield orjson.dumps(told[at : at + COUNTS_AT_ONCE])
+
+
+def counts_of(data: bytes) -> Sequence[tuple[Series, Row]]:
+    """What such a message says."""
+    return [(tuple(series), row) for series, row in orjson.loads(data)]
 
 
 def changes_in(changes: Sequence[Changed] | None) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ import urllib.request
 
 import orjson
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -16,6 +17,9 @@ from twisted.internet.threads import deferToThread
 
 from jitgate.admin.bounds import A_MINUTE, BODY_BYTES, Refusals
 from jitgate.admin.health import AdminSite
+from jitgate.admin.metrics import Metrics, Reading
+from jitgate.admin.phase import STARTS, STOPS
+from jitgate.core.tally import COMMIT_SECONDS, ENTRIES, FAMILIES, Family, Tally
 
 
 class Door:
@@ -27,12 +31,18 @@ class Door:
         down = {"recorder": lambda: self.down, "store": lambda: self.store_down}
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         self.off, self.slowed = [], {}
+        self.phase = None
+        self.tally = Tally()
+        self.readings = []
+        counts = lambda: dict(self.tally.rows())
         self.site = AdminSite(
             endpoint,
             down,
             Refusals(self.noted.append, self.clock),
             lambda: self.off,
             slowed=lambda: self.slowed,
+            phase=lambda: self.phase,
+            metrics=Metrics(counts, lambda: self.readings, reactor),
         )
 
     async def ask(self, path, method="GET"):
@@ -99,6 +109,53 @@ async def test_it_says_which_targets_calls_wait_for_and_that_is_no_failure(door)
     assert status == 200
     until = {"okta": "2001-09-09T01:46:41Z"}
     assert orjson.loads(body)["targets"] == {"state": "slowed", "slowed_until": until}
+    await door.site.stop()
+
+
+@ensureDeferred
+async def test_it_is_ready_once_all_has_started_until_it_stops_or_cannot_record(door):
+    await door.site.start()
+    assert await door.ask("/readyz") == (200, b'{"ready":true,"reasons":{}}')
+    for phase in (STARTS, STOPS):
+        door.phase = phase
+        status, body = await door.ask("/readyz")
+        assert (status, orjson.loads(body)["reasons"]) == (503, {"gateway": phase})
+    door.phase, door.down = None, "The disk is full."
+    status, body = await door.ask("/readyz")
+    assert (status, orjson.loads(body)["reasons"]) == (503, {"recorder": "The disk is full."})
+    door.down, door.store_down = None, "There is no connection."
+    assert (await door.ask("/readyz"))[0] == 200  # what needs no people goes on
+    assert door.noted == []
+    await door.site.stop()
+
+
+@ensureDeferred
+async def test_a_scrape_is_told_what_was_counted_and_what_is(door):
+    await door.site.start()
+    door.tally.add(ENTRIES, 'a"b\\c\n')
+    door.tally.took(COMMIT_SECONDS, 0.002)
+    door.tally.took(COMMIT_SECONDS, 100.0)
+    door.readings = [
+        Reading(Family("jitgate_x", "X", ("process",)), ("control",), 4.5),
+        Reading(Family("jitgate_y", "Y"), (), 3, counter=True),
+    ]
+    status, body = await door.ask("/metrics")
+    assert status == 200
+    families = {each.name: each for each in text_string_to_metric_families(body.decode())}
+    samples = {
+        (each.name, *sorted(each.labels.items())): each.value
+        for family in families.values()
+        for each in family.samples
+    }
+    assert samples["jitgate_entries_total", ("type", 'a"b\\c\n')] == 1
+    assert samples["jitgate_record_commit_seconds_bucket", ("le", "0.001")] == 0
+    assert samples["jitgate_record_commit_seconds_bucket", ("le", "0.0025")] == 1
+    assert samples["jitgate_record_commit_seconds_bucket", ("le", "60.0")] == 1
+    assert samples["jitgate_record_commit_seconds_bucket", ("le", "+Inf")] == 2
+    assert samples["jitgate_record_commit_seconds_count",] == 2
+    assert samples["jitgate_x", ("process", "control")] == 4.5
+    assert (families["jitgate_y"].type, samples["jitgate_y_total",]) == ("counter", 3)
+    assert {each.name for each in FAMILIES} <= families.keys()
     await door.site.stop()
 
 

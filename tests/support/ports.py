@@ -20,6 +20,7 @@ from jitgate.core.access import NotCounted
 from jitgate.core.catalog import Catalog, CatalogRow, OperationTrie, PathCatalog
 from jitgate.core.policy import Policy, version_of
 from jitgate.core.profiles import MaskingProfile
+from jitgate.core.tally import Tally
 from jitgate.core.waiting import Patience
 from jitgate.flow.access import Access
 from jitgate.flow.account import Accounts
@@ -261,8 +262,14 @@ class Stand:
         )
         self.once = MemoryOnce(clock) if self.shared_once is None else self.shared_once
         self.revocations = Revocations(self.once, self.access, self.recorder, clock)
+        self.tally = Tally()
         accounts = Accounts(
-            self.recorder, clock=clock, new_id=new_id, site_key=site_key, turn=no_others
+            self.recorder,
+            clock=clock,
+            new_id=new_id,
+            site_key=site_key,
+            turn=no_others,
+            tally=self.tally,
         )
         bodies = HeldBodies()
         self.decider = Decider(

@@ -20,7 +20,7 @@ POWERLESS = (
 
 
 FOUR = "-all,+linux_immutable,+dac_override,+fowner,+lease"
-"""The capabilities that the unit in docs/write-once.md leaves it."""
+"""The capabilities that the unit leaves it (etc/deploy/jitgate-sealer.service)."""
 
 
 class SealerProcess:

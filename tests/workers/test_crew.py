@@ -12,6 +12,7 @@ from twisted.internet.error import ProcessDone
 from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
+from jitgate.core.tally import ENTRIES, Tally, summed
 from jitgate.errors import ApproversUnreachable, StateUnusable, StoreDown
 from jitgate.flow.deadlines import RETRY
 from jitgate.values import Changed
@@ -43,7 +44,9 @@ class Worker:
         self.bond = Bond(room.clock, lambda: self.lost.append(True))
         self.bond.heeding = self
         self.size = 1
-        self.witness = Witness(self.bond, self.head, lambda: {"recorder": None}, room.clock)
+        self.tally = Tally()
+        told = lambda: {"recorder": None, "load": {"jitgate_tunnels_open": 3}}
+        self.witness = Witness(self.bond, self.head, told, self.tally.news, room.clock)
 
     async def head(self):
         return self.size, "00"
@@ -294,7 +297,7 @@ def named(key):
 @ensureDeferred
 async def test_before_anybody_has_answered_nothing_is_signed_for():
     bond = Bond(Clock(), lambda: None)
-    assert Witness(bond, lambda: None, dict, Clock()).down() is not None
+    assert Witness(bond, lambda: None, dict, tuple, Clock()).down() is not None
 
 
 # --- who ends
@@ -384,6 +387,29 @@ async def test_what_one_changes_the_others_hear(room):
     room.crew.changed([Changed("grant", "g-1")])
     await until(lambda: one.heard == [[Changed("grant", "g-1")]])
     assert other.heard[-1] == [Changed("grant", "g-1")]
+
+
+@ensureDeferred
+async def test_what_workers_have_counted_is_told_for_all_and_outlives_them(room):
+    await room.serves()
+    one, other = room.workers
+    one.tally.add(ENTRIES, "decision", by=2)
+    other.tally.add(ENTRIES, "decision")
+    for number in range(2 * wire.COUNTS_AT_ONCE):
+        one.tally.add(ENTRIES, f"{number}")
+
+    def counted(kind):
+        rows = summed(*(each.rows() for each in room.crew.counted))
+        return rows.get((ENTRIES.name, kind), [0])[0]
+
+    await room.passes(1.0, 0.5)
+    await until(lambda: counted("decision") == 3)
+    await until(lambda: counted(f"{2 * wire.COUNTS_AT_ONCE - 1}") == 1)
+    assert dict(room.crew.loads())["worker 2"] == {"jitgate_tunnels_open": 3}
+    one.ends()
+    await until(lambda: room.crew.serving == 1)
+    assert counted("decision") == 3
+    assert [name for name, _ in room.crew.loads()] == ["worker 2"]
 
 
 @ensureDeferred

@@ -85,6 +85,11 @@ class WebhookChannel:
         """Why it cannot be reached, as far as is known."""
         return self._closed or self._why
 
+    @property
+    def waiting(self) -> int:
+        """Of how many requests something is to be told yet."""
+        return len(self._due) + len(self._busy)
+
     async def start(self) -> None:
         """Begin to tell, and first what it does not know of what went on before."""
         self._closed = None

@@ -72,6 +72,10 @@ class Webhooks:
         found = [each.down for each in self._channels.values()]
         return " ".join(why for why in found if why is not None) or None
 
+    def waiting(self) -> Mapping[str, int]:
+        """Of how many requests each has something to tell yet."""
+        return {name: each.waiting for name, each in self._channels.items()}
+
     def adopt(self, hooks: Sequence[Hook]) -> None:
         """Go by these from now on. Whatever the others have not told, these tell."""
         self._end()
