@@ -11,12 +11,17 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from jitgate.app.copying import Copying
 from jitgate.app.in_force import InForce
 from jitgate.app.retaining import Retaining, SiteLog
-from jitgate.approvers.commands import Copies, Retain, retains_nothing
+from jitgate.app.rotating import Rotating
+from jitgate.approvers.commands import (
+    Copies,
+    Retain,
+    Rotate,
+    retains_nothing,
+    rotates_nothing,
+)
 from jitgate.config import schema
 from jitgate.errors import ArchiveDown
 from jitgate.flow.archiving import Archiving
@@ -37,6 +42,7 @@ from jitgate.stores.sealing import (
     may_clear_flags,
 )
 from jitgate.stores.segment import Disk
+from jitgate.stores.state import SigningKeys, StateFolder
 from jitgate.stores.writers import Head, WorkerFiles
 from jitgate.workers.bond import Witness
 
@@ -57,6 +63,8 @@ class Recorded:
     """What operators may do with what is kept."""
     copies: Copies
     """Gives auditors a copy of it."""
+    rotate: Rotate
+    """Has another key sign it."""
     states: Mapping[str, Callable[[], str | None]]
     """Why a part does not do its work, or None: what the health page shows."""
     books: Books
@@ -88,14 +96,16 @@ class Books:
 
 
 def recorded(
-    first: InForce, writer: str, *, site: str, key: Ed25519PrivateKey, reactor: Any
+    first: InForce, writer: str, *, keys: SigningKeys, state: StateFolder, reactor: Any
 ) -> Recorded:
-    """For one run of the gateway, whose log is called ``writer``; ``key`` signs for ``site``."""
+    """For one run of the gateway, whose log is called ``writer``; ``keys`` are from ``state``."""
     recording = first.configuration.recording
     files = RecordFiles(
         recording.directory,
-        site=site,
-        key=key,
+        site=keys.site,
+        key=keys.key,
+        key_before=keys.before,
+        settled=state.signed_by,
         now=time.time,
         writer=writer,
         run=_run(first),
@@ -107,14 +117,16 @@ def recorded(
     archived = _archived(first, files, worker, reactor)
     recorder = Recorder(kept, clock=reactor, in_thread=worker, held_up=archived.held_up)
     keepers = [*first.keepers, *archived.keepers]
-    keeping = Keeping(lambda: files.newest, keepers, reactor)
+    signing = files.signing
+    keeping = Keeping(lambda: signing.newest, keepers, reactor, lambda: signing.handovers)
     # Whoever has its last checkpoint kept starts before it, and so stops after it.
     ends_last = keeping if archived.noting is None else Threaded(keeping, archived.noting)
     parts: list[Part] = [ends_last, Threaded(recorder, worker), *archived.parts]
     states = {**({"checkpoints": keeping.down} if keepers else {}), **archived.states}
     retain = _retain(recording, files, first.archive, worker, reactor)
     copies = Copying(recording.directory, recorder, reactor)
-    return Recorded(recorder, parts, retain, copies, states, Books(files, worker))
+    rotate = rotates_nothing if recording.key else Rotating(files, state, worker)
+    return Recorded(recorder, parts, retain, copies, rotate, states, Books(files, worker))
 
 
 @dataclass(frozen=True, slots=True)
