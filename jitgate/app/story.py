@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -124,7 +125,14 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
     bodies = HeldBodies(approvals.review_body, _held(approvals, ground.workers))
     new_id = partial(ground.new_id, "x")
     turn = partial(deferLater, clock, 0)
-    accounts = Accounts(recorder, clock=clock, new_id=new_id, site_key=ground.site_key, turn=turn)
+    accounts = Accounts(
+        recorder,
+        clock=clock,
+        new_id=new_id,
+        site_key=ground.site_key,
+        turn=turn,
+        elapsed=time.monotonic,
+    )
     budgets = Budgets(storing.budgets, clock)
     decider = Decider(
         **in_force.decided,

@@ -292,8 +292,12 @@ class Decider:
             return ask
         wait = self._wait(call, held, ask, hold_of(decision))
         call.span.check()  # nobody is to be asked for what will not go any more
-        with call.span.aside():
-            given = await self._access.leave(ask, wait, call.response, call.account.joined)
+        since = call.account.timing.now()
+        try:
+            with call.span.aside():
+                given = await self._access.leave(ask, wait, call.response, call.account.joined)
+        finally:
+            call.account.timing.spent("people", since)
         if isinstance(given, Refusal):
             return given
         again = await self._complete(call, held)

@@ -97,12 +97,20 @@ class Sender:
             return slow
         source = call.target.credentials
         reuse = _reuse(call.operation, leave)
-        credential = await source.lend(call.operation, reuse=reuse, granted=granted)
+        timing, since = call.account.timing, call.account.timing.now()
+        try:
+            credential = await source.lend(call.operation, reuse=reuse, granted=granted)
+        finally:
+            timing.spent("credential", since)
         try:
             call.account.credential = credential.facts
             head, body = call.leaving(leave.body, credential)
             fresh = call.operation.changes or granted or head.length != 0
-            upstream = await call.target.upstream.connect(fresh=fresh)
+            since = timing.now()
+            try:
+                upstream = await call.target.upstream.connect(fresh=fresh)
+            finally:
+                timing.spent("connect", since)
         except BaseException:
             source.returned(credential)
             raise
@@ -189,7 +197,9 @@ class Sender:
         except CutShort:
             ready.upstream.release()
             raise
+        since = account.timing.now()
         upstream, answer, secrets = await span.within(self._exchanged(ready))
+        account.timing.answered(since)
         try:
             account.upstream_status = answer.status
             self._pace.heard(ready.call.operation, answer)
