@@ -154,6 +154,7 @@ class IResponse(Interface):
 
     started = Attribute("Whether any byte of the final response has been released.")
     gone = Attribute("Whether the agent is known to have hung up.")
+    takes_trailers = Attribute("Whether trailers reach the agent behind a body without a length.")
 
     def on_gone(call: Callable[[], None] | None, *, first: bool = False) -> None:
         """Call back once the agent has hung up, at once if it has; None takes that back.

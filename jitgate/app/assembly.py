@@ -151,9 +151,11 @@ class _Assembly:
         lock = state.lock()
         writer = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
         state.signs(self._configuration.recording.directory)
-        self._site, key = state.signing_key(self._configuration.recording.key)
+        signed = self._configuration.recording
+        keys = state.signing_keys(signed.key, signed.key_before)
+        self._site = keys.site
         self._kept = recorded(
-            first, writer, site=self._site, key=key, tally=self._tally, reactor=self._reactor
+            first, writer, keys=keys, state=state, tally=self._tally, reactor=self._reactor
         )
         recorder = self._kept.recorder
         self._note = recorder.note
@@ -273,6 +275,7 @@ class _Assembly:
             revoke=story.revocations.revoke_subject,
             retain=self._kept.retain,
             copies=self._kept.copies,
+            rotate=self._kept.rotate,
         )
 
     def _slack(

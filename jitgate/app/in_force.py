@@ -209,8 +209,9 @@ def made(
     hooks = hooks_of(settings, reactor, found)
     keepers, archive = keepers_of(settings, reactor, found), archive_of(settings, found)
     recording = configuration.recording
-    if recording.key is not None:
-        found.attempt(recording.where, ed25519_key, recording.key)
+    for key in (recording.key, recording.key_before):
+        if key is not None:
+            found.attempt(recording.where, ed25519_key, key)
     active = people_of(settings, provided, found)
     slack = used(settings)
     tokens = None if slack is None else found.attempt(slack.where, tokens_of, slack)
@@ -290,6 +291,7 @@ def _fixed(configuration: Configuration) -> Iterator[tuple[str, object, str]]:
     yield "limits", settings.limits.bounds, settings.limits.where
     yield "recording.directory", recording.directory, recording.where
     yield "recording.key", recording.key, recording.where
+    yield "recording.key_before", recording.key_before, recording.where
     yield "recording.keepers", [each.model_dump() for each in recording.keepers], recording.where
     archive = recording.archive
     yield "recording.archive", archive and archive.model_dump(), recording.where

@@ -22,6 +22,7 @@ from jitgate.errors import ConfigurationInvalid, MaskingFault, PeerFault, Upstre
 from jitgate.flow.account import Account, Start, Witness, hand_of
 from jitgate.flow.decoding import Decodings
 from jitgate.flow.release import WHOLE, Release
+from jitgate.flow.timing import Timing
 from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
 from jitgate.values import (
     Decision,
@@ -161,7 +162,7 @@ def _account(key: bytes) -> Account:
         session=SESSION,
         subject=None,
         head=RequestHead("GET", "/", ()),
-        started=0.0,
+        timing=Timing(lambda: 0.0),
         sent=Witness(nothing, 0),
         released=Witness(nothing, 0),
         hand=hand_of(key, SESSION),
@@ -196,6 +197,7 @@ class _Agent:
     head: ResponseHead | None = None
     released: int = 0
     gone: bool = field(default=False, init=False)
+    takes_trailers: bool = field(default=False, init=False)
 
     async def start(self, head: ResponseHead, first: bytes = b"") -> None:
         self.head = head

@@ -11,12 +11,17 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from jitgate.app.copying import Copying
 from jitgate.app.in_force import InForce
 from jitgate.app.retaining import Retaining, SiteLog
-from jitgate.approvers.commands import Copies, Retain, retains_nothing
+from jitgate.app.rotating import Rotating
+from jitgate.approvers.commands import (
+    Copies,
+    Retain,
+    Rotate,
+    retains_nothing,
+    rotates_nothing,
+)
 from jitgate.config import schema
 from jitgate.core.tally import SYNC_SECONDS, Tally
 from jitgate.errors import ArchiveDown
@@ -39,6 +44,7 @@ from jitgate.stores.sealing import (
     may_clear_flags,
 )
 from jitgate.stores.segment import Disk
+from jitgate.stores.state import SigningKeys, StateFolder
 from jitgate.stores.writers import Head, WorkerFiles
 from jitgate.workers.bond import Witness
 
@@ -59,6 +65,8 @@ class Recorded:
     """What operators may do with what is kept."""
     copies: Copies
     """Gives auditors a copy of it."""
+    rotate: Rotate
+    """Has another key sign it."""
     states: Mapping[str, Callable[[], str | None]]
     """Why a part does not do its work, or None: what the health page shows."""
     books: Books
@@ -94,14 +102,22 @@ class Books:
 
 
 def recorded(
-    first: InForce, writer: str, *, site: str, key: Ed25519PrivateKey, tally: Tally, reactor: Any
+    first: InForce,
+    writer: str,
+    *,
+    keys: SigningKeys,
+    state: StateFolder,
+    tally: Tally,
+    reactor: Any,
 ) -> Recorded:
-    """For one run of the gateway, whose log is called ``writer``; ``key`` signs for ``site``."""
+    """For one run of the gateway, whose log is called ``writer``; ``keys`` are from ``state``."""
     recording = first.configuration.recording
     files = RecordFiles(
         recording.directory,
-        site=site,
-        key=key,
+        site=keys.site,
+        key=keys.key,
+        key_before=keys.before,
+        settled=state.signed_by,
         now=time.time,
         writer=writer,
         run=_run(first),
@@ -120,15 +136,17 @@ def recorded(
         tally=tally,
     )
     keepers = [*first.keepers, *archived.keepers]
-    keeping = Keeping(lambda: files.newest, keepers, reactor)
+    signing = files.signing
+    keeping = Keeping(lambda: signing.newest, keepers, reactor, lambda: signing.handovers)
     # Whoever has its last checkpoint kept starts before it, and so stops after it.
     ends_last = keeping if archived.noting is None else Threaded(keeping, archived.noting)
     parts: list[Part] = [ends_last, Threaded(recorder, worker), *archived.parts]
     states = {**({"checkpoints": keeping.down} if keepers else {}), **archived.states}
     retain = _retain(recording, files, first.archive, worker, reactor)
     copies = Copying(recording.directory, recorder, reactor)
-    books = Books(files, worker)
-    return Recorded(recorder, parts, retain, copies, states, books, keeping.late, archived.waiting)
+    rotate = rotates_nothing if recording.key else Rotating(files, state, worker)
+    books, late, waiting = Books(files, worker), keeping.late, archived.waiting
+    return Recorded(recorder, parts, retain, copies, rotate, states, books, late, waiting)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -134,6 +135,7 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
         site_key=ground.site_key,
         turn=turn,
         tally=ground.tally,
+        elapsed=time.monotonic,
     )
     load = Load(clock, ground.settings.limits.bounds.share(ground.workers), ground.tally)
     budgets = Budgets(storing.budgets, clock)

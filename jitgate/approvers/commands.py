@@ -52,7 +52,7 @@ _RETAINING = frozenset({"retention", "hold", "release", "delete-expired"})
 
 MAY: Final[Mapping[Power, frozenset[str]]] = {
     Power.APPROVER: _READING | {"approve", "deny", "revoke"},
-    Power.OPERATOR: _READING | {"revoke", "reload", "revoke-subject"} | _RETAINING,
+    Power.OPERATOR: _READING | {"revoke", "reload", "revoke-subject", "rotate-key"} | _RETAINING,
     Power.AUDITOR: _READING | {"retention", "hold", "copy"},
 }
 """What each may ask for. An operator may take away, and cannot give; an approver cannot reload."""
@@ -72,6 +72,7 @@ _TAKES: Final[Mapping[str, frozenset[str]]] = {
     "release": frozenset({"id", "reason"}),
     "delete-expired": frozenset(),
     "copy": frozenset({"reason"}),
+    "rotate-key": frozenset({"reason"}),
 }
 """Every command, and what it takes beside its name."""
 
@@ -215,6 +216,18 @@ async def retains_nothing(_name: str, _key: str, _person: str, _reason: str) -> 
     return Refused("recording.retention is not configured: everything is kept for ever.")
 
 
+Rotate = Callable[[str, str], Coroutine[Any, Any, Sequence[Line] | Refused]]
+"""Has another key sign the recording from now on: by whom, for which reason."""
+
+
+async def rotates_nothing(_person: str, _reason: str) -> Refused:
+    """The answer of a gateway that does not make its own key."""
+    return Refused(
+        "The key stands where recording.key says: put the new one there, name the old one as "
+        "recording.key_before, and start the gateway again."
+    )
+
+
 Copies = Callable[[Caller, str], AsyncGenerator[Line, None]]
 """The recording for somebody, for a reason, which is on record before the first line."""
 
@@ -240,8 +253,10 @@ class Commands:
         *,
         retain: Retain = retains_nothing,
         copies: Copies = copies_nothing,
+        rotate: Rotate = rotates_nothing,
     ) -> None:
         self._access = access
+        self._rotated = rotate
         self.copies = copies
         self._retain = retain
         self._revoke_all = revoke
@@ -256,6 +271,7 @@ class Commands:
             "revoke": self._revoke,
             "reload": self._reload,
             "revoke-subject": self._revoke_subject,
+            "rotate-key": self._rotate,
             **dict.fromkeys(_RETAINING, self._retention),
         }
 
@@ -328,6 +344,10 @@ class Commands:
         if isinstance(done, Refused):
             return done
         return chain(({"ok": True, **each} for each in done), [END])
+
+    async def _rotate(self, command: Command, caller: Caller) -> Iterable[Line] | Refused:
+        done = await self._rotated(f"{caller.person}", command.reason)
+        return done if isinstance(done, Refused) else [*done, END]
 
     async def _reload(self, command: Command, caller: Caller) -> Iterable[Line]:
         """What came of it, and before that a line for each problem or notice."""

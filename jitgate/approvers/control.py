@@ -44,10 +44,12 @@ from jitgate.approvers.commands import (
     Reload,
     Retain,
     Revoke,
+    Rotate,
     copies_nothing,
     objection,
     read_command,
     retains_nothing,
+    rotates_nothing,
 )
 from jitgate.approvers.socket_file import SocketFile
 from jitgate.errors import ApproversUnreachable, JitgateError, traced
@@ -103,11 +105,14 @@ class ControlSocket:
         revoke: Revoke,
         retain: Retain = retains_nothing,
         copies: Copies = copies_nothing,
+        rotate: Rotate = rotates_nothing,
     ) -> None:
         self.access = access
         self.powers = powers
         self.clock = clock
-        self.commands = Commands(access, self.name, reload, revoke, retain=retain, copies=copies)
+        self.commands = Commands(
+            access, self.name, reload, revoke, retain=retain, copies=copies, rotate=rotate
+        )
         self.attempts = Attempts(recorder, clock)
         self.open: set[Connection] = set()
         self._path = path

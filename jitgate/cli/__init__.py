@@ -21,6 +21,7 @@ from jitgate.cli import (
     demo,
     export,
     identity,
+    keys,
     mask,
     plugins,
     policy,
@@ -43,6 +44,7 @@ COMMANDS = (
     audit,
     export,
     retention,
+    keys,
 )
 """In the order in which ``--help`` lists them."""
 

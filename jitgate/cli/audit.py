@@ -72,6 +72,14 @@ def _proofs(proof: argparse.ArgumentParser) -> None:
     check = kinds.add_parser("check", help="check a proof; needs no recording")
     check.add_argument("proof", metavar="FILE", type=Path, help="what one of the others wrote")
     check.add_argument("--since", metavar="OLD", type=Path, help="the checkpoint that was kept")
+    check.add_argument(
+        "--key-before",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="a retired key, by which the checkpoint that was kept is signed",
+    )
     check.set_defaults(handler=told("jitgate.cli.proofs", "check"))
     for parser in (consistency, inclusion, check):
         parser.add_argument("--key", metavar="FILE", type=Path, help="the site log's public key")

@@ -32,12 +32,15 @@ def contents(recording: Recording, kept: Kept) -> Iterator[str]:
 
 
 def _head(kept: Kept) -> Iterator[str]:
-    """The header fields that came back, as they were released."""
-    fields = kept.part("response").get("headers")
-    known = [each for each in fields if isinstance(each, list)] if isinstance(fields, list) else []
-    if known:
-        yield "response head:"
-    yield from _shortened([": ".join(map(shown, field)) for field in known], kept)
+    """The header fields that came back, and the trailers, as they were released."""
+    response = kept.part("response")
+    for name, title in (("headers", "response head:"), ("trailers", "response trailers:")):
+        fields = response.get(name)
+        pairs = fields if isinstance(fields, list) else []
+        known = [each for each in pairs if isinstance(each, list)]
+        if known:
+            yield title
+        yield from _shortened([": ".join(map(shown, field)) for field in known], kept)
 
 
 def _shortened(lines: Sequence[str], kept: Kept) -> Iterator[str]:

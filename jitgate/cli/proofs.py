@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jitgate.cli.verdicts import GOOD, TAMPERED
-from jitgate.cli.verification import public_key
+from jitgate.cli.verification import public_key, read_key
 from jitgate.core.note import VerifierKey
 from jitgate.core.proofs import Consistency, Inclusion, ProofInvalid
 from jitgate.core.visible import body_lines, visible
@@ -32,20 +32,22 @@ def inclusion(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Check a proof: 0 if it shows what it says, 1 if not, 2 if that could not be told."""
-    key, data = public_key(arguments), arguments.proof.read_bytes()
+    before, data = [read_key(each) for each in arguments.key_before], arguments.proof.read_bytes()
+    keys = [public_key(arguments), *before]
     try:
         if data.startswith(b"old "):
-            _grown(Consistency.parse(data), key, arguments.since)
+            _grown(Consistency.parse(data), keys, arguments.since)
         else:
-            _included(Inclusion.parse(data), key, arguments.since)
+            _included(Inclusion.parse(data), keys, arguments.since)
     except ProofInvalid as error:
         print(f"NOT SHOWN: {visible(str(error))}")
         return TAMPERED
     return GOOD
 
 
-def _included(proof: Inclusion, key: VerifierKey, kept: Path | None) -> None:
-    checkpoint = proof.check(key, None if kept is None else kept.read_bytes())
+def _included(proof: Inclusion, keys: Sequence[VerifierKey], kept: Path | None) -> None:
+    key, *before = keys
+    checkpoint = proof.check(key, None if kept is None else kept.read_bytes(), *before)
     entry = proof.steps[0]
     print(
         f"Shown: entry {entry.seq} of the log {visible(entry.log)} stands in the recording of "
@@ -55,10 +57,11 @@ def _included(proof: Inclusion, key: VerifierKey, kept: Path | None) -> None:
         print(f"  {line}")
 
 
-def _grown(proof: Consistency, key: VerifierKey, since: Path | None) -> None:
+def _grown(proof: Consistency, keys: Sequence[VerifierKey], since: Path | None) -> None:
+    key, *before = keys
     if since is None:
         raise StateUnusable("Give the checkpoint that you kept with --since OLD.")
-    old, new = proof.check(key, since.read_bytes())
+    old, new = proof.check(key, since.read_bytes(), *before)
     print(
         f"Shown: the site log of {visible(new.origin)} with {new.size} entries begins with "
         f"the {old.size} entries of the checkpoint that you kept."

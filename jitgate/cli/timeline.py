@@ -121,6 +121,7 @@ def _outcome(kept: Kept) -> Iterator[str]:
         parts.append(f"{size(released)} released")
     yield f"{'; '.join(parts)}  [exchange {shown(kept.content.get('exchange'))}]"
     yield from _why(kept, "why")
+    yield from _timings(kept.part("timings"))
     if close := kept.part("close"):
         yield f"closed by the {shown(close.get('by'))}, with code {shown(close.get('code'))}"
     if masks := kept.part("masks"):
@@ -132,6 +133,22 @@ def _outcome(kept: Kept) -> Iterator[str]:
         yield f"credential: {', '.join(facts)}"
     if tokens := kept.content.get("user_agent_tokens"):
         yield f"in the target's own log: {_listed(tokens, ', ')}"
+
+
+def _timings(parts: Mapping[str, Any]) -> Iterator[str]:
+    """What of the time went by for what, in the order in which it does."""
+    known = [(word, parts[name]) for name, word in _WAITED_FOR.items() if name in parts]
+    if known:
+        yield f"of that: {', '.join(f'{shown(each)} s {word}' for word, each in known)}"
+
+
+_WAITED_FOR = {
+    "people": "for people",
+    "credential": "for the credential",
+    "connect": "to connect",
+    "answer": "for the target's answer",
+    "body": "from there to the end",
+}
 
 
 def _message(kept: Kept) -> Iterator[str]:

@@ -44,6 +44,7 @@ def report_lines(report: Report) -> Iterator[str]:
         if not report.outside:
             yield "              It stood beside the recording, so if all of this is an older copy,"
             yield "              that cannot be seen. Give one kept elsewhere: --checkpoint FILE"
+    yield from _key_lines(report)
     covered = report.covered
     entries = _count(covered.entries, "entry", "entries")
     bodies = f"{_count(covered.bodies, 'body', 'bodies')} ({size(covered.body_bytes)})"
@@ -57,6 +58,21 @@ def report_lines(report: Report) -> Iterator[str]:
     if not report.all_witnessed:
         yield f"  behind it   {_unwitnessed(report)}"
     yield f"  result      {_result(report)}"
+
+
+def _key_lines(report: Report) -> Iterator[str]:
+    """Which key signed what, where there were several."""
+    if len(report.keys) < 2:
+        return
+    begun = 0
+    for at, (key, last) in enumerate(report.keys):
+        word = "keys      " if at == 0 else " " * 10
+        until = "on" if last is None else f"to {last - 1}, then retired"
+        yield f"  {word}  {key.id.hex()} signs from entry {begun} {until}"
+        begun = last or 0
+    if report.is_retired:
+        yield "              The key that was given is retired. Whoever has stolen it can show you"
+        yield "              a recording without the rotation: get the newest key, and verify by it"
 
 
 def report_content(folder: Path, report: Report, findings: list[Finding]) -> dict[str, Any]:
@@ -74,6 +90,8 @@ def report_content(folder: Path, report: Report, findings: list[Finding]) -> dic
             "outside": report.outside,
             "further": list(checkpoint.extensions),
         },
+        "keys": [{"vkey": key.text, "signs_up_to": last} for key, last in report.keys],
+        "retired": report.is_retired,
         "logs": report.logs,
         "deleted": {
             "entries": report.deleted,

@@ -83,7 +83,7 @@ def verified(arguments: argparse.Namespace, folder: Path) -> Verified | None:
     key_from = _key_file(arguments)
     if key_from is None:
         return None
-    key = _read_key(key_from)
+    key = read_key(key_from)
     checkpoint = arguments.checkpoint.read_bytes() if arguments.checkpoint else None
     findings, report = _checked(folder, key, checkpoint, silent=True)
     return Verified(key, key_from, arguments.checkpoint, findings, report)
@@ -101,7 +101,7 @@ def public_key(arguments: argparse.Namespace) -> VerifierKey:
             "Give the public key with --key FILE, or the configuration with --config FILE: "
             "it is never taken from the recording."
         )
-    return _read_key(path)
+    return read_key(path)
 
 
 def _key_file(arguments: argparse.Namespace) -> Path | None:
@@ -111,7 +111,8 @@ def _key_file(arguments: argparse.Namespace) -> Path | None:
     return path
 
 
-def _read_key(path: Path) -> VerifierKey:
+def read_key(path: Path) -> VerifierKey:
+    """The public key in a file; raises `StateUnusable`, `OSError`."""
     try:
         return VerifierKey.parse(path.read_text(encoding="utf-8"))
     except (NoteInvalid, UnicodeDecodeError) as error:

@@ -213,6 +213,7 @@ class Recording(Section):
     directory: FilePath
     plugin: ProvidedName | None = None
     key: Secret | None = None
+    key_before: Secret | None = None
     write_once: Literal["required", "preferred", "off"] = "off"
     sealer: FilePath = Path("/run/jitgate-sealer/socket")
     retention: Duration | None = Field(default=None, ge=86400.0)
@@ -223,6 +224,12 @@ class Recording(Section):
     def _deleted_by_the_sealer(self) -> Recording:
         if self.retention is not None and self.write_once == "off":
             raise ValueError("retention needs write_once: only a sealer deletes what has expired")
+        return self
+
+    @model_validator(mode="after")
+    def _one_key_after_another(self) -> Recording:
+        if self.key_before is not None and self.key in {None, self.key_before}:
+            raise ValueError("key_before is the key that another one, in key, takes over from")
         return self
 
     @model_validator(mode="after")

@@ -92,9 +92,18 @@ class Signer:
 
     def sign(self, text: str) -> str:
         """The note: ``text``, which ends in a newline, a blank line and one signature line."""
-        _check_text(text)
+        return signed_by(text, self)
+
+    def line(self, text: str) -> str:
+        """The signature line under ``text``."""
         signature = self.private.sign(text.encode())
-        return f"{text}\n{_DASH}{self.name} {_base64(self.verifier.id + signature)}\n"
+        return f"{_DASH}{self.name} {_base64(self.verifier.id + signature)}\n"
+
+
+def signed_by(text: str, *signers: Signer) -> str:
+    """The note that all of these sign: ``text``, which ends in a newline, and a line for each."""
+    _check_text(text)
+    return "".join([text, "\n", *(each.line(text) for each in signers)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +165,12 @@ def open_checkpoint(note: bytes, key: VerifierKey) -> Checkpoint:
     if checkpoint.origin != key.name:
         raise NoteInvalid(f"the checkpoint is for the log {checkpoint.origin}, not {key.name}")
     return checkpoint
+
+
+def unsigned_checkpoint(note: bytes) -> Checkpoint:
+    """What a note says, whoever has signed it, if anybody; raises `NoteInvalid`."""
+    text, _ = _split(note)
+    return Checkpoint.parse(text)
 
 
 def _split(note: bytes) -> tuple[str, list[tuple[str, bytes]]]:

@@ -58,9 +58,14 @@ class Consistency:
             raise ProofInvalid("a consistency proof begins with 'old' and a size")
         return cls(int(old[1]), _path(rest), note)
 
-    def check(self, key: VerifierKey, old_note: bytes) -> tuple[Checkpoint, Checkpoint]:
-        """The two checkpoints between which the log only grew; raises `ProofInvalid`."""
-        old, new = _opened(old_note, key), _opened(self.note, key)
+    def check(
+        self, key: VerifierKey, old_note: bytes, *before: VerifierKey
+    ) -> tuple[Checkpoint, Checkpoint]:
+        """The two checkpoints between which the log only grew; raises `ProofInvalid`.
+
+        The older one was kept, and may be signed by a key ``before``; the newer one never.
+        """
+        old, new = _opened(old_note, key, *before), _opened(self.note, key)
         if old.size != self.old:
             raise ProofInvalid(
                 f"the proof begins at {self.old} entries, the checkpoint has {old.size}"
@@ -125,17 +130,20 @@ class Inclusion:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ProofInvalid("it is neither of the two kinds of proofs") from None
 
-    def check(self, key: VerifierKey, kept: bytes | None = None) -> Checkpoint:
+    def check(
+        self, key: VerifierKey, kept: bytes | None = None, *before: VerifierKey
+    ) -> Checkpoint:
         """The checkpoint that stands for the entry; raises `ProofInvalid`.
 
         Each line but the first is believed only because the next step shows that it is signed.
         Where a checkpoint was ``kept``, it must be that one: whoever has the key can sign two logs.
+        That one alone may be signed by a key ``before``, which was retired since.
         """
         if not 1 <= len(self.steps) <= 2:
             raise ProofInvalid("a proof has a step for the site log, and at most one before it")
-        checkpoint = _opened(self.note, key)
+        checkpoint = _opened(self.note, key, *(before if kept is not None else ()))
         if kept is not None:
-            _refuse_other(checkpoint, _opened(kept, key))
+            _refuse_other(checkpoint, _opened(kept, key, *before))
         log, size, root = SITE, checkpoint.size, checkpoint.root
         for step in reversed(self.steps):
             if (step.log, step.size) != (log, size) or not step.leads_to(root):
@@ -189,11 +197,15 @@ def _path(texts: Sequence[str]) -> tuple[bytes, ...]:
     return path
 
 
-def _opened(note: bytes, key: VerifierKey) -> Checkpoint:
-    try:
-        return open_checkpoint(note, key)
-    except NoteInvalid as error:
-        raise ProofInvalid(f"its checkpoint: {error}") from None
+def _opened(note: bytes, *keys: VerifierKey) -> Checkpoint:
+    """The checkpoint that one of the keys has signed; what is wrong is said for the first."""
+    wrong = ""
+    for key in keys:
+        try:
+            return open_checkpoint(note, key)
+        except NoteInvalid as error:
+            wrong = wrong or f"{error}"
+    raise ProofInvalid(f"its checkpoint: {wrong}")
 
 
 def _refuse_other(checkpoint: Checkpoint, kept: Checkpoint) -> None:

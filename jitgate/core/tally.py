@@ -87,8 +87,8 @@ EXCHANGE_SECONDS: Final = Family(
 )
 STAGE_SECONDS: Final = Family(
     "jitgate_stage_seconds",
-    "What each stage of an exchange took: identity, facts, policy, credential, connect, upstream "
-    "(from the request's first byte to the answer's head), release",
+    "What each stage of an exchange took: identity, facts, policy, credential, connect, answer "
+    "(from the request's first byte to the answer's head), body",
     ("stage",),
     _QUICK,
 )

@@ -88,9 +88,16 @@ class Told:
     @property
     def seconds(self) -> float | None:
         """How long it took in all."""
-        value = None if self.outcome is None else self.outcome.content.get("seconds")
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return float(value) if is_number and 0 <= value < _LONGEST else None  # type: ignore[arg-type,operator]
+        return None if self.outcome is None else seconds(self.outcome.content.get("seconds"))
+
+    def part(self, name: str) -> float | None:
+        """How many seconds a part of it took (`jitgate.flow.timing`); None if it had none."""
+        return seconds(_part(self.outcome, "timings").get(name))
+
+    @property
+    def trailers(self) -> list[tuple[str, str]]:
+        """The trailers of the response, as the agent got them."""
+        return _pairs(_part(self.outcome, "response"), "trailers")
 
     @property
     def ended(self) -> float:
@@ -178,8 +185,8 @@ def kept_body(recording: Recording, told: Told, name: str) -> KeptBody | Jitgate
     return KeptBody(data, told.outcome.content["bodies"][name]["of"])
 
 
-def _pairs(part: Fields) -> list[tuple[str, str]]:
-    fields = part.get("headers")
+def _pairs(part: Fields, name: str = "headers") -> list[tuple[str, str]]:
+    fields = part.get(name)
     return [
         (pair[0], pair[1])
         for pair in (fields if isinstance(fields, list) else [])
@@ -204,6 +211,13 @@ def text(fields: Mapping[str, Any], name: str) -> str | None:
 def count(value: object) -> int | None:
     """A number of things; None where it is none."""
     return value if type(value) is int and 0 <= value < 2**63 else None
+
+
+def seconds(value: object) -> float | None:
+    """A time that something took; None where it is none that anything takes."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < _LONGEST else None
 
 
 def _part(kept: Kept | None, field: str) -> Fields:

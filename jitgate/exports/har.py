@@ -77,7 +77,7 @@ def _entry(recording: Recording, told: Told, page: str) -> Content:
     return {
         "pageref": page,
         "startedDateTime": timestamp(told.started),
-        "time": round((told.seconds or 0.0) * 1000, 3),
+        "time": _millis(told.seconds),
         "request": _request(told, bodies["request"]),
         "response": _response(told, bodies["response"]),
         "cache": {},
@@ -138,6 +138,8 @@ def _response(told: Told, body: KeptBody | JitgateError | None) -> Content:
         "headersSize": -1,
         "bodySize": -1 if told.released is None else told.released,
     }
+    if told.trailers:
+        response["_trailers"] = _named(told.trailers)
     if told.outcome is None:
         response["comment"] = "What became of it is not on record."
     elif told.status is None:
@@ -185,19 +187,48 @@ def _text(data: bytes) -> str | None:
 
 
 def _timings(told: Told) -> Content:
-    """Until it was known whether it may go, and the rest; more is not on record."""
+    """Until it was sent, until the target answered, and the rest, as far as that is on record."""
     whole = told.seconds or 0.0
+    parts = {name: told.part(name) for name in ("people", "credential", "connect")}
+    wait, receive = told.part("answer"), told.part("body")
+    if wait is None or receive is None:
+        return _by_entries(told, whole)
+    connect = parts["connect"] or 0.0
+    blocked = max(whole - connect - wait - receive, 0.0)
+    return {
+        "blocked": _millis(blocked),
+        "dns": -1,
+        "connect": _millis(connect),
+        "ssl": -1,
+        "send": 0,
+        "wait": _millis(wait),
+        "receive": _millis(receive),
+        **{f"_{name}": _millis(parts[name]) for name in _WAITED if parts[name] is not None},
+        "comment": "blocked: until it could be sent, by people if they were asked (_people), with "
+        "what its credential took (_credential). connect: with names looked up and TLS.",
+    }
+
+
+_WAITED = ("people", "credential")
+
+
+def _by_entries(told: Told, whole: float) -> Content:
+    """Until it was known whether it may go, and the rest; more is not on record."""
     waited = 0.0 if told.let_go is None else min(max(told.let_go - told.started, 0.0), whole)
     return {
-        "blocked": round(waited * 1000, 3),
+        "blocked": _millis(waited),
         "dns": -1,
         "connect": -1,
         "ssl": -1,
         "send": 0,
-        "wait": round((whole - waited) * 1000, 3),
+        "wait": _millis(whole - waited),
         "receive": 0,
         "comment": "blocked: until it was decided, by people if they were asked. wait: the rest.",
     }
+
+
+def _millis(seconds: float | None) -> float:
+    return round((seconds or 0.0) * 1000, 3)
 
 
 def _reasons(told: Told) -> Content:

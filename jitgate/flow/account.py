@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -25,8 +26,10 @@ from jitgate.core.tally import (
     EXCHANGE_SECONDS,
     EXCHANGES,
     MASKED,
+    PEOPLE_SECONDS,
     REFUSALS,
     RELEASED,
+    STAGE_SECONDS,
     Tally,
 )
 from jitgate.errors import MaskingFault, RecorderDown
@@ -36,6 +39,7 @@ from jitgate.flow.frames import Message
 from jitgate.flow.recorder import Kept, Recorder, durable
 from jitgate.flow.shown_requests import asked, shown_target
 from jitgate.flow.slices import Share, Turn
+from jitgate.flow.timing import Timing
 from jitgate.interfaces import IMasker, IRequest
 from jitgate.values import (
     Body,
@@ -143,7 +147,7 @@ class Account:
     session: str
     subject: Subject | None
     head: RequestHead
-    started: float
+    timing: Timing
     sent: Witness
     released: Witness
     operation: Operation | None = None
@@ -167,6 +171,8 @@ class Account:
     """Shows what is hidden in the response, and knows what was."""
     masks: Mapping[str, int] = field(default_factory=dict)
     answer: ResponseHead | None = None
+    trailers: Headers = ()
+    """Those of the response, as the agent gets them."""
     request_body: Body | None = None
     """What is kept of the request's body, and of the response's, for the record."""
     response_body: Body | None = None
@@ -246,7 +252,7 @@ class Account:
 
     def outcome_entry(self, now: float, outcome: str, refusal: Refusal | None) -> Entry:
         """What came of it: ``completed``, ``denied``, ``failed`` or ``truncated``, and why."""
-        fields: dict[str, object] = {
+        fields: dict[str, Any] = {
             "exchange": self.id,
             "session": self.session,
             "status": None if self.answer is None else self.answer.status,
@@ -254,7 +260,7 @@ class Account:
             "masks": dict(self.masks),
             "request": self._request(),
             "released": {"bytes": self.released.bytes, "hmac": self.released.digest},
-            "seconds": round(now - self.started, 6),
+            **self.timing.told(),
         }
         if refusal is not None:
             fields |= {"denial": refusal.denial.value, "why": refusal.detail}
@@ -266,12 +272,9 @@ class Account:
         if self.upstream_status is not None:
             fields["upstream"] = {"status": self.upstream_status}
         if self.answer is not None:
-            fields["response"] = {
-                "headers": [
-                    [name.decode("latin-1"), value.decode("latin-1")]
-                    for name, value in self.answer.headers
-                ]
-            }
+            fields["response"] = {"headers": _written(self.answer.headers)}
+            if self.trailers:
+                fields["response"]["trailers"] = _written(self.trailers)
         fields |= self._of_messages()
         if not self.keeps_bodies:
             return Entry("outcome", now, {**fields, "record": HEAD})
@@ -320,8 +323,16 @@ class Account:
         return bodies
 
 
+def _written(fields: Headers) -> list[list[str]]:
+    """Fields as they stand in entries: whatever bytes there are have a letter each."""
+    return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in fields]
+
+
 class Accounts:
-    """Opens an account for each exchange, and puts its entries on record."""
+    """Opens an account for each exchange, and puts its entries on record.
+
+    ``elapsed`` gives seconds by a clock that nobody sets; without it the one of the entries' times.
+    """
 
     def __init__(
         self,
@@ -332,10 +343,12 @@ class Accounts:
         site_key: bytes,
         turn: Turn,
         tally: Tally,
+        elapsed: Callable[[], float] | None = None,
     ) -> None:
         self.tally = tally
         self._recorder = recorder
         self._clock = clock
+        self._elapsed = elapsed or clock.seconds
         self._new_id = new_id
         self._site_key = site_key
         self.turn = turn
@@ -348,7 +361,7 @@ class Accounts:
             session=tunnel.session,
             subject=tunnel.subject,
             head=request.head,
-            started=self._clock.seconds(),
+            timing=Timing(self._elapsed),
             sent=self.witness(),
             released=self.witness(),
             hand=hand_of(self._site_key, tunnel.session),
@@ -368,8 +381,12 @@ class Accounts:
             add(MASKED, target, what if what == "credential" else "value", by=count)
         if account.released.bytes:
             add(RELEASED, target, by=account.released.bytes)
-        seconds = self._clock.seconds() - account.started
-        self.tally.took(EXCHANGE_SECONDS, seconds, effect)
+        self.tally.took(EXCHANGE_SECONDS, account.timing.seconds(), effect)
+        for part, seconds in account.timing.parts().items():
+            if part == "people":
+                self.tally.took(PEOPLE_SECONDS, seconds)
+            else:
+                self.tally.took(STAGE_SECONDS, seconds, part)
 
     def token_print(self, token: str) -> str:
         """By it the entries about one token are found, also where nobody asked whose it is."""

@@ -20,7 +20,7 @@ from jitgate.core.naming import is_looked_through, looked_through
 from jitgate.core.parameters import completed
 from jitgate.core.policy import Needs, NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile, maskers_for, passes
-from jitgate.core.tally import PEOPLE_SECONDS, STAGE_SECONDS
+from jitgate.core.tally import STAGE_SECONDS
 from jitgate.core.waiting import Wait, preference
 from jitgate.errors import AgentGone
 from jitgate.flow.access import Access
@@ -302,12 +302,12 @@ class Decider:
             return ask
         wait = self._wait(call, held, ask, hold_of(decision))
         call.span.check()  # nobody is to be asked for what will not go any more
-        begun = self._clock.seconds()
+        since = call.account.timing.now()
         try:
             with call.span.aside():
                 given = await self._access.leave(ask, wait, call.response, call.account.joined)
         finally:
-            self._accounts.tally.took(PEOPLE_SECONDS, self._clock.seconds() - begun)
+            call.account.timing.spent("people", since)
         if isinstance(given, Refusal):
             return given
         again = await self._complete(call, held)

@@ -411,7 +411,7 @@ class Gateway:
         if account.settled:
             return
         if outcome != "truncated" and refusal.denial is not Denial.AGENT_GONE:
-            account.answer = head
+            account.answer, account.trailers = head, ()
             account.released = self._accounts.witness()
             account.released.saw(body)
         await self._accounts.settled(account, outcome, refusal)

@@ -33,6 +33,8 @@ class _Kept:
     keeper: IKeeper
     note: bytes | None = None
     """What it keeps."""
+    handed: int = 0
+    """How many of the handovers it has."""
     wait: float = EVERY
     due: float = 0.0
     """When it may be asked again."""
@@ -45,8 +47,10 @@ class _Kept:
 class Keeping:
     """A part of the service. ``newest`` is the checkpoint that was signed last.
 
-    Only the newest is taken: its tree holds those before it. A keeper that fails is tried again for
-    as long as the gateway runs; nothing waits for it.
+    Only the newest is taken: its tree holds those before it. But ``handovers``, by which one key
+    passes on to the next, are taken all, in order: without them nobody could tell whose signature
+    later ones have. A keeper that fails is tried again for as long as the gateway runs; nothing
+    waits for it.
     """
 
     _log = Logger()
@@ -56,8 +60,10 @@ class Keeping:
         newest: Callable[[], bytes | None],
         keepers: Sequence[IKeeper],
         clock: IReactorTime,
+        handovers: Callable[[], Sequence[bytes]] = tuple,
     ) -> None:
         self.keepers = keepers
+        self._handovers = handovers
         self._newest = newest
         self._kept = [_Kept(each) for each in keepers]
         self._clock = clock
@@ -99,15 +105,22 @@ class Keeping:
     async def _ended(self, kept: _Kept) -> None:
         if kept.asking is not None:
             await kept.asking
-        note = self._newest()
-        if note is not None and note != kept.note:
+        while (note := self._next(kept)) is not None:
             await self._asked(kept, note)
+            if kept.why:
+                return
+
+    def _next(self, kept: _Kept) -> bytes | None:
+        """What a keeper is to be given next, if anything is new to it."""
+        new = [*self._handovers()[kept.handed :], self._newest()]
+        return None if new[0] == kept.note else new[0]
 
     def _look(self) -> None:
         self._timer = self._clock.callLater(EVERY, self._look)
-        note, now = self._newest(), self._clock.seconds()
+        now = self._clock.seconds()
         for each in self._kept:
-            if note is not None and note != each.note and each.asking is None and each.due <= now:
+            note = self._next(each)
+            if note is not None and each.asking is None and each.due <= now:
                 each.since = each.since or now
                 asking = Deferred.fromCoroutine(self._asked(each, note))
                 each.asking = None if asking.called else asking
@@ -123,6 +136,7 @@ class Keeping:
         else:
             if kept.why:
                 self._log.info("The keeper {name} keeps checkpoints again.", name=kept.keeper.name)
+            kept.handed += note in self._handovers()[kept.handed :]
             kept.note, kept.why, kept.since, kept.wait = note, "", None, EVERY
         kept.asking = None
 

@@ -97,14 +97,17 @@ class Release:
         if whole or self._waits(answer, transform is literals):
             held, ended = await self._held(body, slices, self._most(answer))
         rewritten = bool(self.maskers) or is_coded(answer)
-        length = len(held) if ended else None if rewritten else answer.length
-        if self.account.head.method == "HEAD":
-            length = None if rewritten else _announced(answer)
 
         def hide(fields: Headers) -> Headers:
             shown = MaskedFields(maskers).shown(fields) if self.maskers else fields
             return self._near(literals.hide_in_fields(shown))
 
+        trailers = self._trailers(hide) if ended else ()
+        length = None if rewritten else answer.length
+        if ended and not trailers:  # HTTP/1.1 has none behind a body whose length is announced
+            length = len(held)
+        if self.account.head.method == "HEAD":
+            length = None if rewritten else _announced(answer)
         head = agent_head(answer, length=length, rewritten=rewritten, hide=hide)
         self.account.answer = head
         if not ended:
@@ -112,11 +115,10 @@ class Release:
             await self.response.start(head, b"" if is_whole else held)
             rest = await self._streamed(body, slices, length)
             held = held + rest if is_whole else rest
-        trailers = self.upstream.trailers()
-        if trailers:
-            trailers = agent_trailers(trailers, hide)
+            trailers = self._trailers(hide)
         if self.response.gone:
             raise AgentGone("The agent hung up before it had the answer.")
+        self.account.trailers = trailers
         self._count(literals)
         await self.settled()
         if ended:
@@ -124,6 +126,11 @@ class Release:
         elif held:
             await self.response.write(held)
         await self.response.finish(trailers)
+
+    def _trailers(self, hide: Callable[[Headers], Headers]) -> Headers:
+        """The trailers of what was read, as the agent gets them."""
+        trailers = self.upstream.trailers() if self.response.takes_trailers else ()
+        return agent_trailers(trailers, hide) if trailers else ()
 
     def _near(self, fields: Headers) -> Headers:
         """The fields as they lead an agent that calls a host of the gateway's own."""

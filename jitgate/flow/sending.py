@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from jitgate.core.duties import reuse_of
 from jitgate.core.limits import LIMITS, Limits
 from jitgate.core.placing import without
-from jitgate.core.tally import CREDENTIALS, STAGE_SECONDS
+from jitgate.core.tally import CREDENTIALS
 from jitgate.core.websocket import SWITCHED
 from jitgate.errors import AgentGone, CutShort, UpstreamGone, UpstreamUnreachable
 from jitgate.flow.account import Accounts
@@ -98,27 +98,26 @@ class Sender:
             return slow
         source = call.target.credentials
         reuse = _reuse(call.operation, leave)
-        begun = self._clock.seconds()
-        credential = await source.lend(call.operation, reuse=reuse, granted=granted)
-        begun = self._took("credential", begun)
+        timing, since = call.account.timing, call.account.timing.now()
+        try:
+            credential = await source.lend(call.operation, reuse=reuse, granted=granted)
+        finally:
+            timing.spent("credential", since)
         try:
             call.account.credential = credential.facts
             how = "reused" if credential.facts.get("reused") else "issued"
             self._accounts.tally.add(CREDENTIALS, call.operation.target, how)
             head, body = call.leaving(leave.body, credential)
             fresh = call.operation.changes or granted or head.length != 0
-            upstream = await call.target.upstream.connect(fresh=fresh)
+            since = timing.now()
+            try:
+                upstream = await call.target.upstream.connect(fresh=fresh)
+            finally:
+                timing.spent("connect", since)
         except BaseException:
             source.returned(credential)
             raise
-        self._took("connect", begun)
         return Departure(call, leave, credential, head, body, upstream)
-
-    def _took(self, stage: str, begun: float) -> float:
-        """Count what a stage took that has ended; when that was."""
-        now = self._clock.seconds()
-        self._accounts.tally.took(STAGE_SECONDS, now - begun, stage)
-        return now
 
     async def sent(self, ready: Departure) -> Refusal | None:
         """Send it, and release the response; returns once the agent has all of it."""
@@ -201,9 +200,9 @@ class Sender:
         except CutShort:
             ready.upstream.release()
             raise
-        begun = self._clock.seconds()
+        since = account.timing.now()
         upstream, answer, secrets = await span.within(self._exchanged(ready))
-        begun = self._took("upstream", begun)
+        account.timing.answered(since)
         try:
             account.upstream_status = answer.status
             self._pace.heard(ready.call.operation, answer)
@@ -229,7 +228,6 @@ class Sender:
             )
             with _EndedIfGone(response, upstream):
                 await span.within(way_out.run(answer))
-            self._took("release", begun)
         finally:
             upstream.release()
         return None

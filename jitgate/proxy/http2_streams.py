@@ -178,6 +178,7 @@ class StreamResponse(Outgoing):
 
     def __init__(self, stream: Stream, request: AgentRequest) -> None:
         super().__init__(stream, request)
+        self.takes_trailers = True
         self.finished = False
         self._stream = stream
         self._head: list[tuple[bytes, bytes]] = []

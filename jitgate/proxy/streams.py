@@ -214,6 +214,7 @@ class AgentResponse(Outgoing):
         super().__init__(connection, request)
         self._connection = connection
         self._minor = minor
+        self.takes_trailers = minor > 0  # HTTP/1.0 has no chunks, and nothing behind a body
         self._chunked = False
 
     async def start(self, head: ResponseHead, first: bytes = b"") -> None:

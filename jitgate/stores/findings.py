@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from jitgate.core.note import Checkpoint
+from jitgate.core.note import Checkpoint, VerifierKey
 
 
 class Severity(enum.Enum):
@@ -60,6 +60,10 @@ class Report:
     checkpoint: Checkpoint | None = None
     outside: bool = False
     """Whether the checkpoint was given, and not found beside the recording."""
+    keys: list[tuple[VerifierKey, int | None]] = field(default_factory=list)
+    """The given key and those that it leads to, each with the size up to which it signs."""
+    is_retired: bool = False
+    """Whether the given one signs no more."""
     logs: int = 0
     covered: Tally = field(default_factory=Tally)
     unwitnessed: Tally = field(default_factory=Tally)

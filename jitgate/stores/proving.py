@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from jitgate.core.merkle import HASH_BYTES, consistency_proof, inclusion_proof, leaf_hash, root_of
-from jitgate.core.note import NOTE_BYTES, Checkpoint, NoteInvalid, VerifierKey, open_checkpoint
+from jitgate.core.note import NOTE_BYTES, Checkpoint, NoteInvalid, VerifierKey
 from jitgate.core.proofs import Consistency, Inclusion, ProofInvalid, Step, head_in, head_of
 from jitgate.stores.extent import parts
+from jitgate.stores.keyring import keys_of
 from jitgate.stores.layout import (
     CHECKPOINTS,
     NOTE,
@@ -38,8 +39,8 @@ class Prover:
     def __init__(self, folder: Path, key: VerifierKey, note: bytes | None = None) -> None:
         self._folder = folder
         self._recording = Recording(folder)
-        self._key = key
         self._note = self._newest() if note is None else note
+        self._keys = keys_of(folder, key, self._note)
         self._signed = self._opened(self._note)
 
     def consistency(self, old_note: bytes) -> Consistency:
@@ -104,7 +105,7 @@ class Prover:
 
     def _opened(self, note: bytes) -> Checkpoint:
         try:
-            return open_checkpoint(note, self._key)
+            return self._keys.open(note)
         except NoteInvalid as error:
             raise ProofInvalid(str(error)) from None
 

@@ -14,30 +14,27 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from zope.interface import implementer
 
-from jitgate.core.note import NOTE_BYTES, Checkpoint, NoteInvalid, Signer, open_checkpoint
+from jitgate.core.note import Signer
 from jitgate.errors import StateUnusable
 from jitgate.flow.archiving import Sealed
 from jitgate.interfaces import IRecordStore
 from jitgate.stores.archived import InArchives, sealed_at, told_of
 from jitgate.stores.cutting import Cuts
 from jitgate.stores.layout import (
-    CHECKPOINTS,
     LOGS,
-    NOTE,
     SITE,
     is_log_name,
     log_folder,
     log_names,
-    note_name,
-    numbered,
     segments,
 )
 from jitgate.stores.lines import FORMAT
 from jitgate.stores.log import SEGMENT_BYTES, Log
-from jitgate.stores.opening import at_most, length_of
+from jitgate.stores.opening import length_of
 from jitgate.stores.sealing import NotSealed
 from jitgate.stores.seen import Seen
-from jitgate.stores.segment import Disk, Standing, place, put_away
+from jitgate.stores.segment import Disk, Standing, put_away
+from jitgate.stores.signing import Signing
 from jitgate.stores.standing_folder import made, prepared
 from jitgate.stores.stock import Stock, take_stock
 from jitgate.stores.writers import Head, Others, accounted, opening
@@ -48,9 +45,11 @@ from jitgate.values import Archived, Entry
 class RecordFiles:
     """A recording in ``folder``, which one process at a time may write.
 
-    ``site`` names the site log and its signing ``key``; ``now`` gives seconds since the epoch;
-    ``writer`` names this run's log, and ``run`` is what its first entry says of the run. Each
-    ``cut_every`` seconds both logs are cut right behind a checkpoint (None: never).
+    ``site`` names the site log and its signing ``key``, which takes over from ``key_before`` where
+    that is in force; ``now`` gives seconds since the epoch; ``writer`` names this run's log, and
+    ``run`` is what its first entry says of the run. Each ``cut_every`` seconds both logs are cut
+    right behind a checkpoint (None: never). ``settled`` is told of the key in force, once it has
+    signed.
     """
 
     def __init__(
@@ -65,26 +64,26 @@ class RecordFiles:
         segment_bytes: int = SEGMENT_BYTES,
         disk: Disk | None = None,
         cut_every: float | None = None,
+        key_before: Ed25519PrivateKey | None = None,
+        settled: Callable[[Signer], None] = lambda _signer: None,
     ) -> None:
         if not is_log_name(writer):
             raise StateUnusable(f"{writer!r} cannot be the name of a writer's log.")
         self._folder = folder
-        self._signer = Signer(site, key)
         self._now = now
         self._writer = writer
         self._run = run
         self._segment_bytes = segment_bytes
         self._disk = disk or Disk()
+        before = None if key_before is None else Signer(site, key_before)
+        self.signing = Signing(folder, Signer(site, key), before, self._disk)
+        self._settled = settled
         self._locks: list[int] = []
         self._logs: tuple[Log, Log] | None = None
         self._begun: list[Log] = []
         """Every log that may have files open, be it that the opening has failed."""
         self._noted = 0
         """The size of the writer log that the site log has last been told."""
-        self._signed = 0
-        """The size of the site log that was last signed."""
-        self.newest: bytes | None = None
-        """The checkpoint that this run has signed last."""
         self.in_archives = InArchives()
         """What the site log says is in an archive."""
         self.ended: set[str] = set()
@@ -107,6 +106,9 @@ class RecordFiles:
             self._put_away_ended()
             self._cuts.begin()
             self.checkpoint()
+            if self.signing.due is not None:
+                self._rotate(self.signing.due, {"by": "start"})
+            self._settled(self.signing.signer)
         except NotSealed as error:
             self._release()
             raise StateUnusable(
@@ -138,7 +140,7 @@ class RecordFiles:
         if self._cuts.due(size := writer.size):
             for log in (writer, site):
                 log.cut()
-            self._cuts.cut(self._note(self._signed), size)
+            self._cuts.cut(self.signing.note(self.signing.size), size)
         self._cuts.settle(self._folder)
 
     def _checkpoint(self) -> None:
@@ -151,14 +153,34 @@ class RecordFiles:
         self._tell_of_others(site)
         if self._disk.standing != self._told:
             self._tell(site)
-        if site.size != self._signed:
-            self._sign(site)
+        self.signing.sign(site, *self._said)
 
     def tell(self, entry: Entry) -> None:
         """Put something on the site log; durable and signed when it returns. Raises `OSError`."""
         site, _ = self._opened()
         site.append([entry])
         self._checkpoint()
+
+    def rotate(self, key: Ed25519PrivateKey, by: Mapping[str, object]) -> tuple[Signer, Signer]:
+        """Have another key sign from now on; the one that did, and it. Raises `OSError`.
+
+        The rotation is on record, ``by`` whom, and signed by both when this returns.
+        """
+        self._opened()
+        self._checkpoint()
+        before, after = self.signing.signer, Signer(self.signing.name, key)
+        self._rotate(after, by)
+        self._settled(after)
+        return before, after
+
+    def _rotate(self, to: Signer, by: Mapping[str, object]) -> None:
+        site, _ = self._opened()
+        self.signing.rotate(site, to, self._now(), by, *self._said)
+
+    @property
+    def _said(self) -> tuple[str, ...]:
+        """What a checkpoint says beside the tree's head."""
+        return () if self._told is None else (self._told.line,)
 
     # --- the logs of workers
 
@@ -232,7 +254,8 @@ class RecordFiles:
         """
         logs = (SITE, *sorted({*self.ended, self._writer, *self.others.open}))
         ended = ((log, self._ended(log)) for log in logs)
-        return self.in_archives.lacking(place, self._folder, ended)
+        handovers = map(self.signing.note, [*self.signing.rotated])
+        return self.in_archives.lacking(place, self._folder, ended, handovers)
 
     def whole_note(self) -> Sealed | None:
         """The newest checkpoint of which all that it covers has ended, as something to archive."""
@@ -258,7 +281,10 @@ class RecordFiles:
         It goes on only if it holds all that was ever signed: two trees of one log are never signed.
         """
         folder = self._folder / SITE
-        seen = Seen(self._newest_checkpoint())
+        last = self.signing.last()
+        if last is not None:
+            self._cuts.whole = self.signing.note(last.size)  # all it covers has ended with its run
+        seen = Seen(last)
         stock = take_stock(folder, seen.entry)
         if not stock.whole:
             raise StateUnusable(f"The site log in {folder} lacks entries.")
@@ -269,23 +295,14 @@ class RecordFiles:
                 raise StateUnusable(
                     f"No checkpoint has signed that {path} was deleted: it is gone."
                 )
-        self._signed, self.in_archives = seen.signed_size, seen.archived
+        self.signing.take_up(seen)
+        self.in_archives = seen.archived
         site = self._log(folder, stock)
-        vkey = self._signer.verifier.text
+        vkey = self.signing.signer.verifier.text
         site.begin(Entry("site.open", self._now(), {"format": FORMAT, "vkey": vkey}))
         put_away(self._disk, folder, segments(folder)[:-1])
         self.ended = {log for log, closed in seen.closed.items() if closed}
         return site, [log for log, closed in seen.closed.items() if not closed]
-
-    def _newest_checkpoint(self) -> Checkpoint | None:
-        sizes = numbered(self._folder / CHECKPOINTS, NOTE)
-        if not sizes:
-            return None
-        self._cuts.whole = path = self._note(sizes[-1])  # whatever it covers has ended with its run
-        try:
-            return open_checkpoint(at_most(path, NOTE_BYTES + 1), self._signer.verifier)
-        except NoteInvalid as error:
-            raise StateUnusable(f"The checkpoint {path} is not this site's: {error}.") from None
 
     def _put_away_ended(self) -> None:
         """Logs of runs that ended before anything could be sealed, or without a sealer."""
@@ -298,7 +315,7 @@ class RecordFiles:
         folder = self._folder / LOGS / self._writer
         made(folder, self._disk)
         log = self._log(folder, Stock())
-        log.begin(opening(self._writer, self._signer.name, self._run, self._now()))
+        log.begin(opening(self._writer, self.signing.name, self._run, self._now()))
         return log
 
     # --- the rest
@@ -329,16 +346,6 @@ class RecordFiles:
                 fields["why"] = standing.why_not
             site.append([Entry("write-once", self._now(), fields)])
         self._told = standing
-
-    def _sign(self, site: Log) -> None:
-        said = () if self._told is None else (self._told.line,)
-        head = Checkpoint(self._signer.name, site.size, bytes.fromhex(site.root), said)
-        note = self._signer.sign(head.text).encode()
-        os.close(place(self._disk, self._note(site.size), note))
-        self._signed, self.newest = site.size, note
-
-    def _note(self, size: int) -> Path:
-        return self._folder / CHECKPOINTS / note_name(size)
 
     def _release(self) -> None:
         """Let go of every file. What was not closed in order is accounted for at the next start."""

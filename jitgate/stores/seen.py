@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from jitgate.core.merkle import Tree
 from jitgate.core.note import Checkpoint
+from jitgate.core.rotation import Rotation
 from jitgate.stores.archived import InArchives
 from jitgate.stores.extent import Deleted
 from jitgate.stores.layout import LOGS, is_log_name, lines_name
@@ -25,6 +26,9 @@ class Seen:
         """The lines that only entries behind the checkpoint say were deleted: they must be there,
         for whoever put such an entry there would have it signed now."""
 
+        self.rotations: list[tuple[Rotation, bytes]] = []
+        """Those of the signing key, each with the root of the tree that ends with it."""
+
     def entry(self, content: Mapping[str, object], tree: Tree) -> None:
         if content["type"] == "file.archived":
             self.archived.learn(content)
@@ -32,6 +36,9 @@ class Seen:
             deleted, log = Deleted.read(content), str(content.get("log"))
             if deleted is not None and is_log_name(log):
                 self.unsigned.add(f"{LOGS}/{log}/{lines_name(deleted.first)}")
+        rotation = Rotation.read(content)
+        if rotation is not None:
+            self.rotations.append((rotation, tree.root))
         if content["type"] in ("log.opened", "log.closed"):
             self.closed[str(content.get("log"))] = content["type"] == "log.closed"
         if self._signed is not None and tree.size == self._signed.size:

@@ -12,12 +12,13 @@ import os
 import secrets
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from jitgate.core.note import Signer
+from jitgate.core.note import NoteInvalid, Signer
 from jitgate.errors import StateUnusable
 from jitgate.stores.durably import make_folder, sync_folder
 from jitgate.values import SecretAt
@@ -106,20 +107,69 @@ class StateFolder:
                 f"that folder was moved there whole, remove {file}; else take a new state folder."
             )
 
-    def signing_key(self, secret: SecretAt | None = None) -> tuple[str, Ed25519PrivateKey]:
-        """The site's name and the key that signs its checkpoints; ``site.vkey`` is written.
+    def signing_keys(
+        self, secret: SecretAt | None = None, before: SecretAt | None = None
+    ) -> SigningKeys:
+        """What signs the site's checkpoints: in ``secret``, or made here.
 
-        It stands in ``secret``, or is made here.
+        With it the key before, where it is there: ``before``, or the one here that a rotation was
+        about to replace.
         """
-        file = self._folder / "site.key"
+        file, coming = self._folder / "site.key", self._folder / "site.key.next"
         if secret is None and not file.exists():
             _write(file, _pem(Ed25519PrivateKey.generate()), 0o600)
         key = ed25519_key(secret or file)
-        public = key.public_key()
-        name = "jitgate/" + hashlib.sha256(public.public_bytes_raw()).hexdigest()[:16]
-        vkey = Signer(name, key).verifier.text
-        _write(self._folder / "site.vkey", f"{vkey}\n".encode(), 0o644)
-        return name, key
+        old = None if before is None else ed25519_key(before)
+        if secret is None and coming.exists():
+            key, old = ed25519_key(coming), key
+        return SigningKeys(self._site_name(old or key), key, old)
+
+    def next_key(self) -> Ed25519PrivateKey:
+        """The key that is to take over from the one here; durable before anybody is told of it."""
+        coming = self._folder / "site.key.next"
+        if not coming.exists():
+            _write(coming, _pem(Ed25519PrivateKey.generate()), 0o600)
+        return ed25519_key(coming)
+
+    def signed_by(self, signer: Signer) -> None:
+        """The recording is signed by this key: its public half is laid out for auditors.
+
+        If it is the one that was to take over, it takes the place of the one before.
+        """
+        coming = self._folder / "site.key.next"
+        if coming.exists() and Signer(signer.name, ed25519_key(coming)).verifier == signer.verifier:
+            try:
+                coming.replace(self._folder / "site.key")
+                sync_folder(self._folder)
+            except OSError as error:
+                raise StateUnusable(f"{coming} cannot be renamed: {_why(error)}.") from error
+        _write(self._folder / "site.vkey", f"{signer.verifier.text}\n".encode(), 0o644)
+
+    def _site_name(self, first: Ed25519PrivateKey) -> str:
+        """The site's name, by the hash of its first key; it stays when that is rotated."""
+        file = self._folder / "site.name"
+        if not file.exists():
+            digest = hashlib.sha256(first.public_key().public_bytes_raw()).hexdigest()
+            _write(file, f"jitgate/{digest[:16]}\n".encode(), 0o600)
+        name = read_secret(file).decode(errors="replace").strip()
+        try:
+            Signer(name, first).verifier  # noqa: B018 (it refuses what is no name)
+        except NoteInvalid as error:
+            raise StateUnusable(f"{file} does not hold the site's name: {error}.") from None
+        return name
+
+
+class SigningKeys(NamedTuple):
+    """What signs a site's checkpoints."""
+
+    site: str
+    """The site's name."""
+    key: Ed25519PrivateKey
+    before: Ed25519PrivateKey | None
+    """The key that ``key`` takes over from, where it is there."""
+
+    def __repr__(self) -> str:
+        return f"SigningKeys({self.site!r})"
 
 
 def ed25519_key(secret: SecretAt | Path) -> Ed25519PrivateKey:

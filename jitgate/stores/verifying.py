@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from jitgate.core.note import NOTE_BYTES, Checkpoint, NoteInvalid, VerifierKey, open_checkpoint
+from jitgate.core.note import NOTE_BYTES, Checkpoint, NoteInvalid, VerifierKey
+from jitgate.core.rotation import Keys
 from jitgate.stores.checking import Content, LogCheck, Step
 from jitgate.stores.claims import Claims
 from jitgate.stores.extent import Deleted
 from jitgate.stores.findings import Finding, Progress, Report, Severity
+from jitgate.stores.keyring import keys_of
 from jitgate.stores.layout import (
     CHECKPOINTS,
     LOGS,
@@ -38,8 +40,9 @@ def verify(
 ) -> Iterator[Finding | Progress | Report]:
     """Check everything in ``folder``; yields findings and progress, and at last the `Report`.
 
-    ``checkpoint`` is a signed note that was kept elsewhere. Without it the newest one in the
-    folder serves, and that the whole folder is an older copy cannot be seen.
+    ``key`` is one that signs the recording, or did before it was rotated. ``checkpoint`` is a
+    signed note that was kept elsewhere. Without it the newest one in the folder serves, and that
+    the whole folder is an older copy cannot be seen.
     """
     total = size_of(folder)
     done = 0
@@ -66,6 +69,8 @@ class _Verification:
     ) -> None:
         self._folder = folder
         self._key = key
+        self._keys = Keys(key)
+        """The given one, and those that it leads to."""
         self._given = checkpoint
         self._report = report
         self._site = Claims()
@@ -129,13 +134,14 @@ class _Verification:
             sizes = numbered(self._folder / CHECKPOINTS, NOTE)
         except OSError as error:
             yield _unread(CHECKPOINTS, error)
+        # Behind the list: of what it has, the site log by now tells whose it is.
+        not_signed = self._find_keys()
         for size in sizes:
             path = f"{CHECKPOINTS}/{note_name(size)}"
             try:
-                note = at_most(self._folder / path, NOTE_BYTES + 1)
-                checkpoint = open_checkpoint(note, self._key)
+                checkpoint = self._keys.open(at_most(self._folder / path, NOTE_BYTES + 1))
             except NoteInvalid as error:
-                yield _tampered(path, str(error))
+                yield Finding(not_signed, path, None, str(error))
                 continue
             except OSError as error:
                 yield _unread(path, error)
@@ -147,18 +153,38 @@ class _Verification:
             self._claim(self._site, path, size, checkpoint.root.hex())
         if self._given is not None:
             try:
-                covering = open_checkpoint(self._given, self._key)
+                covering = self._keys.open(self._given)
             except NoteInvalid as error:
                 covering = None
-                yield _tampered(GIVEN, str(error))
+                yield Finding(not_signed, GIVEN, None, str(error))
             else:
                 self._claim(self._site, GIVEN, covering.size, covering.root.hex())
+        yield from self._unsigned_rotations()
         if covering is None:
             what = "there is no valid checkpoint, so nothing shows that this is what was written"
             yield Finding(Severity.UNCERTAIN, CHECKPOINTS, None, what)
             return
         self._report.checkpoint = covering
         self._site.covered = covering.size
+
+    def _find_keys(self) -> Severity:
+        """Follow the rotations; what it means if a checkpoint is not signed by the key it needs."""
+        given = [] if self._given is None else [self._given]
+        try:
+            self._keys = keys_of(self._folder, self._key, *given)
+        except OSError:
+            return Severity.UNCERTAIN  # what cannot be read is told when it is checked
+        self._report.keys = self._keys.all
+        self._report.is_retired = self._keys.newest != self._key
+        return Severity.TAMPERED
+
+    def _unsigned_rotations(self) -> Iterator[Finding]:
+        """An entry of a rotation that a checkpoint is over has the signatures of both keys."""
+        signed = max(self._site.heads, default=0)
+        for each in self._keys.unsigned:
+            if each.size <= signed:
+                what = "no checkpoint that both keys have signed ends with this rotation"
+                yield Finding(Severity.TAMPERED, SITE, each.size - 1, what)
 
     def _learn(self, content: Content) -> None:
         """Take from an entry of the site log what it says of a writer's log."""

@@ -52,11 +52,13 @@ TOLD = [
             "status": 200,
             "outcome": "completed",
             "seconds": 0.1,
+            "timings": {"body": 0.01, "people": 0.05, "credential": 0.0, "answer": 0.04},
             "masks": {"okta": 22},
             "masked": [HIT] * 22,
         },
         [
             "200, completed; 0.1 s  [exchange x-1]",
+            "of that: 0.05 s for people, 0.0 s for the credential, 0.04 s for the target's answer, 0.01 s from there to the end",
             "masked: okta 22",
             *["$['client']['secret'] by okta (hmac 0123456789abcdef)"] * 20,
             "and 2 more, which `jitgate show` tells",

@@ -133,6 +133,33 @@ def test_times_are_from_the_record_and_add_up():
     assert timings["send"] == timings["receive"] == 0
 
 
+def test_what_its_parts_took_is_told_apart_where_that_is_on_record():
+    parts = {"people": 0.2, "credential": 0.05, "connect": 0.03, "answer": 0.1, "body": 0.07}
+    came = CAME | {
+        "timings": parts,
+        "response": {"headers": [], "trailers": [["X-Sum", "1"]]},
+    }
+    archive = archived(told(came=came)[1])
+    assert har_problems(archive) == []
+    (entry,) = archive["log"]["entries"]
+    timings = entry["timings"]
+    assert [timings[name] for name in ("blocked", "connect", "wait", "receive")] == [
+        300,
+        30,
+        100,
+        70,
+    ]
+    assert (timings["_people"], timings["_credential"]) == (200, 50)
+    assert sum(value for name, value in timings.items() if name in SUMMED) == entry["time"]
+    assert entry["response"]["_trailers"] == [{"name": "X-Sum", "value": "1"}]
+    for wrong in ({"answer": "1"}, {"answer": -1}, {"body": 2.0**40}, [], None):
+        timings = archived(told(came=came | {"timings": wrong})[1])["log"]["entries"][0]["timings"]
+        assert timings["connect"] == -1
+
+
+SUMMED = {"blocked", "connect", "send", "wait", "receive"}
+
+
 def test_what_is_not_known_is_not_made_up():
     archive = archived(told(DECIDED | {"operation": None}, None)[1])
     assert har_problems(archive) == []

@@ -28,6 +28,7 @@ from jitgate.flow.account import (
     shown_request,
 )
 from jitgate.flow.shown_requests import sent_fields, shown_fields, shown_target
+from jitgate.flow.timing import Timing
 from jitgate.interfaces import IRequest
 from jitgate.maskers.detectors import DetectorMasker
 from jitgate.maskers.known import LiteralsMasker
@@ -99,7 +100,7 @@ def account(**facts):
         head=RequestHead(
             "POST", "/things", ((b"Authorization", SECRET), (b"Cookie", b"sid=" + SECRET)), 3
         ),
-        started=5.0,
+        timing=Timing(iter([5.0, 6.5]).__next__),
         sent=Witness(Start(hmac.new(b"k", b"", "sha256")), 100),
         released=Witness(Start(hashlib.sha256()), 100),
     )

@@ -40,7 +40,10 @@ class Site:
         self.clock = Clock()
         self.signed = None
         self.shelves = shelves or (Shelf(),)
-        self.keeping = Keeping(lambda: self.signed, self.shelves, self.clock)
+        self.handovers = []
+        self.keeping = Keeping(
+            lambda: self.signed, self.shelves, self.clock, lambda: self.handovers
+        )
         Deferred.fromCoroutine(self.keeping.start())
 
     def sign(self, note):
@@ -68,6 +71,30 @@ def test_of_several_that_are_signed_meanwhile_the_newest_is_kept():
     slow.callback(None)
     site.clock.advance(EVERY)
     assert shelf.notes == [b"1", b"3"]
+
+
+def test_what_leads_from_key_to_key_is_kept_before_what_the_next_one_signs():
+    site = Site(Shelf("a"), Shelf("b"))
+    late, good = site.shelves
+    site.sign(b"1")
+    late.fault = CheckpointNotKept("it is down")
+    for number, key in enumerate((b"2", b"4")):
+        site.handovers.append(b"by both " + key)
+        site.sign(site.handovers[-1])
+        site.sign(b"by %d" % number)
+    late.fault = None
+    site.clock.pump([EVERY] * int(LONGEST_WAIT / EVERY + 1))
+    assert good.notes == [b"1", b"by both 2", b"by 0", b"by both 4", b"by 1"]
+    assert late.notes == [b"1", b"by both 2", b"by both 4", b"by 1"]
+
+
+@ensureDeferred
+async def test_at_the_end_all_of_that_is_kept_if_it_does_not_take_long():
+    site = Site()
+    site.handovers += [b"by both 2", b"by both 4"]
+    site.signed = b"by 1"
+    await site.keeping.stop()
+    assert site.shelves[0].notes == [b"by both 2", b"by both 4", b"by 1"]
 
 
 @pytest.mark.parametrize("fault", [CheckpointNotKept("it is down"), ValueError("a fault")])

@@ -18,10 +18,11 @@ from twisted.internet.defer import Deferred
 from jitgate.core.fields import is_json
 from jitgate.core.hiding import STARS
 from jitgate.core.profiles import MarkedFields
-from jitgate.errors import MaskingFault, RecorderDown, ResponseDenied
+from jitgate.errors import AgentGone, MaskingFault, RecorderDown, ResponseDenied
 from jitgate.flow.account import Account, Start, Witness
 from jitgate.flow.decoding import Decodings
 from jitgate.flow.release import WHOLE, Release
+from jitgate.flow.timing import Timing
 from jitgate.maskers.known import LiteralsMasker
 from jitgate.maskers.names import NameMasker
 from jitgate.values import How, Operation, RequestHead, ResponseHead
@@ -53,7 +54,7 @@ class Out:
             session="s-1",
             subject=agent(),
             head=RequestHead(method, "/", ()),
-            started=0.0,
+            timing=Timing(lambda: 0.0),
             sent=Witness(Start(hmac.new(b"k", b"", "sha256")), 10**6),
             released=Witness(Start(hashlib.sha256()), 10**6),
         )
@@ -493,6 +494,32 @@ async def test_fields_and_trailers_are_masked():
         b"/x?secret=****************&e=" + b"*" * len(SECRET)
     )
     assert out.told.trailers == ((b"X-Secret", b"*" * 16), (b"X-Note", b"*" * 16))
+    entry = out.account.outcome_entry(1.0, "completed", None)
+    shown = [["X-Secret", "*" * 16], ["X-Note", "*" * 16]]
+    assert entry.fields["response"]["trailers"] == shown
+    # Behind a body whose length is announced HTTP/1.1 has none, and here it was known.
+    assert out.told.head.length is None
+
+
+@ensureDeferred
+async def test_trailers_that_do_not_reach_the_agent_are_not_on_record():
+    for pieces in ([b"{}"], [b"[" + b"1," * WHOLE, b"1]"]):
+        out = Out(pieces, maskers=SECRETS, trailers=((b"X-Sum", b"1"),))
+        out.told.takes_trailers = False
+        await out.run(ResponseHead(200, JSON, None))
+        assert out.told.trailers == ()
+        assert (
+            "trailers" not in out.account.outcome_entry(1.0, "completed", None).fields["response"]
+        )
+
+
+@ensureDeferred
+async def test_of_what_was_cut_short_no_trailers_are_on_record():
+    out = Out([b"{}"], maskers=SECRETS, trailers=((b"X-Sum", b"1"),))
+    out.told.gone = True
+    with pytest.raises(AgentGone):
+        await out.run(ResponseHead(200, JSON, None))
+    assert out.account.trailers == ()
 
 
 @ensureDeferred

@@ -73,12 +73,12 @@ class Site:
     def now(self):
         return START + next(self._clock) / 8
 
-    def run(self, **more):
+    def run(self, *, key=KEY, **more):
         """A new run, open."""
         records = RecordFiles(
             self.folder,
             site=SITE,
-            key=KEY,
+            key=key,
             now=self.now,
             writer=f"run-{next(self._runs)}",
             run={"host": "test"},
@@ -88,9 +88,9 @@ class Site:
         records.open()
         return records
 
-    def verify(self, checkpoint=None):
+    def verify(self, checkpoint=None, key=VERIFIER):
         """The findings and the report."""
-        steps = list(verify(self.folder, VERIFIER, checkpoint))
+        steps = list(verify(self.folder, key, checkpoint))
         assert isinstance(steps[-1], Report)
         return [step for step in steps if isinstance(step, Finding)], steps[-1]
 

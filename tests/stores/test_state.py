@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from jitgate.core.note import VerifierKey
+from jitgate.core.note import Signer, VerifierKey
 from jitgate.errors import StateUnusable
 from jitgate.stores.state import SECRET_BYTES, StateFolder, read_secret, secret_line
 from jitgate.values import SecretAt
@@ -32,13 +32,15 @@ def test_a_new_folder_is_nobody_elses(folder):
     try:
         state = StateFolder(folder)
         state.site_key()
-        state.signing_key()
+        signing = state.signing_keys()
+        state.signed_by(Signer(signing.site, signing.key))
     finally:
         os.umask(old)
     assert mode(folder) == 0o700
     assert {each.name: mode(each) for each in folder.iterdir()} == {
         "site-hmac.key": 0o600,
         "site.key": 0o600,
+        "site.name": 0o600,
         "site.vkey": 0o644,
     }
 
@@ -47,7 +49,7 @@ def test_keys_are_made_once(folder):
     first, second = StateFolder(folder), StateFolder(folder)
     assert first.site_key() == second.site_key()
     assert len(first.site_key()) == 32
-    (name, key), (again, same) = first.signing_key(), second.signing_key()
+    (name, key, _), (again, same, _) = first.signing_keys(), second.signing_keys()
     assert name == again
     assert key.private_bytes_raw() == same.private_bytes_raw()
 
@@ -63,22 +65,24 @@ def test_one_key_signs_one_recording(folder, tmp_path):
 def test_two_sites_share_neither_name_nor_key(tmp_path):
     one, two = StateFolder(tmp_path / "a"), StateFolder(tmp_path / "b")
     assert one.site_key() != two.site_key()
-    assert one.signing_key()[0] != two.signing_key()[0]
+    assert one.signing_keys().site != two.signing_keys().site
 
 
 def test_the_public_half_stands_beside_the_key(folder):
-    name, _ = StateFolder(folder).signing_key()
-    assert VerifierKey.parse((folder / "site.vkey").read_text()).name == name
+    signing = StateFolder(folder).signing_keys()
+    signer = Signer(signing.site, signing.key)
+    StateFolder(folder).signed_by(signer)
+    assert VerifierKey.parse((folder / "site.vkey").read_text()) == signer.verifier
 
 
 @pytest.mark.parametrize("file", ["site-hmac.key", "site.key"])
 @pytest.mark.parametrize("loose", [0o644, 0o640, 0o660, 0o604])
 def test_a_key_that_others_can_use_stops_the_start(folder, file, loose):
     state = StateFolder(folder)
-    state.site_key(), state.signing_key()
+    state.site_key(), state.signing_keys()
     (folder / file).chmod(loose)
     with pytest.raises(StateUnusable, match="chmod 600"):
-        state.site_key(), state.signing_key()
+        state.site_key(), state.signing_keys()
 
 
 @pytest.mark.parametrize(
@@ -93,10 +97,10 @@ def test_a_key_that_others_can_use_stops_the_start(folder, file, loose):
 )
 def test_a_damaged_key_stops_the_start_and_is_not_replaced(folder, file, data):
     state = StateFolder(folder)
-    state.site_key(), state.signing_key()
+    state.site_key(), state.signing_keys()
     (folder / file).write_bytes(data)
     with pytest.raises(StateUnusable, match=file):
-        state.site_key(), state.signing_key()
+        state.site_key(), state.signing_keys()
     assert (folder / file).read_bytes() == data
 
 
@@ -114,7 +118,7 @@ def test_a_key_of_another_kind_stops_the_start(folder, password):
     (folder / "site.key").touch(mode=0o600)
     (folder / "site.key").write_bytes(pem)
     with pytest.raises(StateUnusable, match=r"site\.key"):
-        state.signing_key()
+        state.signing_keys()
 
 
 @pytest.mark.parametrize("place", ["/proc/none/state", "/dev/null/state", "/dev/null"])
@@ -266,13 +270,55 @@ def test_a_credential_that_was_not_handed_over_is_said_to_be_missing(environment
 def test_the_signing_key_may_be_what_systemd_hands_over_and_none_is_made_then(
     environment, tmp_path, folder
 ):
-    made = StateFolder(folder).signing_key()
+    made = StateFolder(folder).signing_keys()
     there = handed(environment, tmp_path, data=(folder / "site.key").read_bytes())
     other = StateFolder(tmp_path / "other")
-    name, key = other.signing_key(SecretAt("credential", there.name))
-    assert (name, key.private_bytes_raw()) == (made[0], made[1].private_bytes_raw())
+    name, key, before = other.signing_keys(SecretAt("credential", there.name))
+    assert (name, key.private_bytes_raw()) == (made.site, made.key.private_bytes_raw())
+    assert before is None
     assert not (tmp_path / "other" / "site.key").exists()
-    assert (tmp_path / "other" / "site.vkey").read_bytes() == (folder / "site.vkey").read_bytes()
     there.write_bytes(b"x")
     with pytest.raises(StateUnusable, match=f"credential:{there.name} is not a PEM"):
-        other.signing_key(SecretAt("credential", there.name))
+        other.signing_keys(SecretAt("credential", there.name))
+
+
+def test_a_key_that_is_to_take_over_is_there_beside_the_one_before_until_it_has_signed(folder):
+    state = StateFolder(folder)
+    first = state.signing_keys()
+    coming = state.next_key()
+    assert raw(state.next_key()) == raw(coming)
+    between = StateFolder(folder).signing_keys()
+    assert (between.site, raw(between.key), raw(between.before)) == (
+        *(first.site, raw(coming)),
+        raw(first.key),
+    )
+    state.signed_by(Signer(first.site, first.key))
+    assert (folder / "site.key.next").exists()
+    state.signed_by(Signer(first.site, coming))
+    after = StateFolder(folder).signing_keys()
+    assert (after.site, raw(after.key), after.before) == (first.site, raw(coming), None)
+    assert not (folder / "site.key.next").exists()
+
+
+def test_the_name_stays_that_of_the_first_key_where_the_key_stands_elsewhere(tmp_path, folder):
+    made = StateFolder(folder).signing_keys()
+    before, other = SecretAt("file", str(folder / "site.key")), tmp_path / "new.key"
+    StateFolder(tmp_path / "b").signing_keys()
+    other.touch(mode=0o600)
+    other.write_bytes((tmp_path / "b" / "site.key").read_bytes())
+    new = SecretAt("file", str(other))
+    for each in (StateFolder(folder), StateFolder(tmp_path / "moved")):
+        found = each.signing_keys(new, before)
+        assert (found.site, raw(found.before)) == (made.site, raw(made.key))
+        assert each.signing_keys(new).site == made.site
+
+
+def test_the_name_of_a_site_that_was_damaged_stops_the_start(folder):
+    StateFolder(folder).signing_keys()
+    (folder / "site.name").write_text("two words\n")
+    with pytest.raises(StateUnusable, match=r"site\.name"):
+        StateFolder(folder).signing_keys()
+
+
+def raw(key):
+    return key.private_bytes_raw()

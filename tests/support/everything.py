@@ -264,7 +264,7 @@ class LineResponse:
     """A response on one line."""
 
     def __init__(self) -> None:
-        self.started = self.gone = False
+        self.started = self.gone = self.takes_trailers = False
         self.said = b""
 
     def on_gone(self, call: object, *, first: bool = False) -> None:

@@ -127,6 +127,7 @@ class Told:
         self.head: ResponseHead | None = None
         self.data = b""
         self.trailers: Headers = ()
+        self.takes_trailers = True
         self.ended = False
         self.truncated = False
         self.gone = False

@@ -335,6 +335,10 @@ def test_trailers_of_a_response_arrive(scene):
         data, orderly = everything(tunnel.tls)
     assert data.endswith(b"2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n")
     assert orderly
+    outcome = scene.gateway.entries("outcome")[-1]
+    assert outcome["response"]["trailers"] == [["X-Sum", "1"]]
+    assert outcome["timings"].keys() == {"credential", "connect", "answer", "body"}
+    assert sum(outcome["timings"].values()) <= outcome["seconds"]
 
 
 @pytest.mark.parametrize("extra", [b"\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"])

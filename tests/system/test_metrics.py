@@ -131,7 +131,7 @@ def test_it_is_the_sum_of_all_processes(scrape):
     assert _sum(samples, "jitgate_knocks_total", result="admitted") == 6
     assert _sum(samples, "jitgate_knocks_total", result="token-refused") == 1
     assert _sum(samples, "jitgate_exchange_seconds_count", effect="permit") == 4
-    assert _sum(samples, "jitgate_stage_seconds_count", stage="upstream") == 5
+    assert _sum(samples, "jitgate_stage_seconds_count", stage="answer") == 5
     assert _sum(samples, "jitgate_people_seconds_count") == 2
     assert _sum(samples, "jitgate_entries_total", type="outcome") == 8
     assert _sum(samples, "jitgate_record_sync_seconds_count") > 0

@@ -462,7 +462,15 @@ def test_the_admin_port_and_the_socket_are_not_reached_through_the_proxy(machine
 
 FILES = [
     *("access.sqlite", "access.sqlite-wal", "access.sqlite-shm", "ca.key", "lock", "site.key"),
-    *("site-hmac.key", "site.recording", "recordings", "control.sock", "ca.pem", "site.vkey"),
+    *(
+        "site-hmac.key",
+        "site.name",
+        "site.recording",
+        "recordings",
+        "control.sock",
+        "ca.pem",
+        "site.vkey",
+    ),
 ]
 PUBLIC = {"read ca.pem", "read site.vkey"}
 

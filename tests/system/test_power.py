@@ -27,8 +27,8 @@ STARTS = int(os.environ.get("JITGATE_STARTS", "8"))
 """So many of them are cut short."""
 
 FIRST = (
-    *("state", "state/ca.key", "state/site.key", "state/site.vkey", "state/site.recording"),
-    *("state/access.sqlite", "state/recordings"),
+    *("state", "state/ca.key", "state/site.key", "state/site.name", "state/site.recording"),
+    *("state/site.vkey", "state/access.sqlite", "state/recordings"),
 )
 LATER = (
     *("state/recordings/site/*", "state/recordings/logs/*"),
@@ -87,7 +87,7 @@ from pathlib import Path
 from jitgate.stores.state import StateFolder
 
 state = StateFolder(Path(sys.argv[1]))
-print(state.site_key().hex(), state.signing_key()[0])
+print(state.site_key().hex(), state.signing_keys().site)
 """
 
 
