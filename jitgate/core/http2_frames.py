@@ -134,6 +134,10 @@ class FrameReader:
         """The stream whose head has begun and is not whole."""
         self._block_bytes = 0
         self._continuations = 0
+        self._newest = 0
+        """The stream that was opened last."""
+        self._open_ended = 0
+        """Streams that were opened and are still to be ended: so many frames may do just that."""
 
     @property
     def in_head(self) -> bool:
@@ -198,7 +202,7 @@ class FrameReader:
             self._settings += 1
             if self._settings > SETTINGS_FRAMES or size > 6 * SETTINGS:
                 raise Calm("The connection has been given too many settings.")
-        cost = _cost(frame, size)
+        cost = self._cost(frame, size)
         if 0 < cost <= self._answers:
             self._answers -= cost
         elif cost and not self._idle.take(cost, now):
@@ -221,18 +225,31 @@ class FrameReader:
             )
         self._block = None if frame.flags & END_HEADERS else frame.stream
 
+    def _cost(self, frame: Frame, size: int) -> float:
+        """How much a frame is one that carries nothing."""
+        ends = bool(frame.flags & END_STREAM)
+        if frame.kind == Kind.HEADERS and frame.stream > self._newest:
+            self._newest = frame.stream
+            self._open_ended += not ends
+            return 0.0  # counted as the head of a request
+        if frame.kind == Kind.HEADERS:
+            # Trailers are rare. On a stream that is closed it is decoded, answered, and nothing.
+            return 1.0 + size / SMALL
+        if frame.kind == Kind.CONTINUATION:
+            return 0.0  # counted with its head
+        if frame.kind != Kind.DATA:
+            return 1.0
+        if ends and self._open_ended:
+            self._open_ended -= 1
+            return 0.0
+        return _emptiness(frame, size)
+
 
 _KNOWN = frozenset(Kind)
 
 
-def _cost(frame: Frame, size: int) -> float:
-    """How much a frame is one that carries nothing: 0 to 1."""
-    if frame.kind in {Kind.HEADERS, Kind.CONTINUATION}:
-        return 0.0  # counted as heads
-    if frame.kind != Kind.DATA:
-        return 1.0
+def _emptiness(frame: Frame, size: int) -> float:
+    """How little a frame of DATA carries: 0 to 1."""
     if frame.flags & PADDED and size:
         size -= 1 + frame.data[_HEADER]
-    if frame.flags & END_STREAM or size >= SMALL:
-        return 0.0
-    return 1.0 - max(0, size) / SMALL
+    return 1.0 - min(max(0, size), SMALL) / SMALL

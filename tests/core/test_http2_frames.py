@@ -153,6 +153,9 @@ def until_calm(each, limits=LOW, now=0.0):
         (frame(Kind.DATA, 0, 1), BURST - 1),
         (frame(Kind.DATA, 8, 1, b"\xff" + b"\0" * 255), BURST - 1),
         (frame(Kind.DATA, 0, 1, b"x" * 64), 2 * (BURST - 1)),
+        (frame(Kind.DATA, 1, 1), BURST - 1),  # it ends no stream that was opened
+        (frame(Kind.HEADERS, 5, 1), BURST),  # the first of them opens one
+        (frame(Kind.HEADERS, 5, 1, b"\x82" * 128), 1 + (BURST - 1) // 2),
     ],
 )
 def test_what_carries_nothing_may_come_so_often(each, count):
@@ -163,8 +166,9 @@ def test_what_carries_nothing_may_come_so_often(each, count):
 def test_what_carries_something_may_come_as_it_likes():
     reader = FrameReader(LOW)
     reader.feed(BEGUN, 0.0)
-    for each in (frame(Kind.DATA, 0, 1, b"x" * 128), frame(Kind.DATA, 1, 1)):
-        for _ in range(1000):
+    for number in range(1, 1000, 2):
+        opened, ended = frame(Kind.HEADERS, 4, number), frame(Kind.DATA, 1, number)
+        for each in (opened, frame(Kind.DATA, 0, number, b"x" * 128), ended):
             assert isinstance(reader.feed(each, 0.0)[-1], Frame)
 
 
