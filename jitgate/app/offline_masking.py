@@ -20,7 +20,7 @@ from jitgate.core.masking import is_stated
 from jitgate.core.profiles import CATALOG, UNMASKED, maskers_for, passes
 from jitgate.errors import ConfigurationInvalid, MaskingFault, PeerFault, UpstreamMalformed
 from jitgate.flow.account import Account, Start, Witness, hand_of
-from jitgate.flow.decoding import Decodings
+from jitgate.flow.masking_room import MaskingRoom
 from jitgate.flow.release import WHOLE, Release
 from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
 from jitgate.values import (
@@ -143,7 +143,7 @@ def seen(
         masking.maskers,
         (),
         _at_once,
-        Decodings(),
+        MaskingRoom(),
         _at_once,
     )
     why = None

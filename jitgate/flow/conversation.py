@@ -33,6 +33,7 @@ from jitgate.flow.account import Account, Accounts
 from jitgate.flow.deadlines import Deadline
 from jitgate.flow.frames import TOO_BIG, Broken, Closed, Heard, Message, Pinged, Side
 from jitgate.flow.handshake import Handshake
+from jitgate.flow.masking_room import Holding, MaskingRoom
 from jitgate.flow.messages import from_agent, to_agent
 from jitgate.flow.recorder import Kept
 from jitgate.flow.slices import Share, Slices
@@ -76,6 +77,7 @@ class Conversation:
         *,
         secrets: tuple[bytes, ...],
         limits: Limits,
+        room: MaskingRoom,
         clock: IReactorTime,
     ) -> None:
         self._account = account
@@ -85,6 +87,7 @@ class Conversation:
         self._upstream = upstream
         self._secrets = Literals(secrets)
         self._limits = limits
+        self._room, self._holding = room, Holding(room, "", 0)
         self._turn = accounts.turn
         self._share = Share(self._turn)
         self._agent = Side(limits.message_bytes, serves=True)
@@ -121,6 +124,12 @@ class Conversation:
 
     async def _ended(self) -> Ending:
         """Carry messages until something ends that."""
+        owner = "" if self._account.subject is None else self._account.subject.key
+        with self._room.one(owner) as self._holding:
+            return await self._carried()
+
+    async def _carried(self) -> Ending:
+        self._holding.of(self._agent, self._target, self._account.hand)
         self._heard_something()
         pumps = [Deferred.fromCoroutine(each) for each in (self._from_agent(), self._from_target())]
         for pump in pumps:
@@ -262,8 +271,10 @@ class Conversation:
         if message.is_text and account.maskers:
             maskers = Maskers(account.maskers, account.hand)
             transform = masker_of(_PLAIN, maskers, literals, gathered=True)
-            slices = Slices(transform, self._share)
+            slices = Slices(transform, self._share, self._holding.count)
+            self._holding.of(self._agent, self._target, account.hand, transform)
             data = await slices.feed(message.data) + await slices.finish()
+            self._holding.of(self._agent, self._target, account.hand)
         elif message.is_text or account.passes:
             data = literals.hide_in(message.data)
         else:
@@ -278,7 +289,11 @@ class Conversation:
         account.masks = {**account.hand.counts, **credential}
 
     async def _next(self, heard: Iterator[Heard]) -> Heard | None:
-        """The next of what was heard, which may be thousands of tiny frames."""
+        """The next of what was heard, which may be thousands of tiny frames.
+
+        Raises `MaskingFault` where there is no room for what is not whole.
+        """
+        self._holding.count()
         return await self._share.done(partial(next, heard, None))
 
     async def _told(self, heard: Closed | Broken) -> Ending:
