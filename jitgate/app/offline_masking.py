@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from jitgate.app.offline import Offline
@@ -97,10 +97,12 @@ def masking_of(
         raise ConfigurationInvalid(problems)
     duties = tuple(Obligation("mask", name) for name in profiles)
     decision = Decision(Effect.PERMIT, "", "", "", duties)
+    # What a profile for requests hides is shown here too.
+    every = {name: replace(each, responses=True) for name, each in made.profiles.items()}
     marking = {CATALOG, *(name for name, each in made.profiles.items() if each.catalog)}
     return Masking(
-        maskers_for(operation, decision, made.profiles),
-        passes=target is not None and passes(operation, decision, made.profiles),
+        maskers_for(operation, decision, every),
+        passes=target is not None and passes(operation, decision, every),
         unmarked=target is None and not marking.isdisjoint(profiles),
     )
 
