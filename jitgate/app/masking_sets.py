@@ -21,6 +21,7 @@ from jitgate.core.profiles import (
     SENSITIVE_IN_QUERIES,
     MaskingProfile,
     maskers_for,
+    maskers_of_request,
 )
 from jitgate.flow.admission import Target
 from jitgate.interfaces import IMasker
@@ -53,7 +54,8 @@ def sets_of(
         for name in (CATALOG, *profiles)
     ]
     found = dict.fromkeys(
-        maskers_for(operation, decision, profiles)
+        of(operation, decision, profiles)
+        for of in (maskers_for, maskers_of_request)
         for decision in decisions
         for operation in operations
     )

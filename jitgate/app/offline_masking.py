@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from jitgate.app.offline import Offline
@@ -20,7 +20,7 @@ from jitgate.core.masking import is_stated
 from jitgate.core.profiles import CATALOG, UNMASKED, maskers_for, passes
 from jitgate.errors import ConfigurationInvalid, MaskingFault, PeerFault, UpstreamMalformed
 from jitgate.flow.account import Account, Start, Witness, hand_of
-from jitgate.flow.decoding import Decodings
+from jitgate.flow.masking_room import MaskingRoom
 from jitgate.flow.release import WHOLE, Release
 from jitgate.flow.timing import Timing
 from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
@@ -98,10 +98,12 @@ def masking_of(
         raise ConfigurationInvalid(problems)
     duties = tuple(Obligation("mask", name) for name in profiles)
     decision = Decision(Effect.PERMIT, "", "", "", duties)
+    # What a profile for requests hides is shown here too.
+    every = {name: replace(each, responses=True) for name, each in made.profiles.items()}
     marking = {CATALOG, *(name for name, each in made.profiles.items() if each.catalog)}
     return Masking(
-        maskers_for(operation, decision, made.profiles),
-        passes=target is not None and passes(operation, decision, made.profiles),
+        maskers_for(operation, decision, every),
+        passes=target is not None and passes(operation, decision, every),
         unmarked=target is None and not marking.isdisjoint(profiles),
     )
 
@@ -144,7 +146,7 @@ def seen(
         masking.maskers,
         (),
         _at_once,
-        Decodings(),
+        MaskingRoom(),
         _at_once,
     )
     why = None

@@ -140,7 +140,12 @@ def _profiles(
         maskers = (*(stated or ()), *(known[name] for name in each.maskers if name in known))
         catalog = each.secrets == "catalog"
         profiles[each.profile] = MaskingProfile(
-            each.profile, maskers, catalog=catalog, passes=each.passes
+            each.profile,
+            maskers,
+            catalog=catalog,
+            responses=each.of != "requests",
+            requests=each.of != "responses",
+            passes=each.passes,
         )
     return profiles
 

@@ -37,6 +37,7 @@ from jitgate.flow.knocked import Knocked
 from jitgate.flow.ledger import Ledger
 from jitgate.flow.load import Load
 from jitgate.flow.looking_up import Means
+from jitgate.flow.masking_room import MaskingRoom
 from jitgate.flow.members import Members
 from jitgate.flow.rates import Pace
 from jitgate.flow.recorder import Recorder
@@ -124,7 +125,7 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
     """The flow on this ground, by what is in force at the start."""
     clock, recorder, storing = ground.clock, ground.recorder, ground.storing
     access, grants, names, members = _people(in_force, ground)
-    approvals = ground.settings.approvals
+    approvals, bounds = ground.settings.approvals, ground.settings.limits.bounds
     bodies = HeldBodies(approvals.review_body, _held(approvals, ground.workers))
     new_id = partial(ground.new_id, "x")
     turn = partial(deferLater, clock, 0)
@@ -137,7 +138,7 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
         tally=ground.tally,
         elapsed=time.monotonic,
     )
-    load = Load(clock, ground.settings.limits.bounds.share(ground.workers), ground.tally)
+    load = Load(clock, bounds.share(ground.workers), ground.tally)
     budgets = Budgets(storing.budgets, clock)
     decider = Decider(
         **in_force.decided,
@@ -182,7 +183,8 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
             clock,
             pace=ground.pace,
             turn=turn,
-            limits=ground.settings.limits.bounds,
+            room=MaskingRoom(bounds.share(ground.workers).masking_bytes),
+            limits=bounds,
         ),
         accounts=accounts,
         bodies=bodies,

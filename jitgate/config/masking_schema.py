@@ -28,9 +28,11 @@ Detector = Annotated[
 
 
 class Profile(Section):
-    """What is masked in the responses that a rule names this profile for."""
+    """What is masked in the responses, or requests, that a rule names this profile for."""
 
     profile: Name
+    of: Literal["responses", "requests", "both"] = "responses"
+    """In what it hides: in what the target answers, or in what is sent to it."""
     secrets: Literal["catalog"] | None = None
     names: tuple[str, ...] = Field(default=(), strict=False)
     paths: tuple[MaskedPath, ...] = Field(default=(), strict=False)
@@ -43,7 +45,7 @@ class Profile(Section):
     """How what `names`, `paths`, `detectors` and `literals` hide is shown."""
     maskers: tuple[str, ...] = Field(default=(), strict=False)
     passes: tuple[str, ...] = Field(default=(), strict=False)
-    """Actions whose responses hold no secret, whatever they are made of."""
+    """Actions whose messages hold no secret, whatever they are made of."""
 
     @model_validator(mode="after")
     def _passes_some(self) -> Self:

@@ -328,6 +328,7 @@ class Limits(Section):
     http2_frames: int = Field(default=LIMITS.http2_frames, ge=10, le=1_000_000)
     exchanges: int = Field(default=LIMITS.exchanges, ge=1, le=1_000_000)
     exchanges_per_agent: int = Field(default=LIMITS.exchanges_per_agent, ge=1, le=1_000_000)
+    masking_bytes: Size = Field(default=LIMITS.masking_bytes, ge=32 * 1024**2, le=1024**4)
 
     @property
     def bounds(self) -> limits.Limits:

@@ -77,6 +77,11 @@ class Recoded:
         self._open: bytes | None = None
         """The beginning of a character beyond ASCII, while none has told what all of it is in."""
 
+    @property
+    def held(self) -> int:
+        """What the other one holds; of characters that are not whole it is some bytes."""
+        return self._inner.held
+
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return what may go on. Raises `MaskingFault`."""
         if self._head is not None:

@@ -44,6 +44,10 @@ STACKED: Final = 3
 """Codings over one another; each multiplies what a byte can unpack to."""
 
 
+BROTLI_WINDOW: Final = 16 * 1024 * 1024
+"""The same of brotli: the largest that it has (RFC 7932, section 9.1)."""
+
+
 class Coding(Protocol):
     """One coded stretch: a member of gzip, a frame of zstd."""
 
@@ -124,6 +128,11 @@ class Decoders:
                 yield piece
             elif piece:
                 yield from self._through(piece, number + 1)
+
+
+def memory_of(codings: Sequence[bytes]) -> int:
+    """Bytes that their decoders may keep, whatever comes."""
+    return sum([_MEMORY[name] for name in codings])
 
 
 def codings_of(headers: Headers) -> tuple[bytes, ...]:
@@ -256,4 +265,15 @@ _DECODERS: Final[dict[bytes, Callable[[], Decoder]]] = {
     b"deflate": lambda: Decoder("deflate", _Deflate),
     b"br": lambda: Decoder("br", _Brotli),
     b"zstd": lambda: Decoder("zstd", _Zstd, ZSTD_STEP, members=True),
+}
+
+_ZLIB: Final = 64 * 1024
+"""Bytes: a window of 32 KiB (RFC 1951), and tables."""
+
+_MEMORY: Final = {
+    b"gzip": _ZLIB,
+    b"x-gzip": _ZLIB,
+    b"deflate": _ZLIB,
+    b"br": BROTLI_WINDOW,
+    b"zstd": ZSTD_WINDOW,
 }

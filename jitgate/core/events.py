@@ -13,6 +13,7 @@ from jitgate.core.key_bounds import Keys
 from jitgate.core.masking import Maskers
 from jitgate.core.parts import Part, replaced
 from jitgate.core.pausing import paused
+from jitgate.core.pieces import Pieces
 from jitgate.core.texts import Texts, may_be_json
 from jitgate.errors import MaskingFault
 
@@ -25,6 +26,10 @@ _KNOWN: Final = frozenset({"", "data", "event", "id", "retry"})
 
 _ARE_JSON: Final = ("{", "[", '"')
 """How no line of an event begins that anybody would send: its field would have such a name."""
+
+LINE: Final = 512
+"""Bytes of memory that a line takes beside its characters, until its event is whole and looked at.
+"""
 
 _BLANK: Final = " \t\ufeff"
 _TOLD: Final = 256
@@ -50,12 +55,17 @@ class EventMasker:
     def __init__(self, maskers: Maskers) -> None:
         self._maskers, self._texts = maskers, Texts(maskers)
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._begun: list[str] = []
+        self._begun = Pieces("")
         self._lines: list[_Line] = []
         self._size, self._number = 0, 1
         self._after_return = False
         self._is_cut = False
         """Whether what is left is of an event that has not ended: no client takes it for one."""
+
+    @property
+    def held(self) -> int:
+        """The event that is not whole; of its characters each may take four bytes."""
+        return self._begun.held + len(self._lines) * LINE + self._size * 4
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return the events that are whole. Raises `MaskingFault`."""
@@ -64,8 +74,8 @@ class EventMasker:
     def finish(self) -> bytes:
         """Say that no more bytes will come; return what is left. Raises `MaskingFault`."""
         passed = [*self._passed(self._decoded(b"", final=True))]
-        if any(self._begun):
-            self._lines.append(_line("".join(self._begun), ""))
+        if self._begun.size:
+            self._lines.append(_line(self._begun.taken(), ""))
         self._is_cut = True
         passed.append(self._shown())
         return "".join(passed).encode("utf-8")
@@ -88,22 +98,21 @@ class EventMasker:
                 yield from self._line_feed()
         at = 0
         for found in paused(_ENDING.finditer(new)):
-            self._grow(new[at : found.start()])
-            self._lines.append(_line("".join(self._begun), found[0]))
+            self._grow(found.start() - at + 1)
+            line = self._begun.ended(new[at : found.start()])
+            self._lines.append(_line(line, found[0]))
             at = found.end()
-            is_last = not any(self._begun)
-            self._begun.clear()
-            if is_last:
+            if not line:
                 yield self._shown()
                 self._size = 0
         if at:
             self._after_return = at == len(new) and new[-1] == "\r"
         if at < len(new):
-            self._grow(new[at:])
+            self._grow(len(new) - at)
+            self._begun.add(new[at:])
 
-    def _grow(self, piece: str) -> None:
-        self._begun.append(piece)
-        self._size += len(piece) + 1
+    def _grow(self, characters: int) -> None:
+        self._size += characters
         if self._size > LONGEST:
             raise MaskingFault(f"An event has more than {LONGEST} characters.")
 

@@ -14,6 +14,7 @@ from jitgate.core.masking import Maskers
 from jitgate.core.parts import replaced
 from jitgate.core.paths import Follower
 from jitgate.core.pausing import paused
+from jitgate.core.pieces import Pieces
 from jitgate.core.texts import Texts, may_be_json
 from jitgate.errors import MaskingFault
 from jitgate.values import Hider, How
@@ -125,10 +126,15 @@ class FormMasker:
 
     def __init__(self, maskers: Maskers) -> None:
         self._pairs = Pairs(maskers, "field")
-        self._held: list[bytes] = []
-        self._size, self._begun = 0, False
+        self._pair = Pieces(b"")
+        self._begun = False
         self._any = False
         """Whether anything stands before the pair at hand that was kept."""
+
+    @property
+    def held(self) -> int:
+        """The pair that is not whole."""
+        return self._pair.held
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return the pairs that are whole. Raises `MaskingFault`."""
@@ -146,18 +152,15 @@ class FormMasker:
         self._grow(rest)
 
     def _grow(self, piece: bytes) -> None:
-        self._held.append(piece)
-        self._size += len(piece)
-        if self._size > LONGEST:
+        self._pair.add(piece)
+        if self._pair.size > LONGEST:
             raise MaskingFault(f"A field of the form has more than {LONGEST} bytes.")
 
     def _ended(self) -> bytes:
-        pair = b"".join(self._held)
+        pair = self._pair.taken()
         if not self._begun and pair.lstrip().startswith((b"{", b"[")):
             raise MaskingFault("The response is said to be a form, but seems to be JSON.")
         self._begun = True
-        self._held.clear()
-        self._size = 0
         shown = self._pairs.shown(pair)
         if shown is None:
             return b""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from sys import getsizeof
 from typing import Final, cast
 
 from jitgate.errors import ResponseDenied
@@ -17,6 +18,9 @@ NOTED: Final = 1000
 
 TOLD: Final = 64 * 1024
 """Bytes of a hidden value that its digest is of: a longer one is known by its beginning."""
+
+HIT: Final = 256
+"""Bytes of memory that one of those takes beside its path."""
 
 STARS: Final = "*" * 16
 """What stands for a hidden text: schemas that give a secret a least length ask for up to 14."""
@@ -81,6 +85,8 @@ class Hand:
         self.openly = openly
         self._hits: list[Hit | Callable[[], Hit]] = []
         self._settled = 0
+        self._told = 0
+        """Bytes of the paths that are told."""
         self._keyed = keyed
         self._session = session
         self._counts: dict[str, int] = {}
@@ -91,6 +97,11 @@ class Hand:
         once somebody has hidden a part of it would not be found any more."""
         self.secrets = 0
         """How often that was so."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that what is told one by one takes, about."""
+        return len(self._hits) * HIT + self._told
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -120,7 +131,9 @@ class Hand:
         """Work out what is told of what was hidden so far: until then its text is kept for that."""
         for number in range(self._settled, len(self._hits)):
             each = self._hits[number]
-            self._hits[number] = each if isinstance(each, Hit) else each()
+            if not isinstance(each, Hit):
+                each = self._hits[number] = each()
+                self._told += getsizeof(each.path)
         self._settled = len(self._hits)
 
     def hid(self, rule: str, path: str | Callable[[], str], value: bytes) -> None:
@@ -131,8 +144,11 @@ class Hand:
         self._counts[rule] = self._counts.get(rule, 0) + 1
         if self.notes:
             of = self._digest(value)
-            hit = Hit(rule, path, of) if isinstance(path, str) else partial(_told, rule, path, of)
-            self._hits.append(hit)
+            if isinstance(path, str):
+                self._hits.append(Hit(rule, path, of))
+                self._told += getsizeof(path)
+            else:
+                self._hits.append(partial(_told, rule, path, of))
 
     def counted(self, rule: str, values: int) -> None:
         """Keep in mind that so many were hidden, of which no more is told."""
@@ -167,6 +183,7 @@ class Hand:
             self._counts[rule] = self._counts.get(rule, 0) + count
         self.secrets += other.secrets
         self._hits += other._hits[: NOTED - len(self._hits)]
+        self._told += other._told
 
     def text(self, hider: Hider, value: str) -> str:
         """What a hidden text, or part of one, is shown as. Raises `ResponseDenied`."""

@@ -194,6 +194,17 @@ def _forwarded(
     return forward
 
 
+def forwarded(declared: frozenset[bytes]) -> frozenset[bytes]:
+    """The names of all that may pass of an agent's fields, its User-Agent among them."""
+    return (COUNTING | INERT | declared) - NEVER - HOP_BY_HOP | {b"user-agent"}
+
+
+def unvouched(fields: Headers) -> Headers:
+    """Those that are not worked out from a body, which is another one now."""
+    named = zip(names_of(fields), fields, strict=True)
+    return tuple([field for name, field in named if _VOUCHES.search(name) is None])
+
+
 def agent_head(
     answer: ResponseHead, *, length: int | None, rewritten: bool, hide: Callable[[Headers], Headers]
 ) -> ResponseHead:
@@ -216,6 +227,4 @@ def agent_trailers(trailers: Headers, hide: Callable[[Headers], Headers]) -> Hea
 
 def _of_rewritten(fields: Headers) -> Headers:
     """Those that say nothing of the body as the target sent it."""
-    left = end_to_end(fields, _NOT_OF_REWRITTEN)
-    named = zip(names_of(left), left, strict=True)
-    return tuple([field for name, field in named if _VOUCHES.search(name) is None])
+    return unvouched(end_to_end(fields, _NOT_OF_REWRITTEN))

@@ -14,6 +14,7 @@ import msgspec
 from jitgate.core.hiding import Hand
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.json_whole import whole
+from jitgate.core.pieces import Pieces
 from jitgate.interfaces import IMasker
 
 WAITS: Final = 256 * 1024
@@ -48,16 +49,21 @@ class GatheredJson:
     def __init__(self, maskers: Sequence[IMasker], hand: Hand) -> None:
         self._maskers = maskers
         self._hand = hand
-        self._pieces: list[bytes] = []
+        self._pieces = Pieces(b"")
+
+    @property
+    def held(self) -> int:
+        """All that has come."""
+        return self._pieces.held
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes."""
-        self._pieces.append(chunk)
+        self._pieces.add(chunk)
         return b""
 
     def finish(self) -> bytes:
         """Return the body. Raises `MaskingFault`."""
-        return masked(b"".join(self._pieces), self._maskers, self._hand)
+        return masked(self._pieces.taken(), self._maskers, self._hand)
 
 
 class StreamedJson:
@@ -67,10 +73,14 @@ class StreamedJson:
         self._whole = whole(tuple(maskers))
         self._masker = JsonMasker(maskers, hand)
         self._hand = hand
-        self._waiting: list[bytes] = []
-        self._size = 0
+        self._waiting = Pieces(b"")
         self._looked = 0
         self._begun = False
+
+    @property
+    def held(self) -> int:
+        """What waits, by either way."""
+        return self._waiting.held + self._masker.held
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return what may go on. Raises `MaskingFault`."""
@@ -98,9 +108,8 @@ class StreamedJson:
 
     def _batch(self, chunk: bytes) -> bytes:
         """Let the elements go on that are whole; what follows waits."""
-        self._waiting.append(chunk)
-        self._size += len(chunk)
-        if self._looked > LOOKS * self._size and self._size <= WAITS:
+        self._waiting.add(chunk)
+        if self._looked > LOOKS * self._waiting.size and self._waiting.size <= WAITS:
             return b""
         looked = self._looked
         data = self._taken()
@@ -120,13 +129,13 @@ class StreamedJson:
         return self._masker.feed(data)
 
     def _wait(self, data: bytes, looked: int = 0) -> None:
-        self._waiting, self._size, self._looked = [data], len(data), looked
+        self._waiting.add(data)
+        self._looked = looked
 
     def _taken(self) -> bytes:
         """What waited, which does no more."""
-        data = b"".join(self._waiting)
-        self._waiting, self._size, self._looked = [], 0, 0
-        return data
+        self._looked = 0
+        return self._waiting.taken()
 
     def _elements(self, part: bytes) -> bytes | None:
         """Several elements with the commas between them, masked; None if they are not that.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from sys import getsizeof
 from typing import ClassVar, NamedTuple
 
 from jitgate.core import json_grammar as grammar
@@ -134,6 +135,11 @@ class JsonMasker:
         if self._place is not self._END:
             raise self._passage.fault(0, "the text ends too early")
         return rest
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that it holds of what it has taken, about: names above all."""
+        return self._passage.memory + sum([getsizeof(frame.field) for frame in self._outer])
 
     @property
     def is_between(self) -> bool:

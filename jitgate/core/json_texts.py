@@ -31,6 +31,11 @@ class JsonTexts:
         self._number = 1 if mark == LINES else 0
         self._whole = whole(maskers.asked.maskers)
 
+    @property
+    def held(self) -> int:
+        """What waits of the text at hand."""
+        return 0 if self._masker is None else self._masker.held
+
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return what has been understood. Raises `MaskingFault`."""
         if self._mark != LINES:

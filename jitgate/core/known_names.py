@@ -17,6 +17,10 @@ class _InNames:
     def __init__(self, masker: LiteralMasker, hider: Hider, hand: Hand) -> None:
         self._masker, self._hider, self._hand = masker, hider, hand
 
+    @property
+    def held(self) -> int:
+        return self._masker.held
+
     def feed(self, chunk: bytes) -> bytes:
         return self._noted(self._masker.feed(chunk))
 

@@ -93,6 +93,10 @@ class Limits:
     exchanges_per_agent: int = 2_000
     """Of one agent: half of ``exchanges``. One connection of HTTP/2 carries many."""
 
+    masking_bytes: int = 512 * 1024 * 1024
+    """Of all responses together, beyond 64 KiB of each: what decoders keep, and what waits for its
+    end to be looked at. What a gateway can spare beside its connections."""
+
     def share(self, workers: int) -> Limits:
         """What one of so many workers may carry, so that all of them carry no more than this."""
         return replace(
@@ -102,6 +106,7 @@ class Limits:
             unproved=share(self.unproved, workers),
             exchanges=share(self.exchanges, workers),
             exchanges_per_agent=share(self.exchanges_per_agent, workers),
+            masking_bytes=share(self.masking_bytes, workers),
         )
 
 

@@ -79,6 +79,11 @@ class LiteralMasker:
         self._covered: list[_Place] = []
         self.count = 0
 
+    @property
+    def held(self) -> int:
+        """What could begin a literal."""
+        return len(self._tail)
+
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return those that can no longer begin a literal."""
         if not self._literals:

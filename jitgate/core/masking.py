@@ -43,6 +43,10 @@ class Transformer(Protocol):
     def finish(self) -> bytes:
         """Say that no more bytes will come; return what is left. Raises `JitgateError`."""
 
+    @property
+    def held(self) -> int:
+        """Bytes of memory that it holds of what it has taken, about: more where it tells less."""
+
 
 class Chain:
     """Transformers in a row: what the first returns, the second takes, and so on."""
@@ -55,6 +59,11 @@ class Chain:
         for transformer in self._transformers:
             chunk = transformer.feed(chunk)
         return chunk
+
+    @property
+    def held(self) -> int:
+        """What all of them hold."""
+        return sum([each.held for each in self._transformers])
 
     def finish(self) -> bytes:
         """Finish them in order, each with what those before it still had."""

@@ -179,6 +179,8 @@ class Nothing:
     def __init__(self, why: str) -> None:
         self._why = why
 
+    held = 0
+
     def feed(self, chunk: bytes) -> bytes:
         """Raises `MaskingFault` if there is anything."""
         if chunk:

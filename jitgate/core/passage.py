@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
+from sys import getsizeof
 
 from jitgate.core.json_grammar import SPACES
 from jitgate.core.parts import Part
+from jitgate.core.pieces import Pieces
 from jitgate.errors import MaskingFault, NotJson
 
 KEPT = 64 * 1024
@@ -36,16 +38,19 @@ class Passage:
         # Where in the text the held token begins, and what of it came with earlier text.
         self._held_from: int | None = None
         self._limit = 0
-        self._early: list[str] = []
-        self._early_size = 0
+        self._early = Pieces("")
         # How much of the text has been dropped, and what has been changed in all of it.
         self._base = 0
         self._changes: list[Change] | None = None
         self._begin = 0
         # Where in the text what is lost and to be told begins, and what of it came before.
         self._lost_from: int | None = None
-        self._lost: list[str] = []
-        self._lost_size = 0
+        self._lost = Pieces("")
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that it holds, about."""
+        return getsizeof(self.text) + self._early.held + self._lost.held
 
     def noted(self) -> list[Change]:
         """Note from now on what is changed; what is returned grows."""
@@ -73,8 +78,7 @@ class Passage:
         """Drop the text before ``at``, where the reader waits for more; return what goes on."""
         if self._held_from is not None:
             self._out.append(self.text[self._kept : self._held_from])
-            self._early.append(self.text[self._held_from : at])
-            self._early_size += at - self._held_from
+            self._early.add(self.text[self._held_from : at])
             self._held_from = 0
         elif not self._hidden:
             self._out.append(self.text[self._kept : at])
@@ -114,21 +118,20 @@ class Passage:
 
     def keep(self, at: int) -> None:
         """Keep what is hidden from here on, to be told once; of much of it the beginning."""
-        self._lost_from, self._lost_size = at, 0
+        self._lost_from = at
         self._lost.clear()
 
     def lost(self, end: int) -> str:
         """What was kept, up to here, without white space before it."""
         self._lose(end)
         self._lost_from = None
-        return "".join(self._lost)
+        return self._lost.taken()
 
     def _lose(self, end: int) -> None:
-        if self._lost_size < KEPT:
+        if self._lost.size < KEPT:
             piece = self.text[self._lost_from : end]
-            piece = piece if self._lost_size else piece.lstrip(SPACES)
-            self._lost.append(piece[: KEPT - self._lost_size])
-            self._lost_size += len(piece)
+            piece = piece if self._lost.size else piece.lstrip(SPACES)
+            self._lost.add(piece[: KEPT - self._lost.size])
 
     def _change(self, end: int, instead: str) -> None:
         if self._changes is not None:
@@ -143,17 +146,17 @@ class Passage:
     def check_held(self, at: int) -> None:
         """Raise `MaskingFault` if a token is held that has grown beyond its limit by here."""
         if self._held_from is not None:
-            length = self._early_size + at - self._held_from - 1
+            length = self._early.size + at - self._held_from - 1
             if length > self._limit:
                 raise self.beyond(at, f"a string to be held exceeds {self._limit} characters")
 
     def held(self, end: int) -> str:
         """The held token, which ends here."""
-        return "".join(self._early) + self.text[self._held_from : end]
+        return self._early.joined() + self.text[self._held_from : end]
 
     def release(self) -> None:
         """Let the held token go on."""
-        self._out += self._early
+        self._out.append(self._early.joined())
         self._forget()
 
     def replace(self, end: int, instead: str, parts: Sequence[Part] = ()) -> None:
@@ -173,4 +176,3 @@ class Passage:
     def _forget(self) -> None:
         self._held_from = None
         self._early.clear()
-        self._early_size = 0

@@ -29,8 +29,12 @@ class MaskingProfile:
     name: str
     maskers: tuple[IMasker, ...]
     catalog: bool = True
+    responses: bool = True
+    """Whether it is for responses."""
+    requests: bool = False
+    """Whether it is for requests, on their way to the target."""
     passes: tuple[str, ...] = ()
-    """Globs of actions whose responses hold no secret where they cannot be looked at."""
+    """Globs of actions whose messages hold no secret where they cannot be looked at."""
 
 
 @implementer(IStatedMasker)
@@ -95,12 +99,22 @@ SENSITIVE_IN_QUERIES: Final = SensitiveFields(of_keys=False)
 def maskers_for(
     operation: Operation, decision: Decision, profiles: Mapping[str, MaskingProfile]
 ) -> tuple[IMasker, ...]:
-    """Every masker that any of the decision's profiles asks for; none if nothing can be secret.
+    """Who looks at the response, of the decision's profiles; none if nothing can be secret.
 
+    Where it names none for responses, what the catalog marks is hidden.
     Raises `RuleFault` if the decision names a profile that does not exist.
     """
-    named = decision.obliged("mask") or (CATALOG,)
-    asked = [_profile(name, decision, profiles) for name in named if name != UNMASKED]
+    return _maskers(operation, _for_responses(decision, profiles))
+
+
+def maskers_of_request(
+    operation: Operation, decision: Decision, profiles: Mapping[str, MaskingProfile]
+) -> tuple[IMasker, ...]:
+    """Who looks at the request before it leaves. Raises `RuleFault` as `maskers_for` does."""
+    return _maskers(operation, _for_requests(decision, profiles))
+
+
+def _maskers(operation: Operation, asked: Sequence[MaskingProfile]) -> tuple[IMasker, ...]:
     maskers = dict.fromkeys([masker for profile in asked for masker in profile.maskers])
     if operation.secrets and [profile for profile in asked if profile.catalog]:
         return (MarkedFields(operation.secrets), *maskers)
@@ -114,10 +128,36 @@ def passes(
 
     All profiles say so that hide anything in it. Raises `RuleFault` as `maskers_for` does.
     """
-    named = decision.obliged("mask") or (CATALOG,)
-    asked = [_profile(name, decision, profiles) for name in named if name != UNMASKED]
+    return _passes(operation, _for_responses(decision, profiles))
+
+
+def request_passes(
+    operation: Operation, decision: Decision, profiles: Mapping[str, MaskingProfile]
+) -> bool:
+    """The same of the request's body."""
+    return _passes(operation, _for_requests(decision, profiles))
+
+
+def _passes(operation: Operation, asked: Sequence[MaskingProfile]) -> bool:
     hiding = [each for each in asked if each.maskers or (each.catalog and operation.secrets)]
     return all(each.passes and globs_matcher(each.passes)(operation.action) for each in hiding)
+
+
+def _for_responses(
+    decision: Decision, profiles: Mapping[str, MaskingProfile]
+) -> list[MaskingProfile]:
+    named = decision.obliged("mask")
+    found = [_profile(name, decision, profiles) for name in named if name != UNMASKED]
+    asked = [each for each in found if each.responses]
+    return asked if asked or UNMASKED in named else [_MARKED]
+
+
+def _for_requests(
+    decision: Decision, profiles: Mapping[str, MaskingProfile]
+) -> list[MaskingProfile]:
+    named = [name for name in decision.obliged("mask") if name != UNMASKED]
+    found = [_profile(name, decision, profiles) for name in named]
+    return [each for each in found if each.requests]
 
 
 def _profile(

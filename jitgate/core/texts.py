@@ -14,6 +14,7 @@ from jitgate.core.key_bounds import MARK, Keys
 from jitgate.core.masking import Maskers
 from jitgate.core.parts import Part, composed, replaced
 from jitgate.core.pausing import pause, paused
+from jitgate.core.pieces import Pieces
 from jitgate.errors import MaskingFault, NotJson
 
 SURE: Final = 64 * 1024
@@ -108,14 +109,19 @@ class TextMasker:
         self._feed: Callable[[bytes], bytes] = self._beginning
         self._finish: Callable[[], bytes] = lambda: b""
         # A text that may be JSON, as far as it is here.
-        self._early = b""
-        self._trial = JsonMasker(maskers.asked.maskers, maskers.hand.beside())
+        self._early = Pieces(b"")
+        self._json = JsonMasker(maskers.asked.maskers, maskers.hand.beside())
         # Of lines: what is not yet a whole one, what of it is looked at as one, and where we are.
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._line: list[str] = []
-        self._block: list[str] = []
+        self._line = Pieces("")
+        self._block = Pieces("")
         self._keys = Keys()
         self._size, self._number = 0, 1
+
+    @property
+    def held(self) -> int:
+        """What may be JSON; a line, or a key, that is not whole."""
+        return self._early.held + self._json.held + self._line.held + self._block.held
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return what has been looked at. Raises `MaskingFault`."""
@@ -140,36 +146,36 @@ class TextMasker:
     # --- what may be JSON
 
     def _perhaps(self, chunk: bytes) -> bytes:
-        room = SURE - len(self._early)
+        room = SURE - self._early.size
         tried, rest = chunk[:room], chunk[room:]
-        self._early += tried
+        self._early.add(tried)
         try:
-            self._trial.feed(tried)
+            self._json.feed(tried)
         except NotJson:
-            return self._begin_lines(self._early) + (self._lines(rest) if rest else b"")
-        if len(self._early) < SURE:
+            early = self._begin_lines(self._early.taken())
+            return early + (self._lines(rest) if rest else b"")
+        if self._early.size < SURE:
             return b""
-        return self._begin_json(self._early + rest)
+        return self._begin_json(self._early.taken() + rest)
 
     def _no_more(self) -> bytes:
         try:
-            self._trial.finish()
+            self._json.finish()
         except NotJson:
-            return self._begin_lines(self._early) + self._last()
-        return self._begin_json(self._early) + self._finish()
+            return self._begin_lines(self._early.taken()) + self._last()
+        return self._begin_json(self._early.taken()) + self._finish()
 
     def _begin_json(self, early: bytes) -> bytes:
-        masker = JsonMasker(self._maskers.asked.maskers, self._maskers.hand)
-        self._feed, self._finish = masker.feed, masker.finish
-        self._early = b""
-        return masker.feed(early)
+        self._json = JsonMasker(self._maskers.asked.maskers, self._maskers.hand)
+        self._feed, self._finish = self._json.feed, self._json.finish
+        return self._json.feed(early)
 
     # --- lines
 
     def _begin_lines(self, early: bytes) -> bytes:
         self._texts.need_lookers()
         self._feed, self._finish = self._lines, self._last
-        self._early = b""
+        self._json = JsonMasker(())  # what was tried is kept no longer
         return self._lines(early)
 
     def _lines(self, chunk: bytes) -> bytes:
@@ -177,10 +183,10 @@ class TextMasker:
 
     def _last(self) -> bytes:
         passed = [*self._passed(self._decoded(b"", final=True))]
-        if self._line:
-            passed += self._ended("".join(self._line))
-        if self._block:
-            passed.append(self._shown("".join(self._block)))
+        if self._line.size:
+            passed += self._ended(self._line.taken())
+        if self._block.size:
+            passed.append(self._shown(self._block.taken()))
         return "".join(passed).encode("utf-8")
 
     def _decoded(self, chunk: bytes, *, final: bool) -> str:
@@ -195,9 +201,8 @@ class TextMasker:
     def _passed(self, text: str) -> Iterator[str]:
         *whole, rest = text.split("\n")
         for line in paused(whole):
-            self._grow(line)
-            joined = f"{line}\n" if len(self._line) == 1 else "".join([*self._line, "\n"])
-            self._line.clear()
+            self._grow(len(line) + 1)
+            joined = self._line.ended(f"{line}\n")
             if self._keys.is_open or MARK in joined:
                 yield from self._ended(joined)
             else:
@@ -205,11 +210,11 @@ class TextMasker:
                 yield self._shown(joined)
             self._number += 1
         if rest:
-            self._grow(rest)
+            self._grow(len(rest))
+            self._line.add(rest)
 
-    def _grow(self, piece: str) -> None:
-        self._line.append(piece)
-        self._size += len(piece) + 1
+    def _grow(self, characters: int) -> None:
+        self._size += characters
         if self._size > LONGEST_VIEWED:
             raise MaskingFault(
                 f"Line {self._number} has more than {LONGEST_VIEWED} characters, or is in a key "
@@ -218,13 +223,11 @@ class TextMasker:
 
     def _ended(self, line: str) -> Iterator[str]:
         """A line has ended: look at it, or at all that goes with it once no key is open in it."""
-        self._block.append(line)
+        self._block.add(line)
         self._keys.read(line)
         if not self._keys.is_open:
-            block = "".join(self._block)
-            self._block.clear()
             self._size = 0
-            yield self._shown(block)
+            yield self._shown(self._block.taken())
 
     def _shown(self, lines: str) -> str:
         text = lines.rstrip("\r\n")

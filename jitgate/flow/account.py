@@ -170,6 +170,14 @@ class Account:
     hand: Hand = field(default_factory=Hand)
     """Shows what is hidden in the response, and knows what was."""
     masks: Mapping[str, int] = field(default_factory=dict)
+    outgoing: tuple[IMasker, ...] = ()
+    """Those that have looked at the request, or look at what is said in its WebSocket."""
+    outgoing_passes: bool = False
+    """Whether what they cannot look at holds no secret."""
+    outgoing_hand: Hand = field(default_factory=Hand)
+    """Shows what is hidden in the request, and knows what was."""
+    looks: int = 0
+    """How often the request was looked at for that."""
     answer: ResponseHead | None = None
     trailers: Headers = ()
     """Those of the response, as the agent gets them."""
@@ -282,7 +290,13 @@ class Account:
 
     def _request(self) -> dict[str, object]:
         """What was sent: the head only if the target may have seen it."""
-        body = {"bytes": self.sent.bytes, "hmac": self.sent.digest}
+        body: dict[str, object] = {"bytes": self.sent.bytes, "hmac": self.sent.digest}
+        hand = self.outgoing_hand
+        if hand.counts:
+            body["masks"] = dict(hand.counts)
+            body["masked"] = [
+                {"path": hit.path, "rule": hit.rule, "hmac": hit.digest} for hit in hand.hits
+            ]
         return {**body, "headers": self.sent_fields} if self.begun else body
 
     def _went_by(self) -> dict[str, object]:
@@ -365,6 +379,7 @@ class Accounts:
             sent=self.witness(),
             released=self.witness(),
             hand=hand_of(self._site_key, tunnel.session),
+            outgoing_hand=hand_of(self._site_key, ""),  # or each session would send another
             near=tunnel.near,
         )
 

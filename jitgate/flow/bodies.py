@@ -126,6 +126,13 @@ class HeldBodies:
         self._take(held.owner, len(data) - len(held.data))
         return HeldBody(held, data, held.owner, name)
 
+    def rewritten(self, held: HeldBody, head: RequestHead, data: bytes) -> HeldBody:
+        """Another request in the place of the one that was held."""
+        self._take(held.owner, len(data) - len(held.data))
+        made = HeldBody(held, data, held.owner, held.bare_of)
+        made.head = head._replace(length=len(data))
+        return made
+
     def drop(self, held: HeldBody | Refusal | None) -> None:
         """It is held no longer."""
         if isinstance(held, HeldBody):

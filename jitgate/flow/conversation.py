@@ -19,7 +19,8 @@ from twisted.python.failure import Failure
 
 from jitgate.core.limits import Limits
 from jitgate.core.literals import LiteralMasker, Literals
-from jitgate.core.masking import Maskers
+from jitgate.core.masked_requests import of_request
+from jitgate.core.masking import Chain, Maskers
 from jitgate.core.media import masker_of
 from jitgate.core.websocket import agent_answer, misanswered
 from jitgate.errors import (
@@ -33,6 +34,7 @@ from jitgate.flow.account import Account, Accounts
 from jitgate.flow.deadlines import Deadline
 from jitgate.flow.frames import TOO_BIG, Broken, Closed, Heard, Message, Pinged, Side
 from jitgate.flow.handshake import Handshake
+from jitgate.flow.masking_room import Holding, MaskingRoom
 from jitgate.flow.messages import from_agent, to_agent
 from jitgate.flow.recorder import Kept
 from jitgate.flow.slices import Share, Slices
@@ -48,6 +50,8 @@ itself. 1014 (bad gateway) would say more, but wsproto for one takes it for a fa
 IN_FLIGHT: Final = 16
 """Messages of one side that may wait for the disk. Entries of all exchanges wait in one queue: tiny
 messages by the thousand would take its room from everybody else."""
+
+_BINARY: Final = "It is binary, and no profile says that it holds no secret."
 
 _PLAIN = ((b"Content-Type", b"text/plain; charset=utf-8"),)
 """What a text is looked at as: as JSON where it is JSON, else by what stands in it."""
@@ -76,6 +80,7 @@ class Conversation:
         *,
         secrets: tuple[bytes, ...],
         limits: Limits,
+        room: MaskingRoom,
         clock: IReactorTime,
     ) -> None:
         self._account = account
@@ -85,6 +90,7 @@ class Conversation:
         self._upstream = upstream
         self._secrets = Literals(secrets)
         self._limits = limits
+        self._room, self._holding = room, Holding(room, "", 0)
         self._turn = accounts.turn
         self._share = Share(self._turn)
         self._agent = Side(limits.message_bytes, serves=True)
@@ -121,6 +127,12 @@ class Conversation:
 
     async def _ended(self) -> Ending:
         """Carry messages until something ends that."""
+        owner = "" if self._account.subject is None else self._account.subject.key
+        with self._room.one(owner) as self._holding:
+            return await self._carried()
+
+    async def _carried(self) -> Ending:
+        self._holding.of(self._agent, self._target, self._account.hand)
         self._heard_something()
         pumps = [Deferred.fromCoroutine(each) for each in (self._from_agent(), self._from_target())]
         for pump in pumps:
@@ -155,7 +167,11 @@ class Conversation:
         """Until the agent breaks it; its close is the target's to answer."""
         while data := await self._handshake.stream.read():
             self._heard_something()
-            last = await self._taken_from_agent(data)
+            try:
+                last = await self._taken_from_agent(data)
+            except MaskingFault as fault:
+                why = f"A message may not leave. {of_request(fault)}"
+                return Ending(POLICY, why, "gateway", Refusal(Denial.POLICY, why))
             if isinstance(last, Broken):
                 denial = Denial.BODY_TOO_LARGE if last.code == TOO_BIG else Denial.MALFORMED
                 return Ending(last.code, last.why, "gateway", Refusal(denial, last.why))
@@ -190,6 +206,7 @@ class Conversation:
         if not messages:
             return
         account = self._account
+        messages = [await self._let_out(each) for each in messages]
         bodies = [await from_agent(account, each, self._turn) for each in messages]
         kept = [
             self._accounts.said(account, each, body, by="agent")
@@ -202,11 +219,28 @@ class Conversation:
         if self._target.open:  # else it has closed meanwhile
             await self._upstream.write(b"".join(map(self._target.message, messages)))
 
+    async def _let_out(self, message: Message) -> Message:
+        """The message as it may leave. Raises `MaskingFault`."""
+        account, transform = self._account, None
+        if account.outgoing and message.is_text:
+            maskers = Maskers(account.outgoing, account.outgoing_hand)
+            transform = masker_of(_PLAIN, maskers, Chain(()), gathered=True)
+        elif account.outgoing and not account.outgoing_passes:
+            raise MaskingFault(_BINARY)
+        if transform is None:
+            return message
+        slices = Slices(transform, self._share, self._holding.count)
+        return Message(await slices.feed(message.data) + await slices.finish(), is_text=True)
+
     async def _leave(self, left: Closed) -> None:
         """The agent's close goes to the target, whose own is waited for, but not for long."""
         self._left = left
         self._deadline.set(self._limits.closing, lambda: self._end(Ending(left.code, "", "agent")))
-        if last := self._target.close(left.code, left.reason):
+        try:
+            said = await self._let_out(Message(left.reason.encode("utf-8"), is_text=True))
+        except MaskingFault:
+            said = Message(b"", is_text=True)
+        if last := self._target.close(left.code, said.data.decode("utf-8")):
             await self._upstream.write(last)
 
     # --- from the target
@@ -262,12 +296,14 @@ class Conversation:
         if message.is_text and account.maskers:
             maskers = Maskers(account.maskers, account.hand)
             transform = masker_of(_PLAIN, maskers, literals, gathered=True)
-            slices = Slices(transform, self._share)
+            slices = Slices(transform, self._share, self._holding.count)
+            self._holding.of(self._agent, self._target, account.hand, transform)
             data = await slices.feed(message.data) + await slices.finish()
+            self._holding.of(self._agent, self._target, account.hand)
         elif message.is_text or account.passes:
             data = literals.hide_in(message.data)
         else:
-            raise MaskingFault("It is binary, and no profile says that it holds no secret.")
+            raise MaskingFault(_BINARY)
         self._count(literals)
         return Message(data, message.is_text)
 
@@ -278,7 +314,11 @@ class Conversation:
         account.masks = {**account.hand.counts, **credential}
 
     async def _next(self, heard: Iterator[Heard]) -> Heard | None:
-        """The next of what was heard, which may be thousands of tiny frames."""
+        """The next of what was heard, which may be thousands of tiny frames.
+
+        Raises `MaskingFault` where there is no room for what is not whole.
+        """
+        self._holding.count()
         return await self._share.done(partial(next, heard, None))
 
     async def _told(self, heard: Closed | Broken) -> Ending:

@@ -6,7 +6,8 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, cast
+from functools import partial
+from typing import Final, NamedTuple, cast
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -16,13 +17,21 @@ from jitgate.core.facts import NOTHING_KNOWN
 from jitgate.core.fields import is_json
 from jitgate.core.fingerprint import counting_fields, fingerprint
 from jitgate.core.injection import NOTHING_ISSUED
+from jitgate.core.masked_requests import masked_request, of_request
+from jitgate.core.masking import Maskers
 from jitgate.core.naming import is_looked_through, looked_through
 from jitgate.core.parameters import completed
 from jitgate.core.policy import Needs, NeedsBody, Policy
-from jitgate.core.profiles import MaskingProfile, maskers_for, passes
+from jitgate.core.profiles import (
+    MaskingProfile,
+    maskers_for,
+    maskers_of_request,
+    passes,
+    request_passes,
+)
 from jitgate.core.tally import STAGE_SECONDS
 from jitgate.core.waiting import Wait, preference
-from jitgate.errors import AgentGone
+from jitgate.errors import AgentGone, MaskingFault
 from jitgate.flow.access import Access
 from jitgate.flow.account import Accounts, Witnessed, shown_request
 from jitgate.flow.bodies import HeldBodies, HeldBody, watched
@@ -30,8 +39,9 @@ from jitgate.flow.budgets import Budgets
 from jitgate.flow.call import Call
 from jitgate.flow.facts import Knowledge
 from jitgate.flow.shown_requests import shown_fields, shown_target
+from jitgate.flow.slices import Share
 from jitgate.flow.watching import check_maskers, switched_off
-from jitgate.interfaces import IFacts, IRequest
+from jitgate.interfaces import IFacts, IMasker, IRequest
 from jitgate.values import (
     Ask,
     Body,
@@ -49,6 +59,16 @@ from jitgate.values import (
 )
 
 FIX_TOKEN = "Bring a token of a configured issuer that has not expired."  # noqa: S105 (a sentence)
+
+
+LOOKS: Final = 4
+"""How often a request is looked at: each time policy may name others who look at what is left."""
+
+
+class Rewritten(NamedTuple):
+    """The request as it may leave: what policy is asked about in the place of the first."""
+
+    request: IRequest
 
 
 class Leave(NamedTuple):
@@ -132,8 +152,10 @@ class Decider:
             return Refusal(Denial.TOKEN_REFUSED, "The token has expired.", advice=FIX_TOKEN)
         return None
 
-    async def leave(self, call: Call) -> Leave | Refusal | None:
+    async def leave(self, call: Call) -> Leave | Refusal | Rewritten | None:
         """Leave for the call, or why there is none; None if all of it must be asked anew.
+
+        That is so for another request too, where something in this one may not leave.
 
         A body that is held already (``account.held``) is not read again.
         """
@@ -156,9 +178,67 @@ class Decider:
             if isinstance(read, Refusal):
                 return read
             body = read
+        if self._waits(call, decision):
+            read = await self._held(call, body)
+            return read if isinstance(read, Refusal) else await self._looked(call, read, decision)
         return await self._permitted(call, body, decision)
 
-    async def _seen(self, call: Call, body: IRequest) -> Leave | Refusal | None:
+    def _outgoing(self, call: Call, decision: Decision) -> tuple[IMasker, ...]:
+        return maskers_of_request(call.operation, decision, self._profiles)
+
+    def _waits(self, call: Call, decision: Decision) -> bool:
+        """Whether those must look at the request first that the decision names."""
+        if decision.effect is Effect.DENY:
+            return False
+        return self._outgoing(call, decision) != call.account.outgoing
+
+    async def _looked(self, call: Call, held: HeldBody, decision: Decision) -> Refusal | Rewritten:
+        """The request without what must not leave. Policy decides anew then: on what does leave.
+
+        What cannot be looked at, or masked, is denied.
+        """
+        account, maskers = call.account, self._outgoing(call, decision)
+        check_maskers(maskers)
+        passing = request_passes(call.operation, decision, self._profiles)
+        look = partial(
+            masked_request,
+            held.head,
+            call.operation,
+            held.data,
+            Maskers(maskers, account.outgoing_hand),
+            declared=call.target.declared,
+            passes=passing,
+        )
+        account.looks += 1
+        try:
+            head, data = await Share(self._accounts.turn).done(look)
+        except MaskingFault as fault:
+            return await self._kept_in(call, decision, of_request(fault))
+        if account.looks > LOOKS:
+            return await self._kept_in(call, decision, "Each look at it finds something else.")
+        account.outgoing, account.outgoing_passes = maskers, passing
+        if head is held.head:
+            return Rewritten(call.request)
+        if call.handshake is not None:
+            return await self._kept_in(call, decision, "It opens a WebSocket, and is not masked.")
+        account.held = self._bodies.rewritten(held, head, data)
+        account.sent = self._accounts.witness()
+        account.sent.saw(data)
+        return Rewritten(account.held)
+
+    async def _kept_in(self, call: Call, decision: Decision, why: str) -> Refusal:
+        """The request may not leave, and that is on record as what policy said."""
+        account, told = call.account, f"The request may not leave. {why}"
+        account.maskers = (
+            *self._outgoing(call, decision),
+            *maskers_for(call.operation, decision, self._profiles),
+        )
+        account.decision = replace(decision, effect=Effect.DENY, reason=told)
+        if account.recorded is not None:  # it was another one before
+            await self._accounts.decided(account)
+        return Refusal(Denial.POLICY, told, decision.rule)
+
+    async def _seen(self, call: Call, body: IRequest) -> Leave | Refusal | Rewritten | None:
         """Leave for a call whose body policy must see, or people."""
         held = await self._held(call, body)
         if isinstance(held, Refusal):
@@ -168,6 +248,8 @@ class Decider:
             return named
         call = named
         decision = await self._complete(call, held)
+        if decision is not None and self._waits(call, decision):
+            return await self._looked(call, held, decision)
         if decision is not None and decision.effect is Effect.REVIEW:
             return await self._asked(call, held, decision)
         return None if decision is None else await self._permitted(call, held, decision)
@@ -281,7 +363,12 @@ class Decider:
         return full
 
     def _mask(self, call: Call, decision: Decision) -> None:
-        """Note what hides in the answer what the agent must not see. Raises `MaskerOff`."""
+        """Note what hides in the answer what the agent must not see. Raises `MaskerOff`.
+
+        Raises `MaskingFault` for a request that has not been looked at and had to be.
+        """
+        if self._waits(call, decision):
+            raise MaskingFault("The request has not been looked at.")
         maskers = maskers_for(call.operation, decision, self._profiles)
         check_maskers(maskers)  # else the call would be carried out, and its answer withheld
         call.account.maskers = maskers
@@ -314,7 +401,7 @@ class Decider:
         refusal = self.expired(call.subject)
         if refusal is not None or given is None:
             return refusal
-        if again is None or not same_terms(ask.terms, terms_of(again)):
+        if again is None or not same_terms(ask.terms, terms_of(again)) or self._waits(call, again):
             return None
         await self._noted(call, again)
         call.account.grant = given.id

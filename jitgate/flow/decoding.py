@@ -1,53 +1,16 @@
-"""Coded responses, read decoded: a bounded piece at a time, and not too many at once."""
+"""Coded responses, read decoded: a bounded piece at a time."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Final
 
 from jitgate.core.codings import PIECE, Decoders
-from jitgate.errors import MaskingFault
 from jitgate.interfaces import IUpstreamConnection
-
-AT_ONCE: Final = 64
-"""Coded responses that are decoded at once: each may make us keep 16 MiB, and nobody asks for
-any."""
-
 
 EACH: Final = 64
 """Bytes that each piece counts as beside its own: to begin a member in which there is nothing takes
 as long as to decode so many."""
-
-
-OWNERS: Final = 4
-"""Into how many shares that is divided: nobody takes all the room from the others."""
-
-
-class Decodings:
-    """Counts the coded responses at hand, and whose they are."""
-
-    def __init__(self, most: int = AT_ONCE) -> None:
-        self._room, self._share = most, max(1, most // OWNERS)
-        self._owned: Counter[str] = Counter()
-
-    @contextmanager
-    def one(self, owner: str = "") -> Iterator[None]:
-        """While one of this owner's is decoded. Raises `MaskingFault` if too many are."""
-        if not self._room or self._owned[owner] >= self._share:
-            raise MaskingFault("The response is coded, and too many such are looked at already.")
-        self._take(owner, 1)
-        try:
-            yield
-        finally:
-            self._take(owner, -1)
-
-    def _take(self, owner: str, count: int) -> None:
-        self._room -= count
-        self._owned[owner] += count
-        if not self._owned[owner]:
-            del self._owned[owner]
 
 
 class Decoded:

@@ -14,6 +14,7 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.frame_protocol import CloseReason
 
 from jitgate.core.pausing import paused
+from jitgate.core.pieces import Pieces
 
 NO_CODE: Final = 1005
 """In place of a code where a close has none (RFC 6455, section 7.4.1)."""
@@ -65,8 +66,7 @@ class Side:
     def __init__(self, most: int, *, serves: bool) -> None:
         self._frames = Connection(ConnectionType.SERVER if serves else ConnectionType.CLIENT)
         self._most = most
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._pieces = Pieces(b"")
 
     def feed(self, data: bytes) -> Iterator[Heard]:
         """What these bytes complete; behind `Closed` and `Broken` nothing follows, ever."""
@@ -77,6 +77,11 @@ class Side:
                 yield heard
             if isinstance(heard, Closed | Broken):
                 return
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that a message takes that is not whole."""
+        return self._pieces.held
 
     def message(self, message: Message) -> bytes:
         """A message as it is sent."""
@@ -115,13 +120,7 @@ class Side:
         return Pinged(None)
 
     def _piece(self, data: bytes, event: events.Message[Any], *, is_text: bool) -> Heard | None:
-        self._size += len(data)
-        if self._size > self._most:
+        self._pieces.add(data)
+        if self._pieces.size > self._most:
             return Broken(TOO_BIG, f"Messages of up to {self._most} bytes are carried.")
-        if data:
-            self._pieces.append(data)
-        if not event.message_finished:
-            return None
-        whole = b"".join(self._pieces)
-        self._pieces, self._size = [], 0
-        return Message(whole, is_text)
+        return Message(self._pieces.taken(), is_text) if event.message_finished else None

@@ -46,7 +46,7 @@ from jitgate.flow.account import Account, Accounts, described
 from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway, session_key
 from jitgate.flow.bodies import HeldBodies
 from jitgate.flow.call import Call
-from jitgate.flow.deciding import FIX_TOKEN, Decider
+from jitgate.flow.deciding import FIX_TOKEN, Decider, Rewritten
 from jitgate.flow.handshake import Handshake
 from jitgate.flow.knocked import Knocked
 from jitgate.flow.load import Load, Span
@@ -291,6 +291,10 @@ class Gateway:
             leave = await self._decider.leave(call)
             if isinstance(leave, Refusal):
                 return leave
+            if isinstance(leave, Rewritten):
+                if not isinstance(leave.request, Handshake):
+                    request = leave.request
+                continue
             if leave is not None and self._targets is targets:
                 if leave.operation is not operation:  # it has the parameters of its body as well
                     call = call._replace(operation=leave.operation)

@@ -8,12 +8,11 @@ there is no body (invariant 4).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol
 
-from jitgate.core.codings import codings_of
+from jitgate.core.codings import codings_of, memory_of
 from jitgate.core.fields import is_events, values_of
 from jitgate.core.injection import agent_head, agent_trailers
 from jitgate.core.known_names import path_told
@@ -22,9 +21,11 @@ from jitgate.core.masked_fields import MaskedFields
 from jitgate.core.masking import Maskers, Transformer
 from jitgate.core.media import bare_of, denies, masker_of
 from jitgate.core.near import near_fields
+from jitgate.core.pieces import Pieces
 from jitgate.errors import AgentGone, MaskingFault
 from jitgate.flow.account import Account
-from jitgate.flow.decoding import Decoded, Decodings
+from jitgate.flow.decoding import Decoded
+from jitgate.flow.masking_room import FREE, Holding, MaskingRoom
 from jitgate.flow.slices import Share, Slices, Turn
 from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
 from jitgate.values import Headers, ResponseHead
@@ -64,8 +65,11 @@ class Release:
     maskers: tuple[IMasker, ...]
     secrets: tuple[bytes, ...]
     settled: Callable[[], Awaitable[None]]
-    decodings: Decodings
+    room: MaskingRoom
     turn: Turn
+    _holding: Holding = field(init=False)
+    _pieces: Pieces[bytes] = field(default_factory=lambda: Pieces(b""), init=False)
+    """What may go on and is still here: it waits for more of its body, or for its agent."""
 
     async def run(self, answer: ResponseHead) -> None:
         """From the target's head to the last byte.
@@ -78,7 +82,7 @@ class Release:
         try:
             codings = () if answer.length == 0 else codings_of(answer.headers)
             owner = "" if self.account.subject is None else self.account.subject.key
-            with self.decodings.one(owner) if codings else nullcontext():
+            with self.room.one(owner, memory_of(codings)) as self._holding:
                 body = Decoded(self.upstream, codings, self.turn) if codings else self.upstream
                 await self._released(answer, body, literals)
         except MaskingFault as fault:  # it may say what the response says that it is
@@ -93,9 +97,11 @@ class Release:
         transform = self._transform(answer, maskers, literals)
         whole = gathered(answer)
         held, ended = b"", whole
-        slices = Slices(transform, Share(self.turn))
+        self._holding.of(transform, maskers.hand, self._pieces)
+        slices = Slices(transform, Share(self.turn), self._holding.count)
         if whole or self._waits(answer, transform is literals):
-            held, ended = await self._held(body, slices, self._most(answer))
+            ended = await self._held(body, slices, self._most(answer))
+            held = self._pieces.joined()
         rewritten = bool(self.maskers) or is_coded(answer)
 
         def hide(fields: Headers) -> Headers:
@@ -113,6 +119,7 @@ class Release:
         if not ended:
             is_whole = length is not None and len(held) >= length
             await self.response.start(head, b"" if is_whole else held)
+            self._pieces.clear()
             rest = await self._streamed(body, slices, length)
             held = held + rest if is_whole else rest
             trailers = self._trailers(hide)
@@ -194,21 +201,20 @@ class Release:
         is_small = answer.length is not None and answer.length <= WHOLE
         return WHOLE if is_small or denies(self.maskers) else 0
 
-    async def _held(self, body: Body, slices: Slices, most: int | None) -> tuple[bytes, bool]:
-        """The beginning of the body as the agent may see it, and whether it is all of it.
+    async def _held(self, body: Body, slices: Slices, most: int | None) -> bool:
+        """Keep the beginning of the body as the agent may see it; whether that is all of it.
 
         One that has no byte is no JSON, and holds nothing.
         """
-        pieces, size, is_empty = list[bytes](), 0, True
+        is_empty = True
         while data := await body.read():
             is_empty = False
-            pieces.append(self._witnessed(await slices.feed(data)))
-            size += len(pieces[-1])
-            if most is not None and size > most:
-                return b"".join(pieces), False
+            self._pieces.add(self._witnessed(await slices.feed(data)))
+            if most is not None and self._pieces.size > most:
+                return False
         if not is_empty:
-            pieces.append(self._witnessed(await slices.finish()))
-        return b"".join(pieces), True
+            self._pieces.add(self._witnessed(await slices.finish()))
+        return True
 
     async def _streamed(self, body: Body, slices: Slices, length: int | None) -> bytes:
         """Release the body as it comes; what completes an announced length is returned."""
@@ -224,8 +230,16 @@ class Release:
         self._witnessed(piece)
         if length is not None and self.account.released.bytes >= length:
             return piece
-        if piece:
+        if len(piece) <= FREE:
+            if piece:
+                await self.response.write(piece)
+            return b""
+        self._pieces.add(piece)
+        self._holding.count()
+        try:
             await self.response.write(piece)
+        finally:
+            self._pieces.clear()
         return b""
 
     def _witnessed(self, piece: bytes) -> bytes:

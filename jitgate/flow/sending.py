@@ -20,9 +20,9 @@ from jitgate.flow.bodies import HeldBody
 from jitgate.flow.call import Call
 from jitgate.flow.conversation import Conversation
 from jitgate.flow.deciding import Decider, Leave
-from jitgate.flow.decoding import Decodings
 from jitgate.flow.grants import Grants
 from jitgate.flow.handshake import Handshake
+from jitgate.flow.masking_room import MaskingRoom
 from jitgate.flow.rates import Pace
 from jitgate.flow.release import Release, gathered
 from jitgate.flow.revoking import Revocations
@@ -78,6 +78,7 @@ class Sender:
         *,
         pace: Pace,
         turn: Turn,
+        room: MaskingRoom | None = None,
         limits: Limits = LIMITS,
     ) -> None:
         self._turn = turn
@@ -88,12 +89,14 @@ class Sender:
         self._grants = grants
         self._decider = decider
         self._accounts = accounts
-        self._decodings = Decodings()
+        self._room = MaskingRoom(limits.masking_bytes) if room is None else room
 
     async def ready(self, call: Call, leave: Leave) -> Departure | Refusal:
         """All that can fail before a grant is spent has been done when this returns."""
         granted = leave.grant is not None
         slow = self._pace.objection(call.operation, approved=granted)
+        if slow is None and call.account.maskers:
+            slow = self._room.objection(call.subject.key, self._clock.seconds())
         if slow is not None:
             return slow
         source = call.target.credentials
@@ -223,7 +226,7 @@ class Sender:
                 account.maskers,
                 secrets,
                 settled,
-                self._decodings,
+                self._room,
                 self._turn,
             )
             with _EndedIfGone(response, upstream):
@@ -249,6 +252,7 @@ class Sender:
             cast(ISwitchedConnection, upstream),
             secrets=secrets,
             limits=self._limits,
+            room=self._room,
             clock=self._clock,
         ).run(call.operation, answer)
 

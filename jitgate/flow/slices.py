@@ -52,10 +52,10 @@ class Share:
 
 
 class Slices:
-    """Hands a body to a transformer, a slice at a time."""
+    """Hands a body to a transformer, a slice at a time; ``count`` is called behind each."""
 
-    def __init__(self, transform: Transformer, share: Share) -> None:
-        self._transform, self._share = transform, share
+    def __init__(self, transform: Transformer, share: Share, count: Callable[[], None]) -> None:
+        self._transform, self._share, self._count = transform, share, count
 
     async def feed(self, data: bytes) -> bytes:
         """What may go on because of these bytes. Raises what the transformer does."""
@@ -63,6 +63,7 @@ class Slices:
         for at in range(0, len(data), SLICE):
             part = data[at : at + SLICE]
             pieces.append(await self._share.done(partial(self._transform.feed, part)))
+            self._count()
         return b"".join(pieces)
 
     async def finish(self) -> bytes:

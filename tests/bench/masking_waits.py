@@ -75,7 +75,7 @@ class Wait:
             times.append(time.thread_time())
 
         async def all_of_it() -> None:
-            slices = Slices(transform, Share(turn))
+            slices = Slices(transform, Share(turn), lambda: None)
             for at in range(0, len(self.body), PIECE):
                 await slices.feed(self.body[at : at + PIECE])
             await slices.finish()

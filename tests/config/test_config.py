@@ -880,6 +880,8 @@ def test_every_limit_can_be_set(site):
         expected[each.name] = 20.0 + number if timed else 2000 + number
         if each.name == "head_fields":
             expected[each.name] = 77
+        if each.name == "masking_bytes":
+            expected[each.name] = 2**25 + number
         written[each.name] = f"{20 + number}s" if timed else expected[each.name]
     site.write(settings=f"{SETTINGS}limits: {json.dumps(written)}\n")
     assert load(site.folder / "jitgate.yaml").settings.limits.bounds == Limits(**expected)
@@ -947,6 +949,7 @@ def test_workers_share_what_is_a_bound_for_all():
         "unproved",
         "exchanges",
         "exchanges_per_agent",
+        "masking_bytes",
     )
     for name in divided:
         whole, part = getattr(bounds, name), getattr(one, name)

@@ -15,6 +15,7 @@ from jitgate.core import json_grammar
 from jitgate.core.hiding import Hand
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.masking import Maskers
+from jitgate.core.passage import KEPT
 from jitgate.core.profiles import MarkedFields
 from jitgate.errors import MaskingFault
 from jitgate.interfaces import IMasker
@@ -592,8 +593,7 @@ def test_a_long_hidden_string_is_never_held():
     masker.feed(b'{"password":"')
     for _ in range(50):
         assert masker.feed(b"x" * 100_000) == b""
-        assert masker._passage.text == ""
-        assert masker._passage._early == []
+        assert masker.held < KEPT + 1000  # its beginning, for the record
     assert masker.feed(b'"}') == b'"****************"}'
 
 

@@ -1,15 +1,14 @@
-"""Coded responses: read decoded, with turns for others, and not too many at once."""
+"""Coded responses: read decoded, with turns for others."""
 
 from __future__ import annotations
 
 import gzip
-from contextlib import ExitStack
 
 import pytest
 
 from jitgate.core.codings import PIECE
 from jitgate.errors import MaskingFault
-from jitgate.flow.decoding import AT_ONCE, OWNERS, Decoded, Decodings
+from jitgate.flow.decoding import Decoded
 from tests.flow.test_release import Upstream, run
 
 
@@ -41,26 +40,3 @@ def test_what_ends_early_is_no_end():
     assert run(body.read()) == b"{}"
     with pytest.raises(MaskingFault, match="too early"):
         run(body.read())
-
-
-def test_no_more_than_so_many_are_decoded_at_once():
-    decodings = Decodings(2)
-    with decodings.one("a"), decodings.one("b"), pytest.raises(MaskingFault, match="too many"):
-        decodings.one("c").__enter__()
-    with pytest.raises(ZeroDivisionError), decodings.one("a"):
-        raise ZeroDivisionError
-    with decodings.one("a"), decodings.one("b"):
-        pass
-
-
-def test_nobody_takes_all_the_room_from_the_others():
-    decodings = Decodings(AT_ONCE)
-    with ExitStack() as held:
-        for _ in range(AT_ONCE // OWNERS):
-            held.enter_context(decodings.one("greedy"))
-        with pytest.raises(MaskingFault, match="too many"):
-            decodings.one("greedy").__enter__()
-        with decodings.one("another"):
-            pass
-    with decodings.one("greedy"):
-        pass

@@ -20,7 +20,7 @@ from jitgate.core.hiding import STARS
 from jitgate.core.profiles import MarkedFields
 from jitgate.errors import AgentGone, MaskingFault, RecorderDown, ResponseDenied
 from jitgate.flow.account import Account, Start, Witness
-from jitgate.flow.decoding import Decodings
+from jitgate.flow.masking_room import MaskingRoom
 from jitgate.flow.release import WHOLE, Release
 from jitgate.flow.timing import Timing
 from jitgate.maskers.known import LiteralsMasker
@@ -47,7 +47,7 @@ class Upstream:
 class Out:
     """One release, and what had been released when the outcome was settled."""
 
-    def __init__(self, pieces, *, maskers=(), trailers=(), fault=None, method="GET"):
+    def __init__(self, pieces, *, maskers=(), trailers=(), fault=None, method="GET", room=None):
         self.told = Told()
         self.account = Account(
             id="x-1",
@@ -68,7 +68,7 @@ class Out:
             maskers,
             (SECRET,),
             self._settled,
-            Decodings(),
+            room or MaskingRoom(),
             self._turn,
         )
 

@@ -56,7 +56,7 @@ def test_nobody_waits_for_long_and_all_is_looked_at_in_order(seconds, every, siz
     async def turn():
         waited.append(works.now - sum(waited))
 
-    slices = Slices(works, Share(turn, lambda: works.now))
+    slices = Slices(works, Share(turn, lambda: works.now), lambda: None)
     data = [bytes(range(97, 122)) * (size // 25) for size in sizes]
     out = b"".join(run(slices.feed(each)) for each in data) + run(slices.finish())
     assert out == b"".join(data).upper() + b"."
@@ -70,7 +70,7 @@ def test_many_short_pieces_let_others_have_their_turn():
     async def turn():
         turns.append(works.now)
 
-    slices = Slices(works, Share(turn, lambda: works.now))
+    slices = Slices(works, Share(turn, lambda: works.now), lambda: None)
     for _ in range(100):
         run(slices.feed(b"a" * 100))
     assert len(turns) == 9
@@ -119,7 +119,7 @@ def test_between_two_values_others_have_their_turn():
     async def turn():
         turns.append(True)
 
-    slices = Slices(transform, Share(turn))
+    slices = Slices(transform, Share(turn), lambda: None)
     assert run(slices.feed(body)) + run(slices.finish()) == body.replace(b"HuSh", STARS.encode())
     assert len(turns) >= 3
 

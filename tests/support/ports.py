@@ -34,6 +34,7 @@ from jitgate.flow.knocked import Knocked
 from jitgate.flow.ledger import Ledger
 from jitgate.flow.load import Load
 from jitgate.flow.looking_up import Means
+from jitgate.flow.masking_room import MaskingRoom
 from jitgate.flow.members import Groups, Members
 from jitgate.flow.opening import Limits
 from jitgate.flow.rates import Pace
@@ -201,6 +202,7 @@ class Stand:
     patience: Patience = field(default_factory=Patience)
     limits: Limits = field(default_factory=Limits)
     bounds: bounds.Limits = bounds.LIMITS
+    room: MaskingRoom = field(default_factory=MaskingRoom)
     resends: bool = False
     directory: ListedPeople = field(default_factory=ListedPeople)
     asked_before: IBudgets | None = None
@@ -310,6 +312,7 @@ class Stand:
                 self.clock,
                 pace=self.pace,
                 turn=no_others,
+                room=self.room,
                 limits=self.bounds,
             ),
             accounts=accounts,
