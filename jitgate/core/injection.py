@@ -76,7 +76,7 @@ AGENT_NAMED = 256
 
 _PRODUCT = b"jitgate/"
 
-_CUTTING = frozenset({b"if-none-match", b"range", b"if-range"})
+_CUTTING = frozenset({b"range", b"if-range"})
 _CONDITION = frozenset({b"if-none-match"})
 _WHAT_THE_BODY_IS = frozenset({b"content-encoding", b"content-range"})
 _NOT_FOR_AGENTS = frozenset({b"set-cookie", b"set-cookie2", b"alt-svc", b"content-length"})
@@ -111,12 +111,16 @@ def upstream_head(
     ``token`` is this one request's (`user_agent_token`): it ends the User-Agent.
 
     ``masked`` says that the response may hold what is masked: then nothing may ask whether its
-    bytes are the same as before, and no range may cut a value off from its name. If-None-Match
-    asks that of a safe method only; of any other it is a condition for carrying it out, and stays.
+    bytes are the same as before. If-None-Match asks that of a safe method only; of any other it is
+    a condition for carrying it out, and stays. And no range may cut a value off from its name, nor
+    the credential in two, which is hidden where it stands whole.
     """
     added = (*GATEWAY_ADDS, *credential.headers)
     ours = tuple([name.lower() for name, _ in added])
-    kept, own = once(asked.headers, _theirs, declared, ours, masked, operation.changes)
+    never = _CUTTING if masked or credential.secrets else frozenset()
+    if masked and not operation.changes:
+        never |= _CONDITION
+    kept, own = once(asked.headers, _theirs, declared, ours, never)
     host = operation.authority.removesuffix(":443").encode("ascii")
     query = operation.query
     if credential.query is not None:
@@ -138,11 +142,10 @@ def _theirs(
     asked: Headers,
     declared: frozenset[bytes],
     ours: tuple[bytes, ...],
-    masked: bool,
-    changes: bool,
+    never: frozenset[bytes],
 ) -> tuple[Headers, bytes]:
     """What the agent says that passes: the fields, and what its User-Agent begins with."""
-    forward = _forwarded(declared, ours, masked, changes)
+    forward = _forwarded(declared, ours, never)
     one_hop = named_in_connection(asked)
     if not forward.isdisjoint(one_hop):
         forward -= one_hop
@@ -185,13 +188,10 @@ def _kept(asked: Headers, forward: frozenset[bytes]) -> list[tuple[bytes, bytes]
 
 @functools.lru_cache(maxsize=256)
 def _forwarded(
-    declared: frozenset[bytes], added: tuple[bytes, ...], masked: bool, changes: bool
+    declared: frozenset[bytes], added: tuple[bytes, ...], never: frozenset[bytes]
 ) -> frozenset[bytes]:
     """The names of what passes through; ``added`` are those that the gateway writes itself."""
-    forward = (COUNTING | INERT | declared) - NEVER - HOP_BY_HOP - set(added)
-    if masked:
-        forward -= _CUTTING - (_CONDITION if changes else frozenset())
-    return forward
+    return (COUNTING | INERT | declared) - NEVER - HOP_BY_HOP - set(added) - never
 
 
 def forwarded(declared: frozenset[bytes]) -> frozenset[bytes]:

@@ -45,7 +45,17 @@ def in_names(maskers: Maskers) -> list[Transformer]:
     ]
 
 
-def path_told(maskers: Maskers, told: Callable[[str], str]) -> Callable[[str], str]:
+def keep_known(maskers: Maskers, literals: LiteralMasker) -> None:
+    """Have whoever hides values know of the secrets that are hidden in all bytes later.
+
+    Where a profile hides a part of one, nobody would find the rest any more; and what is told of
+    where something stood would tell those that are names of members.
+    """
+    maskers.hand.secret_places = literals.places
+    maskers.hand.path_told = _path_told(maskers, literals.hide_in_path)
+
+
+def _path_told(maskers: Maskers, told: Callable[[str], str]) -> Callable[[str], str]:
     """What is told of a path, of which ``told`` tells what else is hidden in it."""
     for each in maskers.asked.maskers:
         if IKnownSecrets.providedBy(each):

@@ -7,7 +7,7 @@ be written in any of its ways: no list of whole spellings would have all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -22,6 +22,12 @@ _SHORT: Final = {'"': rb"\"", "/": rb"\/", "\b": rb"\b", "\f": rb"\f", "\n": rb"
     "\t": rb"\t",
 }
 r"""Escapes of JSON but for ``\u`` and for a backslash (RFC 8259, section 7)."""
+
+DEEP: Final = 4
+"""How deep in texts of JSON within others, or in URLs within others, a secret is still known."""
+
+_DIGITS: Final = re.compile(rb"%[0-9A-F]{2}|(?<=\\u)[0-9A-F]{4}")
+"""Hexadecimal digits of escapes, which may be small letters as well."""
 
 _WIDE: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
@@ -128,8 +134,8 @@ def widened(literal: bytes) -> list[Spelled]:
 def units_of(literal: bytes) -> list[tuple[Ways, ...]]:
     """The ways of each character; those of what has one way by itself as one.
 
-    There are two where a backslash may be written as itself or as two: were both among its ways, of
-    many backslashes nobody could say in time which are how many.
+    There are several where a backslash may be written as itself or as two or four: were all among
+    its ways, of many backslashes nobody could say in time which are how many.
     """
     if _AS_IT_IS.fullmatch(literal):
         return [((literal,),)]
@@ -137,11 +143,11 @@ def units_of(literal: bytes) -> list[tuple[Ways, ...]]:
         text, is_text = literal.decode("utf-8"), True
     except UnicodeDecodeError:
         text, is_text = literal.decode("latin-1"), False
-    kinds = (b"\\", rb"\\") if b"\\" in literal else (b"\\",)
-    return [tuple([_ways(each, is_text, backslash) for each in text]) for backslash in kinds]
+    kinds = [1, 2, 4] if b"\\" in literal else [1]
+    return [tuple([_ways(each, is_text, backslashes) for each in text]) for backslashes in kinds]
 
 
-def _ways(character: str, is_text: bool, backslash: bytes) -> Ways:
+def _ways(character: str, is_text: bool, backslashes: int) -> Ways:
     raw = character.encode("utf-8" if is_text else "latin-1")
     if _AS_IT_IS.fullmatch(raw):
         return (raw,)
@@ -158,8 +164,46 @@ def _ways(character: str, is_text: bool, backslash: bytes) -> Ways:
     if character == " ":
         written.add(b"+")
     if character == "\\":
-        written = written - {raw} | {backslash}
+        single = [way for way in written if not way.startswith(b"\\u")]
+        written = written.difference(single) | {way * backslashes for way in single}
+        written |= {_in_url(way) for way in tuple(written)}
+    else:
+        written |= set(_within(written, raw))
     return tuple(sorted(written, key=lambda way: (-len(way), way)))
+
+
+def _within(written: Iterable[bytes], raw: bytes) -> Iterator[bytes]:
+    """The ways of what is written again: JSON or a URL within another, or the one in the other.
+
+    What stands as it is may be written again, and again, up to `DEEP`.
+    """
+    for way in written:
+        for again in (_in_json(way), _in_json(way, slash=True), _in_html(way), _in_url(way)):
+            yield again
+            yield _DIGITS.sub(lambda escape: escape[0].lower(), again)
+    texts, urls = {raw}, raw
+    for _ in range(DEEP):
+        texts = {_in_json(way, slash=slash) for way in texts for slash in (False, True)}
+        urls = _in_url(urls)
+        yield from texts
+        yield urls
+
+
+def _in_json(way: bytes, *, slash: bool = False) -> bytes:
+    """As any encoder writes it in a text; one of PHP escapes a ``slash`` as well."""
+    special = rb'["\\/]' if slash else rb'["\\]'
+    return re.sub(special, rb"\\\g<0>", way)
+
+
+def _in_html(way: bytes) -> bytes:
+    """As encoders write it in a text that may come to stand in HTML."""
+    doubled = way.replace(b"\\", rb"\\")
+    return re.sub(rb"[<>&'+\"`=]", lambda each: b"\\u%04X" % each[0][0], doubled)
+
+
+def _in_url(way: bytes) -> bytes:
+    """As it is written in a query."""
+    return re.sub(rb"[^A-Za-z0-9._-]", lambda each: b"%%%02X" % each[0][0], way)
 
 
 def _with_zeros(units: Sequence[Ways], step: int) -> tuple[Ways, ...]:

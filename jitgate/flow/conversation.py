@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, First
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from jitgate.core.known_names import keep_known
 from jitgate.core.limits import Limits
 from jitgate.core.literals import LiteralMasker, Literals
 from jitgate.core.masked_requests import of_request
@@ -89,6 +90,7 @@ class Conversation:
         self._response = response
         self._upstream = upstream
         self._secrets = Literals(secrets)
+        self._maskers = Maskers(account.maskers, account.hand)
         self._limits = limits
         self._room, self._holding = room, Holding(room, "", 0)
         self._turn = accounts.turn
@@ -133,6 +135,7 @@ class Conversation:
 
     async def _carried(self) -> Ending:
         self._holding.of(self._agent, self._target, self._account.hand)
+        keep_known(self._maskers, LiteralMasker(self._secrets))
         self._heard_something()
         pumps = [Deferred.fromCoroutine(each) for each in (self._from_agent(), self._from_target())]
         for pump in pumps:
@@ -275,7 +278,8 @@ class Conversation:
             shown = await self._masked(message)
         except MaskingFault as fault:
             why = "A message is withheld: it may hold secrets, and cannot be looked at."
-            refusal = Refusal(Denial.RESPONSE_WITHHELD, f"{why} {fault}")
+            told = LiteralMasker(self._secrets).hide_in_words(f"{fault}")
+            refusal = Refusal(Denial.RESPONSE_WITHHELD, f"{why} {told}")
             return Ending(POLICY, why, "gateway", refusal)
         body = await to_agent(self._account, shown, self._turn)
         if len(self._kept) >= IN_FLIGHT:
@@ -294,8 +298,7 @@ class Conversation:
         """The message without what the agent must not see. Raises `MaskingFault`."""
         account, literals = self._account, LiteralMasker(self._secrets)
         if message.is_text and account.maskers:
-            maskers = Maskers(account.maskers, account.hand)
-            transform = masker_of(_PLAIN, maskers, literals, gathered=True)
+            transform = masker_of(_PLAIN, self._maskers, literals, gathered=True)
             slices = Slices(transform, self._share, self._holding.count)
             self._holding.of(self._agent, self._target, account.hand, transform)
             data = await slices.feed(message.data) + await slices.finish()

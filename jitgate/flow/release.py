@@ -15,7 +15,7 @@ from typing import Protocol
 from jitgate.core.codings import codings_of, memory_of
 from jitgate.core.fields import is_events, values_of
 from jitgate.core.injection import agent_head, agent_trailers
-from jitgate.core.known_names import path_told
+from jitgate.core.known_names import keep_known
 from jitgate.core.literals import LiteralMasker
 from jitgate.core.masked_fields import MaskedFields
 from jitgate.core.masking import Maskers, Transformer
@@ -78,7 +78,6 @@ class Release:
         calls refuses, or truncates where a byte has gone already.
         """
         literals = LiteralMasker(self.secrets)
-        self.account.hand.secret_places = literals.places
         try:
             codings = () if answer.length == 0 else codings_of(answer.headers)
             owner = "" if self.account.subject is None else self.account.subject.key
@@ -93,7 +92,7 @@ class Release:
 
     async def _released(self, answer: ResponseHead, body: Body, literals: LiteralMasker) -> None:
         maskers = Maskers(self.maskers, self.account.hand)
-        self.account.hand.path_told = path_told(maskers, literals.hide_in_path)
+        keep_known(maskers, literals)
         transform = self._transform(answer, maskers, literals)
         whole = gathered(answer)
         held, ended = b"", whole
@@ -114,7 +113,8 @@ class Release:
             length = len(held)
         if self.account.head.method == "HEAD":
             length = None if rewritten else _announced(answer)
-        head = agent_head(answer, length=length, rewritten=rewritten, hide=hide)
+        starred = literals.count > 0 if ended else bool(self.secrets)
+        head = agent_head(answer, length=length, rewritten=rewritten or starred, hide=hide)
         self.account.answer = head
         if not ended:
             is_whole = length is not None and len(held) >= length
@@ -161,10 +161,10 @@ class Release:
             return literals
         if is_part and is_coded(answer):
             raise MaskingFault("The response is a part of what is coded.")
+        if (self.maskers or self.secrets) and (is_part or _is_cut(answer)):
+            raise MaskingFault("The response is a part, although the whole was asked for.")
         if not self.maskers:
             return bare_of(answer.headers, literals)
-        if is_part or _is_cut(answer):
-            raise MaskingFault("The response is a part, although the whole was asked for.")
         return masker_of(
             answer.headers,
             maskers,

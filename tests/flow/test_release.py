@@ -47,7 +47,17 @@ class Upstream:
 class Out:
     """One release, and what had been released when the outcome was settled."""
 
-    def __init__(self, pieces, *, maskers=(), trailers=(), fault=None, method="GET", room=None):
+    def __init__(
+        self,
+        pieces,
+        *,
+        maskers=(),
+        secrets=(SECRET,),
+        trailers=(),
+        fault=None,
+        method="GET",
+        room=None,
+    ):
         self.told = Told()
         self.account = Account(
             id="x-1",
@@ -66,7 +76,7 @@ class Out:
             self.told,
             Upstream(pieces, trailers),
             maskers,
-            (SECRET,),
+            secrets,
             self._settled,
             room or MaskingRoom(),
             self._turn,
@@ -412,12 +422,32 @@ async def test_a_head_alone_says_nothing_of_a_coding_that_the_body_would_not_hav
 )
 @ensureDeferred
 async def test_a_part_is_withheld_where_anything_is_hidden(status, headers):
-    out = Out([b'"x"'], maskers=MASKERS)
-    with pytest.raises(MaskingFault, match="part"):
-        await out.run(ResponseHead(status, headers, 3))
-    out = Out([b'"x"'])
+    for what in ({"maskers": MASKERS, "secrets": ()}, {"secrets": (SECRET,)}):
+        out = Out([b'"x"'], **what)
+        with pytest.raises(MaskingFault, match="part"):
+            await out.run(ResponseHead(status, headers, 3))
+    out = Out([b'"x"'], secrets=())
     await out.run(ResponseHead(status, headers, 3))
     assert out.told.data == b'"x"'
+
+
+@pytest.mark.parametrize(("body", "kept"), [(b"echo: " + SECRET, False), (b"x" * 30, True)])
+@ensureDeferred
+async def test_what_vouches_for_a_body_goes_where_the_credential_is_starred_in_it(body, kept):
+    vouching = ((b"ETag", b'"5d41"'), (b"Content-MD5", b"XUFA"), (b"Repr-Digest", b"sha-256=:x:"))
+    out = Out([body])
+    await out.run(ResponseHead(200, ((b"Content-Type", b"text/plain"), *vouching), len(body)))
+    assert [field in out.told.head.headers for field in vouching] == [kept] * 3
+    assert out.told.head.length == len(body)
+
+
+@ensureDeferred
+async def test_what_vouches_for_a_body_goes_where_the_credential_may_yet_come_in_it():
+    out = Out([b"x" * 70_000, SECRET])
+    length = 70_000 + len(SECRET)
+    await out.run(ResponseHead(200, ((b"Content-Type", b"text/plain"), (b"ETag", b"x")), length))
+    assert b"ETag" not in dict(out.told.head.headers)
+    assert out.told.data == b"x" * 70_000 + b"*" * len(SECRET)
 
 
 @ensureDeferred
