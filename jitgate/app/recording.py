@@ -65,6 +65,8 @@ class Recorded:
     """Gives auditors a copy of it."""
     rotate: Rotate
     """Has another key sign it."""
+    public_key: Callable[[], str]
+    """The text form of the key that signs it."""
     states: Mapping[str, Callable[[], str | None]]
     """Why a part does not do its work, or None: what the health page shows."""
     books: Books
@@ -126,7 +128,10 @@ def recorded(
     retain = _retain(recording, files, first.archive, worker, reactor)
     copies = Copying(recording.directory, recorder, reactor)
     rotate = rotates_nothing if recording.key else Rotating(files, state, worker)
-    return Recorded(recorder, parts, retain, copies, rotate, states, Books(files, worker))
+    books = Books(files, worker)
+    return Recorded(
+        recorder, parts, retain, copies, rotate, lambda: signing.signer.verifier.text, states, books
+    )
 
 
 @dataclass(frozen=True, slots=True)
