@@ -200,7 +200,7 @@ def _archived(first: InForce, files: RecordFiles, worker: Worker, reactor: Any) 
         archive,
         sealed=partial(files.sealed, archive.place),
         note=partial(worker, files.archived),
-        whole=files.whole_note,
+        whole=files.whole_notes,
         retention=settings.retention,
         backlog=settings.backlog,
         clock=reactor,

@@ -383,18 +383,3 @@ def test_a_name_that_differs_leads_nowhere():
     note = signed_by(Checkpoint(SITE, 5, b"r" * 32).text, Signer(SITE, KEY), other).encode()
     keys = Keys(VERIFIER, [Rotation(5, VERIFIER, other.verifier)], {5: note}.get)
     assert keys.at(6) is None
-
-
-def test_the_archive_is_given_the_checkpoints_that_lead_from_key_to_key(site):
-    rotated(site, OTHER)
-    records = site.run(key=OTHER)
-    records.rotate(THIRD, BY)
-    found = {each.key for each in records.sealed("s3://place")}
-    by_both = [
-        path.relative_to(site.folder).as_posix()
-        for path in paths(site)
-        if sum(signed(path.read_bytes(), key) for key in (VERIFIER, NEW, NEWEST)) == 2
-    ]
-    assert len(by_both) == 2
-    assert {*by_both} <= found
-    records.close()
