@@ -139,8 +139,12 @@ class _Assembly:
             once=lambda: self._storing.once,
             own=self._own,
             slack_groups=self._slack_groups,
+            signs=self._signs,
             before=before,
         )
+
+    def _signs(self) -> str:
+        return self._kept.public_key()
 
     def _noted(self, kind: str, fields: Mapping[str, object]) -> None:
         self._note(kind, fields)

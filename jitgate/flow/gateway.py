@@ -237,10 +237,10 @@ class Gateway:
         if result.refusal is not None:
             fields |= {"denial": result.refusal.denial.value, "detail": result.refusal.detail}
         # With the recorder down, every request inside is denied for it.
-        if kind == "refused":
-            self._knocked.note(fields)
-        else:
+        if result.refusal is None:
             self._recorder.note(kind, fields)
+        else:
+            self._knocked.note(kind, fields)
 
     # --- each request inside
 
