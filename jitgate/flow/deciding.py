@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -84,6 +84,10 @@ class Leave(NamedTuple):
     grant: Grant | None = None
 
 
+async def at_once(_: tuple[IMasker, ...]) -> None:
+    """Nothing has to be made first of what looks for what these hide."""
+
+
 class Decider:
     """Asks policy, and people. Everything that it decides is put on record first."""
 
@@ -99,7 +103,9 @@ class Decider:
         clock: IReactorTime,
         site_key: bytes,
         sources: Sequence[IFacts] = (),
+        ready: Callable[[tuple[IMasker, ...]], Coroutine[Any, Any, None]] = at_once,
     ) -> None:
+        self._ready = ready
         self._access = access
         self._bodies = bodies
         self._accounts = accounts
@@ -194,6 +200,7 @@ class Decider:
         """
         account, maskers = call.account, self._outgoing(call, decision)
         check_maskers(maskers)
+        await call.span.within(self._ready(maskers))
         passing = request_passes(call.operation, decision, self._profiles)
         look = partial(
             masked_request,
@@ -224,10 +231,10 @@ class Decider:
     async def _kept_in(self, call: Call, decision: Decision, why: str) -> Refusal:
         """The request may not leave, and that is on record as what policy said."""
         account, told = call.account, f"The request may not leave. {why}"
-        account.maskers = (
-            *self._outgoing(call, decision),
-            *maskers_for(call.operation, decision, self._profiles),
-        )
+        marked = maskers_for(call.operation, decision, self._profiles)
+        maskers = (*self._outgoing(call, decision), *marked)
+        await call.span.within(self._ready(maskers))
+        account.maskers = maskers
         account.decision = replace(decision, effect=Effect.DENY, reason=told)
         if account.recorded is not None:  # it was another one before
             await self._accounts.decided(account)
@@ -316,7 +323,7 @@ class Decider:
         full = await self._full(call, decision)
         if full is not None:
             return full
-        self._mask(call, decision)
+        await self._mask(call, decision)
         recorded = self._accounts.decided(call.account)
         if call.operation.changes:
             await recorded
@@ -343,8 +350,9 @@ class Decider:
 
     async def _overspent(self, call: Call, decision: Decision, full: Refusal) -> Refusal:
         """What there is no room for is denied, and that is on record as what policy said."""
-        account = call.account
-        account.maskers = maskers_for(call.operation, decision, self._profiles)
+        account, maskers = call.account, maskers_for(call.operation, decision, self._profiles)
+        await call.span.within(self._ready(maskers))
+        account.maskers = maskers
         account.grant = None  # the call does not go under it, and it stays as it is
         denied = replace(decision, effect=Effect.DENY, rule=f"{full.rule}", reason=full.detail)
         account.decision = denied
@@ -352,7 +360,7 @@ class Decider:
             await self._accounts.decided(account)
         return full
 
-    def _mask(self, call: Call, decision: Decision) -> None:
+    async def _mask(self, call: Call, decision: Decision) -> None:
         """Note what hides in the answer what the agent must not see. Raises `MaskerOff`.
 
         Raises `MaskingFault` for a request that has not been looked at and had to be.
@@ -361,6 +369,7 @@ class Decider:
             raise MaskingFault("The request has not been looked at.")
         maskers = maskers_for(call.operation, decision, self._profiles)
         check_maskers(maskers)  # else the call would be carried out, and its answer withheld
+        await call.span.within(self._ready(maskers))
         call.account.maskers = maskers
         call.account.passes = bool(maskers) and passes(call.operation, decision, self._profiles)
 
@@ -428,7 +437,7 @@ class Decider:
     async def _noted(self, call: Call, decision: Decision) -> None:
         """Go by this decision from now on: what it hides, and what the record says of it."""
         account = call.account
-        self._mask(call, decision)
+        await self._mask(call, decision)
         if decision != account.decision or account.known != account.shown:
             account.decision = decision
             await self._accounts.decided(account)

@@ -5,9 +5,10 @@ They can be told to fail at a point, so that a table can make every stage of the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -26,7 +27,7 @@ from jitgate.flow.account import Accounts
 from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway
 from jitgate.flow.bodies import HeldBodies
 from jitgate.flow.budgets import Budgets
-from jitgate.flow.deciding import Decider
+from jitgate.flow.deciding import Decider, at_once
 from jitgate.flow.gateway import DUTIES, Gateway
 from jitgate.flow.grants import Grants
 from jitgate.flow.knocked import Knocked
@@ -49,6 +50,7 @@ from jitgate.interfaces import (
     IFacts,
     IIdentityVerifier,
     ILendingSource,
+    IMasker,
     IRequest,
     IResponse,
     IRule,
@@ -200,6 +202,7 @@ class Stand:
     patience: Patience = field(default_factory=Patience)
     limits: Limits = field(default_factory=Limits)
     bounds: bounds.Limits = bounds.LIMITS
+    ready: Callable[[tuple[IMasker, ...]], Coroutine[Any, Any, None]] = at_once
     room: MaskingRoom = field(default_factory=MaskingRoom)
     resends: bool = False
     directory: ListedPeople = field(default_factory=ListedPeople)
@@ -277,6 +280,7 @@ class Stand:
             clock=clock,
             site_key=site_key,
             sources=self.sources,
+            ready=self.ready,
         )
         targets = {
             AUTHORITY: Target(
