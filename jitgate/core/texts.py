@@ -238,6 +238,7 @@ class TextMasker:
         parts = self._json_parts(text, first) if may_be_json(text) else None
         if parts is None:
             text = self._json_lines_masked(text, first)
+            pause()
             parts = self._texts.seen(text, f"line {first}")
         return (replaced(text, parts) if parts else text) + lines[size:]
 
