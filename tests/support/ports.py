@@ -5,10 +5,9 @@ They can be told to fail at a point, so that a table can make every stage of the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -27,7 +26,7 @@ from jitgate.flow.account import Accounts
 from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway
 from jitgate.flow.bodies import HeldBodies
 from jitgate.flow.budgets import Budgets
-from jitgate.flow.deciding import Decider, at_once
+from jitgate.flow.deciding import Decider
 from jitgate.flow.gateway import DUTIES, Gateway
 from jitgate.flow.grants import Grants
 from jitgate.flow.knocked import Knocked
@@ -37,6 +36,7 @@ from jitgate.flow.looking_up import Means
 from jitgate.flow.masking_room import MaskingRoom
 from jitgate.flow.members import Groups, Members
 from jitgate.flow.opening import Limits
+from jitgate.flow.outgoing import Ready, at_once
 from jitgate.flow.rates import Pace
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.resource_names import ResourceNames
@@ -50,7 +50,6 @@ from jitgate.interfaces import (
     IFacts,
     IIdentityVerifier,
     ILendingSource,
-    IMasker,
     IRequest,
     IResponse,
     IRule,
@@ -202,7 +201,7 @@ class Stand:
     patience: Patience = field(default_factory=Patience)
     limits: Limits = field(default_factory=Limits)
     bounds: bounds.Limits = bounds.LIMITS
-    ready: Callable[[tuple[IMasker, ...]], Coroutine[Any, Any, None]] = at_once
+    ready: Ready = at_once
     room: MaskingRoom = field(default_factory=MaskingRoom)
     resends: bool = False
     directory: ListedPeople = field(default_factory=ListedPeople)
