@@ -16,6 +16,7 @@ from twisted.internet.task import deferLater
 
 from jitgate.app.ids import Ids
 from jitgate.app.in_force import InForce
+from jitgate.app.masking_sets import Sets
 from jitgate.app.storing import Storing
 from jitgate.config.schema import Approvals, Settings
 from jitgate.core.limits import share
@@ -148,6 +149,7 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
         budgets=budgets,
         clock=clock,
         site_key=ground.site_key,
+        ready=Sets(clock).ready,
     )
     revocations = Revocations(storing.once, access, recorder, clock)
     news = storing.news
