@@ -189,7 +189,7 @@ FAULTS = (
         "store restarts",
         _store_restarts,
         Explains(
-            calls=ASKING + r".*(50[23] |NotTold|SaidNo|nobody was asked|expired)",
+            calls=ASKING + r".*(50[23] |NotTold|SaidNo|nobody was asked|expired|pending)",
             log=r"(?i)store|postgres|database",
         ),
         grace=10.0,
@@ -199,7 +199,7 @@ FAULTS = (
         "slow disk",
         _disk("slow"),
         Explains(
-            calls=rf"{RECORDER}|{ASKING}.*(nobody was asked|429|202|expired|NotTold)|"
+            calls=rf"{RECORDER}|{ASKING}.*(nobody was asked|429|202|expired|pending|NotTold)|"
             r"websocket: .*Neither side|50[23] (where|came where)",
             log=r"(?i)record|worker|site log|checkpoint",
         ),
@@ -210,7 +210,7 @@ FAULTS = (
         "disk fails",
         _disk("sync-eio"),
         Explains(
-            calls=rf"{RECORDER}|{BROKEN}|{ASKING}.*(nobody was asked|NotTold|SaidNo)|50[23] (where|came where)",
+            calls=rf"{RECORDER}|{BROKEN}|{ASKING}.*(nobody was asked|pending|NotTold|SaidNo)|50[23] (where|came where)",
             log=r"(?i)record|worker|site log|checkpoint|log",
             record=True,
         ),
