@@ -11,9 +11,12 @@ import random
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+
+from support.gateway import health
 
 from .judging import Explains, Window
 from .site import Site
@@ -31,7 +34,10 @@ BROKEN = (
 WATCHED = ("control process", "worker 1")
 """What is looked at for as long as the soak lasts, and is therefore never ended."""
 
-ASKING = r"^(held|later|flight|vanish)\b"
+BACK = 120.0
+"""Seconds in which another worker has taken the place of one that has ended, on a busy machine."""
+
+ASKING = r"^(held|later|flight|disowned|vanish)\b"
 RECORDER = r"(50[23] (recorder|.*record)|recorder-down)"
 
 
@@ -138,8 +144,19 @@ def _worker_ends(number: signal.Signals) -> Doing:
             with suppress(ProcessLookupError):
                 os.kill(chance.choice(others), number)
         over.wait(2)
+        # A reload, for one, ends whoever has not got so far as to read it.
+        deadline = time.monotonic() + BACK
+        while not _all_serve(site) and time.monotonic() < deadline:
+            time.sleep(0.5)
 
     return do
+
+
+def _all_serve(site: Site) -> bool:
+    """Whether all workers serve."""
+    with suppress(OSError):
+        return health(site.gateway)[1]["workers"]["state"] == "ok"
+    return False
 
 
 def _no_keeper(site: Site, _: random.Random) -> None:
