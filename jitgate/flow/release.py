@@ -25,7 +25,7 @@ from jitgate.core.near import near_fields
 from jitgate.errors import AgentGone, MaskingFault
 from jitgate.flow.account import Account
 from jitgate.flow.decoding import Decoded, Decodings
-from jitgate.flow.slices import Share, Slices, Turn
+from jitgate.flow.slices import Share, Slices, Straight, Turn
 from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
 from jitgate.values import Headers, ResponseHead
 
@@ -93,8 +93,9 @@ class Release:
         transform = self._transform(answer, maskers, literals)
         whole = gathered(answer)
         held, ended = b"", whole
-        slices = Slices(transform, Share(self.turn))
-        if whole or self._waits(answer, transform is literals):
+        is_bare = transform is literals
+        slices = Straight(transform) if is_bare else Slices(transform, Share(self.turn))
+        if whole or self._waits(answer, is_bare):
             held, ended = await self._held(body, slices, self._most(answer))
         rewritten = bool(self.maskers) or is_coded(answer)
         length = len(held) if ended else None if rewritten else answer.length
@@ -187,7 +188,9 @@ class Release:
         is_small = answer.length is not None and answer.length <= WHOLE
         return WHOLE if is_small or denies(self.maskers) else 0
 
-    async def _held(self, body: Body, slices: Slices, most: int | None) -> tuple[bytes, bool]:
+    async def _held(
+        self, body: Body, slices: Straight | Slices, most: int | None
+    ) -> tuple[bytes, bool]:
         """The beginning of the body as the agent may see it, and whether it is all of it.
 
         One that has no byte is no JSON, and holds nothing.
@@ -203,7 +206,7 @@ class Release:
             pieces.append(self._witnessed(await slices.finish()))
         return b"".join(pieces), True
 
-    async def _streamed(self, body: Body, slices: Slices, length: int | None) -> bytes:
+    async def _streamed(self, body: Body, slices: Straight | Slices, length: int | None) -> bytes:
         """Release the body as it comes; what completes an announced length is returned."""
         held = b""
         while data := await body.read():
