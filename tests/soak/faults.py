@@ -167,6 +167,16 @@ def _keeper_again(site: Site) -> None:
     site.keeper.up = True
 
 
+def _no_archive(site: Site, _: random.Random) -> None:
+    assert site.archive is not None
+    site.archive.shut()
+
+
+def _archive_again(site: Site) -> None:
+    assert site.archive is not None
+    site.archive.open()
+
+
 def _flood(site: Site, chance: random.Random, over: threading.Event) -> None:
     """Many come and say nothing, or half of something."""
     with ExitStack() as opened:
@@ -256,6 +266,14 @@ FAULTS = (
         _while(_no_keeper, _keeper_again),
         Explains(log=r"(?i)keeper|checkpoint|ops"),
         grace=60.0,
+    ),
+    Fault(
+        "archive stalls",
+        _while(_no_archive, _archive_again),
+        Explains(log=r"(?i)archive|s3"),
+        lasts=(5.0, 30.0),
+        grace=60.0,
+        can=lambda site: site.archive is not None,
     ),
     Fault("flood", _flood),
 )
