@@ -16,6 +16,7 @@ from io import TextIOWrapper
 from jitgate.cli import (
     approving,
     audit,
+    backing,
     catalog,
     credentials,
     demo,
@@ -43,6 +44,7 @@ COMMANDS = (
     audit,
     export,
     retention,
+    backing,
 )
 """In the order in which ``--help`` lists them."""
 

@@ -9,7 +9,7 @@ from pytest_twisted import ensureDeferred
 from support.ports import JSON, Asked, Stand, agent, review
 
 from jitgate.errors import StoreDown
-from jitgate.flow.revoking import ANSWERED, Revocations
+from jitgate.flow.revoking import AHEAD, ANSWERED, Revocations
 from jitgate.values import Binding, Effect, Verdict
 
 PERMIT = Verdict(Effect.PERMIT, "They may.")
@@ -51,6 +51,27 @@ async def test_nothing_passes_until_it_is_known_what_was_revoked():
     assert denial(await asked(stand, agent())) == "store-down"
     await stand.gateway._revocations.recover()
     assert (await asked(stand, agent())).head.status == 200
+
+
+@ensureDeferred
+async def test_after_a_restored_state_no_token_counts_that_was_made_before_and_that_stays_so():
+    stand = await standing()
+    now = stand.clock.seconds()
+    await stand.revocations.forgot()
+    younger = agent(issued_at=now + AHEAD + 1)
+    for revocations in (
+        stand.revocations,
+        Revocations(stand.once, stand.access, stand.recorder, stand.clock),  # after a restart
+    ):
+        await revocations.recover()
+        stand.gateway._revocations = revocations
+        for issued_at in (0.0, now, now + AHEAD):
+            told = await asked(stand, agent(id=f"bot-{issued_at}", issued_at=issued_at))
+            assert (told.head.status, denial(told)) == (401, "token-refused")
+            assert b"restored from a copy" in told.data
+        assert stand.sent == []
+        assert (await asked(stand, younger)).head.status == 200
+        stand.sent.clear()
 
 
 @pytest.mark.parametrize("down", ["store", "recorder"])
