@@ -93,7 +93,8 @@ class Revocations:
         """The store may know too little: believe no token that was made before now, of anybody.
 
         Else who was revoked since would be believed again, and an assertion that was taken would be
-        taken once more. Raises `StoreDown`.
+        taken once more. What was made a moment ago by a clock that is ahead can be neither: nothing
+        ran then. Raises `StoreDown`.
         """
         now = self._clock.seconds()
         await self._once.take(SUBJECT, orjson.dumps([EVERYBODY, now]).decode(), now + HORIZON)
@@ -124,10 +125,12 @@ class Revocations:
             return None
         if subject.binding is not None and subject.binding.id in self._tokens:
             return _refused(self._tokens[subject.binding.id][0])
-        for name in (EVERYBODY, subject.id, subject.agent):
+        if subject.issued_at <= self._subjects.get(EVERYBODY, -1.0):
+            return _refused(_RESTORED)
+        for name in (subject.id, subject.agent):
             at = None if name is None else self._subjects.get(name)
             if at is not None and subject.issued_at <= at + AHEAD:
-                return _refused(_RESTORED if name == EVERYBODY else _OLDER)
+                return _refused(_OLDER)
         return None
 
     async def take(self, binding: Binding, until: float) -> Refusal | None:
