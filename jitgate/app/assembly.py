@@ -46,7 +46,7 @@ from jitgate.flow.recorder import Recorder
 from jitgate.flow.telling import Telling
 from jitgate.identity.own_tokens import OwnTokens
 from jitgate.interfaces import IApproverChannel
-from jitgate.proxy.authority import CertificateAuthority, load_or_create
+from jitgate.proxy.authority import CertificateAuthority, Signers, load_or_create
 from jitgate.proxy.certificate import PortTls
 from jitgate.proxy.port import ends_in
 from jitgate.proxy.reverse import OwnHosts, ReverseListener
@@ -163,12 +163,15 @@ class _Assembly:
         self._site_key = state.site_key()
         ledger, worker = self._ledger(state, recorder)
         authority = load_or_create(state.authority, time.time)
-        story = story_of(first, self._ground(recorder, ledger, channels, authority.certificate))
+        story = story_of(
+            first, self._ground(recorder, ledger, channels, lambda: authority.certificate)
+        )
         self._own.adopt(first.terms)
         adopters: list[Adopt] = [
             lambda new: self._own.adopt(new.terms),
             story.adopt,
             partial(_share, state),
+            lambda _: authority.adopt(self._another_ca),
         ]
         reloading = self._reloading(first, story, adopters, recorder)
         socket = self._control(first, story, recorder, reloading.reload)
@@ -220,7 +223,11 @@ class _Assembly:
         return GatewayService(every, self._reactor, listening, first.notices)
 
     def _ground(
-        self, recorder: Recorder, ledger: Ledger, channels: Sequence[IApproverChannel], ca: bytes
+        self,
+        recorder: Recorder,
+        ledger: Ledger,
+        channels: Sequence[IApproverChannel],
+        ca: Callable[[], bytes],
     ) -> Ground:
         return Ground(
             settings=self._settings,
@@ -236,6 +243,13 @@ class _Assembly:
             new_id=self._new_id,
             site_key=self._site_key,
         )
+
+    def _another_ca(self, signers: Signers) -> None:
+        """Put on record what signs what agents are shown, and what will."""
+        told: dict[str, object] = {"signs": signers.first.sha256}
+        if signers.following is not None:
+            told |= {"next": signers.following.sha256, "switch_at": signers.switch_at}
+        self._note("ca", told)
 
     def _ledger(self, state: StateFolder, recorder: Recorder) -> tuple[Ledger, Worker]:
         """What keeps access requests and grants over restarts, and the thread that it works in."""

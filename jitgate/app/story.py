@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -63,8 +63,8 @@ class Ground:
     channels: Sequence[IApproverChannel]
     """The ways to people, which are opened later."""
     own: OwnTokens
-    ca: bytes
-    """The certificate that agents believe, in PEM."""
+    ca: Callable[[], bytes]
+    """The certificates that agents must believe, in PEM."""
     pace: Pace
     tally: Tally
     clock: Any

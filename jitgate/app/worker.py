@@ -7,7 +7,7 @@ has: people are asked through it, and it signs for what is written here.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -152,9 +152,12 @@ class _Assembly:
         self._bond.connect(WIRE)
         ledger = Ledger(self._storing.access, recorder, self._reactor, self._facts.gateway)
         authority = load_or_create(self._state.authority, time.time)
-        self._story = story = story_of(self._first, self._ground(ledger, authority.certificate))
+        self._story = story = story_of(
+            self._first, self._ground(ledger, lambda: authority.certificate)
+        )
         self._own.adopt(self._first.terms)
         adopters: list[Adopt] = [lambda new: self._own.adopt(new.terms), story.adopt]
+        adopters.append(lambda _: authority.adopt())
         story.revocations.ends["calls"] = story.gateway.cut
         proxy = proxy_of(
             self._first,
@@ -201,7 +204,7 @@ class _Assembly:
         says = f"Worker {self._facts.slot + 1} accepts connections: {{where}}"
         return GatewayService(parts, self._reactor, listening, says=says)
 
-    def _ground(self, ledger: Ledger, ca: bytes) -> Ground:
+    def _ground(self, ledger: Ledger, ca: Callable[[], bytes]) -> Ground:
         return Ground(
             settings=self._settings,
             recorder=self._recorded.recorder,

@@ -7,6 +7,7 @@ before it could live.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -94,9 +95,9 @@ class Revocations:
 
         Else who was revoked since would be believed again, and an assertion that was taken would be
         taken once more. What was made a moment ago by a clock that is ahead can be neither: nothing
-        ran then. Raises `StoreDown`.
+        ran then. Tokens tell whole seconds. Raises `StoreDown`.
         """
-        now = self._clock.seconds()
+        now = math.floor(self._clock.seconds())
         await self._once.take(SUBJECT, orjson.dumps([EVERYBODY, now]).decode(), now + HORIZON)
         self._note(EVERYBODY, now)
 
@@ -125,7 +126,7 @@ class Revocations:
             return None
         if subject.binding is not None and subject.binding.id in self._tokens:
             return _refused(self._tokens[subject.binding.id][0])
-        if subject.issued_at <= self._subjects.get(EVERYBODY, -1.0):
+        if subject.issued_at < self._subjects.get(EVERYBODY, 0.0):
             return _refused(_RESTORED)
         for name in (subject.id, subject.agent):
             at = None if name is None else self._subjects.get(name)

@@ -69,7 +69,7 @@ class Pages:
         *,
         targets: Mapping[str, Target],
         decide: Decide,
-        ca: bytes,
+        ca: Callable[[], bytes],
         patience: Patience,
         tokens: TokenExchange,
         clock: IReactorTime,
@@ -111,7 +111,7 @@ class Pages:
         """
         anybodys = Manifest(self._clock.seconds(), self._patience)
         if path == "/ca.pem":
-            return page(200, _PEM, self._ca)
+            return page(200, _PEM, self._ca())
         if path in {"/", "/manifest"}:
             return page(200, _MARKDOWN, manifest.text(anybodys).encode())
         if path == "/manifest.json":
@@ -130,7 +130,7 @@ class Pages:
     # --- what does not change
 
     async def _ca_certificate(self, asked: Asked) -> Page:
-        return page(200, _PEM, self._ca)
+        return page(200, _PEM, self._ca())
 
     async def _problem_page(self, asked: Asked, name: str) -> Page:
         text = problem_page(name)

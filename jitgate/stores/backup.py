@@ -26,7 +26,7 @@ STATE, RECORDING = "state", "recordings"
 DATABASE: Final = "access.sqlite"
 
 SECRET: Final = ("ca.key", "site.key", "site-hmac.key", "ca-next.key")
-OPEN: Final = ("ca.pem", "ca-next.pem", "ca-before.pem", "site.vkey")
+OPEN: Final = ("ca.pem", "ca-next.pem", "ca-next.at", "site.vkey")
 """The files of a state folder that a gateway cannot make anew: agents, auditors and records know
 them. Those that nobody else may read, and the others."""
 

@@ -85,7 +85,7 @@ class Site:
             RequestPages(stand.access, stand.grants, evaluations, stand.clock),
             targets=served,
             decide=stand.decider.foreseen,
-            ca=CA,
+            ca=lambda: CA,
             patience=Patience(),
             tokens=self.tokens,
             clock=stand.clock,

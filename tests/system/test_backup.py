@@ -9,7 +9,7 @@ import threading
 import orjson
 import pytest
 from support.counterparts import TestCA
-from system.test_held import THINGS, Stage
+from system.test_held import BODY, LATER, THINGS, Stage
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +47,7 @@ def test_what_was_granted_is_spent_once_whatever_is_put_back(stage, tmp_path):
     backup, config = tmp_path / "backup", stage.folder / "jitgate.yaml"
     verify = ("verify", "--allow-unwitnessed", "--config", config)
     with stage.serving():
+        before = stage.tokens.token()
         stage.granted()
         busy = threading.Thread(target=_denied, args=(stage, 30))
         busy.start()
@@ -69,8 +70,10 @@ def test_what_was_granted_is_spent_once_whatever_is_put_back(stage, tmp_path):
     with stage.serving() as gateway:
         assert "The state was moved or restored" in "".join(gateway.output)
         assert stage.usable() == []
-        reply = stage.call()  # its token is one from before
+        with stage.tunnel(token=before) as tunnel:
+            reply = tunnel.ask("POST", THINGS, BODY, LATER)
         assert (reply.status, b"restored from a copy" in reply.body) == (401, True)
+        assert stage.call().status == 202  # with a new one people are asked again
     assert stage.paths() == [THINGS]
     done(*verify)
 
