@@ -68,7 +68,7 @@ def serve(service: GatewayService, log: Log, reactor: Any) -> int:
     from jitgate.logs import observer
     from jitgate.service import suit_interpreter
 
-    lines = observer(sys.stderr, log.format, log.level)
+    lines = observer(sys.stderr, log.lines, log.level)
     globalLogBeginner.beginLoggingTo([lines], redirectStandardIO=False)
     reactor.addSystemEventTrigger("before", "shutdown", _heard)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)

@@ -354,7 +354,7 @@ Service = Literal["recorder", "control", "admin", "proxy"]
 class Log(Section):
     """What the gateway itself says, on standard error."""
 
-    format: Literal["text", "json"] = "text"
+    lines: Literal["text", "json"] = "text"
     level: Literal["debug", "info", "warn", "error", "critical"] = "info"
 
 
