@@ -48,6 +48,7 @@ from jitgate.identity.own_tokens import OwnTokens
 from jitgate.interfaces import IApproverChannel
 from jitgate.proxy.authority import CertificateAuthority, Signers, load_or_create
 from jitgate.proxy.certificate import PortTls
+from jitgate.proxy.manifest import Trust
 from jitgate.proxy.port import ends_in
 from jitgate.proxy.reverse import OwnHosts, ReverseListener
 from jitgate.service import (
@@ -163,9 +164,7 @@ class _Assembly:
         self._site_key = state.site_key()
         ledger, worker = self._ledger(state, recorder)
         authority = load_or_create(state.authority, time.time)
-        story = story_of(
-            first, self._ground(recorder, ledger, channels, lambda: authority.certificate)
-        )
+        story = story_of(first, self._ground(recorder, ledger, channels, lambda: authority.trust))
         self._own.adopt(first.terms)
         adopters: list[Adopt] = [
             lambda new: self._own.adopt(new.terms),
@@ -227,7 +226,7 @@ class _Assembly:
         recorder: Recorder,
         ledger: Ledger,
         channels: Sequence[IApproverChannel],
-        ca: Callable[[], bytes],
+        trust: Callable[[], Trust],
     ) -> Ground:
         return Ground(
             settings=self._settings,
@@ -236,7 +235,7 @@ class _Assembly:
             storing=self._storing,
             channels=channels,
             own=self._own,
-            ca=ca,
+            trust=trust,
             pace=self._pace,
             tally=self._tally,
             clock=self._reactor,

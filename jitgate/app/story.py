@@ -47,6 +47,7 @@ from jitgate.flow.tokens import TokenExchange
 from jitgate.identity.own_tokens import OwnTokens
 from jitgate.interfaces import IApproverChannel, ILastingSource
 from jitgate.proxy.internal import AUTHORITY, internal_target
+from jitgate.proxy.manifest import Trust
 from jitgate.proxy.pages import Pages
 from jitgate.proxy.request_pages import RequestPages
 from jitgate.upstreams.https import HttpsUpstream
@@ -63,8 +64,8 @@ class Ground:
     channels: Sequence[IApproverChannel]
     """The ways to people, which are opened later."""
     own: OwnTokens
-    ca: Callable[[], bytes]
-    """The certificates that agents must believe, in PEM."""
+    trust: Callable[[], Trust]
+    """The certificates that agents must believe."""
     pace: Pace
     tally: Tally
     clock: Any
@@ -263,7 +264,7 @@ def _pages(
         RequestPages(access, grants, evaluations, clock),
         targets=in_force.targets,
         decide=decider.foreseen,
-        ca=ground.ca,
+        trust=ground.trust,
         patience=in_force.patience,
         tokens=tokens,
         clock=clock,

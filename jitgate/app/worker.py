@@ -37,6 +37,7 @@ from jitgate.flow.rates import Pace
 from jitgate.identity.own_tokens import OwnTokens
 from jitgate.proxy.authority import load_or_create
 from jitgate.proxy.listener import HttpProxyListener
+from jitgate.proxy.manifest import Trust
 from jitgate.service import (
     Dismissed,
     Ended,
@@ -152,9 +153,7 @@ class _Assembly:
         self._bond.connect(WIRE)
         ledger = Ledger(self._storing.access, recorder, self._reactor, self._facts.gateway)
         authority = load_or_create(self._state.authority, time.time)
-        self._story = story = story_of(
-            self._first, self._ground(ledger, lambda: authority.certificate)
-        )
+        self._story = story = story_of(self._first, self._ground(ledger, lambda: authority.trust))
         self._own.adopt(self._first.terms)
         adopters: list[Adopt] = [lambda new: self._own.adopt(new.terms), story.adopt]
         adopters.append(lambda _: authority.adopt())
@@ -204,7 +203,7 @@ class _Assembly:
         says = f"Worker {self._facts.slot + 1} accepts connections: {{where}}"
         return GatewayService(parts, self._reactor, listening, says=says)
 
-    def _ground(self, ledger: Ledger, ca: Callable[[], bytes]) -> Ground:
+    def _ground(self, ledger: Ledger, trust: Callable[[], Trust]) -> Ground:
         return Ground(
             settings=self._settings,
             recorder=self._recorded.recorder,
@@ -212,7 +211,7 @@ class _Assembly:
             storing=self._storing,
             channels=[WireChannel(self._bond, self._reactor)],
             own=self._own,
-            ca=ca,
+            trust=trust,
             pace=self._pace,
             tally=self._tally,
             clock=self._reactor,

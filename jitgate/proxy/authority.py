@@ -27,6 +27,7 @@ from OpenSSL import SSL
 from twisted.logger import Logger
 
 from jitgate.errors import StateUnusable
+from jitgate.proxy.manifest import Trust
 
 CA_LIFE = timedelta(days=3650)
 """Agents trust the file they were given; rotating it means giving them another."""
@@ -105,6 +106,14 @@ class CertificateAuthority:
     def certificate(self) -> bytes:
         pem = serialization.Encoding.PEM
         return b"".join(each.public_bytes(pem) for each in self.signers.trusted)
+
+    @property
+    def trust(self) -> Trust:
+        """The same, as agents are told of it."""
+        signers = self.signers
+        prints = tuple(each.fingerprint(hashes.SHA256()).hex() for each in signers.trusted)
+        switch_at = None if signers.following is None else signers.switch_at
+        return Trust(self.certificate, prints, switch_at)
 
     def adopt(self, noted: Callable[[Signers], None] = lambda _: None) -> None:
         """Go by what the state folder has now; ``noted`` hears of it if that is something else."""
