@@ -285,6 +285,7 @@ def _fixed(configuration: Configuration) -> Iterator[tuple[str, object, str]]:
     yield "state", settings.state, settings.where
     yield "services", settings.services, settings.where
     yield "workers", settings.workers, settings.where
+    yield "log", (settings.log.lines, settings.log.level), settings.log.where
     yield "listen.proxy", listen.proxy, listen.where
     yield "listen.proxy_tls", listen.proxy_tls is not None, listen.where
     yield "listen.reverse.address", listen.reverse and listen.reverse.address, listen.where

@@ -16,6 +16,7 @@ from io import TextIOWrapper
 from jitgate.cli import (
     approving,
     audit,
+    backing,
     catalog,
     credentials,
     demo,
@@ -45,6 +46,7 @@ COMMANDS = (
     export,
     retention,
     keys,
+    backing,
 )
 """In the order in which ``--help`` lists them."""
 
