@@ -59,7 +59,7 @@ def configuration() -> str:
     head = (
         f"{EDITED} Kinds of values, and all that a key means, are told in "
         "[configuration.md](../configuration.md), where *More* leads. What is not *required* may "
-        "be left out. `jitgate policy schema --out DIR` writes the same as JSON Schemas, for editors."
+        "be left out. `jitgate policy schema --out DIR` writes it as JSON Schemas, for editors."
     )
     parts = ["# Every key of the configuration", head]
     for shape, file in (
