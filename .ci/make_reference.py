@@ -264,7 +264,7 @@ def _leaves(
         helps = {choice.dest: choice.help or "" for choice in each._choices_actions}
         for word, inner in each.choices.items():
             yield from _leaves(inner, f"{name} {word}", helps.get(word, ""))
-    if not below:
+    if not any(each.required for each in below):
         yield name, (parser, help_)
 
 
@@ -275,7 +275,7 @@ def _command(name: str, told: tuple[argparse.ArgumentParser, str]) -> str:
     rows = [
         f"| {_flags(each)} | {_helped(parser, each)} |"
         for each in parser._actions
-        if not isinstance(each, argparse._HelpAction) and each.help is not argparse.SUPPRESS
+        if not isinstance(each, argparse._HelpAction | argparse._SubParsersAction)
     ]
     table = "\n".join(["| | |", "|---|---|", *rows]) if rows else ""
     parts = [f"## {name}", " ".join(said.split()), f"```text\n{usage}\n```", table]
