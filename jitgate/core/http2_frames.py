@@ -136,6 +136,8 @@ class FrameReader:
         self._continuations = 0
         self._newest = 0
         """The stream that was opened last."""
+        self._again = 0
+        """The stream of the last head that opened none."""
         self._open_ended = 0
         """Streams that were opened and are still to be ended: so many frames may do just that."""
 
@@ -229,14 +231,15 @@ class FrameReader:
         """How much a frame is one that carries nothing."""
         ends = bool(frame.flags & END_STREAM)
         if frame.kind == Kind.HEADERS and frame.stream > self._newest:
-            self._newest = frame.stream
+            self._newest, self._again = frame.stream, 0
             self._open_ended += not ends
             return 0.0  # counted as the head of a request
         if frame.kind == Kind.HEADERS:
             # Trailers are rare. On a stream that is closed it is decoded, answered, and nothing.
+            self._again = frame.stream
             return 1.0 + size / SMALL
         if frame.kind == Kind.CONTINUATION:
-            return 0.0  # counted with its head
+            return 1.0 + size / SMALL if frame.stream == self._again else 0.0  # as its head
         if frame.kind != Kind.DATA:
             return 1.0
         if ends and self._open_ended:

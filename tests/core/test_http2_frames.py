@@ -163,6 +163,16 @@ def test_what_carries_nothing_may_come_so_often(each, count):
     assert until_calm(each) == count
 
 
+def test_a_head_that_opens_no_stream_counts_in_each_of_its_frames():
+    reader = FrameReader(LOW)
+    opens = frame(Kind.HEADERS, 1, 1) + frame(Kind.CONTINUATION, 4, 1, b"\x82" * FRAME)
+    reader.feed(BEGUN, 0.0)
+    assert isinstance(reader.feed(opens, 0.0)[-1], Frame)
+    assert isinstance(reader.feed(frame(Kind.HEADERS, 1, 1), 0.0)[-1], Frame)
+    again = frame(Kind.CONTINUATION, 4, 1, b"\x82" * 128 * BURST)
+    assert isinstance(reader.feed(again, 0.0)[-1], Calm)
+
+
 def test_what_carries_something_may_come_as_it_likes():
     reader = FrameReader(LOW)
     reader.feed(BEGUN, 0.0)
