@@ -308,7 +308,8 @@ class Decider:
             raise MaskingFault("The request has not been looked at.")
         maskers = maskers_for(call.operation, decision, self._profiles)
         check_maskers(maskers)  # else the call would be carried out, and its answer withheld
-        await call.span.within(self._ready(maskers))
+        if maskers:
+            await call.span.within(self._ready(maskers))
         call.account.maskers = maskers
         call.account.passes = bool(maskers) and passes(call.operation, decision, self._profiles)
 

@@ -59,6 +59,7 @@ class Outgoing:
     def adopt(self, profiles: Mapping[str, MaskingProfile]) -> None:
         """Go by these from now on."""
         self._profiles = profiles
+        self._any = any(each.requests for each in profiles.values())
 
     def _maskers(self, call: Call, decision: Decision) -> tuple[IMasker, ...]:
         return maskers_of_request(call.operation, decision, self._profiles)
@@ -66,6 +67,8 @@ class Outgoing:
     def waits(self, call: Call, decision: Decision) -> bool:
         """Whether those must look at the request first that the decision names."""
         if decision.effect is Effect.DENY:
+            return False
+        if not self._any and not call.account.outgoing:  # as mostly
             return False
         return self._maskers(call, decision) != call.account.outgoing
 
