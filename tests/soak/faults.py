@@ -252,7 +252,9 @@ FAULTS = (
         grace=20.0,
         can=lambda site: "LD_PRELOAD" in site.env,
     ),
-    Fault("reload", _reloads, Explains(log=r"Not reloaded.*process of the gateway stops"), grace=3.0),
+    Fault(
+        "reload", _reloads, Explains(log=r"Not reloaded.*process of the gateway stops"), grace=3.0
+    ),
     Fault("bad reload", _cannot_reload, Explains(log=r"(?i)reload|policy"), grace=3.0),
     Fault(
         "worker killed",
