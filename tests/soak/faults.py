@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 from support.gateway import health
 
+from jitgate.cli.calling import NotTold
+
 from .judging import Explains, Window
 from .site import Site
 
@@ -120,9 +122,14 @@ def _disk(how: str) -> Doing:
 
 
 def _reloads(site: Site, chance: random.Random, over: threading.Event) -> None:
+    """One that meets a worker that ends is refused, and said again: so does an operator."""
     site.policy(chance.randint(1, 10**6))
-    site.gateway.process.send_signal(signal.SIGHUP)
-    over.wait(1)
+    for _ in range(10):
+        try:
+            return site.operate(command="reload")
+        except NotTold:
+            time.sleep(2)
+    raise RuntimeError("it could not be reloaded")
 
 
 def _cannot_reload(site: Site, chance: random.Random, over: threading.Event) -> None:
@@ -245,7 +252,9 @@ FAULTS = (
         grace=20.0,
         can=lambda site: "LD_PRELOAD" in site.env,
     ),
-    Fault("reload", _reloads, grace=3.0),
+    Fault(
+        "reload", _reloads, Explains(log=r"Not reloaded.*process of the gateway stops"), grace=3.0
+    ),
     Fault("bad reload", _cannot_reload, Explains(log=r"(?i)reload|policy"), grace=3.0),
     Fault(
         "worker killed",

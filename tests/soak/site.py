@@ -253,8 +253,14 @@ class Site:
         return Gateway(argparse.Namespace(socket=place, config=None))
 
     def revoke_subject(self, subject: str) -> None:
-        """As an operator, who is another user of the machine than the approver."""
-        asked = {"command": "revoke-subject", "id": subject, "reason": "It was enough"}
+        """As an operator."""
+        self.operate(command="revoke-subject", id=subject, reason="It was enough")
+
+    def operate(self, **asked: str) -> None:
+        """Ask as an operator, who is another user of the machine than the approver is.
+
+        Raises `NotTold`.
+        """
         place = f"{self.folder / 'state' / 'control.sock'}"
         as_nobody = ("setpriv", "--reuid", f"{OPERATOR}", "--regid", f"{OPERATOR}")
         program = [*as_nobody, "--clear-groups", "/usr/bin/python3", "-c", _ASK]
