@@ -89,6 +89,10 @@ class Sender:
         self._decider = decider
         self._accounts = accounts
         self._decodings = Decodings()
+        self._timers = {
+            stage: accounts.tally.timer(STAGE_SECONDS, stage)
+            for stage in ("credential", "connect", "upstream", "release")
+        }
 
     async def ready(self, call: Call, leave: Leave) -> Departure | Refusal:
         """All that can fail before a grant is spent has been done when this returns."""
@@ -117,7 +121,7 @@ class Sender:
     def _took(self, stage: str, begun: float) -> float:
         """Count what a stage took that has ended; when that was."""
         now = self._clock.seconds()
-        self._accounts.tally.took(STAGE_SECONDS, now - begun, stage)
+        self._timers[stage](now - begun)
         return now
 
     async def sent(self, ready: Departure) -> Refusal | None:
