@@ -297,5 +297,5 @@ def _disk(recording: schema.Recording, tally: Tally) -> Disk:
     if recording.write_once != OFF:
         required = recording.write_once == REQUIRED
         disk = SealedDisk(recording.sealer, required=required, powerful=may_clear_flags())
-    disk.took = partial(tally.took, SYNC_SECONDS)
+    disk.took = tally.timer(SYNC_SECONDS)
     return disk

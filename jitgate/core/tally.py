@@ -7,7 +7,7 @@ an agent chooses is among them, so that no agent makes the counts grow, and no s
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -140,6 +140,17 @@ class Tally:
         if seconds > 0:
             row[0] += seconds
         row[1 + bisect_left(family.bounds, seconds)] += 1
+
+    def timer(self, family: Family, *labels: str) -> Callable[[float], None]:
+        """The same as `took` of these labels, for what is timed with each request."""
+        row, bounds = self._new(family, labels), family.bounds
+
+        def took(seconds: float) -> None:
+            if seconds > 0:
+                row[0] += seconds
+            row[1 + bisect_left(bounds, seconds)] += 1
+
+        return took
 
     def rows(self) -> Iterator[tuple[Series, Row]]:
         """All that was counted."""

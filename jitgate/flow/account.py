@@ -39,7 +39,7 @@ from jitgate.flow.frames import Message
 from jitgate.flow.recorder import Kept, Recorder, durable
 from jitgate.flow.shown_requests import asked, shown_target
 from jitgate.flow.slices import Share, Turn
-from jitgate.flow.timing import Timing
+from jitgate.flow.timing import PARTS, Timing
 from jitgate.interfaces import IMasker, IRequest
 from jitgate.values import (
     Body,
@@ -360,6 +360,8 @@ class Accounts:
         elapsed: Callable[[], float] | None = None,
     ) -> None:
         self.tally = tally
+        self._timers = {part: tally.timer(STAGE_SECONDS, part) for part in PARTS}
+        self._timers["people"] = tally.timer(PEOPLE_SECONDS)
         self._recorder = recorder
         self._clock = clock
         self._elapsed = elapsed or clock.seconds
@@ -398,10 +400,7 @@ class Accounts:
             add(RELEASED, target, by=account.released.bytes)
         self.tally.took(EXCHANGE_SECONDS, account.timing.seconds(), effect)
         for part, seconds in account.timing.parts().items():
-            if part == "people":
-                self.tally.took(PEOPLE_SECONDS, seconds)
-            else:
-                self.tally.took(STAGE_SECONDS, seconds, part)
+            self._timers[part](seconds)
 
     def token_print(self, token: str) -> str:
         """By it the entries about one token are found, also where nobody asked whose it is."""

@@ -95,6 +95,7 @@ class Decider:
         self._clock = clock
         self._site_key = site_key
         self._outgoing = Outgoing(profiles, bodies, accounts, ready)
+        self._timed = accounts.tally.timer(STAGE_SECONDS, "policy")
         self.adopt(policy, profiles, sources)
 
     def adopt(
@@ -232,7 +233,7 @@ class Decider:
     def _decided(self, inquiry: Inquiry) -> Decision | NeedsBody:
         begun = self._clock.seconds()
         decision = self._policy.decide(inquiry)
-        self._accounts.tally.took(STAGE_SECONDS, self._clock.seconds() - begun, "policy")
+        self._timed(self._clock.seconds() - begun)
         return decision
 
     async def _informed(self, call: Call, body: bytes | None = None) -> Decision | NeedsBody | None:

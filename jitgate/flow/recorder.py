@@ -86,6 +86,8 @@ class Recorder:
         tally: Tally | None = None,
     ) -> None:
         self._tally = tally or Tally()
+        self._committed = self._tally.timer(COMMIT_SECONDS)
+        self._durable = self._tally.timer(DURABLE_SECONDS)
         self._oldest = 0.0
         """Since when the first of the queue waits."""
         self._store = store
@@ -188,8 +190,8 @@ class Recorder:
             await self._attempt(self._store.append, batch, [entry for entry, _ in batch])
             if self._failed is None:
                 now = self._clock.seconds()
-                self._tally.took(COMMIT_SECONDS, now - begun)
-                self._tally.took(DURABLE_SECONDS, now - oldest)
+                self._committed(now - begun)
+                self._durable(now - oldest)
         if self._failed is None and self._clock.seconds() >= self._next_checkpoint:
             self._next_checkpoint = self._clock.seconds() + CHECKPOINT
             await self._attempt(self._store.checkpoint, [])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+PARTS: Final = ("credential", "connect", "answer", "body")
+"""What the gateway and the target take; what people take is ``people``."""
+
 PLACES: Final = 6
 """Decimals of a second that are kept."""
 

@@ -9,6 +9,7 @@ from jitgate.core.tally import (
     FAMILIES,
     MOST,
     OTHER,
+    STAGE_SECONDS,
     Sums,
     Tally,
     summed,
@@ -22,6 +23,16 @@ def test_a_histogram_counts_in_the_first_bucket_that_holds_it():
     row = dict(tally.rows())[(COMMIT_SECONDS.name,)]
     assert row[0] == 1e9 + 0.0003  # what a clock set back says is nothing
     assert (row[1], row[2], row[-1], sum(row[1:])) == (2, 1, 1, 4)
+
+
+def test_a_timer_counts_as_its_labels_do():
+    tally = Tally()
+    timer = tally.timer(STAGE_SECONDS, "policy")
+    timer(0.002)
+    tally.took(STAGE_SECONDS, 0.002, "policy")
+    timer(-1.0)
+    row = dict(tally.rows())[STAGE_SECONDS.name, "policy"]
+    assert (row[0], row[1], sum(row[1:])) == (0.004, 1, 3)
 
 
 def test_news_are_what_has_changed():
