@@ -210,7 +210,8 @@ class Target(Section):
 class Recording(Section):
     """Where the evidence is kept, and how far from change."""
 
-    directory: FilePath
+    directory: FilePath = Field(default_factory=Path)
+    """Left out: `recordings` in the state folder."""
     plugin: ProvidedName | None = None
     key: Secret | None = None
     key_before: Secret | None = None
@@ -522,9 +523,10 @@ class Configuration(Section):
 
     @property
     def recording(self) -> Recording:
-        return self.settings.recording or Recording.model_construct(
-            directory=self.settings.state / "recordings"
-        )
+        said = self.settings.recording or Recording()
+        if "directory" in said.model_fields_set:
+            return said
+        return said.model_copy(update={"directory": self.settings.state / "recordings"})
 
     @property
     def control_socket(self) -> Path:

@@ -123,6 +123,12 @@ def test_a_valid_configuration_is_read_and_its_paths_are_absolute(site):
     assert made.settings.plugins[0].options == {"pattern": "E-[0-9]{6}", "nothing": None}
 
 
+def test_a_recording_that_says_nothing_of_its_folder_has_the_usual_one(site):
+    recording = site.load(settings=f"{SETTINGS}\nrecording: {{key: 'file:./site.pem'}}\n").recording
+    assert recording.directory == site.folder.resolve() / "var" / "recordings"
+    assert recording.key is not None
+
+
 def test_every_error_of_a_file_is_told_at_once_each_with_its_line(site):
     text = SETTINGS
     for old, new in (
