@@ -354,3 +354,31 @@ async def test_a_checkpoint_that_does_not_end_is_no_less_than_an_entry():
     desk.let_go()
     assert desk.recorder.down is None
     await desk.recorder.stop()
+
+
+@ensureDeferred
+async def test_what_is_lost_stays_so_for_whoever_asks_again_at_once_or_later():
+    """Who is refused for it puts that on record as well, and waits for both."""
+    desk = await started()
+    desk.slow, desk.records.failure = True, OSError("full")
+    entry, told = desk.recorder.append(Entry("decision", 0.0, {})), []
+    later = Deferred()
+
+    async def refused():
+        try:
+            await entry
+        except RecorderDown:
+            told.append("first")
+        with pytest.raises(RecorderDown):
+            await durable([entry, desk.recorder.append(Entry("outcome", 0.0, {}))])
+        await later
+        with pytest.raises(RecorderDown):
+            await durable([entry])
+        told.append("later")
+
+    waiting = Deferred.fromCoroutine(refused())
+    desk.let_go()
+    assert told == ["first"]
+    later.callback(None)
+    await waiting
+    assert told == ["first", "later"]
