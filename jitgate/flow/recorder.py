@@ -8,7 +8,7 @@ So does a call of the store that does not end: what it was to write may be on re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -43,18 +43,27 @@ InThread = Callable[..., Awaitable[object]]
 
 
 class Kept(Deferred[None]):
-    """Fires when an entry is durable, fails with `RecorderDown` if it is not."""
+    """Fires when an entry is durable, fails with `RecorderDown` if it is not.
+
+    It may be awaited again by who has just been told that it failed, while others are still to be
+    told: a Deferred's own failure is in nobody's hand then, and gone as soon as somebody has it.
+    """
 
     firm = False
     """Whether who waits for it waits on when cancelled."""
-    lost: RecorderDown | None = None
-    """Why it never will be durable: a Deferred tells its failure once, and whoever asks again, be
-    it while it is being told, must hear it too."""
+    lost: str | None = None
+    """Why it is not durable, once that is known."""
 
-    def lose(self, why: RecorderDown) -> None:
-        """Fail: it is not durable."""
+    def lose(self, why: str) -> None:
+        """It is not durable."""
         self.lost = why
-        self.errback(why)
+        self.errback(RecorderDown(why))
+
+    def __await__(self) -> Generator[Deferred[None], None, None]:
+        if self.lost is None:
+            return super().__await__()
+        self.addErrback(_unnoted)
+        raise RecorderDown(self.lost)
 
     def cancel(self) -> None:
         if not self.firm:
@@ -140,7 +149,7 @@ class Recorder:
         if down is None and len(self._queue) >= QUEUE:
             down = "The recorder cannot keep up."
         if down is not None:
-            kept.lose(RecorderDown(down))
+            kept.lose(down)
             return kept
         self._tally.add(ENTRIES, entry.type)
         if not self._queue:
@@ -222,7 +231,7 @@ class Recorder:
         )
         failed, self._batch, self._queue = [*self._batch, *self._queue], [], []
         for _, kept in failed:
-            kept.lose(RecorderDown(self._failed))
+            kept.lose(self._failed)
 
 
 async def durable(entries: Sequence[Kept]) -> None:
@@ -234,10 +243,6 @@ async def durable(entries: Sequence[Kept]) -> None:
     failures: list[Exception] = []
     for entry in reversed(entries):  # the last is durable last: the others then cost no wait
         entry.firm = True
-        if entry.lost is not None:
-            failures.append(entry.lost)
-            entry.addErrback(_unnoted)
-            continue
         try:
             await entry
         except Exception as failure:  # noqa: BLE001 (it is raised once all are settled)

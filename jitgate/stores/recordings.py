@@ -48,8 +48,7 @@ class RecordFiles:
     ``site`` names the site log and its signing ``key``, which takes over from ``key_before`` where
     that is in force; ``now`` gives seconds since the epoch; ``writer`` names this run's log, and
     ``run`` is what its first entry says of the run. Each ``cut_every`` seconds both logs are cut
-    right behind a checkpoint (None: never). ``settled`` is told of the key in force, once it has
-    signed.
+    right behind a checkpoint (None: never). ``settled`` hears which key has signed, once one has.
     """
 
     def __init__(
@@ -106,8 +105,8 @@ class RecordFiles:
             self._put_away_ended()
             self._cuts.begin()
             self.checkpoint()
-            if self.signing.due is not None:
-                self._rotate(self.signing.due, {"by": "start"})
+            if (due := self.signing.due) is not None:
+                self.signing.rotate(site, due, self._now(), {"by": "start"}, *self._said)
             self._settled(self.signing.signer)
         except NotSealed as error:
             self._release()
@@ -166,16 +165,12 @@ class RecordFiles:
 
         The rotation is on record, ``by`` whom, and signed by both when this returns.
         """
-        self._opened()
+        site, _ = self._opened()
         self._checkpoint()
         before, after = self.signing.signer, Signer(self.signing.name, key)
-        self._rotate(after, by)
+        self.signing.rotate(site, after, self._now(), by, *self._said)
         self._settled(after)
         return before, after
-
-    def _rotate(self, to: Signer, by: Mapping[str, object]) -> None:
-        site, _ = self._opened()
-        self.signing.rotate(site, to, self._now(), by, *self._said)
 
     @property
     def _said(self) -> tuple[str, ...]:
@@ -259,14 +254,9 @@ class RecordFiles:
     def whole_notes(self) -> list[Sealed]:
         """The newest checkpoint of which all that it covers has ended, as something to archive.
 
-        Before it those that end with a rotation of the key, without which nobody could tell whose
-        it is.
+        Before it those that end with a rotation of the key: without them nobody could follow it.
         """
-        whole = self._cuts.whole
-        if whole is None:
-            return []
-        rotated = (self.signing.note(size) for size in self.signing.rotated)
-        paths = [*(path for path in rotated if path.name < whole.name), whole]
+        paths = [] if self._cuts.whole is None else self.signing.leading_to(self._cuts.whole)
         found = (sealed_at(self._folder, path) for path in paths)
         return [each for each in found if each is not None]
 
@@ -317,7 +307,7 @@ class RecordFiles:
         """Logs of runs that ended before anything could be sealed, or without a sealer."""
         for log in log_names(self._folder):
             if log != self._writer:
-                folder = self._folder / LOGS / log
+                folder = log_folder(self._folder, log)
                 put_away(self._disk, folder, segments(folder))
 
     def _begin_writer(self) -> Log:
@@ -347,13 +337,7 @@ class RecordFiles:
         """Put on record how far the recording is kept from change, from now on."""
         standing = self._disk.standing
         if standing is not None:
-            fields: dict[str, object] = {
-                "wanted": standing.wanted,
-                "kept": standing.why_not is None,
-            }
-            if standing.why_not is not None:
-                fields["why"] = standing.why_not
-            site.append([Entry("write-once", self._now(), fields)])
+            site.append([Entry("write-once", self._now(), standing.fields)])
         self._told = standing
 
     def _release(self) -> None:

@@ -36,6 +36,12 @@ class Standing(NamedTuple):
         """The line in a checkpoint."""
         return "write-once: " + ("kept" if self.why_not is None else f"not kept: {self.why_not}")
 
+    @property
+    def fields(self) -> dict[str, object]:
+        """What the site log says of it."""
+        why = {} if self.why_not is None else {"why": self.why_not}
+        return {"wanted": self.wanted, "kept": self.why_not is None, **why}
+
 
 class Disk:
     """The calls that can fail while a log is written; tests put a failing one in its place.

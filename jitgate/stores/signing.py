@@ -137,6 +137,11 @@ class Signing:
         """Where the checkpoint of a size is."""
         return self._folder / CHECKPOINTS / note_name(size)
 
+    def leading_to(self, note: Path) -> list[Path]:
+        """The checkpoints that end with a rotation up to this one, and then it."""
+        rotated = [self.note(size) for size in self.rotated if size <= int(note.stem)]
+        return list(dict.fromkeys([*rotated, note]))
+
     def _hand_over(self) -> None:
         if self._at_hand is None:
             return

@@ -373,8 +373,36 @@ async def test_whoever_has_heard_that_an_entry_is_lost_hears_it_again(heard_befo
 
     waiting = Deferred.fromCoroutine(waits())
     for each in (entry, later) if heard_before else (later, entry):
-        each.lose(RecorderDown("It is full."))
+        each.lose("It is full.")
     await waiting
     assert heard
     with pytest.raises(RecorderDown, match="full"):
         await durable([entry])
+
+
+@ensureDeferred
+async def test_what_is_lost_stays_so_for_whoever_asks_again_at_once_or_later():
+    """Who is refused for it puts that on record as well, and waits for both."""
+    desk = await started()
+    desk.slow, desk.records.failure = True, OSError("full")
+    entry, told = desk.recorder.append(Entry("decision", 0.0, {})), []
+    later = Deferred()
+
+    async def refused():
+        try:
+            await entry
+        except RecorderDown:
+            told.append("first")
+        with pytest.raises(RecorderDown):
+            await durable([entry, desk.recorder.append(Entry("outcome", 0.0, {}))])
+        await later
+        with pytest.raises(RecorderDown):
+            await durable([entry])
+        told.append("later")
+
+    waiting = Deferred.fromCoroutine(refused())
+    desk.let_go()
+    assert told == ["first"]
+    later.callback(None)
+    await waiting
+    assert told == ["first", "later"]
