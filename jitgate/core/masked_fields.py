@@ -23,6 +23,7 @@ from jitgate.core.masking import (
     Maskers,
 )
 from jitgate.core.parts import replaced
+from jitgate.core.pausing import EVERY, pause, paused
 from jitgate.core.texts import Texts, may_be_json
 from jitgate.errors import MaskingFault
 from jitgate.values import Headers, Hider, How
@@ -80,12 +81,14 @@ class MaskedFields:
         self._maskers, self._texts = maskers, Texts(maskers)
         self._quietly = Texts(Maskers(maskers.asked.maskers, maskers.hand.beside()))
         """For names that are told, which are counted where they are shown."""
+        self._names = 0
+        """How many names it has come by, in whatever they stand."""
 
     def shown(self, fields: Headers) -> Headers:
         """The fields as they are shown; the same if nothing is hidden. Raises `MaskingFault`."""
         known, found = _known(self._maskers.asked), list[tuple[bytes, bytes]]()
         is_same = True
-        for name, field in zip(names_of(fields), fields, strict=True):
+        for name, field in paused(zip(names_of(fields), fields, strict=True)):
             if field in known:
                 found.append(field)
                 continue
@@ -155,6 +158,7 @@ class MaskedFields:
             begin, in_url = found.end(), text[max(found.start() - 1, 0)] in "?&#"
             around.reach(text, begin)
             name, hider = self._name(found[1])
+            self._came_by(hider)
             if hider is not None and (within := self._secret_end(text, begin)):
                 begin = within
                 continue
@@ -172,6 +176,12 @@ class MaskedFields:
                 begin += len(shown)
                 seen_until = {True: begin, False: begin}
         return text
+
+    def _came_by(self, hider: Hider | None) -> None:
+        """Let others have their turn: before what a name hides, and else every so often."""
+        self._names += 1
+        if hider is not None or self._names % EVERY == 0:
+            pause()
 
     def _name(self, written: str) -> tuple[str, Hider | None]:
         """What a name stands for, and who hides what it names."""

@@ -121,6 +121,8 @@ class Maskers:
         texts and numbers. Raises `MaskingFault`.
         """
         found = [] if is_literal else self.asked.found(value)
+        if not found and not self.asked.unstated:  # as mostly
+            return None
         worst = strictest([each.hider for each in found])
         if worst is not None and worst.how is How.DROP:
             return Shown("", (), (worst.name,), dropped=True)

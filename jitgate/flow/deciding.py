@@ -235,7 +235,7 @@ class Decider:
         )
         account.decision = replace(decision, effect=Effect.DENY, reason=told)
         if account.recorded is not None:  # it was another one before
-            await self._accounts.decided(account)
+            await self._accounts.durably_decided(account)
         return Refusal(Denial.POLICY, told, decision.rule)
 
     async def _seen(self, call: Call, body: IRequest) -> Leave | Refusal | Rewritten | None:
@@ -321,12 +321,13 @@ class Decider:
         call.account.decision = decision
         if decision.effect is not Effect.PERMIT:
             if call.account.recorded is not None:  # it was another one before
-                await self._accounts.decided(call.account)
+                await self._accounts.durably_decided(call.account)
             return Refusal(Denial.POLICY, decision.reason, decision.rule)
         full = await self._full(call, decision)
         if full is not None:
             return full
         self._mask(call, decision)
+        await self._accounts.looked(call.account)
         recorded = self._accounts.decided(call.account)
         if call.operation.changes:
             await recorded
@@ -359,7 +360,7 @@ class Decider:
         denied = replace(decision, effect=Effect.DENY, rule=f"{full.rule}", reason=full.detail)
         account.decision = denied
         if account.recorded is not None:  # it was another one before
-            await self._accounts.decided(account)
+            await self._accounts.durably_decided(account)
         return full
 
     def _mask(self, call: Call, decision: Decision) -> None:
@@ -423,7 +424,9 @@ class Decider:
         if terms is None:
             return Refusal(Denial.NEEDS_APPROVAL, decision.reason, decision.rule)
         head = call.head(held, NOTHING_ISSUED)
-        shown = _shown(call, head, await shown_request(call.account, self._accounts.turn))
+        turn = self._accounts.turn
+        body = await shown_request(call.account, turn)
+        shown = await Share(turn).done(partial(_shown, call, head, body))
         if shown.body is None and shown.length and _is_to_be_seen(call):
             return Refusal(Denial.MALFORMED, _UNSEEN)
         return Ask(
@@ -445,7 +448,7 @@ class Decider:
         self._mask(call, decision)
         if decision != account.decision or account.known != account.shown:
             account.decision = decision
-            await self._accounts.decided(account)
+            await self._accounts.durably_decided(account)
 
     def scope_print(self, operation: Operation) -> str:
         """Stands for what a token is asked for, ahead of any call; keyed as a fingerprint is."""

@@ -13,6 +13,7 @@ from support.masking import FOUND, VALUE, Detector, hiding, names
 from zope.interface import implementer
 
 from jitgate.core.masked_fields import MaskedFields
+from jitgate.core.pausing import EVERY, steps
 from jitgate.core.profiles import MarkedFields
 from jitgate.errors import MaskingFault, ResponseDenied
 from jitgate.interfaces import IMasker
@@ -350,3 +351,16 @@ def test_the_longest_field_takes_no_longer_than_others(value):
     begun = time.process_time()
     shown(b"X-A", value)
     assert time.process_time() - begun < 2.0
+
+
+@pytest.mark.parametrize(
+    "value", ['a="' * 600, "https://x/?" + "a=%41&" * 600, "u=" + "%3Fa%3D%2541%26" * 600]
+)
+def test_between_names_in_a_field_others_have_their_turn(value):
+    fields = MaskedFields(hiding(names()))
+    assert len([*steps(lambda: fields.shown(((b"X-A", value.encode()),)))]) >= 600 // EVERY
+
+
+def test_before_each_value_of_a_field_that_is_hidden_others_have_their_turn():
+    fields, value = MaskedFields(hiding(names())), b"secret=x, " * 50
+    assert len([*steps(lambda: fields.shown(((b"X-A", value),)))]) >= 50
