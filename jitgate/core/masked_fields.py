@@ -47,6 +47,10 @@ NEVER_BY_NAME: Final = frozenset(
 )
 """Fields without which a response could not be read: they are looked into instead."""
 
+LONGEST_FIELD: Final = 63 * 1024
+"""Bytes of a value that is longer than it was: no line of 64 KiB would hold it, and no client takes
+a longer one."""
+
 _IN_NAME = r"[\w.~%\[\]$\udc80-\udcff-]"
 _NAME = re.compile(rf"(?<!{_IN_NAME})({_IN_NAME}++)((?>\*[0-9]*+)*+)[ \t]*+=[ \t]*+")
 """A name, as RFC 8187 and RFC 2231 write it as well: ``name*``, ``name*0``."""
@@ -117,6 +121,8 @@ class MaskedFields:
                 shown = self._value(lower, shown, where, charset)
         if shown == value:
             return field
+        if shown is not None and len(shown) > max(len(value), LONGEST_FIELD):
+            raise MaskingFault(f"A header field is more than {LONGEST_FIELD} bytes long as masked.")
         return None if shown is None else (name, shown)
 
     def _value(self, lower: bytes, value: bytes, where: str, charset: str) -> bytes | None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.masking import FOUND, VALUE, Detector, hiding, names
 from zope.interface import implementer
 
-from jitgate.core.masked_fields import MaskedFields
+from jitgate.core.masked_fields import LONGEST_FIELD, MaskedFields
 from jitgate.core.pausing import EVERY, steps
 from jitgate.core.profiles import MarkedFields
 from jitgate.errors import MaskingFault, ResponseDenied
@@ -336,6 +336,14 @@ class Breaking:
 def test_no_answer_of_a_masker_begins_another_field():
     masker = Breaking()
     assert shown(b"X-A", "x", masker) == b"a  Set-Cookie: b"
+
+
+def test_a_field_that_masking_makes_longer_than_clients_take_is_withheld():
+    masker, most = Breaking(), LONGEST_FIELD
+    masker.mask = lambda field, value: value * most
+    assert shown(b"X-A", "x", masker) == b"x" * most
+    with pytest.raises(MaskingFault, match="as masked"):
+        shown(b"X-A", "xx", masker)
 
 
 @pytest.mark.parametrize(
