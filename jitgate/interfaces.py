@@ -589,7 +589,10 @@ class IMasker(Interface):
         """Whether the whole value of a field of that name is hidden, whatever its type."""
 
     def mask(field: str, value: str) -> str | None:
-        """What to show in place of a scalar ``value``, or None to leave it as it is."""
+        """What to show in place of a scalar ``value``, or None to leave it as it is.
+
+        It has 1 Mi characters at most.
+        """
 
 
 class IKeeper(Interface):
@@ -646,6 +649,8 @@ class IStatedMasker(IMasker):
 
     def spans(value: str) -> Sequence[Span]:
         """What of a text, or of a number as it is written, it hides: in order, none in another.
+
+        None of them is empty.
 
         true, false and null are neither.
         """

@@ -13,7 +13,7 @@ from jitgate.core.json_strings import Place
 from jitgate.core.masking import Maskers
 from jitgate.core.parts import replaced
 from jitgate.core.paths import Follower
-from jitgate.core.pausing import paused
+from jitgate.core.pausing import pause, paused
 from jitgate.core.pieces import Pieces
 from jitgate.core.texts import Texts, may_be_json
 from jitgate.errors import MaskingFault
@@ -21,6 +21,9 @@ from jitgate.values import Hider, How
 
 LONGEST: Final = LONGEST_VIEWED
 """Bytes of a name with its value, which are held until both are whole."""
+
+SLICE: Final = 4 * 1024
+"""Bytes that are decoded in one go, or characters that are encoded: each escape is by itself."""
 
 _WITHIN = re.compile(r"\]?+\[|\.++|\]++")
 """What stands between the names of a member within a member."""
@@ -233,12 +236,32 @@ def decoded(written: bytes) -> str:
     """What a name or a value stands for; bytes that are no UTF-8 stay what they are."""
     plain = written.replace(b"+", b" ")
     if b"%" in plain:
-        plain = unquote_to_bytes(plain)
+        plain = b"".join(map(unquote_to_bytes, _cut(plain)))
     return plain.decode("utf-8", "surrogateescape")
+
+
+def _cut(written: bytes) -> Iterator[bytes]:
+    """It in parts, none of which ends within an escape, with a pause before each but the first."""
+    begin = 0
+    while (end := written.find(b"%", begin + SLICE)) >= 0:
+        yield written[begin:end]
+        begin = end
+        pause()
+    yield written[begin:]
 
 
 def encoded(text: str) -> bytes:
     """A name or a value as it is written."""
+    if len(text) <= SLICE:
+        return _quoted(text)
+    written = list[bytes]()
+    for at in range(0, len(text), SLICE):
+        written.append(_quoted(text[at : at + SLICE]))
+        pause()
+    return b"".join(written)
+
+
+def _quoted(text: str) -> bytes:
     return quote_plus(text, safe="*", errors="surrogateescape").encode("ascii")
 
 

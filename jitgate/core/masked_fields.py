@@ -24,6 +24,7 @@ from jitgate.core.masking import (
     Maskers,
 )
 from jitgate.core.parts import replaced
+from jitgate.core.pausing import EVERY, pause, paused
 from jitgate.core.texts import Texts, may_be_json
 from jitgate.errors import MaskingFault
 from jitgate.values import Headers, Hider, How
@@ -46,6 +47,10 @@ NEVER_BY_NAME: Final = frozenset(
     }
 )
 """Fields without which a response could not be read: they are looked into instead."""
+
+LONGEST_FIELD: Final = 63 * 1024
+"""Bytes of a value that is longer than it was: no line of 64 KiB would hold it, and no client takes
+a longer one."""
 
 _IN_NAME = r"[\w.~%\[\]$\udc80-\udcff-]"
 _NAME = re.compile(rf"(?<!{_IN_NAME})({_IN_NAME}++)((?>\*[0-9]*+)*+)[ \t]*+=[ \t]*+")
@@ -81,12 +86,14 @@ class MaskedFields:
         self._maskers, self._texts = maskers, Texts(maskers)
         self._quietly = Texts(Maskers(maskers.asked.maskers, maskers.hand.beside()))
         """For names that are told, which are counted where they are shown."""
+        self._names = 0
+        """How many names it has come by, in whatever they stand."""
 
     def shown(self, fields: Headers) -> Headers:
         """The fields as they are shown; the same if nothing is hidden. Raises `MaskingFault`."""
         known, found = _known(self._maskers.asked), list[tuple[bytes, bytes]]()
         is_same = True
-        for name, field in zip(names_of(fields), fields, strict=True):
+        for name, field in paused(zip(names_of(fields), fields, strict=True)):
             if field in known:
                 found.append(field)
                 continue
@@ -115,6 +122,8 @@ class MaskedFields:
                 shown = self._value(lower, shown, where, charset)
         if shown == value:
             return field
+        if shown is not None and len(shown) > max(len(value), LONGEST_FIELD):
+            raise MaskingFault(f"A header field is more than {LONGEST_FIELD} bytes long as masked.")
         return None if shown is None else (name, shown)
 
     def _value(self, lower: bytes, value: bytes, where: str, charset: str) -> bytes | None:
@@ -156,6 +165,7 @@ class MaskedFields:
             begin, in_url = found.end(), text[max(found.start() - 1, 0)] in "?&#"
             around.reach(text, begin)
             name, hider = self._name(found[1])
+            self._came_by(hider)
             if hider is not None and (within := self._secret_end(text, begin)):
                 begin = within
                 continue
@@ -173,6 +183,12 @@ class MaskedFields:
                 begin += len(shown)
                 seen_until = {True: begin, False: begin}
         return text
+
+    def _came_by(self, hider: Hider | None) -> None:
+        """Let others have their turn: before what a name hides, and else every so often."""
+        self._names += 1
+        if hider is not None or self._names % EVERY == 0:
+            pause()
 
     def _name(self, written: str) -> tuple[str, Hider | None]:
         """What a name stands for, and who hides what it names."""

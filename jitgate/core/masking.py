@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from jitgate.core.hiding import NEEDS_TEXT, STARS, STRICTNESS, Hand, strictest
 from jitgate.core.json_glance import Glance
+from jitgate.core.json_grammar import LONGEST_VIEWED
 from jitgate.core.json_search import search
 from jitgate.core.parts import Part, replaced
 from jitgate.core.paths import Follower, Path
@@ -121,6 +122,8 @@ class Maskers:
         texts and numbers. Raises `MaskingFault`.
         """
         found = [] if is_literal else self.asked.found(value)
+        if not found and not self.asked.unstated:  # as mostly
+            return None
         worst = strictest([each.hider for each in found])
         if worst is not None and worst.how is How.DROP:
             return Shown("", (), (worst.name,), dropped=True)
@@ -247,6 +250,10 @@ class Asked:
         ]
 
 
+LONGEST_ANSWER: Final = LONGEST_VIEWED
+"""Characters that a masker may show instead of a value: as many as a value may have that it sees.
+Were each character shown as `STARS`, a text that a plugin sees would have half as many."""
+
 ESCAPE: Final = rb"\\u"
 """In what is written so, what may be hidden shows no sign."""
 
@@ -298,8 +305,15 @@ def _masked(masker: IMasker, field: str, value: str) -> str | None:
         raise
     except BaseException as cause:
         raise MaskingFault(f"masker {masker.name!r} failed on a value") from cause
-    if answer is None or isinstance(answer, str):
+    if answer is None:
         return answer
+    if isinstance(answer, str):
+        text = str.__str__(answer)  # its characters, whatever else it says of itself
+        if len(text) <= LONGEST_ANSWER:
+            return text
+        raise MaskingFault(
+            f"masker {masker.name!r} answers a value with more than {LONGEST_ANSWER} characters"
+        )
     raise MaskingFault(f"masker {masker.name!r} answers a value with something not a string")
 
 

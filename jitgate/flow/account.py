@@ -437,8 +437,20 @@ class Accounts:
         bodies = {} if body is None else {"message": body}
         return self._recorder.append(Entry("message", self._clock.seconds(), fields, bodies))
 
+    async def looked(self, account: Account) -> None:
+        """Have found what is shown of its URL, and let others have their turn meanwhile.
+
+        It is remembered for the entries that tell it, which keep everybody waiting.
+        """
+        targets = [account.head.target]
+        if account.operation is not None:
+            targets.append(account.operation.url)
+        for each in targets:
+            if "?" in each:  # else it is shown as it is
+                await Share(self.turn).done(partial(shown_target, each, account.maskers))
+
     def decided(self, account: Account, refusal: Refusal | None = None) -> Kept:
-        """Record the decision; fires when it is durable."""
+        """Record the decision, best once it is `looked` at; fires when it is durable."""
         entry = account.decision_entry(self._clock.seconds(), refusal)
         said = account.decision
         if said is not None:
@@ -447,10 +459,17 @@ class Accounts:
         account.recorded = self._recorder.append(entry)
         return account.recorded
 
+    async def durably_decided(self, account: Account) -> None:
+        """Record the decision; returns when it is durable."""
+        await self.looked(account)
+        await self.decided(account)
+
     async def settled(self, account: Account, outcome: str, refusal: Refusal | None) -> None:
         """Make the outcome durable, and the decision before it if it is not yet on record."""
         account.outcome = outcome
         account.denial = None if refusal is None else refusal.denial.value
+        if account.recorded is None:
+            await self.looked(account)
         recorded = account.recorded or self.decided(account, refusal)
         if refusal is None and recorded.called:
             await recorded  # if it is lost nothing is released, so that nothing was completed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from jitgate.core import injection
@@ -14,6 +15,7 @@ from jitgate.flow.bodies import HeldBody
 from jitgate.flow.handshake import Handshake
 from jitgate.flow.load import Span
 from jitgate.flow.shown_requests import sent_fields
+from jitgate.flow.slices import Share, Turn
 from jitgate.interfaces import IRequest, IResponse
 from jitgate.values import Credential, Operation, RequestHead, Subject
 
@@ -40,11 +42,12 @@ class Call(NamedTuple):
         data = placed_body(head.headers, body.data, credential.body)
         return head._replace(length=len(data)), HeldBody(body, data)
 
-    def departs(self, head: RequestHead, credential: Credential) -> None:
+    async def departs(self, head: RequestHead, credential: Credential, turn: Turn) -> None:
         """From now on the target may see something of it."""
         account = self.account
         token = account.next_token
-        account.sent_fields = sent_fields(head, credential, token, account.maskers)
+        work = partial(sent_fields, head, credential, token, account.maskers)
+        account.sent_fields = await Share(turn).done(work)
         account.requests += 1
 
     def head(self, body: IRequest, credential: Credential) -> RequestHead:

@@ -6,6 +6,7 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple, cast
 
 from twisted.internet.interfaces import IReactorTime
@@ -35,6 +36,7 @@ from jitgate.flow.call import Call
 from jitgate.flow.facts import Knowledge
 from jitgate.flow.outgoing import Outgoing, Ready, Rewritten, at_once
 from jitgate.flow.shown_requests import shown_fields, shown_target
+from jitgate.flow.slices import Share
 from jitgate.flow.watching import check_maskers, switched_off
 from jitgate.interfaces import IFacts, IRequest
 from jitgate.values import (
@@ -258,12 +260,13 @@ class Decider:
         call.account.decision = decision
         if decision.effect is not Effect.PERMIT:
             if call.account.recorded is not None:  # it was another one before
-                await self._accounts.decided(call.account)
+                await self._accounts.durably_decided(call.account)
             return Refusal(Denial.POLICY, decision.reason, decision.rule)
         full = await self._full(call, decision)
         if full is not None:
             return full
         await self._mask(call, decision)
+        await self._accounts.looked(call.account)
         recorded = self._accounts.decided(call.account)
         if call.operation.changes:
             await recorded
@@ -297,7 +300,7 @@ class Decider:
         denied = replace(decision, effect=Effect.DENY, rule=f"{full.rule}", reason=full.detail)
         account.decision = denied
         if account.recorded is not None:  # it was another one before
-            await self._accounts.decided(account)
+            await self._accounts.durably_decided(account)
         return full
 
     async def _mask(self, call: Call, decision: Decision) -> None:
@@ -367,7 +370,9 @@ class Decider:
         if terms is None:
             return Refusal(Denial.NEEDS_APPROVAL, decision.reason, decision.rule)
         head = call.head(held, NOTHING_ISSUED)
-        shown = _shown(call, head, await shown_request(call.account, self._accounts.turn))
+        turn = self._accounts.turn
+        body = await shown_request(call.account, turn)
+        shown = await Share(turn).done(partial(_shown, call, head, body))
         if shown.body is None and shown.length and _is_to_be_seen(call):
             return Refusal(Denial.MALFORMED, _UNSEEN)
         return Ask(
@@ -389,7 +394,7 @@ class Decider:
         await self._mask(call, decision)
         if decision != account.decision or account.known != account.shown:
             account.decision = decision
-            await self._accounts.decided(account)
+            await self._accounts.durably_decided(account)
 
     def scope_print(self, operation: Operation) -> str:
         """Stands for what a token is asked for, ahead of any call; keyed as a fingerprint is."""

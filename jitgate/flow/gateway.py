@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 from twisted.internet.interfaces import IReactorTime
@@ -56,6 +57,7 @@ from jitgate.flow.recorder import Recorder
 from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
 from jitgate.flow.shown_requests import asked
+from jitgate.flow.slices import Share
 from jitgate.interfaces import IIdentityVerifier, IRequest, IResponse
 from jitgate.values import (
     Denial,
@@ -175,6 +177,8 @@ class Gateway:
             result: Tunnel | TurnedAway = TurnedAway(self._new_id(), proof, manner)
         else:
             result = self._tunnel(knock, cast(Target, target), proof, identity)
+        if knock.head is not None and isinstance(result, TurnedAway):  # and is remembered
+            await Share(self._accounts.turn).done(partial(asked, knock.head))
         self._note_knock(knock, result)
         return result
 

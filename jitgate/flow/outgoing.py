@@ -116,5 +116,5 @@ class Outgoing:
         account.maskers = maskers
         account.decision = replace(decision, effect=Effect.DENY, reason=told)
         if account.recorded is not None:  # it was another one before
-            await self._accounts.decided(account)
+            await self._accounts.durably_decided(account)
         return Refusal(Denial.POLICY, told, decision.rule)

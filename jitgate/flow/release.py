@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol
 
@@ -97,10 +98,8 @@ class Release:
         whole = gathered(answer)
         held, ended = b"", whole
         self._holding.of(transform, maskers.hand, self._pieces)
-        is_bare, count = transform is literals, self._holding.count
-        slices = (
-            Straight(transform, count) if is_bare else Slices(transform, Share(self.turn), count)
-        )
+        is_bare, count, share = transform is literals, self._holding.count, Share(self.turn)
+        slices = Straight(transform, count) if is_bare else Slices(transform, share, count)
         if whole or self._waits(answer, is_bare):
             ended = await self._held(body, slices, self._most(answer))
             held = self._pieces.joined()
@@ -110,14 +109,16 @@ class Release:
             shown = MaskedFields(maskers).shown(fields) if self.maskers else fields
             return self._near(literals.hide_in_fields(shown))
 
-        trailers = self._trailers(hide) if ended else ()
+        trailers = await self._trailers(share, hide) if ended else ()
         length = None if rewritten else answer.length
         if ended and not trailers:  # HTTP/1.1 has none behind a body whose length is announced
             length = len(held)
         if self.account.head.method == "HEAD":
             length = None if rewritten else _announced(answer)
         starred = literals.count > 0 if ended else bool(self.secrets)
-        head = agent_head(answer, length=length, rewritten=rewritten or starred, hide=hide)
+        is_other = rewritten or starred
+        looked = partial(agent_head, answer, length=length, rewritten=is_other, hide=hide)
+        head = await share.done(looked)
         self.account.answer = head
         if not ended:
             is_whole = length is not None and len(held) >= length
@@ -125,7 +126,7 @@ class Release:
             self._pieces.clear()
             rest = await self._streamed(body, slices, length)
             held = held + rest if is_whole else rest
-            trailers = self._trailers(hide)
+            trailers = await self._trailers(share, hide)
         if self.response.gone:
             raise AgentGone("The agent hung up before it had the answer.")
         self.account.trailers = trailers
@@ -137,10 +138,10 @@ class Release:
             await self.response.write(held)
         await self.response.finish(trailers)
 
-    def _trailers(self, hide: Callable[[Headers], Headers]) -> Headers:
+    async def _trailers(self, share: Share, hide: Callable[[Headers], Headers]) -> Headers:
         """The trailers of what was read, as the agent gets them."""
         trailers = self.upstream.trailers() if self.response.takes_trailers else ()
-        return agent_trailers(trailers, hide) if trailers else ()
+        return await share.done(partial(agent_trailers, trailers, hide)) if trailers else ()
 
     def _near(self, fields: Headers) -> Headers:
         """The fields as they lead an agent that calls a host of the gateway's own."""

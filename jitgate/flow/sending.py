@@ -265,7 +265,7 @@ class Sender:
         secrets = ready.credential.secrets
         once = operation.changes or ready.leave.grant is not None or ready.head.length != 0
         try:
-            ready.call.departs(ready.head, ready.credential)
+            await ready.call.departs(ready.head, ready.credential, self._accounts.turn)
             if once:  # what may have changed something is worth an answer, if only for the record
                 return _Answered(upstream, await upstream.send(ready.head, ready.body), secrets)
             with _EndedIfGone(ready.call.response, upstream):
@@ -285,7 +285,7 @@ class Sender:
         head, body = ready.call.leaving(ready.leave.body, again)
         upstream = await ready.call.target.upstream.connect(fresh=True)
         try:
-            ready.call.departs(head, again)
+            await ready.call.departs(head, again, self._accounts.turn)
             with _EndedIfGone(ready.call.response, upstream):
                 return _Answered(upstream, await upstream.send(head, body), secrets)
         except BaseException:

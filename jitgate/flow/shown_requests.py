@@ -10,16 +10,18 @@ from urllib.parse import unquote_plus
 from jitgate.core.hiding import Hand
 from jitgate.core.masked_fields import MaskedFields
 from jitgate.core.masking import Maskers
+from jitgate.core.pausing import paused
 from jitgate.core.profiles import SENSITIVE_IN_QUERIES
 from jitgate.errors import MaskingFault
 from jitgate.interfaces import IMasker
 from jitgate.values import Credential, Headers, RequestHead
 
 LONGEST: Final = 4 * 1024
-"""Characters of a query that is looked into, which takes 2 ms at most."""
+"""Characters of a query that is looked into, which takes 20 ms at most."""
 
 REMEMBERED: Final = 64
-"""Heads of requests of which it is remembered what is shown of them: SDKs send the same again."""
+"""Heads of requests of which it is remembered what is shown of them: SDKs send the same again. So
+many queries as well, each of which is shown several times."""
 
 _HIDDEN: Final = "***"
 
@@ -30,7 +32,7 @@ def shown_target(target: str, maskers: Sequence[IMasker] = ()) -> str:
     Its path stays: it says on what the call acts, which people must see.
     """
     path, mark, query = target.partition("?")
-    return f"{path}?{_shown_query(query, maskers)}" if mark else target
+    return f"{path}?{_shown_query(query, tuple(maskers))}" if mark else target
 
 
 def shown_fields(fields: Headers, maskers: Sequence[IMasker]) -> Headers:
@@ -80,13 +82,16 @@ def _openly(maskers: Sequence[IMasker]) -> Maskers:
     return Maskers((SENSITIVE_IN_QUERIES, *maskers), Hand(openly=True))
 
 
-def _shown_query(query: str, maskers: Sequence[IMasker]) -> str:
-    pairs = [*map(_shown_pair, query.split("&"))]
+@lru_cache(maxsize=REMEMBERED)
+def _shown_query(query: str, maskers: tuple[IMasker, ...]) -> str:
+    if len(query) > LONGEST and maskers:
+        return _HIDDEN
+    pairs = [*map(_shown_pair, paused(query.split("&")))]
     if len(query) > LONGEST:
-        return _HIDDEN if maskers else "&".join(pairs)
+        return "&".join(pairs)
     fields = MaskedFields(_openly(maskers))
     try:
-        looked = [_shown_pair(fields.shown_in(f"?{pair}")[1:]) for pair in pairs]
+        looked = [_shown_pair(fields.shown_in(f"?{pair}")[1:]) for pair in paused(pairs)]
     except MaskingFault:
         return _HIDDEN
     return "&".join(looked)
@@ -97,7 +102,7 @@ def _shown_pair(pair: str) -> str:
     if _is_sensitive(pair):
         return f"{pair.partition('=')[0]}={_HIDDEN}"
     shown = list[str]()
-    for part in pair.split(";"):
+    for part in paused(pair.split(";")):
         if _is_sensitive(part):
             return ";".join([*shown, f"{part.partition('=')[0]}={_HIDDEN}"])
         shown.append(part)

@@ -273,6 +273,8 @@ class WatchedStatedMasker(WatchedMasker):
             raise MaskingFault(f"masker {self.name!r} finds something that is no span")
         if sorted(ends) != ends or ends[-1] > len(value):
             raise MaskingFault(f"masker {self.name!r} finds what is not in a value, or in no order")
+        if any(span.begin == span.end for span in spans):
+            raise MaskingFault(f"masker {self.name!r} finds something that has no characters")
         return spans
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from zope.interface import implementer
 
@@ -18,7 +19,11 @@ from jitgate.maskers import kinds
 from jitgate.values import How, Span
 
 _LONE = re.compile("[\ud800-\udfff]")
+
 """Halves of surrogate pairs: UTF-8 has none, and no secret either."""
+
+_SLICE: Final = 256
+"""Characters in which they are replaced in one go: what is no UTF-8 is read as nothing else."""
 
 
 @implementer(IStatedMasker)
@@ -73,7 +78,15 @@ def _encoded(value: str) -> bytes:
     try:
         return value.encode()
     except UnicodeEncodeError:
-        return _LONE.sub("\ufffd", value).encode()
+        return b"".join(map(_without_lone, paused(_slices(value))))
+
+
+def _slices(value: str) -> Iterator[str]:
+    return (value[at : at + _SLICE] for at in range(0, len(value), _SLICE))
+
+
+def _without_lone(text: str) -> bytes:
+    return _LONE.sub("\ufffd", text).encode()
 
 
 Place = tuple[int, int, int]

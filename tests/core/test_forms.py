@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from functools import partial
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlencode
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from support.masking import FOUND, VALUE, Detector, cut, cuts, hiding, names, whole
 
 from jitgate.core import forms
-from jitgate.core.forms import FormMasker
+from jitgate.core.forms import SLICE, FormMasker, decoded, encoded
+from jitgate.core.pausing import steps
 from jitgate.errors import MaskingFault, ResponseDenied
 from jitgate.maskers.paths import PathMasker
 from jitgate.values import How
@@ -203,3 +205,20 @@ def test_a_name_counts_however_many_it_stands_in(by, deep):
 def test_a_name_of_too_many_parts_is_withheld(by):
     with pytest.raises(MaskingFault, match="more than 64 parts"):
         shown("a" + "[b]" * forms.MOST_PARTS + "=hush", by)
+
+
+@pytest.mark.parametrize("before", range(5))
+@pytest.mark.parametrize(
+    "escape", ["%40", "%c3%A9", "%", "%4", "%%41", "+", "a", "\u00e9", "%25%32%35"]
+)
+def test_what_is_decoded_in_slices_is_what_is_decoded_at_once(escape, before):
+    written = "a" * (SLICE - before) + escape * SLICE
+    plain = decoded(written.encode())
+    assert plain == unquote_plus(written, errors="surrogateescape")
+    assert encoded(plain) == quote_plus(plain, safe="*", errors="surrogateescape").encode()
+
+
+def test_between_two_slices_others_have_their_turn():
+    assert len([*steps(partial(decoded, b"%40" * SLICE))]) == 2
+    assert len([*steps(partial(encoded, "@" * 3 * SLICE))]) == 3
+    assert decoded(b"%40" * SLICE) == "@" * SLICE

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from support.masking import FOUND, VALUE, Detector, hiding, names
 from zope.interface import implementer
 
-from jitgate.core.masked_fields import MaskedFields
+from jitgate.core.masked_fields import LONGEST_FIELD, MaskedFields
+from jitgate.core.pausing import EVERY, steps
 from jitgate.core.profiles import MarkedFields
 from jitgate.errors import MaskingFault, ResponseDenied
 from jitgate.interfaces import IMasker
@@ -356,6 +357,14 @@ def test_no_answer_of_a_masker_begins_another_field():
     assert shown(b"X-A", "x", masker) == b"a  Set-Cookie: b"
 
 
+def test_a_field_that_masking_makes_longer_than_clients_take_is_withheld():
+    masker, most = Breaking(), LONGEST_FIELD
+    masker.mask = lambda field, value: value * most
+    assert shown(b"X-A", "x", masker) == b"x" * most
+    with pytest.raises(MaskingFault, match="as masked"):
+        shown(b"X-A", "xx", masker)
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -369,3 +378,16 @@ def test_the_longest_field_takes_no_longer_than_others(value):
     begun = time.process_time()
     shown(b"X-A", value)
     assert time.process_time() - begun < 2.0
+
+
+@pytest.mark.parametrize(
+    "value", ['a="' * 600, "https://x/?" + "a=%41&" * 600, "u=" + "%3Fa%3D%2541%26" * 600]
+)
+def test_between_names_in_a_field_others_have_their_turn(value):
+    fields = MaskedFields(hiding(names()))
+    assert len([*steps(lambda: fields.shown(((b"X-A", value.encode()),)))]) >= 600 // EVERY
+
+
+def test_before_each_value_of_a_field_that_is_hidden_others_have_their_turn():
+    fields, value = MaskedFields(hiding(names())), b"secret=x, " * 50
+    assert len([*steps(lambda: fields.shown(((b"X-A", value),)))]) >= 50

@@ -8,7 +8,14 @@ from jitgate.core.json_body import masked
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.json_search import search
 from jitgate.core.literals import LiteralMasker
-from jitgate.core.masking import REMEMBERED_FIELDS, REMEMBERED_SETS, Chain, Maskers, Shown
+from jitgate.core.masking import (
+    LONGEST_ANSWER,
+    REMEMBERED_FIELDS,
+    REMEMBERED_SETS,
+    Chain,
+    Maskers,
+    Shown,
+)
 from jitgate.core.profiles import SENSITIVE, MarkedFields
 from jitgate.errors import MaskingFault
 from jitgate.interfaces import IMasker
@@ -149,3 +156,31 @@ def test_a_fault_in_a_chain_comes_through():
     chain.feed(b"[1")
     with pytest.raises(MaskingFault):
         chain.finish()
+
+
+class Long(Scripted):
+    """Shows as much as it is told."""
+
+    def mask(self, field, value):
+        return "x" * self.shows
+
+
+def test_an_answer_without_end_is_a_fault():
+    shown = Maskers([Long("long", shows=LONGEST_ANSWER)]).shown("a", "b", str)
+    assert len(shown.text) == LONGEST_ANSWER
+    with pytest.raises(MaskingFault, match="long"):
+        Maskers([Long("long", shows=LONGEST_ANSWER + 1)]).shown("a", "b", str)
+
+
+def test_an_answer_is_its_characters_whatever_else_it_says_of_itself():
+    class Two(str):
+        __slots__ = ()
+
+        def __str__(self):
+            return "hush"
+
+    class Says(Scripted):
+        def mask(self, field, value):
+            return Two("shown")
+
+    assert Maskers([Says("says")]).shown("a", "b", lambda text: f"{text}").text == "shown"

@@ -14,25 +14,32 @@ from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
 from support.masking import VALUE
 from support.ports import SECRET, Asked, agent, no_others
+from twisted.internet.task import Clock
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from jitgate.core.hiding import STARS
+from jitgate.core.tally import Tally
 from jitgate.flow.account import (
     LARGE,
     RECORD_BODY,
     Account,
+    Accounts,
     Start,
     Witness,
     Witnessed,
     hand_of,
     shown_request,
 )
+from jitgate.flow.call import Call
+from jitgate.flow.recorder import Recorder
 from jitgate.flow.shown_requests import sent_fields, shown_fields, shown_target
 from jitgate.flow.timing import Timing
-from jitgate.interfaces import IRequest
+from jitgate.interfaces import IMasker, IRequest
 from jitgate.maskers.detectors import DetectorMasker
 from jitgate.maskers.known import LiteralsMasker
 from jitgate.maskers.names import NameMasker
+from jitgate.stores.memory import MemoryRecords
 from jitgate.values import (
     Body,
     Credential,
@@ -376,3 +383,63 @@ def test_what_is_kept_is_the_beginning_however_it_came(sizes):
         begin += size
     assert witness.body == Body(sent[:limit], len(sent), complete=len(sent) <= limit)
     assert witness.digest == hashlib.sha256(sent).hexdigest()
+
+
+@implementer(IMasker)
+class Counting:
+    """Looks at each value and hides none; how often it was asked."""
+
+    name, version, looks_at_values = "counting", "1", True
+
+    def __init__(self):
+        self.asked = 0
+
+    def hides(self, field):
+        return False
+
+    def mask(self, field, value):
+        self.asked += 1
+
+
+class Turns:
+    """Takes turns, and counts them."""
+
+    def __init__(self):
+        self.count = 0
+
+    async def __call__(self):
+        self.count += 1
+
+
+def test_a_long_query_is_looked_at_once_and_lets_others_have_their_turn():
+    made, counting, turns = account(), Counting(), Turns()
+    accounts = Accounts(
+        Recorder(MemoryRecords(), clock=Clock(), in_thread=None),
+        clock=Clock(),
+        new_id=str,
+        site_key=b"k",
+        turn=turns,
+        tally=Tally(),
+    )
+    query = "?" + "a=%41&" * 600
+    made.head = made.head._replace(target=f"/a{query}")
+    made.operation = replace(OPERATION, query=query[1:])
+    made.maskers = (counting,)
+    ended(accounts.looked(made))
+    assert turns.count > 3
+    looked = counting.asked
+    assert looked > 600
+    entry = made.decision_entry(1.0, None)
+    assert entry.fields["request"]["target"] == f"/a{query}"
+    assert entry.fields["operation"]["url"].endswith(query)
+    assert counting.asked == looked
+
+
+def test_fields_that_take_long_do_not_keep_others_from_their_turn_as_a_request_leaves():
+    made, turns = account(), Turns()
+    call = Call(made, made.subject, "s", *[None] * 5)
+    head = RequestHead("GET", "/", ((b"Accept", b'a="' * 6000),))
+    ended(call.departs(head, Credential((), ()), turns))
+    assert turns.count > 3
+    assert made.begun
+    assert dict(made.sent_fields)["Accept"] == 'a="' * 6000

@@ -567,3 +567,13 @@ async def test_without_a_hit_body_and_length_are_the_same():
     await out.run(ResponseHead(200, JSON, len(body)))
     assert out.told.data == body
     assert out.told.head.length == len(body)
+
+
+@ensureDeferred
+@pytest.mark.parametrize("is_trailer", [False, True])
+async def test_fields_that_take_long_are_not_looked_at_in_one_go(is_trailer):
+    field = ((b"X-A", b'a="' * 6000),)
+    out = Out([b"{}"], maskers=(names(),), trailers=field if is_trailer else ())
+    await out.run(ResponseHead(200, (*JSON, *(() if is_trailer else field)), None))
+    assert out.turns > 3
+    assert field[0] in (out.told.trailers if is_trailer else out.told.head.headers)

@@ -677,7 +677,16 @@ def test_one_that_is_slow_twice_lets_nothing_pass_either(clocks, critical):
 
 @pytest.mark.parametrize(
     "found",
-    [[(0, 4)], [(2, 1)], [(1, 2), (0, 1)], [(0, 2), (1, 3)], [(-1, 1)], [(0, 2.0)], [(0, True)]],
+    [
+        [(0, 4)],
+        [(2, 1)],
+        [(1, 2), (0, 1)],
+        [(0, 2), (1, 3)],
+        [(-1, 1)],
+        [(1, 1)],
+        [(0, 2.0)],
+        [(0, True)],
+    ],
 )
 def test_what_is_not_in_a_value_is_a_fault(clocks, found):
     maskers = Maskers([watched_masker(States(found), clocks.stopwatch)])

@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 
 from jitgate.core.json_masking import JsonMasker
 from jitgate.core.json_search import HAS_HYPERSCAN, MOST, Search
+from jitgate.core.pausing import steps
 from jitgate.interfaces import IStatedMasker
 from jitgate.maskers.cards import is_checked
 from jitgate.maskers.detectors import DetectorMasker
@@ -197,6 +198,15 @@ def test_a_token_for_a_github_app_is_hidden_whole_whatever_kind_comes_first():
     (text,) = [case[2] for case in FOUND if case[0] == "github-token" and case[1] == "app: "]
     for names in (("jwt", "github-token"), ("github-token", "jwt")):
         assert masker(*names).spans(text) == (Span(0, len(text), names[0]),)
+
+
+def test_what_is_no_utf_8_lets_others_have_their_turn_and_moves_no_place():
+    token = "eyJhbGciOiJub25lIn0.e30."
+    value = "\udcff" * 100_000 + f" {token} " + "\udcff"
+    masker, spans = DetectorMasker("d", ["jwt"]), []
+    turns = len([*steps(lambda: spans.extend(masker.spans(value)))])
+    assert [value[span.begin : span.end] for span in spans] == [token]
+    assert turns > 10
 
 
 def test_places_are_characters_and_not_bytes():
