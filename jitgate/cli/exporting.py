@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from jitgate.exports.following import Follower
 from jitgate.exports.har import UNREADABLE
 from jitgate.exports.har import har as archive
 from jitgate.exports.ocsf import event
+from jitgate.stores.layout import run_of
 from jitgate.stores.reading import Kept, Recording, timelines
 
 FOLLOW_SECONDS = 1.0
@@ -42,7 +43,7 @@ def har(arguments: argparse.Namespace) -> int:
 
 def ocsf(arguments: argparse.Namespace) -> int:
     """Write exchanges as OCSF events; with ``follow`` until it is interrupted."""
-    folder, after = _folder(arguments), _position(arguments.after)
+    folder, after = _folder(arguments), dict(map(_position, arguments.after))
     try:
         for told in _exchanges(folder, follow=arguments.follow):
             if not _is_before(told, after):
@@ -78,23 +79,22 @@ def _exchanges(folder: Path, *, follow: bool) -> Iterator[Told]:
         time.sleep(FOLLOW_SECONDS)
 
 
-def _position(after: str | None) -> tuple[str, int] | None:
-    if after is None:
-        return None
+def _position(after: str) -> tuple[str, int]:
     log, _, seq = after.rpartition(":")
     if not (log and seq.isascii() and seq.isdigit()):
         raise StateUnusable(f"{after!r} is no LOG:SEQ.")
     return log, int(seq)
 
 
-def _is_before(told: Told, after: tuple[str, int] | None) -> bool:
-    """Whether it came until there. What has no outcome is told at the end of its log."""
-    if after is None:
-        return False
-    log, seq = after
-    return told.last.log < log or (
-        told.last.log == log and told.outcome is not None and told.last.seq <= seq
-    )
+def _is_before(told: Told, after: Mapping[str, int]) -> bool:
+    """Whether it came until there. What has no outcome is told at the end of its log.
+
+    Runs follow each other; the logs of one are written, and told, at once.
+    """
+    log = told.last.log
+    if run_of(log) < max(map(run_of, after), default=""):
+        return True
+    return told.outcome is not None and told.last.seq <= after.get(log, -1)
 
 
 def _session(recording: Recording, wanted: str) -> list[list[Kept]]:
