@@ -119,12 +119,18 @@ class LogCheck:
         yield from self._segment(part) if deleted is None else self._deleted(deleted)
 
     def _segment(self, part: Part) -> Iterator[Step]:
-        """One segment, of which the entries before its end count."""
-        first = part.first
+        """One segment, of which the entries before its end count.
+
+        Where nothing says where that is, and nothing is signed, it is where a reader would stop:
+        what a crash has left behind may be anything.
+        """
+        first, signed = part.first, max(self._claims.heads, default=0)
         self.size, self._shift, length = first, 0, 0
         with closing(BodiesCheck(self._folder, first)) as bodies:
             for raw in raw_lines(self._folder / lines_name(first)):
                 if self.size == part.stop or not raw.endswith(b"\n"):
+                    break
+                if part.stop is None and self.size >= signed and not self._counts(raw):
                     break
                 content = yield from self._line(first, raw)
                 if length == 0:
@@ -187,6 +193,13 @@ class LogCheck:
     @property
     def _is_covered(self) -> bool:
         return self.size < self._claims.covered
+
+    def _counts(self, raw: bytes) -> bool:
+        """Whether a line is the next entry, as a reader has it."""
+        try:
+            return bool(read_line(raw)["seq"] == self.size + self._shift)
+        except LineInvalid:
+            return False
 
     def _line(self, first: int, raw: bytes) -> Generator[Finding, None, Content]:
         """The content of a line; an empty one, after a finding, if it has none."""
