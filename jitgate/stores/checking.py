@@ -42,8 +42,12 @@ class LogCheck:
         visit: Callable[[Content], None],
         *,
         again: Again,
+        is_to_come: Callable[[str], bool],
     ) -> None:
         self.size = 0
+        self.ahead: Finding | None = None
+        """The first entry whose time has not come yet."""
+        self._is_to_come = is_to_come
         self._folder = folder
         self._name = name
         self._claims = claims
@@ -225,6 +229,9 @@ class LogCheck:
             moment(time)
         except ValueError:
             yield self._finding(first, f"no calendar has the time {time}")
+        if self.ahead is None and self._is_to_come(time):
+            what = f"its time, {time}, has not come yet by this machine's clock"
+            self.ahead = self._finding(first, what, Severity.UNCERTAIN)
 
     def _opening(self, first: int, content: Content) -> Iterator[Finding]:
         """The first line of a segment says what it is, and explains what the last one left."""

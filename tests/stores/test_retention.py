@@ -14,7 +14,9 @@ from jitgate.core.merkle import leaf_hash
 from jitgate.sealer.folder import Folder
 from jitgate.sealer.keeping import DAY, Keeping
 from jitgate.sealer.serving import Serving, listening
-from jitgate.stores.findings import Finding, Progress
+from jitgate.stores.claims import Claims
+from jitgate.stores.extent import Deleted
+from jitgate.stores.findings import Finding, Progress, Severity
 from jitgate.stores.reading import Recording
 from jitgate.stores.retention import Retention
 from jitgate.stores.scanning import counted
@@ -379,6 +381,18 @@ def test_what_was_moved_away_and_said_to_be_deleted_shows_how_young_it_was(kept,
     _, report = kept.site.verify(kept.site.checkpoint())
     assert report.deleted_segments == len(leaves)
     assert report.youngest == pytest.approx(3 * DAY, abs=60)
+    # Nor does a time that has not come yet make it older.
+    findings, report = kept.site.verify(kept.site.checkpoint(), now=lambda: written + DAY)
+    assert report.youngest == pytest.approx(DAY, abs=60)
+    assert [each.severity for each in findings] == [Severity.UNCERTAIN]
+    assert "has not come yet" in findings[0].what
+
+
+def test_how_old_it_was_is_known_too_where_several_heads_are_of_one_moment():
+    claims = Claims()
+    claims.sizes += [("2026-01-01T00:00:00.000000Z", 0), ("2026-01-01T00:00:00.000000Z", 10)]
+    claims.age(Deleted(0, 10, ""), "2026-01-03T00:00:00.000000Z")
+    assert claims.ages == {0: 2 * DAY}
 
 
 class Cut(Exception):
