@@ -146,6 +146,7 @@ class _Soak:
         self._names: dict[int, str] = {}
         self._log: list[Trouble] = []
         self._mischief: Mischief | None = None
+        self._shown = set[Trouble]()
         self._watching = threading.Thread(target=self._read_log, daemon=True)
         self._ended = threading.Event()
         self._watching.start()
@@ -224,11 +225,10 @@ class _Soak:
             f"descriptors {', '.join(str(look.what['descriptors']) for look in now)}; "
             f"Deferreds {', '.join(str(look.what['deferreds']) for look in now)}"
         )
-        for trouble in judged.unexplained[self._shown :]:
-            self._say(f"  UNEXPLAINED at {trouble.ended - self._begun:.1f}: {trouble.text}")
-        self._shown = len(judged.unexplained)
-
-    _shown = 0
+        for trouble in judged.unexplained:
+            if trouble not in self._shown:
+                self._say(f"  UNEXPLAINED at {trouble.ended - self._begun:.1f}: {trouble.text}")
+        self._shown.update(judged.unexplained)
 
     def _read_log(self) -> None:
         """Take what the log says, with the time at which it said it."""
