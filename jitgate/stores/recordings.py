@@ -305,8 +305,8 @@ class RecordFiles:
         if not seen.remembered_agrees:
             raise StateUnusable(
                 f"The recording in {self._folder} was rolled back, or is another: its key has "
-                "signed what it does not hold. Put the newest copy there; if there is none, begin "
-                "another recording with a new state folder."
+                "signed what it does not hold. Put the newest copy there, or a backup of state and "
+                "recording together (jitgate restore)."
             )
         for path in sorted(self._folder / name for name in seen.unsigned):
             if length_of(path) is None:
