@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jitgate.cli.configured import configuration
+from jitgate.cli.records import say_left_out
 from jitgate.cli.telling import NOT_TOLD
 from jitgate.errors import StateUnusable
 from jitgate.exports.exchanges import Told, of_every_log
@@ -28,7 +29,7 @@ FOLLOW_SECONDS = 1.0
 
 def har(arguments: argparse.Namespace) -> int:
     """Write a session as HAR; 2 if a body that is on record cannot be read."""
-    recording = Recording(_folder(arguments))
+    recording = _recording(arguments)
     log, entries = archive(recording, _session(recording, arguments.session), _version())
     unreadable = 0
     print(f'{{"log":{_json(log)[:-1]},"entries":[', end="")
@@ -43,9 +44,9 @@ def har(arguments: argparse.Namespace) -> int:
 
 def ocsf(arguments: argparse.Namespace) -> int:
     """Write exchanges as OCSF events; with ``follow`` until it is interrupted."""
-    folder, after = _folder(arguments), dict(map(_position, arguments.after))
+    recording, after = _recording(arguments), dict(map(_position, arguments.after))
     try:
-        for told in _exchanges(folder, follow=arguments.follow):
+        for told in _exchanges(recording, follow=arguments.follow):
             if not _is_before(told, after):
                 print(_json(event(told, _version())), flush=arguments.follow)
     except KeyboardInterrupt:
@@ -58,10 +59,9 @@ def html(arguments: argparse.Namespace) -> int:
     from jitgate.cli.report import report
     from jitgate.cli.verification import verified
 
-    folder = _folder(arguments)
-    recording = Recording(folder)
+    recording = _recording(arguments)
     found = [_with_people(recording, each) for each in _session(recording, arguments.session)]
-    checked = verified(arguments, folder)
+    checked = verified(arguments, recording.folder)
     for piece in report(
         recording, arguments.session, found, checked, version=_version(), now=time.time()
     ):
@@ -69,11 +69,11 @@ def html(arguments: argparse.Namespace) -> int:
     return NOT_TOLD if checked is None else checked.code
 
 
-def _exchanges(folder: Path, *, follow: bool) -> Iterator[Told]:
+def _exchanges(recording: Recording, *, follow: bool) -> Iterator[Told]:
     if not follow:
-        yield from of_every_log(Recording(folder))
+        yield from of_every_log(recording)
         return
-    follower = Follower(folder)
+    follower = Follower(recording.folder)
     while True:
         yield from follower.more()
         time.sleep(FOLLOW_SECONDS)
@@ -131,7 +131,7 @@ def _about(kept: Kept) -> Iterator[str]:
     return filter(None, (kept.text("access_request"), kept.text("grant")))
 
 
-def _folder(arguments: argparse.Namespace) -> Path:
+def _recording(arguments: argparse.Namespace) -> Recording:
     folder: Path | None = arguments.path
     if folder is None and arguments.config is not None:
         folder = configuration(arguments.config).recording.directory
@@ -139,9 +139,11 @@ def _folder(arguments: argparse.Namespace) -> Path:
         raise StateUnusable(
             "Give the PATH of a recording, or the configuration with --config FILE."
         )
-    if not Recording(folder).exists:
+    recording = Recording(folder)
+    if not recording.exists:
         raise StateUnusable(f"There is no recording in {folder}.")
-    return folder
+    say_left_out(recording)
+    return recording
 
 
 def _version() -> str:

@@ -96,6 +96,17 @@ def reading(arguments: argparse.Namespace) -> Iterator[Recording]:
         yield recording
     finally:
         bar.clear()
+    say_left_out(recording)
+
+
+def say_left_out(recording: Recording) -> None:
+    """Say on standard error which folders look like logs and are none of the recording's."""
+    for log in recording.strangers:
+        print(
+            f"The site log does not name logs/{visible(log)}: it is no part of the recording, and "
+            "left out. jitgate verify tells more.",
+            file=sys.stderr,
+        )
 
 
 def print_json(content: object) -> None:

@@ -21,6 +21,7 @@ from jitgate.stores.layout import (
     LOGS,
     NOTE,
     SITE,
+    is_folder,
     is_log_name,
     log_folder,
     log_names,
@@ -252,7 +253,7 @@ class _Verification:
         elif not is_log_name(log):
             yield _tampered(SITE, f"it names a log {log!r}, which cannot be one's name")
             return
-        elif not (self._folder / path).is_dir():
+        elif not is_folder(self._folder / path):
             if signed := max(claims.heads, default=0):
                 yield _tampered(path, f"the log is missing; {signed} of its entries are signed for")
             return

@@ -116,6 +116,16 @@ def test_a_session_is_replayed_as_a_timeline(jitgate):
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize(
+    "command", [["sessions"], ["sessions", "--subject", "*"], ["replay", "run-1"]]
+)
+def test_what_is_no_part_of_the_recording_is_left_out_and_said_to_be(jitgate, copy, command):
+    shutil.copytree(copy / "logs" / vector.FIRST, copy / "logs/20991201T000000Z-deadbeef")
+    told = jitgate(*command, "--recordings", copy)
+    assert told.out == jitgate(*command, "--recordings", RECORDINGS).out
+    assert "logs/20991201T000000Z-deadbeef" in told.err
+
+
 def test_one_exchange_is_replayed_alone(jitgate):
     told = jitgate("replay", "ex-3", *FROM_VECTOR)
     assert told.code == 0
