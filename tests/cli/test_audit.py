@@ -126,6 +126,20 @@ def test_what_is_no_part_of_the_recording_is_left_out_and_said_to_be(jitgate, co
     assert "logs/20991201T000000Z-deadbeef" in told.err
 
 
+def test_a_replay_has_the_head_of_what_was_asked_and_of_what_came_back(jitgate, tmp_path):
+    site = Site(tmp_path / "recordings")
+    asked = {"bytes": 0, "headers": [["X-Asked", "yes"]]}
+    told = {"exchange": "ex-1", "session": "s", "request": asked}
+    records = site.run()
+    records.append([Entry("outcome", START, {**told, "response": {"headers": [["X-Got", "no"]]}})])
+    records.close()
+    lines = [
+        line.strip() for line in jitgate("replay", "s", "--recordings", site.folder).out.split("\n")
+    ]
+    at = lines.index("request head:")
+    assert lines[at : at + 4] == ["request head:", "X-Asked: yes", "response head:", "X-Got: no"]
+
+
 def test_one_exchange_is_replayed_alone(jitgate):
     told = jitgate("replay", "ex-3", *FROM_VECTOR)
     assert told.code == 0

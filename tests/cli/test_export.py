@@ -194,6 +194,17 @@ def test_a_report_tells_what_happened_and_what_was_verified(jitgate):
         assert wanted in said
 
 
+def test_a_report_has_the_head_of_what_was_asked_and_of_what_came_back(jitgate, tmp_path):
+    site = Site(tmp_path / "recordings")
+    asked = {"bytes": 0, "headers": [["X-Asked", "yes"]]}
+    told = {"exchange": "ex-1", "session": "s", "request": asked}
+    records = site.run()
+    records.append([Entry("outcome", START, {**told, "response": {"headers": [["X-Got", "no"]]}})])
+    records.close()
+    said = text_of(jitgate("html", "s", site.folder).out)
+    assert "request head:X-Asked: yesresponse head:X-Got: no" in said
+
+
 def test_a_report_says_what_its_verification_cannot_see(jitgate, copy):
     beside = jitgate("html", "run-1", RECORDINGS, *WITH_KEY)
     assert beside.code == 0
