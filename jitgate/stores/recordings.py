@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from jitgate.core.note import Signer
@@ -52,6 +53,8 @@ class RecordFiles:
     right behind a checkpoint (None: never). ``settled`` is told of the key in force, once it has
     signed. ``last_signed`` remembers apart from the folder what was signed last.
     """
+
+    _words = Logger()
 
     def __init__(
         self,
@@ -316,8 +319,16 @@ class RecordFiles:
         self.signing.take_up(seen)
         self.in_archives = seen.archived
         site = self._log(folder, stock)
-        vkey = self.signing.signer.verifier.text
-        site.begin(Entry("site.open", self._now(), {"format": FORMAT, "vkey": vkey}))
+        fields = {"format": FORMAT, "vkey": self.signing.signer.verifier.text}
+        if (clock := stock.clock(self._now())) is not None:
+            fields["clock"] = clock
+            self._words.warn(
+                "The last entry of the site log is of {last}, and the clock says {clock}: until it "
+                "has caught up, all that comes has that time. One of the two is wrong.",
+                last=stock.last,
+                clock=clock,
+            )
+        site.begin(Entry("site.open", self._now(), fields))
         put_away(self._disk, folder, segments(folder)[:-1])
         self.ended = {log for log, closed in seen.closed.items() if closed}
         return site, [log for log, closed in seen.closed.items() if not closed]

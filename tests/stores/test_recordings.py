@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from stores.site import FAILURES, KEY, START, Site, crash, entries, entry
+from twisted.logger import capturedLogs, formatEvent
 
 from jitgate.errors import StateUnusable
 from jitgate.stores.last_signed import LastSigned
@@ -54,6 +55,25 @@ def test_numbers_go_on_over_all_segments_and_times_never_run_back(site):
     assert [line["seq"] for line in lines] == list(range(len(lines)))
     assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
     assert site.verify()[0] == []
+
+
+def test_a_start_behind_a_clock_that_was_ahead_says_so(site):
+    records = site.run()
+    records.tell(Entry("x", START + 1e8, {}))
+    records.close()
+    with capturedLogs() as logged:
+        site.run().close()
+    assert "has caught up" in formatEvent(logged[-1])
+    site.now = lambda: START + 2e8
+    site.run().close()
+    opened = [
+        line
+        for path in sorted((site.folder / "site").iterdir())
+        for line in site.lines(path.relative_to(site.folder))
+        if line["type"] == "site.open"
+    ]
+    assert [line.get("clock", "")[:4] for line in opened] == ["", "2026", ""]
+    assert opened[1]["time"] > "2029"
 
 
 def test_a_segment_ends_after_a_day(site):
