@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -130,6 +130,8 @@ class Keeping:
         """Have one keep it; whatever comes of it, this returns."""
         try:
             await kept.keeper.keep(note)
+        except CancelledError:
+            self._failed(kept, "it did not answer before the gateway ended.")
         except CheckpointNotKept as fault:
             self._failed(kept, f"{fault}")
         except Exception as fault:  # noqa: BLE001 (it is tried again, whatever it was)
