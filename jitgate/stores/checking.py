@@ -158,6 +158,9 @@ class LogCheck:
         """The leaves of a segment that was deleted; they are what the site log told of it."""
         leaves = self._leaves(told)
         yield from self._hidden(told.first, leaves)
+        if self._left is not None:
+            # Whether they may have shrunk stood in what was deleted as well.
+            yield from self._explained(told.first, self._left, told.abandoned, may_shrink=True)
         self.size, self._left = told.first, None
         if len(leaves) != told.entries * HASH_BYTES or sha256(leaves).hexdigest() != told.sha256:
             self.size += told.entries
