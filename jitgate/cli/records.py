@@ -13,6 +13,7 @@ from jitgate.cli.bar import Bar
 from jitgate.cli.columns import hung, width
 from jitgate.cli.configured import configuration
 from jitgate.cli.contents import body
+from jitgate.cli.telling import NOT_TOLD
 from jitgate.core.visible import body_lines, visible
 from jitgate.errors import StateUnusable
 from jitgate.stores.reading import Kept, Recording, timelines
@@ -58,7 +59,11 @@ def _write_body(recording: Recording, found: Sequence[Kept], name: str) -> int:
     data = recording.body(having[0], name)
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
-    return 0
+    whole = having[0].part("bodies")[name]["of"]
+    if len(data) == whole:
+        return 0
+    print(f"The first {len(data)} of {whole} bytes: no more is on record.", file=sys.stderr)
+    return NOT_TOLD
 
 
 def _whole(recording: Recording, kept: Kept) -> Iterator[str]:

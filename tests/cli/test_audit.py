@@ -250,6 +250,32 @@ def test_an_entry_is_shown_whole_with_its_bodies(jitgate):
     assert told.out.endswith('      "secret": "[masked]"\n    }\n  ]\n')
 
 
+def test_a_body_of_which_only_the_beginning_is_on_record_is_said_to_be_that(jitgate, tmp_path):
+    site = Site(tmp_path / "recordings")
+    records = site.run()
+    outcome = {"exchange": "ex-1", "session": "s"}
+    bodies = {"response": Body(b"the begin", 1000, complete=False)}
+    records.append([Entry("outcome", START, outcome, bodies)])
+    records.close()
+    told = jitgate("show", "ex-1", "--body", "response", "--recordings", site.folder)
+    assert (told.code, told.out) == (2, "the begin")
+    assert "9 of 1000 bytes" in told.err
+
+
+@pytest.mark.parametrize("arguments", [["show", "run-1:1"], ["show", "run-1:1", "--json"]])
+def test_what_is_nested_too_deep_to_be_shown_is_told(jitgate, tmp_path, arguments):
+    site = Site(tmp_path / "recordings")
+    site.run().close()
+    path = site.folder / "logs/run-1/000000000000.jsonl"
+    path.chmod(0o600)
+    deep = '{"seq":1,"time":"2027-01-01T00:00:00.000000Z","type":"x","deep":'
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(lines[0] + deep + "[" * 1000 + "]" * 1000 + "}\n")
+    told = jitgate(*arguments, "--recordings", site.folder)
+    assert told.code == 2
+    assert "nested" in told.err
+
+
 def test_all_entries_of_an_exchange_are_shown(jitgate):
     told = jitgate("show", "ex-1", *FROM_VECTOR, "--json")
     assert [one["type"] for one in told.content] == ["decision", "outcome"]
