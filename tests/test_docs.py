@@ -27,6 +27,30 @@ def test_every_test_that_an_invariant_names_exists():
         assert not name or f"def {name}(" in text + inherited, f"{file}::{name}"
 
 
+def test_every_type_of_entry_that_is_written_is_in_the_format():
+    page = (ROOT / "docs" / "recording-format.md").read_text()
+    first = re.findall(r"^\| (`[^|]*?`) \|", page, re.MULTILINE)
+    told = {name for each in first for name in re.findall(r"`([a-z-]+(?:\.[a-z-]+)?)`", each)}
+    kinds = {name.partition(".")[0] for name in told if "." in name}
+    written = {
+        name
+        for folder in ("flow", "stores", "admin", "approvers", "credentials")
+        for file in (PACKAGE / folder).rglob("*.py")
+        for name in leading(file)
+        if re.fullmatch(r"[a-z]+\.[a-z-]+", name) and name.partition(".")[0] in kinds
+    }
+    assert len(written) > 25
+    assert written - told == set()
+
+
+def leading(file):
+    """The texts that calls and tuples begin with, as what is put on record does."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        first = {ast.Call: "args", ast.Tuple: "elts"}.get(type(node))
+        values = getattr(node, first)[:1] if first else ()
+        yield from (each.value for each in values if isinstance(getattr(each, "value", 0), str))
+
+
 THREATS = (ROOT / "docs" / "threat-model.md").read_text()
 ANSWERS = re.findall(r"^### (\d+)\. (.*?)\n(.*?)(?=^##|\Z)", THREATS, re.MULTILINE | re.DOTALL)
 

@@ -120,6 +120,7 @@ def recorded(
         key=keys.key,
         key_before=keys.before,
         settled=state.signed_by,
+        last_signed=state.last_signed,
         now=time.time,
         writer=writer,
         run=_run(first),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from jitgate.core.visible import body_lines, size, visible
 from jitgate.errors import JitgateError
@@ -31,16 +32,29 @@ def contents(recording: Recording, kept: Kept) -> Iterator[str]:
     yield from _bodies(recording, kept)
 
 
-def _head(kept: Kept) -> Iterator[str]:
-    """The header fields that came back, and the trailers, as they were released."""
-    response = kept.part("response")
-    for name, title in (("headers", "response head:"), ("trailers", "response trailers:")):
-        fields = response.get(name)
+def heads(kept: Kept) -> Iterator[tuple[str, list[str]]]:
+    """The header fields that were sent and that came back, and the trailers, each with a title.
+
+    Both as they are on record: as the target got them, and as they were released.
+    """
+    for part, name, title in _HEADS:
+        fields = kept.part(part).get(name)
         pairs = fields if isinstance(fields, list) else []
-        known = [each for each in pairs if isinstance(each, list)]
-        if known:
-            yield title
-        yield from _shortened([": ".join(map(shown, field)) for field in known], kept)
+        if known := [": ".join(map(shown, each)) for each in pairs if isinstance(each, list)]:
+            yield title, known
+
+
+_HEADS: Final = (
+    ("request", "headers", "request head:"),
+    ("response", "headers", "response head:"),
+    ("response", "trailers", "response trailers:"),
+)
+
+
+def _head(kept: Kept) -> Iterator[str]:
+    for title, fields in heads(kept):
+        yield title
+        yield from _shortened(fields, kept)
 
 
 def _shortened(lines: Sequence[str], kept: Kept) -> Iterator[str]:

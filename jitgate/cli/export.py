@@ -26,7 +26,13 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     )
     _takes_recording(ocsf)
     ocsf.add_argument("--follow", action="store_true", help="go on with what becomes durable")
-    ocsf.add_argument("--after", metavar="LOG:SEQ", help="leave out what came until this entry")
+    ocsf.add_argument(
+        "--after",
+        metavar="LOG:SEQ",
+        action="append",
+        default=[],
+        help="leave out what came until this entry of a log; give it once for each log",
+    )
     ocsf.set_defaults(handler=told("jitgate.cli.exporting", "ocsf"))
 
     html = forms.add_parser("html", help="a session as a report in one file, for people and paper")

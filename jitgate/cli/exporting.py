@@ -6,12 +6,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jitgate.cli.configured import configuration
+from jitgate.cli.records import say_left_out
 from jitgate.cli.telling import NOT_TOLD
 from jitgate.errors import StateUnusable
 from jitgate.exports.exchanges import Told, of_every_log
@@ -19,6 +20,7 @@ from jitgate.exports.following import Follower
 from jitgate.exports.har import UNREADABLE
 from jitgate.exports.har import har as archive
 from jitgate.exports.ocsf import event
+from jitgate.stores.layout import run_of
 from jitgate.stores.reading import Kept, Recording, timelines
 
 FOLLOW_SECONDS = 1.0
@@ -27,7 +29,7 @@ FOLLOW_SECONDS = 1.0
 
 def har(arguments: argparse.Namespace) -> int:
     """Write a session as HAR; 2 if a body that is on record cannot be read."""
-    recording = Recording(_folder(arguments))
+    recording = _recording(arguments)
     log, entries = archive(recording, _session(recording, arguments.session), _version())
     unreadable = 0
     print(f'{{"log":{_json(log)[:-1]},"entries":[', end="")
@@ -42,9 +44,9 @@ def har(arguments: argparse.Namespace) -> int:
 
 def ocsf(arguments: argparse.Namespace) -> int:
     """Write exchanges as OCSF events; with ``follow`` until it is interrupted."""
-    folder, after = _folder(arguments), _position(arguments.after)
+    recording, after = _recording(arguments), dict(map(_position, arguments.after))
     try:
-        for told in _exchanges(folder, follow=arguments.follow):
+        for told in _exchanges(recording, follow=arguments.follow):
             if not _is_before(told, after):
                 print(_json(event(told, _version())), flush=arguments.follow)
     except KeyboardInterrupt:
@@ -57,10 +59,9 @@ def html(arguments: argparse.Namespace) -> int:
     from jitgate.cli.report import report
     from jitgate.cli.verification import verified
 
-    folder = _folder(arguments)
-    recording = Recording(folder)
+    recording = _recording(arguments)
     found = [_with_people(recording, each) for each in _session(recording, arguments.session)]
-    checked = verified(arguments, folder)
+    checked = verified(arguments, recording.folder)
     for piece in report(
         recording, arguments.session, found, checked, version=_version(), now=time.time()
     ):
@@ -68,33 +69,32 @@ def html(arguments: argparse.Namespace) -> int:
     return NOT_TOLD if checked is None else checked.code
 
 
-def _exchanges(folder: Path, *, follow: bool) -> Iterator[Told]:
+def _exchanges(recording: Recording, *, follow: bool) -> Iterator[Told]:
     if not follow:
-        yield from of_every_log(Recording(folder))
+        yield from of_every_log(recording)
         return
-    follower = Follower(folder)
+    follower = Follower(recording.folder)
     while True:
         yield from follower.more()
         time.sleep(FOLLOW_SECONDS)
 
 
-def _position(after: str | None) -> tuple[str, int] | None:
-    if after is None:
-        return None
+def _position(after: str) -> tuple[str, int]:
     log, _, seq = after.rpartition(":")
     if not (log and seq.isascii() and seq.isdigit()):
         raise StateUnusable(f"{after!r} is no LOG:SEQ.")
     return log, int(seq)
 
 
-def _is_before(told: Told, after: tuple[str, int] | None) -> bool:
-    """Whether it came until there. What has no outcome is told at the end of its log."""
-    if after is None:
-        return False
-    log, seq = after
-    return told.last.log < log or (
-        told.last.log == log and told.outcome is not None and told.last.seq <= seq
-    )
+def _is_before(told: Told, after: Mapping[str, int]) -> bool:
+    """Whether it came until there. What has no outcome is told at the end of its log.
+
+    Runs follow each other; the logs of one are written, and told, at once.
+    """
+    log = told.last.log
+    if run_of(log) < max(map(run_of, after), default=""):
+        return True
+    return told.outcome is not None and told.last.seq <= after.get(log, -1)
 
 
 def _session(recording: Recording, wanted: str) -> list[list[Kept]]:
@@ -131,7 +131,7 @@ def _about(kept: Kept) -> Iterator[str]:
     return filter(None, (kept.text("access_request"), kept.text("grant")))
 
 
-def _folder(arguments: argparse.Namespace) -> Path:
+def _recording(arguments: argparse.Namespace) -> Recording:
     folder: Path | None = arguments.path
     if folder is None and arguments.config is not None:
         folder = configuration(arguments.config).recording.directory
@@ -139,9 +139,11 @@ def _folder(arguments: argparse.Namespace) -> Path:
         raise StateUnusable(
             "Give the PATH of a recording, or the configuration with --config FILE."
         )
-    if not Recording(folder).exists:
+    recording = Recording(folder)
+    if not recording.exists:
         raise StateUnusable(f"There is no recording in {folder}.")
-    return folder
+    say_left_out(recording)
+    return recording
 
 
 def _version() -> str:

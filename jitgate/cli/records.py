@@ -13,6 +13,7 @@ from jitgate.cli.bar import Bar
 from jitgate.cli.columns import hung, width
 from jitgate.cli.configured import configuration
 from jitgate.cli.contents import body
+from jitgate.cli.telling import NOT_TOLD
 from jitgate.core.visible import body_lines, visible
 from jitgate.errors import StateUnusable
 from jitgate.stores.reading import Kept, Recording, timelines
@@ -58,7 +59,11 @@ def _write_body(recording: Recording, found: Sequence[Kept], name: str) -> int:
     data = recording.body(having[0], name)
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
-    return 0
+    whole = having[0].part("bodies")[name]["of"]
+    if len(data) == whole:
+        return 0
+    print(f"The first {len(data)} of {whole} bytes: no more is on record.", file=sys.stderr)
+    return NOT_TOLD
 
 
 def _whole(recording: Recording, kept: Kept) -> Iterator[str]:
@@ -96,6 +101,17 @@ def reading(arguments: argparse.Namespace) -> Iterator[Recording]:
         yield recording
     finally:
         bar.clear()
+    say_left_out(recording)
+
+
+def say_left_out(recording: Recording) -> None:
+    """Say on standard error which folders look like logs and are none of the recording's."""
+    for log in recording.strangers:
+        print(
+            f"The site log does not name logs/{visible(log)}: it is no part of the recording, and "
+            "left out. jitgate verify tells more.",
+            file=sys.stderr,
+        )
 
 
 def print_json(content: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from jitgate.cli.contents import body
+from jitgate.cli.contents import body, heads
 from jitgate.cli.markup import Markup, element, facts, lines, page, table
 from jitgate.cli.timeline import who, words
 from jitgate.cli.verdicts import finding_line, report_content, report_lines
@@ -212,10 +212,9 @@ def _entry(recording: Recording, kept: Kept, offset: float) -> Markup:
         element("h3", title),
         *(element("p", line) for line in more),
     ]
-    fields = Told("", kept, outcome=kept).answer if kept.type == "outcome" else []
-    if fields:
-        parts.append(element("p", "response header:", kind="name"))
-        parts.append(lines(f"{name}: {value}" for name, value in fields))
+    for title, fields in heads(kept) if kept.type == "outcome" else ():
+        parts.append(element("p", title, kind="name"))
+        parts.append(lines(map(_cut, fields)))
     for name in kept.part("bodies"):
         parts.extend(_body(recording, kept, name))
     return element("div", *parts, kind=f"entry {_kind(kept)}".strip())

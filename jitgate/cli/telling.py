@@ -26,6 +26,8 @@ def told(module: str, name: str) -> Handler:
             print(*error.problems, sep="\n", file=sys.stderr)
         except JitgateError as error:
             print(error, file=sys.stderr)
+        except RecursionError:
+            print("What is to be shown is nested deeper than anything is.", file=sys.stderr)
         except BrokenPipeError:
             raise
         except OSError as error:

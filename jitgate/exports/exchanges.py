@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jitgate.errors import JitgateError, StateUnusable
-from jitgate.stores.layout import log_names
 from jitgate.stores.lines import moment
 from jitgate.stores.reading import Fields, Kept, Recording
 
@@ -152,7 +151,7 @@ def exchanges(entries: Iterable[Kept]) -> list[Told]:
 
 def of_every_log(recording: Recording) -> Iterator[Told]:
     """All exchanges there are now, log by log, as they ended."""
-    for log in log_names(recording.folder):
+    for log in recording.logs:
         open_ones = Exchanges()
         for kept in recording.entries(log):
             if (told := open_ones.add(kept)) is not None:

@@ -34,7 +34,7 @@ class Follower:
         """What has come since; without an outcome only what nobody can go on with."""
         self._look()
         for name in log_names(self._folder):
-            if name not in self._ended:
+            if name in self._extents and name not in self._ended:
                 log, begun = self._logs.setdefault(name, (Tail(self._folder, name), Exchanges()))
                 yield from self._grown(log, begun)
 

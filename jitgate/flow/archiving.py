@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, cast
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from jitgate.core.visible import size
 from jitgate.errors import ArchiveDown, JitgateError, traced
 from jitgate.flow.recorder import InThread
+from jitgate.flow.within import within
 from jitgate.interfaces import IArchive
 from jitgate.values import Archived
 
@@ -162,9 +163,7 @@ class Archiving:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         if self._running is not None:
-            ending = DeferredList([self._running])
-            ending.addTimeout(AT_END, self._clock, onTimeoutCancel=lambda *_: None)
-            await ending
+            await within(AT_END, self._clock, [self._running])
 
     def _look(self) -> None:
         running = Deferred.fromCoroutine(self._round())
@@ -217,7 +216,8 @@ class Archiving:
             await self._note(cast(Archived, kept), file.key)
         except Exception as fault:  # noqa: BLE001 (it is tried again, whatever it was)
             self._failed(file.key, fault)
-            await self._checked()
+            if not self._stopped:
+                await self._checked()
             return False
         for key in (file.key, _ITSELF):
             self._late.pop(key, None)

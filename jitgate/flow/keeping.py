@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from jitgate.errors import CheckpointNotKept, traced
+from jitgate.flow.within import within
 from jitgate.interfaces import IKeeper
 
 EVERY: Final = 2.0
@@ -95,17 +96,16 @@ class Keeping:
         """Have the last one kept, if that does not take long."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        last = [Deferred.fromCoroutine(self._ended(each)) for each in self._kept]
-        ending = DeferredList(last)
-        ending.addTimeout(AT_END, self._clock, onTimeoutCancel=lambda *_: None)
-        await ending
+        until = self._clock.seconds() + AT_END
+        last = [Deferred.fromCoroutine(self._ended(each, until)) for each in self._kept]
+        await within(AT_END, self._clock, last)
         for each in self._kept:
             await each.keeper.stop()
 
-    async def _ended(self, kept: _Kept) -> None:
+    async def _ended(self, kept: _Kept, until: float) -> None:
         if kept.asking is not None:
             await kept.asking
-        while (note := self._next(kept)) is not None:
+        while self._clock.seconds() < until and (note := self._next(kept)) is not None:
             await self._asked(kept, note)
             if kept.why:
                 return
@@ -130,6 +130,8 @@ class Keeping:
         """Have one keep it; whatever comes of it, this returns."""
         try:
             await kept.keeper.keep(note)
+        except CancelledError:
+            self._failed(kept, "it did not answer before the gateway ended.")
         except CheckpointNotKept as fault:
             self._failed(kept, f"{fault}")
         except Exception as fault:  # noqa: BLE001 (it is tried again, whatever it was)

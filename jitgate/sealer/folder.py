@@ -67,8 +67,14 @@ class Folder:
             os.fsync(descriptor)
 
     def hold(self, log: str, segment: str) -> None:
-        """No file of a segment, named by its lines, is deleted. Raises `Refused`, `OSError`."""
+        """No file of a segment, named by its lines, is deleted. Raises `Refused`, `OSError`.
+
+        It must have a flag: what its owner can remove would leave its number, with the hold, to
+        another file.
+        """
         with self._lines(log, segment) as descriptor:
+            if not flags(descriptor) & (APPEND_ONLY | IMMUTABLE):
+                raise Refused("it is not kept from change yet")
             self._kept().hold(os.fstat(descriptor).st_ino, f"{log} {segment}")
 
     def release(self, log: str, segment: str) -> None:

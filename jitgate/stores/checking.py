@@ -42,8 +42,12 @@ class LogCheck:
         visit: Callable[[Content], None],
         *,
         again: Again,
+        is_to_come: Callable[[str], bool],
     ) -> None:
         self.size = 0
+        self.ahead: Finding | None = None
+        """The first entry whose time has not come yet."""
+        self._is_to_come = is_to_come
         self._folder = folder
         self._name = name
         self._claims = claims
@@ -119,12 +123,18 @@ class LogCheck:
         yield from self._segment(part) if deleted is None else self._deleted(deleted)
 
     def _segment(self, part: Part) -> Iterator[Step]:
-        """One segment, of which the entries before its end count."""
-        first = part.first
+        """One segment, of which the entries before its end count.
+
+        Where nothing says where that is, and nothing is signed, it is where a reader would stop:
+        what a crash has left behind may be anything.
+        """
+        first, signed = part.first, max(self._claims.heads, default=0)
         self.size, self._shift, length = first, 0, 0
         with closing(BodiesCheck(self._folder, first)) as bodies:
             for raw in raw_lines(self._folder / lines_name(first)):
                 if self.size == part.stop or not raw.endswith(b"\n"):
+                    break
+                if part.stop is None and self.size >= signed and not self._counts(raw):
                     break
                 content = yield from self._line(first, raw)
                 if length == 0:
@@ -148,6 +158,9 @@ class LogCheck:
         """The leaves of a segment that was deleted; they are what the site log told of it."""
         leaves = self._leaves(told)
         yield from self._hidden(told.first, leaves)
+        if self._left is not None:
+            # Whether they may have shrunk stood in what was deleted as well.
+            yield from self._explained(told.first, self._left, told.abandoned, may_shrink=True)
         self.size, self._left = told.first, None
         if len(leaves) != told.entries * HASH_BYTES or sha256(leaves).hexdigest() != told.sha256:
             self.size += told.entries
@@ -188,6 +201,13 @@ class LogCheck:
     def _is_covered(self) -> bool:
         return self.size < self._claims.covered
 
+    def _counts(self, raw: bytes) -> bool:
+        """Whether a line is the next entry, as a reader has it."""
+        try:
+            return bool(read_line(raw)["seq"] == self.size + self._shift)
+        except LineInvalid:
+            return False
+
     def _line(self, first: int, raw: bytes) -> Generator[Finding, None, Content]:
         """The content of a line; an empty one, after a finding, if it has none."""
         self._tree.append(leaf_hash(raw))
@@ -212,6 +232,9 @@ class LogCheck:
             moment(time)
         except ValueError:
             yield self._finding(first, f"no calendar has the time {time}")
+        if self.ahead is None and self._is_to_come(time):
+            what = f"its time, {time}, has not come yet by this machine's clock"
+            self.ahead = self._finding(first, what, Severity.UNCERTAIN)
 
     def _opening(self, first: int, content: Content) -> Iterator[Finding]:
         """The first line of a segment says what it is, and explains what the last one left."""

@@ -24,19 +24,19 @@ class Claims:
     """The segments of which only an entry that is not signed says that they were deleted."""
     are_all: bool = True
     """Whether the site log could be read whole."""
-    sizes: dict[str, int] = field(default_factory=dict)
-    """How many entries it had when, as far as that is on the site log."""
+    sizes: list[tuple[str, int]] = field(default_factory=list)
+    """When it had how many entries, as far as that is on the site log."""
     ages: dict[int, float] = field(default_factory=dict)
     """Seconds that the last entry of a deleted segment was old at most, by its first one's number,
     and by the heads that were signed before."""
 
     def age(self, told: Deleted, time: str) -> None:
-        """Note how old a segment was when it was deleted, at ``time``.
+        """Note how old a segment was when it was deleted, at ``time`` at the latest.
 
         An entry that a head did not have yet is younger than that head. So nobody can say of what
         was moved away that it was old enough to be deleted.
         """
-        without = [at for at, size in self.sizes.items() if size < told.first + told.entries]
+        without = [at for at, size in self.sizes if size < told.first + told.entries]
         begun = max(without, default=time)
         with suppress(ValueError):
             age = (moment(time) - moment(begun)).total_seconds()

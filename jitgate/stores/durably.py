@@ -20,6 +20,19 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def write_whole(file: Path, data: bytes, mode: int) -> None:
+    """Put ``data`` in the place of what the file held, at once and durably; raises `OSError`."""
+    temporary = file.with_suffix(file.suffix + ".new")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=mode, exist_ok=False)
+    with temporary.open("wb") as opened:
+        opened.write(data)
+        opened.flush()
+        os.fsync(opened.fileno())
+    temporary.replace(file)
+    sync_folder(file.parent)
+
+
 def make_folder(folder: Path, mode: int) -> None:
     """Make the folder unless it is there, and those above it, durably; raises `OSError`."""
     if folder.exists() and not folder.is_dir():

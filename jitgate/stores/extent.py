@@ -36,6 +36,8 @@ class Deleted(NamedTuple):
     entries: int
     sha256: str
     """Of its leaf hashes."""
+    abandoned: object = None
+    """What its first entry said was left behind in the segment before it."""
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Deleted | None:
@@ -43,7 +45,9 @@ class Deleted(NamedTuple):
         first, entries, digest = (content.get(name) for name in ("first", "entries", "leaves"))
         if type(first) is not int or type(entries) is not int or type(digest) is not str:
             return None
-        return cls(first, entries, digest) if 0 <= first < MOST and 0 < entries < MOST else None
+        if not (0 <= first < MOST and 0 < entries < MOST):
+            return None
+        return cls(first, entries, digest, content.get("abandoned"))
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from jitgate.stores.layout import log_folder, log_names, run_of, runs, segments
+from jitgate.stores.layout import log_folder, run_of, runs, segments
 from jitgate.stores.reading import Kept, Recording
 from jitgate.stores.scanning import Place
 
@@ -42,7 +42,7 @@ class Follower:
     def grown(self) -> Iterator[Kept | Withdrawn]:
         """What has come since the last time, one run after the other."""
         newest = max(map(run_of, self._read), default="")
-        for logs in runs(log_names(self._folder)):
+        for logs in runs(self._recording.logs):
             if run_of(logs[0]) < newest:
                 continue  # one run at a time: it has ended, and was read to its end
             for log in logs:

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from hashlib import sha256
 
-from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
+from zstandard import (
+    ZstdCompressor,
+    ZstdDecompressor,
+    ZstdError,
+    frame_header_size,
+    get_frame_parameters,
+)
 
 from jitgate.errors import JitgateError
 from jitgate.values import Body
@@ -108,8 +114,33 @@ def unpack(frame: bytes, ref: BodyRef) -> Iterator[bytes]:
 def _pieces(frame: bytes) -> Iterator[bytes]:
     decompressor = ZstdDecompressor(max_window_size=WINDOW_BYTES)
     try:
+        if not _is_one(frame):
+            raise FrameInvalid("the frame is not zstd, or not one alone")
         with decompressor.stream_reader(frame) as reader:
             while piece := reader.read(PIECE_BYTES):
                 yield piece
     except ZstdError as error:
         raise FrameInvalid(f"the frame is not zstd: {error}") from None
+
+
+def _is_one(frame: bytes) -> bool:
+    """Whether this is one frame from its begin to its end (RFC 8878, section 3.1.1).
+
+    Another one behind it, or one to be skipped, would be other bytes to another reader.
+    """
+    if frame[:4] != _MAGIC:
+        return False
+    at, last = frame_header_size(frame), 0
+    while not last:
+        header = int.from_bytes(frame[at : at + 3], "little")
+        if at + 3 > len(frame):
+            return False
+        last, kind = header & 1, header >> 1 & 3
+        at += 3 + (1 if kind == _REPEATED else header >> 3)
+    return at + 4 * get_frame_parameters(frame).has_checksum == len(frame)
+
+
+_MAGIC = b"\x28\xb5\x2f\xfd"
+
+_REPEATED = 1
+"""The kind of a block that is one byte, repeated."""

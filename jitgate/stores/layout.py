@@ -103,8 +103,17 @@ def runs(names: Iterable[str]) -> list[list[str]]:
 
 
 def log_names(folder: Path) -> list[str]:
-    """The names of a recording's writer logs; they begin with a time, so this is their order."""
-    return [name for name in _names(folder / LOGS) if is_log_name(name)]
+    """The names of a recording's writer logs; they begin with a time, so this is their order.
+
+    What is a link is no log, wherever it leads.
+    """
+    inside = folder / LOGS
+    return [name for name in _names(inside) if is_log_name(name) and is_folder(inside / name)]
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder, and no link to one."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def is_part(path: str) -> bool:

@@ -18,7 +18,6 @@ from jitgate.stores.frames import PIECE_BYTES, BodyRef, FrameInvalid, unpack
 from jitgate.stores.layout import (
     SITE,
     is_bodies_name,
-    is_log_name,
     log_folder,
     log_names,
     runs,
@@ -90,10 +89,26 @@ class Recording:
         for line in self.lines(log):
             yield Kept(log, line.content)
 
+    @property
+    def logs(self) -> list[str]:
+        """The writer logs, in order: those that the site log names.
+
+        It does before a log begins. What it does not name is no part of the recording.
+        """
+        present = log_names(self.folder)
+        if not self._told.keys() >= {*present}:
+            del self._told  # another run may have begun since it was read
+        return [log for log in present if log in self._told]
+
+    @property
+    def strangers(self) -> list[str]:
+        """What looks like a log there, and is none."""
+        return sorted({*log_names(self.folder)}.difference(self.logs))
+
     def every_entry(self) -> Iterator[Kept]:
         """The entries of all writer logs, one run after the other, those of one run by time."""
         self._done = 0
-        for together in runs(log_names(self.folder)):
+        for together in runs(self.logs):
             yield from merge(*map(self._passing, together), key=attrgetter("time"))
 
     def _passing(self, log: str) -> Iterator[Kept]:
@@ -104,7 +119,7 @@ class Recording:
 
     def entry(self, log: str, seq: int) -> Kept | None:
         """One entry, or None if there is none of that number."""
-        if log != SITE and not is_log_name(log):
+        if log != SITE and log not in self.logs:
             return None
         there = segments(log_folder(self.folder, log))
         first = max((first for first in there if first <= seq), default=0)

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from jitgate.stores.extent import parts
 from jitgate.stores.facets import UNREADABLE, facets, words
 from jitgate.stores.findings import Progress
-from jitgate.stores.layout import BODIES, lines_name, log_folder, log_names, runs
+from jitgate.stores.layout import BODIES, lines_name, log_folder, runs
 from jitgate.stores.lines import LineInvalid, read_line
 from jitgate.stores.opening import length_of, opened
 from jitgate.stores.reading import Belongs, Kept, Recording, Sorter
@@ -243,7 +243,7 @@ def _time(taken: tuple[_Segment, Counted]) -> str:
 
 def _on_disk(recording: Recording) -> Iterator[tuple[_Segment, int | None]]:
     """Every segment of the writers' logs, each with the number behind its last entry."""
-    for log in log_names(recording.folder):
+    for log in recording.logs:
         inside = log_folder(recording.folder, log)
         for part in parts(inside, recording.told(log)):
             if part.is_there:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from jitgate.core.note import Signer
@@ -20,6 +21,7 @@ from jitgate.flow.archiving import Sealed
 from jitgate.interfaces import IRecordStore
 from jitgate.stores.archived import InArchives, sealed_at, told_of
 from jitgate.stores.cutting import Cuts
+from jitgate.stores.last_signed import LastSigned
 from jitgate.stores.layout import (
     LOGS,
     SITE,
@@ -49,7 +51,10 @@ class RecordFiles:
     that is in force; ``now`` gives seconds since the epoch; ``writer`` names this run's log, and
     ``run`` is what its first entry says of the run. Each ``cut_every`` seconds both logs are cut
     right behind a checkpoint (None: never). ``settled`` hears which key has signed, once one has.
+    ``last_signed`` remembers apart from the folder what was signed last.
     """
+
+    _words = Logger()
 
     def __init__(
         self,
@@ -65,6 +70,7 @@ class RecordFiles:
         cut_every: float | None = None,
         key_before: Ed25519PrivateKey | None = None,
         settled: Callable[[Signer], None] = lambda _signer: None,
+        last_signed: LastSigned | None = None,
     ) -> None:
         if not is_log_name(writer):
             raise StateUnusable(f"{writer!r} cannot be the name of a writer's log.")
@@ -75,7 +81,8 @@ class RecordFiles:
         self._segment_bytes = segment_bytes
         self._disk = disk or Disk()
         before = None if key_before is None else Signer(site, key_before)
-        self.signing = Signing(folder, Signer(site, key), before, self._disk)
+        remembered = last_signed or LastSigned(None)
+        self.signing = Signing(folder, Signer(site, key), before, self._disk, remembered)
         self._settled = settled
         self._locks: list[int] = []
         self._logs: tuple[Log, Log] | None = None
@@ -283,12 +290,18 @@ class RecordFiles:
         last = self.signing.last()
         if last is not None:
             self._cuts.whole = self.signing.note(last.size)  # all it covers has ended with its run
-        seen = Seen(last)
+        seen = Seen(last, self.signing.remembered.head())
         stock = take_stock(folder, seen.entry)
         if not stock.whole:
             raise StateUnusable(f"The site log in {folder} lacks entries.")
         if not seen.signed_agrees:
             raise StateUnusable(f"The site log in {folder} is not what its checkpoint signed.")
+        if not seen.remembered_agrees:
+            raise StateUnusable(
+                f"The recording in {self._folder} was rolled back, or is another: its key has "
+                "signed what it does not hold. Put the newest copy there, or a backup of state and "
+                "recording together (jitgate restore)."
+            )
         for path in sorted(self._folder / name for name in seen.unsigned):
             if length_of(path) is None:
                 raise StateUnusable(
@@ -297,8 +310,16 @@ class RecordFiles:
         self.signing.take_up(seen)
         self.in_archives = seen.archived
         site = self._log(folder, stock)
-        vkey = self.signing.signer.verifier.text
-        site.begin(Entry("site.open", self._now(), {"format": FORMAT, "vkey": vkey}))
+        fields = {"format": FORMAT, "vkey": self.signing.signer.verifier.text}
+        if (clock := stock.clock(self._now())) is not None:
+            fields["clock"] = clock
+            self._words.warn(
+                "The last entry of the site log is of {last}, and the clock says {clock}: until it "
+                "has caught up, all that comes has that time. One of the two is wrong.",
+                last=stock.last,
+                clock=clock,
+            )
+        site.begin(Entry("site.open", self._now(), fields))
         put_away(self._disk, folder, segments(folder)[:-1])
         self.ended = {log for log, closed in seen.closed.items() if closed}
         return site, [log for log, closed in seen.closed.items() if not closed]

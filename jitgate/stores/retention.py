@@ -163,7 +163,7 @@ class Retention:
         leaves = b"".join(leaf_hash(line.raw) for line in lines)
         _place(self._disk, folder / name, leaves)
         self._sealer.ask(f"seal {term.log} {name}")
-        told = {
+        told: dict[str, object] = {
             "log": term.log,
             "first": term.first,
             "entries": len(leaves) // HASH_BYTES,
@@ -173,6 +173,8 @@ class Retention:
             "by": by,
             "why": "expired",
         }
+        if (abandoned := lines[0].content.get("abandoned")) is not None:
+            told["abandoned"] = abandoned  # what it explains may stay
         self._records.tell(Entry("segment.deleted", self._now(), told))
         self._remove(term.log, term.first)
         return True

@@ -13,14 +13,21 @@ from jitgate.stores.layout import LOGS, is_log_name, lines_name
 
 
 class Seen:
-    """Takes in its lines; ``signed`` is the checkpoint that it must agree with."""
+    """Takes in its lines; ``signed`` is the checkpoint that it must agree with.
 
-    def __init__(self, signed: Checkpoint | None) -> None:
+    So must it with the head that is ``remembered`` elsewhere: a size and a root.
+    """
+
+    def __init__(
+        self, signed: Checkpoint | None, remembered: tuple[int, bytes] | None = None
+    ) -> None:
         self.closed: dict[str, bool] = {}
         """For each writer log, whether its end is known."""
         self.signed_size = 0 if signed is None else signed.size
         self.signed_agrees = signed is None
         self._signed = signed
+        self.remembered_agrees = remembered is None
+        self._remembered = remembered
         self.archived = InArchives()
         self.unsigned: set[str] = set()
         """The lines that only entries behind the checkpoint say were deleted: they must be there,
@@ -43,3 +50,5 @@ class Seen:
             self.closed[str(content.get("log"))] = content["type"] == "log.closed"
         if self._signed is not None and tree.size == self._signed.size:
             self.signed_agrees = tree.root == self._signed.root
+        if self._remembered is not None and tree.size == self._remembered[0]:
+            self.remembered_agrees = tree.root == self._remembered[1]

@@ -21,6 +21,7 @@ from jitgate.core.note import (
 )
 from jitgate.core.rotation import ROTATED
 from jitgate.errors import StateUnusable
+from jitgate.stores.last_signed import LastSigned
 from jitgate.stores.layout import CHECKPOINTS, NOTE, note_name, numbered
 from jitgate.stores.log import Log
 from jitgate.stores.opening import at_most
@@ -30,9 +31,20 @@ from jitgate.values import Entry
 
 
 class Signing:
-    """Signs the site log of the recording in ``folder`` with ``key``, after the one ``before``."""
+    """Signs the site log of the recording in ``folder`` with ``key``, after the one ``before``.
 
-    def __init__(self, folder: Path, key: Signer, before: Signer | None, disk: Disk) -> None:
+    What is signed is ``remembered`` elsewhere as well.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        key: Signer,
+        before: Signer | None,
+        disk: Disk,
+        remembered: LastSigned,
+    ) -> None:
+        self.remembered = remembered
         self._folder = folder
         self._disk = disk
         self._wanted = key
@@ -152,6 +164,7 @@ class Signing:
         self.handovers.append(note)
 
     def _place(self, head: Checkpoint, *signers: Signer) -> bytes:
+        self.remembered.remember(head)  # first: what is signed may leave at once
         note = signed_by(head.text, *signers).encode()
         os.close(place(self._disk, self.note(head.size), note))
         self.size, self.newest = head.size, note

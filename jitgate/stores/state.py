@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from jitgate.core.note import NoteInvalid, Signer
 from jitgate.errors import StateUnusable
-from jitgate.stores.durably import make_folder, sync_folder
+from jitgate.stores.durably import make_folder, sync_folder, write_whole
+from jitgate.stores.last_signed import LastSigned
 from jitgate.values import SecretAt
 
 SITE_KEY_BYTES = 32
@@ -106,6 +107,11 @@ class StateFolder:
                 f"The key in {self._folder} signs the recording in {bound}, not {recording}. If "
                 f"that folder was moved there whole, remove {file}; else take a new state folder."
             )
+
+    @property
+    def last_signed(self) -> LastSigned:
+        """The head that the key here has signed last."""
+        return LastSigned(self._folder / "site.signed")
 
     def signing_keys(
         self, secret: SecretAt | None = None, before: SecretAt | None = None
@@ -271,15 +277,7 @@ def _in_environment(name: str) -> bytes:
 
 def _write(file: Path, data: bytes, mode: int) -> None:
     try:
-        temporary = file.with_suffix(file.suffix + ".new")
-        temporary.unlink(missing_ok=True)
-        temporary.touch(mode=mode, exist_ok=False)
-        with temporary.open("wb") as opened:
-            opened.write(data)
-            opened.flush()
-            os.fsync(opened.fileno())
-        temporary.replace(file)
-        sync_folder(file.parent)
+        write_whole(file, data, mode)
     except OSError as error:
         raise StateUnusable(f"{file} cannot be written: {_why(error)}.") from error
 

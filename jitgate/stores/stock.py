@@ -12,12 +12,16 @@ from jitgate.core.merkle import Tree, leaf_hash
 from jitgate.errors import StateUnusable
 from jitgate.stores.frames import BodyRef, FrameInvalid
 from jitgate.stores.layout import bodies_name, lines_name, refuse_strangers, segments
+from jitgate.stores.lines import timestamp
 from jitgate.stores.opening import length_of, opened
 from jitgate.stores.scanning import Tail, counted, left_behind
 
 LEFT_BYTES = 1024 * 1024 * 1024
 """Bytes that may stand behind what counts in a file. A crash leaves one batch, which memory held;
 whoever can write there can make a file of any length, which takes hours to read."""
+
+AHEAD = 3600.0
+"""Seconds that the last entry may be ahead of the clock without a word: clocks are corrected."""
 
 Visit = Callable[[dict[str, Any], Tree], None]
 """Is called for each entry that counts, with the tree that ends with it."""
@@ -33,6 +37,13 @@ class Stock:
     abandoned: tuple[Tail, ...] = ()
     whole: bool = True
     """Whether the segments fit together; a crash cannot break that, a hand can."""
+
+    def clock(self, now: float) -> str | None:
+        """What the clock says, where the last entry is well ahead of it; None where it is not.
+
+        One start by a clock that is years ahead is enough: no entry's time runs back.
+        """
+        return timestamp(now) if self.last > timestamp(now + AHEAD) else None
 
 
 def take_stock(folder: Path, visit: Visit) -> Stock:

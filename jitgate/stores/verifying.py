@@ -21,6 +21,7 @@ from jitgate.stores.layout import (
     LOGS,
     NOTE,
     SITE,
+    is_folder,
     is_log_name,
     log_folder,
     log_names,
@@ -29,25 +30,34 @@ from jitgate.stores.layout import (
     size_of,
     strangers,
 )
+from jitgate.stores.lines import timestamp
 from jitgate.stores.opening import at_most
+
+CLOCKS_DIFFER = 3600.0
+"""Seconds by which two machines' clocks may differ; what is dated further ahead is no accident."""
 
 GIVEN = "(the given checkpoint)"
 """Stands for the file where a finding is about a checkpoint from outside."""
 
 
 def verify(
-    folder: Path, key: VerifierKey, checkpoint: bytes | None = None
+    folder: Path,
+    key: VerifierKey,
+    checkpoint: bytes | None = None,
+    *,
+    now: Callable[[], float] | None = None,
 ) -> Iterator[Finding | Progress | Report]:
     """Check everything in ``folder``; yields findings and progress, and at last the `Report`.
 
     ``key`` is one that signs the recording, or did before it was rotated. ``checkpoint`` is a
     signed note that was kept elsewhere. Without it the newest one in the folder serves, and that
-    the whole folder is an older copy cannot be seen.
+    the whole folder is an older copy cannot be seen. ``now`` gives seconds since the epoch, by
+    the clock of who verifies; without it every time on record is believed.
     """
     total = size_of(folder)
     done = 0
     report = Report(outside=checkpoint is not None)
-    for step in _Verification(folder, key, checkpoint, report).run():
+    for step in _Verification(folder, key, checkpoint, report, now).run():
         if isinstance(step, int):
             done += step
             yield Progress(min(done, total), total)
@@ -65,7 +75,12 @@ class _Verification:
     """One pass; what it learns on the way is what the next step is held against."""
 
     def __init__(
-        self, folder: Path, key: VerifierKey, checkpoint: bytes | None, report: Report
+        self,
+        folder: Path,
+        key: VerifierKey,
+        checkpoint: bytes | None,
+        report: Report,
+        now: Callable[[], float] | None,
     ) -> None:
         self._folder = folder
         self._key = key
@@ -73,6 +88,9 @@ class _Verification:
         """The given one, and those that it leads to."""
         self._given = checkpoint
         self._report = report
+        self._now = now
+        self._ahead: list[Finding] = []
+        """Times that have not come yet. They say nothing about what was written."""
         self._site = Claims()
         self._logs: dict[str, Claims] = {}
         self._contradictions: list[Finding] = []
@@ -96,6 +114,7 @@ class _Verification:
                 yield from self._log(log)
             except OSError as error:
                 yield _unread(f"{LOGS}/{log}", error)
+        yield from self._ahead
 
     def _site_log(self) -> Iterator[Step]:
         """The checkpoints, and the site log under them: what every log is held against."""
@@ -117,7 +136,7 @@ class _Verification:
         While a recording is verified, retention may delete of it, and says so there before it does.
         """
         if log != SITE and self._seen != self._mark():
-            later = _Verification(self._folder, self._key, self._given, Report())
+            later = _Verification(self._folder, self._key, self._given, Report(), self._now)
             if not any(isinstance(step, Finding) for step in later._site_log()):
                 self._later = later._logs
             self._seen = later._seen
@@ -198,7 +217,7 @@ class _Verification:
         if not claims.told.learn(content):
             self._contradictions.append(_tampered(SITE, f"it says twice that {log!r} has ended"))
         if isinstance(size, int) or content["type"] == "log.opened":
-            claims.sizes[content["time"]] = size if isinstance(size, int) else 0
+            claims.sizes.append((content["time"], size if isinstance(size, int) else 0))
         if not (isinstance(size, int) and isinstance(root, str)):
             return
         self._claim(claims, SITE, size, root)
@@ -213,7 +232,9 @@ class _Verification:
         if content["seq"] >= max(self._site.heads, default=0):
             claims.unsigned.add(told.first)
         elif claims.told.learn(content):
-            claims.age(told, content["time"])
+            # The entry's own time is of who may have made the deletion up.
+            now = content["time"] if self._now is None else timestamp(self._now())
+            claims.age(told, min(content["time"], now))
         else:
             what = f"it says in two ways what was deleted at {told.first} of a log"
             self._contradictions.append(_tampered(SITE, what))
@@ -232,7 +253,7 @@ class _Verification:
         elif not is_log_name(log):
             yield _tampered(SITE, f"it names a log {log!r}, which cannot be one's name")
             return
-        elif not (self._folder / path).is_dir():
+        elif not is_folder(self._folder / path):
             if signed := max(claims.heads, default=0):
                 yield _tampered(path, f"the log is missing; {signed} of its entries are signed for")
             return
@@ -245,12 +266,25 @@ class _Verification:
         self, log: str, path: str, claims: Claims, visit: Callable[[Content], None]
     ) -> Iterator[Step]:
         folder = log_folder(self._folder, log)
+        check = LogCheck(
+            folder,
+            path,
+            claims,
+            self._report,
+            visit,
+            again=lambda: self._again(log),
+            is_to_come=self._is_to_come,
+        )
         try:
-            yield from LogCheck(
-                folder, path, claims, self._report, visit, again=lambda: self._again(log)
-            ).run()
+            yield from check.run()
         except OSError as error:
             yield _unread(path, error)
+        if check.ahead is not None:
+            self._ahead.append(check.ahead)
+
+    def _is_to_come(self, time: str) -> bool:
+        # It is asked each time: to verify may take hours, and a gateway at work goes on.
+        return self._now is not None and time > timestamp(self._now() + CLOCKS_DIFFER)
 
 
 def _tampered(file: str, what: str) -> Finding:

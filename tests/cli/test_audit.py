@@ -116,6 +116,30 @@ def test_a_session_is_replayed_as_a_timeline(jitgate):
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize(
+    "command", [["sessions"], ["sessions", "--subject", "*"], ["replay", "run-1"]]
+)
+def test_what_is_no_part_of_the_recording_is_left_out_and_said_to_be(jitgate, copy, command):
+    shutil.copytree(copy / "logs" / vector.FIRST, copy / "logs/20991201T000000Z-deadbeef")
+    told = jitgate(*command, "--recordings", copy)
+    assert told.out == jitgate(*command, "--recordings", RECORDINGS).out
+    assert "logs/20991201T000000Z-deadbeef" in told.err
+
+
+def test_a_replay_has_the_head_of_what_was_asked_and_of_what_came_back(jitgate, tmp_path):
+    site = Site(tmp_path / "recordings")
+    asked = {"bytes": 0, "headers": [["X-Asked", "yes"]]}
+    told = {"exchange": "ex-1", "session": "s", "request": asked}
+    records = site.run()
+    records.append([Entry("outcome", START, {**told, "response": {"headers": [["X-Got", "no"]]}})])
+    records.close()
+    lines = [
+        line.strip() for line in jitgate("replay", "s", "--recordings", site.folder).out.split("\n")
+    ]
+    at = lines.index("request head:")
+    assert lines[at : at + 4] == ["request head:", "X-Asked: yes", "response head:", "X-Got: no"]
+
+
 def test_one_exchange_is_replayed_alone(jitgate):
     told = jitgate("replay", "ex-3", *FROM_VECTOR)
     assert told.code == 0
@@ -224,6 +248,32 @@ def test_an_entry_is_shown_whole_with_its_bodies(jitgate):
     assert told.out.startswith(f"{vector.FIRST}:3  2026-11-24T02:06:01.300000Z  outcome\n{{\n")
     assert '\n  "status": 200,\n' in told.out
     assert told.out.endswith('      "secret": "[masked]"\n    }\n  ]\n')
+
+
+def test_a_body_of_which_only_the_beginning_is_on_record_is_said_to_be_that(jitgate, tmp_path):
+    site = Site(tmp_path / "recordings")
+    records = site.run()
+    outcome = {"exchange": "ex-1", "session": "s"}
+    bodies = {"response": Body(b"the begin", 1000, complete=False)}
+    records.append([Entry("outcome", START, outcome, bodies)])
+    records.close()
+    told = jitgate("show", "ex-1", "--body", "response", "--recordings", site.folder)
+    assert (told.code, told.out) == (2, "the begin")
+    assert "9 of 1000 bytes" in told.err
+
+
+@pytest.mark.parametrize("arguments", [["show", "run-1:1"], ["show", "run-1:1", "--json"]])
+def test_what_is_nested_too_deep_to_be_shown_is_told(jitgate, tmp_path, arguments):
+    site = Site(tmp_path / "recordings")
+    site.run().close()
+    path = site.folder / "logs/run-1/000000000000.jsonl"
+    path.chmod(0o600)
+    deep = '{"seq":1,"time":"2027-01-01T00:00:00.000000Z","type":"x","deep":'
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(lines[0] + deep + "[" * 1000 + "]" * 1000 + "}\n")
+    told = jitgate(*arguments, "--recordings", site.folder)
+    assert told.code == 2
+    assert "nested" in told.err
 
 
 def test_all_entries_of_an_exchange_are_shown(jitgate):

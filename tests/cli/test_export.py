@@ -14,7 +14,8 @@ from cli.test_timeline import TOLD
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import html as lxml_html
-from stores.site import KEY, START, Site
+from stores.site import KEY, START, Site, crash
+from stores.test_writers import Crew
 from vectors.recording import make as vector
 
 from jitgate.cli import export, exporting
@@ -125,6 +126,28 @@ def test_it_goes_on_after_the_last_line_that_is_there(jitgate):
     assert (told.code, told.err) == (2, "'x' is no LOG:SEQ.\n")
 
 
+def test_it_goes_on_in_each_of_the_logs_that_one_run_writes_at_once(jitgate, tmp_path):
+    crew = Crew(tmp_path / "recordings")
+    done = {"session": "s", "status": 200, "outcome": "completed"}
+    for log in (crew.run, crew.worker(1), crew.worker(2)):
+        for _ in range(2):
+            log.append(
+                [Entry("outcome", START, {"exchange": f"x-{next(crew.site._clock)}", **done})]
+            )
+    every = jitgate("ocsf", crew.site.folder).out.splitlines()
+
+    def told_after(*lines):
+        places = [json.loads(line)["metadata"] for line in lines]
+        after = [f"--after={place['log_name']}:{place['sequence']}" for place in places]
+        return jitgate("ocsf", crew.site.folder, *after).out.splitlines()
+
+    assert told_after(every[3]) == [*every[:2], *every[4:]]  # how far the others are is not known
+    assert told_after(every[0], every[3], every[4]) == [every[1], every[5]]
+    crash(crew.run)
+    crew.site.run().append([Entry("outcome", START, {"exchange": "x", **done})])
+    assert told_after(jitgate("ocsf", crew.site.folder).out.splitlines()[-1]) == []
+
+
 def test_it_follows_until_it_is_interrupted(jitgate, tmp_path, monkeypatch):
     site = Site(tmp_path / "recordings")
     run = site.run()
@@ -169,6 +192,17 @@ def test_a_report_tells_what_happened_and_what_was_verified(jitgate):
         "Nobody was asked.",
     ):
         assert wanted in said
+
+
+def test_a_report_has_the_head_of_what_was_asked_and_of_what_came_back(jitgate, tmp_path):
+    site = Site(tmp_path / "recordings")
+    asked = {"bytes": 0, "headers": [["X-Asked", "yes"]]}
+    told = {"exchange": "ex-1", "session": "s", "request": asked}
+    records = site.run()
+    records.append([Entry("outcome", START, {**told, "response": {"headers": [["X-Got", "no"]]}})])
+    records.close()
+    said = text_of(jitgate("html", "s", site.folder).out)
+    assert "request head:X-Asked: yesresponse head:X-Got: no" in said
 
 
 def test_a_report_says_what_its_verification_cannot_see(jitgate, copy):

@@ -66,6 +66,7 @@ class Site:
         self.files = {}
         self.noted = {}
         self.slow = None
+        self.asked = 0
         self.whole = []
         self.archiving = Archiving(
             self.vault,
@@ -84,6 +85,8 @@ class Site:
         self.noted[key] = kept
 
     async def in_thread(self, work, *args):
+        if work in (self.vault.put, self.vault.check):
+            self.asked += 1
         if self.slow is not None and args:
             await self.slow
         return work(*args)
@@ -266,6 +269,10 @@ async def test_one_that_takes_long_is_left():
     site.slow = slow = Deferred()
     site.start("a")
     stopping = Deferred.fromCoroutine(site.archiving.stop())
+    assert not stopping.called
     site.clock.advance(AT_END)
+    assert stopping.called
     await stopping
+    assert site.asked == 2  # for whether it locks, and for the file: not again for the first
+    assert not site.clock.getDelayedCalls()
     slow.callback(None)

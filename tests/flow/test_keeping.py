@@ -1,8 +1,10 @@
 """Checkpoints leave the machine: each that is new, to each keeper, for as long as it takes."""
 
+from contextlib import suppress
+
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
@@ -156,15 +158,33 @@ async def test_the_last_one_is_kept_at_the_end():
     assert not site.clock.getDelayedCalls()
 
 
+class Deaf(Shelf):
+    """Does not heed that it is told to leave off."""
+
+    async def keep(self, note):
+        self.asked += 1
+        while self.slow is not None:
+            with suppress(CancelledError):
+                await self.slow
+                self.slow = None
+
+
 @ensureDeferred
-async def test_the_end_waits_so_long_and_no_longer():
-    site = Site()
-    (shelf,) = site.shelves
-    shelf.slow = Deferred()
+@pytest.mark.parametrize("shelf", [Shelf(), Deaf()])
+async def test_the_end_waits_so_long_and_no_longer(shelf):
+    """Nor is a keeper that was slow asked for the next one then."""
+    site = Site(shelf)
+    shelf.slow = slow = Deferred(lambda _: None)
     site.sign(b"1")
+    site.signed = b"2"
     stopping = Deferred.fromCoroutine(site.keeping.stop())
     assert not stopping.called
     site.clock.advance(AT_END)
+    assert stopping.called
     await stopping
     assert shelf.stopped
-    shelf.slow.callback(None)
+    assert shelf.asked == 1
+    assert not site.clock.getDelayedCalls()
+    shelf.slow = None
+    if not slow.called:
+        slow.callback(None)

@@ -339,6 +339,14 @@ def test_what_is_held_is_kept_under_whatever_name_its_folder_has(recording, aged
     assert list(holds.iterdir()) == []
 
 
+def test_what_can_be_removed_is_not_held_for_its_number_is_given_again(recording, aged, holds):
+    with pytest.raises(Refused, match="not kept"):
+        aged.hold("w", FIRST)
+    assert list(holds.iterdir()) == []
+    aged.keep("w", FIRST)
+    aged.hold("w", FIRST)
+
+
 def test_a_hold_ends_under_the_name_alone_under_which_it_was_placed(recording, aged):
     """Folders have no flags: a gateway in wrong hands has one name lead to what another held."""
     logs = recording / "logs"

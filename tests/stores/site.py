@@ -88,9 +88,9 @@ class Site:
         records.open()
         return records
 
-    def verify(self, checkpoint=None, key=VERIFIER):
+    def verify(self, checkpoint=None, key=VERIFIER, **more):
         """The findings and the report."""
-        steps = list(verify(self.folder, key, checkpoint))
+        steps = list(verify(self.folder, key, checkpoint, **more))
         assert isinstance(steps[-1], Report)
         return [step for step in steps if isinstance(step, Finding)], steps[-1]
 

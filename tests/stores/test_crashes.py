@@ -179,6 +179,37 @@ def test_a_whole_line_that_is_not_the_next_entry_is_not_counted(site, line):
     assert site.verify()[0] == []
 
 
+@pytest.mark.parametrize("torn", ["site/000000000000.jsonl", "logs/run-1/000000000000.jsonl"])
+def test_pages_that_a_power_cut_wrote_out_of_order_are_unfinished_and_no_tampering(site, torn):
+    records = site.run()
+    records.append(entries(0, 2, body=b"{}"))
+    records.checkpoint()
+    crash(records)
+    path, tail = site.folder / torn, b"\0" * 100 + b"\n" + b'ng":"x"}\n{"seq":9'
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes() + tail)
+    findings, report = site.verify(site.checkpoint())
+    assert findings == []
+    assert report.unfinished == len(tail)
+    site.run().close()
+    findings, report = site.verify(site.checkpoint())
+    assert findings == []
+    assert report.all_witnessed
+
+
+def test_a_line_that_is_signed_for_is_no_unfinished_one(site):
+    records = site.run()
+    records.append(entries(0, 2))
+    records.checkpoint()
+    crash(records)
+    path = site.folder / "logs/run-1/000000000000.jsonl"
+    path.chmod(0o600)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"\0" * 50 + b"\n" + lines[2])
+    findings, _ = site.verify(site.checkpoint())
+    assert findings[0].what == "the line is not JSON"
+
+
 @pytest.mark.parametrize("bodies", ["5", '{"response":{"offset":"x"}}', "[]"])
 def test_bodies_that_cannot_be_read_do_not_keep_the_next_run_from_starting(site, bodies):
     crash(site.run())

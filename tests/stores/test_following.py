@@ -87,6 +87,10 @@ def test_wherever_the_file_has_grown_to_every_entry_comes_once(whole, tmp_path_f
     folder = tmp_path_factory.mktemp("grown")
     path = log_folder(folder, "run-1") / "000000000000.jsonl"
     path.parent.mkdir(parents=True)
+    site = folder / "site/000000000000.jsonl"
+    site.parent.mkdir()
+    time = "2026-11-24T02:06:00.000000Z"
+    site.write_text(f'{{"seq":0,"time":"{time}","type":"log.opened","log":"run-1"}}\n')
     follower, given_ = Follower(folder), []
     for end in ends:
         path.write_bytes(bytes_[:end])

@@ -57,6 +57,25 @@ def test_a_frame_that_holds_something_else_is_told(data):
         list(unpack(frame, digested(frame, ref)))
 
 
+@pytest.mark.parametrize("checksum", [True, False])
+@pytest.mark.parametrize("data", [b"", b"small", bytes(300_000), bytes(range(256)) * 3000])
+def test_a_frame_of_any_kind_of_blocks_is_one(data, checksum):
+    _, ref = packed(data)
+    frame = ZstdCompressor(write_checksum=checksum).compress(data)
+    assert b"".join(unpack(frame, digested(frame, ref))) == data
+
+
+@pytest.mark.parametrize("where", ["behind", "before"])
+@pytest.mark.parametrize(
+    "other", [COMPRESSOR.compress(b""), b"\x50\x2a\x4d\x18\x04\0\0\0more", b"x"]
+)
+def test_what_stands_beside_a_frame_is_told(other, where):
+    frame, ref = packed(b"small")
+    both = frame + other if where == "behind" else other + frame
+    with pytest.raises(FrameInvalid):
+        list(unpack(both, digested(both, ref)))
+
+
 def test_what_is_no_frame_is_told():
     _, ref = packed(b"small")
     with pytest.raises(FrameInvalid, match="not zstd"):

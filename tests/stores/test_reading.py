@@ -1,10 +1,14 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from stores.site import START, crash, entries, entry
 from vectors.recording import make as vector
 
+from jitgate.exports.exchanges import of_every_log
+from jitgate.exports.following import Follower as Exported
+from jitgate.stores.following import Follower
 from jitgate.stores.frames import FrameInvalid
 from jitgate.stores.reading import Recording, sessions, timelines
 from jitgate.values import Body, Entry
@@ -48,6 +52,27 @@ def test_an_entry_is_found_by_its_log_and_number():
     assert VECTOR.entry("site", 0).type == "site.open"
     assert VECTOR.entry(vector.FIRST, 99) is None
     assert VECTOR.entry("nowhere", 0) is None
+
+
+def test_what_the_site_log_does_not_name_is_no_part_of_the_recording(site, tmp_path):
+    records = site.run()
+    recording, following = Recording(site.folder), Follower(site.folder)
+    records.append(entries(0, 2))
+    records.checkpoint()
+    (site.folder / "logs/run-1").rename(tmp_path / "elsewhere")
+    (site.folder / "logs/run-1").symlink_to(tmp_path / "elsewhere")
+    shutil.copytree(tmp_path / "elsewhere", site.folder / "logs/run-0")
+    assert list(recording.every_entry()) == list(Follower(site.folder).grown()) == []
+    assert list(Exported(site.folder).more()) == list(of_every_log(recording)) == []
+    assert recording.entry("run-0", 1) is recording.entry("run-1", 1) is None
+    assert recording.strangers == ["run-0"]
+    (site.folder / "logs/run-1").unlink()
+    (tmp_path / "elsewhere").rename(site.folder / "logs/run-1")
+    assert [kept.log for kept in following.grown()] == ["run-1"] * 3
+    crash(records)
+    crash(site.run())  # a log that begins while they read
+    assert {kept.log for kept in recording.every_entry()} == {"run-1", "run-2"}
+    assert [kept.log for kept in following.grown()] == ["run-2"]
 
 
 def test_an_entry_of_any_segment_is_found(site):

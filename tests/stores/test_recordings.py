@@ -1,12 +1,15 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from stores.site import FAILURES, KEY, START, Site, crash, entries, entry
+from twisted.logger import capturedLogs, formatEvent
 
 from jitgate.errors import StateUnusable
+from jitgate.stores.last_signed import LastSigned
 from jitgate.stores.layout import segments
 from jitgate.stores.recordings import RecordFiles
 from jitgate.stores.stock import LEFT_BYTES
@@ -52,6 +55,25 @@ def test_numbers_go_on_over_all_segments_and_times_never_run_back(site):
     assert [line["seq"] for line in lines] == list(range(len(lines)))
     assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
     assert site.verify()[0] == []
+
+
+def test_a_start_behind_a_clock_that_was_ahead_says_so(site):
+    records = site.run()
+    records.tell(Entry("x", START + 1e8, {}))
+    records.close()
+    with capturedLogs() as logged:
+        site.run().close()
+    assert "has caught up" in formatEvent(logged[-1])
+    site.now = lambda: START + 2e8
+    site.run().close()
+    opened = [
+        line
+        for path in sorted((site.folder / "site").iterdir())
+        for line in site.lines(path.relative_to(site.folder))
+        if line["type"] == "site.open"
+    ]
+    assert [line.get("clock", "")[:4] for line in opened] == ["", "2026", ""]
+    assert opened[1]["time"] > "2029"
 
 
 def test_a_segment_ends_after_a_day(site):
@@ -287,6 +309,39 @@ def test_what_was_signed_once_is_never_signed_otherwise(site, tmp_path):
     (site.folder / "checkpoints").rename(older.folder / "checkpoints")
     with pytest.raises(StateUnusable, match="not what its checkpoint signed"):
         older.run()
+
+
+def test_a_recording_that_was_rolled_back_alone_is_not_signed_again(site, tmp_path):
+    last_signed = LastSigned(tmp_path / "site.signed")
+    site.run(last_signed=last_signed).close()
+    older = site.copy(tmp_path / "older")
+    records = site.run(last_signed=last_signed)
+    records.append([entry(1)])
+    crash(records)
+    with pytest.raises(StateUnusable, match="rolled back"):
+        older.run(last_signed=last_signed)
+    empty = Site(tmp_path / "empty")
+    with pytest.raises(StateUnusable, match="rolled back"):
+        empty.run(last_signed=last_signed)
+    site.run(last_signed=last_signed).close()
+
+
+def test_nothing_is_signed_that_could_not_be_remembered(site, tmp_path):
+    (tmp_path / "state").mkdir()
+    records = site.run(last_signed=LastSigned(tmp_path / "state" / "site.signed"))
+    shutil.rmtree(tmp_path / "state")
+    signed = site.checkpoint()
+    records.append([entry(1)])
+    with pytest.raises(FileNotFoundError):
+        records.checkpoint()
+    assert site.checkpoint() == signed
+
+
+@pytest.mark.parametrize("said", [b"", b"5", b"x y", b"3 00", b"3 " + b"0" * 300])
+def test_what_was_signed_last_must_be_told(site, tmp_path, said):
+    (tmp_path / "site.signed").write_bytes(said)
+    with pytest.raises(StateUnusable, match="does not say"):
+        site.run(last_signed=LastSigned(tmp_path / "site.signed"))
 
 
 def test_a_site_log_with_a_hole_is_not_continued(site):

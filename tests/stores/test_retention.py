@@ -1,5 +1,6 @@
 """Lawful deletion: what has expired goes, its leaves and a word on record stay, and nothing else."""
 
+import errno
 import os
 import time
 from functools import partial
@@ -14,7 +15,9 @@ from jitgate.core.merkle import leaf_hash
 from jitgate.sealer.folder import Folder
 from jitgate.sealer.keeping import DAY, Keeping
 from jitgate.sealer.serving import Serving, listening
-from jitgate.stores.findings import Finding, Progress
+from jitgate.stores.claims import Claims
+from jitgate.stores.extent import Deleted
+from jitgate.stores.findings import Finding, Progress, Severity
 from jitgate.stores.reading import Recording
 from jitgate.stores.retention import Retention
 from jitgate.stores.scanning import counted
@@ -40,23 +43,41 @@ class Near(Sealer):
             raise SealerRefused(answer.decode().removeprefix("no: "))
 
 
+class Tearing(SealedDisk):
+    """Writes the beginning of what comes next, and fails, if it is told to."""
+
+    torn = False
+
+    def write(self, descriptor, data):
+        if not self.torn:
+            return super().write(descriptor, data)
+        self.torn = False
+        os.write(descriptor, data[:7])
+        raise OSError(errno.EIO, "torn")
+
+
 class Kept:
     """A recording whose first run has ended, in several segments, and whose second goes on."""
 
     def __init__(self, site, serving, days):
         self.site, self.days = site, days
         self.sealer = Near(serving)
-        disk = SealedDisk(site.folder, required=False, powerful=False)
+        disk = Tearing(site.folder, required=False, powerful=False)
         disk._sealer = self.sealer  # the same, over no socket
         site.disk = disk
         first = site.run(segment_bytes=600)
         for number in range(5):
             first.append([entry(number, body=b"body %d" % number)])
         first.close()
-        self.records = site.run(segment_bytes=600)
+        self.take_up()
         self.records.append([entry(9, body=b"now")])
+
+    def take_up(self):
+        """Another run begins."""
+        site = self.site
+        self.records = site.run(segment_bytes=600)
         self.retention = Retention(
-            site.folder, self.records, self.sealer, DAYS * DAY, now=self.now, disk=disk
+            site.folder, self.records, self.sealer, DAYS * DAY, now=self.now, disk=site.disk
         )
 
     def now(self):
@@ -117,6 +138,29 @@ def test_what_has_expired_goes_and_verify_knows_why(kept):
     kept.records.close()
     assert kept.site.run().close() is None
     assert kept.site.verify()[0] == []
+
+
+@pytest.mark.parametrize("change", [b"", b"more"])
+def test_what_was_left_behind_before_a_deleted_segment_is_explained_and_nothing_else(kept, change):
+    torn = max((kept.site.folder / "logs" / "run-2").glob("*.jsonl"))
+    kept.site.disk.torn = True
+    with pytest.raises(OSError, match="torn"):
+        kept.records.append([entry(30)])
+    kept.records.recover()
+    kept.records.append([entry(31)])
+    kept.records.close()
+    kept.take_up()
+    kept.retention.hold(f"run-2:{int(torn.stem)}", "eve@acme.com", "case 9")
+    kept.days[0] = DAYS + 1
+    kept.retention.delete_expired("bob@acme.com")
+    assert [name for name in kept.names() if name.startswith("run-2")] == [
+        f"run-2:{int(torn.stem)}"
+    ]
+    loosen(torn.parent)
+    with torn.open("ab") as file:
+        file.write(change)
+    findings, _ = kept.site.verify(kept.site.checkpoint())
+    assert [each.severity for each in findings] == [Severity.TAMPERED] * bool(change)
 
 
 class Store:
@@ -379,6 +423,18 @@ def test_what_was_moved_away_and_said_to_be_deleted_shows_how_young_it_was(kept,
     _, report = kept.site.verify(kept.site.checkpoint())
     assert report.deleted_segments == len(leaves)
     assert report.youngest == pytest.approx(3 * DAY, abs=60)
+    # Nor does a time that has not come yet make it older.
+    findings, report = kept.site.verify(kept.site.checkpoint(), now=lambda: written + DAY)
+    assert report.youngest == pytest.approx(DAY, abs=60)
+    assert [each.severity for each in findings] == [Severity.UNCERTAIN]
+    assert "has not come yet" in findings[0].what
+
+
+def test_how_old_it_was_is_known_too_where_several_heads_are_of_one_moment():
+    claims = Claims()
+    claims.sizes += [("2026-01-01T00:00:00.000000Z", 0), ("2026-01-01T00:00:00.000000Z", 10)]
+    claims.age(Deleted(0, 10, ""), "2026-01-03T00:00:00.000000Z")
+    assert claims.ages == {0: 2 * DAY}
 
 
 class Cut(Exception):

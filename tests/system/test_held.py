@@ -272,6 +272,7 @@ def put_back_in_its_place(scene: Stage, copy: Path) -> None:
     made.pop().rename(database)
     for each in made:
         each.unlink()
+    shutil.copy(copy / "site.signed", scene.state)
     shutil.rmtree(scene.gateway.recordings)
     shutil.copytree(copy / "recordings", scene.gateway.recordings)
 
