@@ -25,10 +25,11 @@ STATE, RECORDING = "state", "recordings"
 
 DATABASE: Final = "access.sqlite"
 
-SECRET: Final = ("ca.key", "site.key", "site-hmac.key", "ca-next.key")
+SECRET: Final = ("ca.key", "ca-next.key", "site.key.next", "site.key", "site.name", "site-hmac.key")
 OPEN: Final = ("ca.pem", "ca-next.pem", "ca-next.at", "site.vkey")
 """The files of a state folder that a gateway cannot make anew: agents, auditors and records know
-them. Those that nobody else may read, and the others."""
+them. Those that nobody else may read, and the others. A key that is to take over comes before the
+one whose name it will have: whatever the moment, one of the two copies is it."""
 
 
 def back_up(state: Path, recording: Path, into: Path, passed: Callable[[int], None]) -> int:

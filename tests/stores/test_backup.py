@@ -16,14 +16,21 @@ def machine(tmp_path):
     """A state folder with its recording in it, as the gateway leaves them."""
     state = StateFolder(tmp_path / "state")
     state.site_key()
-    site, key = state.signing_key()
+    keys = state.signing_keys()
     recording = tmp_path / "state" / "recordings"
     files = RecordFiles(
-        recording, site=site, key=key, now=lambda: 1_800_000_000.0, writer="w1", run={}
+        recording,
+        site=keys.site,
+        key=keys.key,
+        now=lambda: 1_800_000_000.0,
+        writer="w1",
+        run={},
+        settled=state.signed_by,
     )
     files.open()
     files.append([entry(number) for number in range(3)])
     files.close()
+    state.next_key()  # as in the midst of a rotation
     return tmp_path / "state", recording
 
 
@@ -45,7 +52,7 @@ def test_what_is_put_back_is_what_was_there(machine, tmp_path, within):
         kept.mkdir(parents=True)
     put_back(tmp_path / "backup", there, kept)
     assert _all(kept) == _all(recording)
-    for name in ("site.key", "site.vkey", "site-hmac.key"):
+    for name in ("site.key", "site.key.next", "site.name", "site.vkey", "site-hmac.key"):
         assert (there / name).read_bytes() == (state / name).read_bytes()
         assert (there / name).stat().st_mode == (state / name).stat().st_mode
 
