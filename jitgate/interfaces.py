@@ -599,6 +599,7 @@ class IKeeper(Interface):
     """Keeps checkpoints of the recording out of this machine's reach."""
 
     name = Attribute("What the configuration calls it.")
+    every = Attribute("Seconds from one checkpoint to the next that it is given, at least.")
 
     async def keep(note: bytes) -> None:
         """Keep a checkpoint, a signed note (C2SP): it is kept when this returns.

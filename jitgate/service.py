@@ -228,6 +228,8 @@ class TakenUp:
         found = recovery(mark, await self._shown(mark))
         if found.distrust is not None:
             await store.mark(DOUBTED, found.revision)
+        if found.forgot:
+            await self._revocations.forgot()
         await self._access.recover(found)
         await store.mark(self._run, found.revision)
         await self._decider.reconsider()

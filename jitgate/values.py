@@ -721,6 +721,8 @@ class Mark:
     """The number of its last change."""
     moved: bool = False
     """Whether it is another database, or on another machine, than the one last written."""
+    copied: bool = False
+    """Whether it is a copy of that, by all that can be seen: it may have forgotten something."""
     doubted: bool = False
     """Whether a start, of any gateway, that did not trust it has not come to its end."""
 

@@ -81,6 +81,31 @@ def test_every_guard_stands_once_in_its_file():
 def test_every_link_leads_somewhere(page):
     # A fragment of a change will stand in the changelog.
     place = ROOT if page.name.startswith("+") else page.parent
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        if not target.startswith("https://"):
-            assert (place / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
+        if not target.startswith(("https://", "http://")):
+            there = place / target if target else page
+            assert there.exists(), target
+            assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
+
+
+@cache
+def anchors(page):
+    """The headings of a page, as links name them."""
+    plain = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    named = [
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall("^#+ (.*)$", plain, re.MULTILINE)
+    ]
+    # The second of one name, and whatever follows, has its number.
+    return {f"{each}-{nth}" if nth else each for each in named for nth in range(named.count(each))}
+
+
+def test_the_map_leads_to_every_page():
+    """What no page of the map leads to, a stranger does not find."""
+    mapped = (ROOT / "docs" / "README.md").read_text()
+    led = set(re.findall(r"\]\(([\w/.-]+\.md)", mapped))
+    pages = {
+        str(page.relative_to(ROOT / "docs")) for page in PAGES if ROOT / "docs" in page.parents
+    }
+    apart = {page for page in pages if re.match(r"decisions/\d|changes/|README", page)}
+    assert pages - apart - led == set()

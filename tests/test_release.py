@@ -9,6 +9,7 @@ from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 with (ROOT / "pyproject.toml").open("rb") as opened:
@@ -49,6 +50,13 @@ def test_the_lock_pins_every_dependency_by_hash(dependencies):
         )
         assert {block for block, _ in blocks} == set(pinned)
         assert [block for block, rest in blocks if "--hash=sha256:" not in rest] == []
+
+
+def test_the_lock_has_what_is_allowed(dependencies):
+    pinned = dependencies.locked("requirements.txt")
+    for each in map(Requirement, PROJECT["project"]["dependencies"]):
+        assert each.specifier.contains(pinned[plain(each.name)]), each
+        assert any(bound.operator == ">=" for bound in each.specifier), f"{each} has no lower bound"
 
 
 def test_the_lock_is_closed(dependencies):

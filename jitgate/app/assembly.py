@@ -46,7 +46,8 @@ from jitgate.flow.recorder import Recorder
 from jitgate.flow.telling import Telling
 from jitgate.identity.own_tokens import OwnTokens
 from jitgate.interfaces import IApproverChannel
-from jitgate.proxy.authority import CertificateAuthority, load_or_create
+from jitgate.proxy.authority import CertificateAuthority, Signers, load_or_create
+from jitgate.proxy.manifest import Trust
 from jitgate.proxy.port import ends_in
 from jitgate.service import (
     Dismissed,
@@ -139,8 +140,12 @@ class _Assembly:
             once=lambda: self._storing.once,
             own=self._own,
             slack_groups=self._slack_groups,
+            signs=self._signs,
             before=before,
         )
+
+    def _signs(self) -> str:
+        return self._kept.public_key()
 
     def _noted(self, kind: str, fields: Mapping[str, object]) -> None:
         self._note(kind, fields)
@@ -163,12 +168,13 @@ class _Assembly:
         self._site_key = state.site_key()
         ledger, worker = self._ledger(state, recorder)
         authority = load_or_create(state.authority, time.time)
-        story = story_of(first, self._ground(recorder, ledger, channels, authority.certificate))
+        story = story_of(first, self._ground(recorder, ledger, channels, lambda: authority.trust))
         self._own.adopt(first.terms)
         adopters: list[Adopt] = [
             lambda new: self._own.adopt(new.terms),
             story.adopt,
             partial(_share, state),
+            lambda _: authority.adopt(self._another_ca),
         ]
         reloading = self._reloading(first, story, adopters, recorder)
         socket = self._control(first, story, recorder, reloading.reload)
@@ -220,7 +226,11 @@ class _Assembly:
         return GatewayService(every, self._reactor, listening, first.notices)
 
     def _ground(
-        self, recorder: Recorder, ledger: Ledger, channels: Sequence[IApproverChannel], ca: bytes
+        self,
+        recorder: Recorder,
+        ledger: Ledger,
+        channels: Sequence[IApproverChannel],
+        trust: Callable[[], Trust],
     ) -> Ground:
         return Ground(
             settings=self._settings,
@@ -229,13 +239,20 @@ class _Assembly:
             storing=self._storing,
             channels=channels,
             own=self._own,
-            ca=ca,
+            trust=trust,
             pace=self._pace,
             tally=self._tally,
             clock=self._reactor,
             new_id=self._new_id,
             site_key=self._site_key,
         )
+
+    def _another_ca(self, signers: Signers) -> None:
+        """Put on record what signs what agents are shown, and what will."""
+        told: dict[str, object] = {"signs": signers.first.sha256}
+        if signers.following is not None:
+            told |= {"next": signers.following.sha256, "switch_at": signers.switch_at}
+        self._note("ca", told)
 
     def _ledger(self, state: StateFolder, recorder: Recorder) -> tuple[Ledger, Worker]:
         """What keeps access requests and grants over restarts, and the thread that it works in."""

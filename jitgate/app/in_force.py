@@ -172,6 +172,7 @@ def made(
     once: Callable[[], IOnce] | None = None,
     own: TokenVerifier | None = None,
     slack_groups: SlackGroups | None = None,
+    signs: Callable[[], str] = str,
     before: InForce | None = None,
 ) -> InForce:
     """What the configuration makes; ``problems`` are those that reading it has found already.
@@ -207,7 +208,8 @@ def made(
     channels = channels_of(settings, provided, clock)
     groups = groups_of(settings, provided, found, slack_groups or SlackGroups())
     hooks = hooks_of(settings, reactor, found)
-    keepers, archive = keepers_of(settings, reactor, found), archive_of(settings, found)
+    keepers = keepers_of(settings, reactor, found, signs)
+    archive = archive_of(settings, found)
     recording = configuration.recording
     for key in (recording.key, recording.key_before):
         if key is not None:
@@ -283,6 +285,7 @@ def _fixed(configuration: Configuration) -> Iterator[tuple[str, object, str]]:
     yield "state", settings.state, settings.where
     yield "services", settings.services, settings.where
     yield "workers", settings.workers, settings.where
+    yield "log", (settings.log.lines, settings.log.level), settings.log.where
     yield "listen.proxy", listen.proxy, listen.where
     yield "listen.proxy_tls", listen.proxy_tls is not None, listen.where
     yield "listen.reverse.address", listen.reverse and listen.reverse.address, listen.where

@@ -6,10 +6,12 @@ fields that a catalog marks: Okta's has 30. So it is not left to the first respo
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from twisted.internet.defer import DeferredLock
 from twisted.internet.threads import deferToThreadPool
 
 from jitgate.core import masking
@@ -29,6 +31,10 @@ from jitgate.values import Decision, Effect, Obligation, Operation
 
 Maskers = tuple[IMasker, ...]
 
+KNOWN = 128
+"""Sets of which it is known that they are ready: of each four things are remembered, so those of
+more would be forgotten (`jitgate.core.masking.REMEMBERED_SETS`)."""
+
 MOST = 512
 """Sets that are made ready; what few of them are asked for would take others' room."""
 
@@ -38,7 +44,7 @@ def sets_of(
 ) -> Sequence[Maskers]:
     """The maskers of each profile with each set of fields that is marked, each set once.
 
-    Responses to which several profiles apply have others, which are made when they are needed.
+    Responses to which several profiles apply have others, which `Sets` makes when they are needed.
     """
     marked = {
         sample.secrets
@@ -88,6 +94,32 @@ class Prepared:
 
     async def stop(self) -> None:
         """There is nothing to end."""
+
+
+class Sets:
+    """Makes ready what is asked for beyond those: profiles of several rules, together.
+
+    That can take seconds, and no call goes on that needs it before it is there. One is made at a
+    time: others have the threads.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._known: OrderedDict[Maskers, None] = OrderedDict()
+        self._turn = DeferredLock()
+
+    async def ready(self, maskers: Maskers) -> None:
+        """Return once what looks for what these hide has been made."""
+        if not maskers:
+            return
+        if maskers not in self._known:
+            async with self._turn:
+                if maskers not in self._known:
+                    await in_thread([maskers], self._reactor)
+                self._known[maskers] = None
+                if len(self._known) > KNOWN:
+                    self._known.popitem(last=False)
+        self._known.move_to_end(maskers)
 
 
 async def in_thread(sets: Sequence[Maskers], reactor: Any) -> None:

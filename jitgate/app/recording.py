@@ -67,6 +67,8 @@ class Recorded:
     """Gives auditors a copy of it."""
     rotate: Rotate
     """Has another key sign it."""
+    public_key: Callable[[], str]
+    """The text form of the key that signs it."""
     states: Mapping[str, Callable[[], str | None]]
     """Why a part does not do its work, or None: what the health page shows."""
     books: Books
@@ -145,8 +147,18 @@ def recorded(
     retain = _retain(recording, files, first.archive, worker, reactor)
     copies = Copying(recording.directory, recorder, reactor)
     rotate = rotates_nothing if recording.key else Rotating(files, state, worker)
-    books, late, waiting = Books(files, worker), keeping.late, archived.waiting
-    return Recorded(recorder, parts, retain, copies, rotate, states, books, late, waiting)
+    return Recorded(
+        recorder,
+        parts,
+        retain,
+        copies,
+        rotate,
+        lambda: signing.signer.verifier.text,
+        states,
+        Books(files, worker),
+        keeping.late,
+        archived.waiting,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +235,7 @@ def _archived(first: InForce, files: RecordFiles, worker: Worker, reactor: Any) 
         archive,
         sealed=partial(files.sealed, archive.place),
         note=partial(worker, files.archived),
-        whole=files.whole_note,
+        whole=files.whole_notes,
         retention=settings.retention,
         backlog=settings.backlog,
         clock=reactor,

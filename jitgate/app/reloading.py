@@ -33,7 +33,7 @@ HANGUP = {"signal": "SIGHUP"}
 """How the record names whoever sends the signal: the kernel does not say who that was."""
 
 _STARTS = "The gateway starts: ask again once it serves."
-_STOPS = "The gateway stops: nothing is read again."
+_STOPS = "A process of the gateway stops and reads nothing again: reload once all serve."
 
 
 class Others(Protocol):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from twisted.internet.task import deferLater
 
 from jitgate.app.ids import Ids
 from jitgate.app.in_force import InForce
+from jitgate.app.masking_sets import Sets
 from jitgate.app.storing import Storing
 from jitgate.config.schema import Approvals, Settings
 from jitgate.core.limits import share
@@ -49,6 +50,7 @@ from jitgate.flow.tokens import TokenExchange
 from jitgate.identity.own_tokens import OwnTokens
 from jitgate.interfaces import IApproverChannel, ILastingSource
 from jitgate.proxy.internal import AUTHORITY, internal_target
+from jitgate.proxy.manifest import Trust
 from jitgate.proxy.pages import Pages
 from jitgate.proxy.request_pages import RequestPages
 from jitgate.upstreams.https import HttpsUpstream
@@ -65,8 +67,8 @@ class Ground:
     channels: Sequence[IApproverChannel]
     """The ways to people, which are opened later."""
     own: OwnTokens
-    ca: bytes
-    """The certificate that agents believe, in PEM."""
+    trust: Callable[[], Trust]
+    """The certificates that agents must believe."""
     pace: Pace
     tally: Tally
     clock: Any
@@ -148,6 +150,7 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
         budgets=budgets,
         clock=clock,
         site_key=ground.site_key,
+        ready=Sets(clock).ready,
     )
     revocations = Revocations(storing.once, access, recorder, clock)
     news = storing.news
@@ -267,7 +270,7 @@ def _pages(
         RequestPages(access, grants, evaluations, clock),
         targets=in_force.targets,
         decide=decider.foreseen,
-        ca=ground.ca,
+        trust=ground.trust,
         patience=in_force.patience,
         tokens=tokens,
         clock=clock,

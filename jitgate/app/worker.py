@@ -7,7 +7,7 @@ has: people are asked through it, and it signs for what is written here.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -36,6 +36,7 @@ from jitgate.flow.ledger import Ledger
 from jitgate.flow.rates import Pace
 from jitgate.identity.own_tokens import OwnTokens
 from jitgate.proxy.authority import CertificateAuthority, load_or_create
+from jitgate.proxy.manifest import Trust
 from jitgate.proxy.port import AgentPort, ends_in
 from jitgate.service import (
     Dismissed,
@@ -153,9 +154,10 @@ class _Assembly:
         self._bond.connect(WIRE)
         ledger = Ledger(self._storing.access, recorder, self._reactor, self._facts.gateway)
         authority = load_or_create(self._state.authority, time.time)
-        self._story = story = story_of(self._first, self._ground(ledger, authority.certificate))
+        self._story = story = story_of(self._first, self._ground(ledger, lambda: authority.trust))
         self._own.adopt(self._first.terms)
         adopters: list[Adopt] = [lambda new: self._own.adopt(new.terms), story.adopt]
+        adopters.append(lambda _: authority.adopt())
         story.revocations.ends["calls"] = story.gateway.cut
         ports = self._ports(authority, adopters)
         reloading = Reloading(
@@ -213,7 +215,7 @@ class _Assembly:
         says = f"Worker {self._facts.slot + 1} accepts connections: {{where}}"
         return GatewayService(parts, self._reactor, listening, says=says)
 
-    def _ground(self, ledger: Ledger, ca: bytes) -> Ground:
+    def _ground(self, ledger: Ledger, trust: Callable[[], Trust]) -> Ground:
         return Ground(
             settings=self._settings,
             recorder=self._recorded.recorder,
@@ -221,7 +223,7 @@ class _Assembly:
             storing=self._storing,
             channels=[WireChannel(self._bond, self._reactor)],
             own=self._own,
-            ca=ca,
+            trust=trust,
             pace=self._pace,
             tally=self._tally,
             clock=self._reactor,

@@ -16,6 +16,7 @@ from io import TextIOWrapper
 from jitgate.cli import (
     approving,
     audit,
+    backing,
     catalog,
     credentials,
     demo,
@@ -45,12 +46,13 @@ COMMANDS = (
     export,
     retention,
     keys,
+    backing,
 )
 """In the order in which ``--help`` lists them."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+def command_line() -> argparse.ArgumentParser:
+    """What may be typed: each command with its options."""
     parser = argparse.ArgumentParser(
         prog="jitgate",
         description="A gateway that lets autonomous agents use privileged APIs without a key.",
@@ -59,7 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in COMMANDS:
         module.register(commands)
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = command_line().parse_args(arguments)
     if isinstance(sys.stdout, TextIOWrapper):
         # What others wrote must not end a command where the locale has no letters for it.
         sys.stdout.reconfigure(errors="backslashreplace")

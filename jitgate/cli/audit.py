@@ -1,4 +1,4 @@
-"""The auditor's commands: `sessions`, `replay`, `show`, `verify`, `proof`. They only read.
+"""The auditor's commands: `sessions`, `refusals`, `replay`, `show`, `verify` and others. They read.
 
 What they need is imported when one of them is called, so that every other command starts fast.
 """
@@ -20,6 +20,17 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     )
     _takes_what_to_find(sessions)
     _takes_recording(sessions, "sessions", "jitgate.cli.listing")
+    refusals = commands.add_parser(
+        "refusals", help="list who was refused outside of any session", epilog=_REFUSALS
+    )
+    refusals.add_argument(
+        "--type", metavar="NAME", action="append", help="entries of this type: control.*"
+    )
+    refusals.add_argument(
+        "--who", metavar="NAME", action="append", help="an address, a uid or a person"
+    )
+    _takes_times(refusals)
+    _takes_recording(refusals, "refusals", "jitgate.cli.refusals")
     replay = commands.add_parser("replay", help="show a session, or one exchange, as a timeline")
     replay.add_argument(
         "id", metavar="ID", help="a session, an exchange, an access request or a grant"
@@ -94,12 +105,22 @@ def _takes_what_to_find(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--decision", action="append", choices=("permit", "review", "deny"), help="what policy said"
     )
-    parser.add_argument("--since", metavar="TIME", help="at or after it: an instant, a day, 2h ago")
-    parser.add_argument("--until", metavar="TIME", help="before it")
+    _takes_times(parser)
     parser.add_argument("--text", metavar="WORDS", action="append", help="all of these words")
     parser.add_argument("--index", metavar="DIR", type=Path, help="where the search index is kept")
     parser.add_argument("--reindex", action="store_true", help="build the index anew")
 
+
+def _takes_times(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--since", metavar="TIME", help="at or after it: an instant, a day, 2h ago")
+    parser.add_argument("--until", metavar="TIME", help="before it")
+
+
+_REFUSALS = (
+    "Tunnels that were refused, for want of a good token or of a target; attempts at the control "
+    "socket, at callbacks, in Slack and at the admin port. Names may hold * and ?, and case does "
+    "not matter. What was refused in a session stands in that."
+)
 
 _FOUND_BY = {
     "subject": "whose it is, by the subject's id",

@@ -34,8 +34,8 @@ def wanted(arguments: argparse.Namespace, now: float) -> Wanted | None:
     found = Wanted(
         facets={name: [*map(_glob, globs)] for name, globs in asked if globs},
         words=[words for text in arguments.text or () for words in _phrases(text)],
-        since=None if arguments.since is None else _moment(arguments.since, now),
-        until=None if arguments.until is None else _moment(arguments.until, now),
+        since=None if arguments.since is None else moment_of(arguments.since, now),
+        until=None if arguments.until is None else moment_of(arguments.until, now),
     )
     return None if found == Wanted(words=[]) else found
 
@@ -83,8 +83,11 @@ def _has_word(text: str) -> bool:
     return any(unicodedata.category(char)[0] in "LN" for char in text)
 
 
-def _moment(text: str, now: float) -> str:
-    """A point in time as entries have it: an instant, the begin of a day, or so long ago."""
+def moment_of(text: str, now: float) -> str:
+    """A point in time as entries have it: an instant, the begin of a day, or so long ago.
+
+    Raises `StateUnusable`.
+    """
     ago = duration(text)
     try:
         seconds = _instant(text) if ago is None else now - ago

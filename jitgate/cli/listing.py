@@ -56,7 +56,7 @@ def _table(found: Sequence[Session]) -> Iterator[str]:
                 ),
             )
         )
-    yield from _in_rows(rows)
+    yield from in_rows(rows)
 
 
 def _exchanges(found: Sequence[Session]) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _exchanges(found: Sequence[Session]) -> Iterator[str]:
         rows.append((_word(each.id), asked, decided, answered, _word(session.id)))
     if len(rows) > 1:
         yield ""
-        yield from _in_rows(rows)
+        yield from in_rows(rows)
     if len(every) > EXCHANGES:
         yield f"… {len(every) - EXCHANGES} more exchanges: --json"
 
@@ -79,7 +79,7 @@ def _word(value: object) -> str:
     return cut("-" if value is None else visible(str(value)), LINE_CHARS)
 
 
-def _in_rows(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def in_rows(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows under their headings; where the terminal is too narrow, each by itself."""
     columns, lines = width(), list(table(rows))
     if max(map(columns_of, lines)) <= columns:

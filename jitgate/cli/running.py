@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from jitgate.cli.configured import configuration
+from jitgate.cli.rotating import ACTIONS, WEEK
+from jitgate.cli.telling import told
 from jitgate.errors import ConfigurationInvalid, JitgateError, traced
 
 if TYPE_CHECKING:
@@ -71,7 +73,8 @@ jitgate exec has neither drawback.
 
 _CA = """\
 Print, in PEM, the certificate of the CA that signs what the gateway shows to agents: from the state
-folder that --config names, or as the gateway gives it to whoever asks.
+folder that --config names, or as the gateway gives it to whoever asks. With an action: put another
+CA in its place, step by step (docs/ca.md).
 """
 
 
@@ -94,8 +97,20 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     ca = commands.add_parser(
         "ca", help="print the CA certificate that agents must trust", description=_CA
     )
+    ca.add_argument(
+        "action",
+        nargs="?",
+        choices=ACTIONS,
+        help="where the gateway is: make another CA, say how it stands, drop that, drop the old",
+    )
+    ca.add_argument(
+        "--switch", metavar="WHEN", default=WEEK, help="when the next CA signs: 7d, or a time"
+    )
+    ca.add_argument("--json", action="store_true", help="answer for a program")
     _takes_gateway(ca, ca.add_mutually_exclusive_group())
-    ca.set_defaults(handler=_told("ca", _ca), ca=None)
+    printed = _told("ca", _ca)
+    acts = told("jitgate.cli.rotating", "act")
+    ca.set_defaults(handler=lambda given: (acts if given.action else printed)(given), ca=None)
 
 
 def _takes_agent(parser: argparse.ArgumentParser) -> None:

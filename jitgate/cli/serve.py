@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jitgate.config import Configuration
+    from jitgate.config.schema import Log
     from jitgate.service import GatewayService
 
 Made = TypeVar("Made")
@@ -37,8 +38,8 @@ def _run(options: argparse.Namespace) -> int:
 
     from jitgate.app import make_service
 
-    service = made_of(make_service, options.config, reactor)
-    return 2 if service is None else serve(service, reactor)
+    service = made_of(with_log(make_service), options.config, reactor)
+    return 2 if service is None else serve(*service, reactor)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -53,13 +54,22 @@ def _check(options: argparse.Namespace) -> int:
     return 0
 
 
-def serve(service: GatewayService, reactor: Any) -> int:
-    """Run a service until the process is told to end; the log goes to standard error."""
-    from twisted.logger import globalLogBeginner, textFileLogObserver
+def with_log(
+    make: Callable[[Configuration, Any, list[str]], GatewayService],
+) -> Callable[[Configuration, Any, list[str]], tuple[GatewayService, Log]]:
+    """Makes the service, and says how it logs."""
+    return lambda read, reactor, found: (make(read, reactor, found), read.settings.log)
 
+
+def serve(service: GatewayService, log: Log, reactor: Any) -> int:
+    """Run a service until the process is told to end; the log goes to standard error."""
+    from twisted.logger import globalLogBeginner
+
+    from jitgate.logs import observer
     from jitgate.service import suit_interpreter
 
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    lines = observer(sys.stderr, log.lines, log.level)
+    globalLogBeginner.beginLoggingTo([lines], redirectStandardIO=False)
     reactor.addSystemEventTrigger("before", "shutdown", _heard)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     # Before it is taken for a reload, and after: its usual answer would end the process at once.

@@ -7,7 +7,7 @@ import os
 import signal
 from functools import partial
 
-from jitgate.cli.serve import made_of, serve
+from jitgate.cli.serve import made_of, serve, with_log
 
 _PR_SET_PDEATHSIG = 1
 """Of prctl(2): which signal comes when the process that has started this one ends."""
@@ -40,8 +40,8 @@ def main(told: str) -> int:
 
     from jitgate.app.worker import make_worker
 
-    service = made_of(partial(make_worker, facts=facts), facts.config, reactor)
-    return 2 if service is None else serve(service, reactor)
+    service = made_of(with_log(partial(make_worker, facts=facts)), facts.config, reactor)
+    return 2 if service is None else serve(*service, reactor)
 
 
 def _dies_with(parent: int) -> bool:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from jitgate.config.kinds import FilePath, Name, Section
+from jitgate.config.kinds import Duration, FilePath, Name, Section
+from jitgate.config.slack_schema import Channel
 from jitgate.config.webhook_schema import Way
 
 _SERVER = re.compile(r"(tcp|tls)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?\Z")
@@ -60,4 +61,13 @@ class SyslogKeeper(Section):
         return self
 
 
-Keeper = Annotated[WebhookKeeper | SyslogKeeper, Field(discriminator="type")]
+class SlackKeeper(Section):
+    """A channel in Slack, in which the app of the section ``slack`` is."""
+
+    type: Literal["slack"]
+    name: Name
+    channel: Channel
+    every: Duration = Field(default=3600.0, ge=60.0)
+
+
+Keeper = Annotated[WebhookKeeper | SyslogKeeper | SlackKeeper, Field(discriminator="type")]

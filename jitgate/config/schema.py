@@ -359,6 +359,13 @@ class Plugin(Section):
 Service = Literal["recorder", "control", "admin", "proxy"]
 
 
+class Log(Section):
+    """What the gateway itself says, on standard error."""
+
+    lines: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warn", "error", "critical"] = "info"
+
+
 class Settings(Section):
     """The whole of jitgate.yaml, as written."""
 
@@ -369,6 +376,7 @@ class Settings(Section):
     )
     workers: int = Field(default=1, ge=1, le=64)
     """How many processes carry exchanges; 1: the one there is."""
+    log: Log = Log()
     control: Control = Control()
     identity: Identity
     resolver: tuple[Server, ...] = Field(default=(), max_length=3, strict=False)

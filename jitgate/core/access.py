@@ -286,6 +286,9 @@ class Recovery:
     """Every use that the record shows, by its id: its grant, and what was sent."""
     answered: frozenset[str] = frozenset()
     """Those of them that the record shows as spent."""
+    forgot: bool = False
+    """Whether the store may be older than what it last knew: also of who was revoked, and of what
+    was taken once."""
 
 
 DOUBTED: Final = "doubted"
@@ -302,9 +305,11 @@ def recovery(mark: Mark, evidence: Sequence[Entry] | None) -> Recovery:
     """
     entries = evidence or ()
     highest = max((_revision(entry) for entry in entries), default=0)
+    doubted = mark.doubted or mark.run == DOUBTED  # whatever for
     return Recovery(
         revision=max(mark.revision, highest),
         distrust=_distrust(mark, evidence, highest),
+        forgot=mark.copied or doubted or highest > mark.revision,
         spent={
             f"{entry.fields['use']}": (f"{entry.fields['grant']}", f"{entry.fields['fingerprint']}")
             for entry in _of_type(entries, "grant.spent")

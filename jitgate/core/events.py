@@ -171,7 +171,17 @@ class EventMasker:
         if not text or text.isspace():
             return dict(enumerate(values))
         parts = self._texts.json_parts(text, f"{where} ", rooted=True)
-        return self._by_lines(values, where) if parts is None else _spread(text, parts)
+        if parts is not None:
+            return _spread(text, parts)
+        begun = self._begun_json(text, where)
+        return self._by_lines(values, where) if begun is None else dict(enumerate(begun))
+
+    def _begun_json(self, text: str, where: str) -> Sequence[str] | None:
+        """The lines of JSON that is cut off with its event, as far as they may be shown."""
+        if not self._is_cut or not may_be_json(text):
+            return None
+        begun = self._texts.json_begun(text, f"{where} ")
+        return None if begun is None else begun.split("\n")
 
     def _by_lines(self, values: Sequence[str], where: str) -> Mapping[int, str]:
         """The same of data that is no JSON: a line may be, and what is between is text.
@@ -183,8 +193,11 @@ class EventMasker:
             is_text = not value or value.isspace()
             parts = None if is_text else self._texts.json_parts(value, f"{where} ", rooted=True)
             line = replaced(value, parts) if parts else value
-            if self._is_cut and parts is None and may_be_json(value):
-                raise MaskingFault("The events end within one that may be JSON.")
+            if parts is None and number == len(values) - 1 and not keys.is_open:
+                begun = self._begun_json(value, where)
+                if begun is not None:
+                    self._add(shown, run, number, where)
+                    return {**shown, number: begun[0]}
             if parts is None or keys.is_open:
                 run.append(line)
                 keys.read(value)

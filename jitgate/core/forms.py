@@ -60,16 +60,21 @@ class Pairs:
         if not mark:
             return None
         hider = self._hider(written)
-        if hider is not None:
+        if hider is not None and not self._in_secret(pair, len(written) + 1):
             return 0, written, hider
         at = 0
         for piece in paused(pair.split(b";")) if b";" in pair else ():
             written, mark, _ = piece.partition(b"=")
             hider = self._hider(written) if mark else None
-            if hider is not None:
+            if hider is not None and not self._in_secret(pair, at + len(written) + 1):
                 return at, written, hider
             at += len(piece) + 1
         return None
+
+    def _in_secret(self, pair: bytes, at: int) -> bool:
+        """Whether a secret goes on there, which is no name then: it is hidden whole, and later."""
+        places = self._maskers.hand.secret_places(pair.decode("latin-1"))
+        return any(begin < at < end for begin, end in places)
 
     def _hider(self, written: bytes) -> Hider | None:
         name = decoded(written)

@@ -75,6 +75,8 @@ class Reader:
         self._rest = b""
         self._seen = 0
         self._over = False
+        self._held = False
+        """Whether what follows is not read yet."""
         self._left = 0
         self._begin()
 
@@ -93,10 +95,11 @@ class Reader:
     def _read(self, data: bytes) -> list[Event]:
         """The events that these bytes complete, a fault last."""
         self._events = []
+        self._held = False
         data = self._rest + data if self._rest else data
         at, before = 0, -1
         try:
-            while before < at < len(data) and not self._over:
+            while before < at < len(data) and not self._over and not self._held:
                 before, at = at, self._state(self, data, at)
         except PeerFault as fault:
             self._over = True

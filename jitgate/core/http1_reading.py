@@ -63,7 +63,9 @@ class _Said(NamedTuple):
 class RequestReader(Reader):
     """Reads the requests of one connection, one after the other.
 
-    Clients repeat their fields to the letter: what they said the last time is remembered. With
+    With ``one_by_one`` nothing is read beyond the end of a request until more is asked for by
+    `feed`: bytes that wait take as much as they are, heads that were read many times that. Clients
+    repeat their fields to the letter: what they said the last time is remembered. With
     ``websockets`` a request may open one: what follows it is its data, without an end.
     """
 
@@ -73,9 +75,11 @@ class RequestReader(Reader):
         head_fields: int = HEAD_FIELDS,
         *,
         websockets: bool = False,
+        one_by_one: bool = False,
     ) -> None:
         super().__init__(head_bytes, head_fields)
         self._websockets = websockets
+        self._one_by_one = one_by_one
 
     _malformed = MalformedRequest
     _too_large = HeadTooLarge
@@ -89,6 +93,11 @@ class RequestReader(Reader):
     def begun(self) -> RequestHead:
         """What is known of a head that is not whole: for the record, where it cannot be one."""
         return RequestHead(self._method, self._target, ()) if self._is_begun else NO_HEAD
+
+    @property
+    def held(self) -> int:
+        """Bytes of requests to come that are read by the next `feed`, which may bring none."""
+        return len(self._rest) if self._held else 0
 
     @property
     def in_head(self) -> bool:
@@ -183,6 +192,7 @@ class RequestReader(Reader):
     def _end(self, trailers: Headers) -> None:
         self._emit(End(trailers))
         self._over = not self._keep_alive
+        self._held = self._one_by_one
         self._begin()
 
     def _expects_continue(self) -> bool:

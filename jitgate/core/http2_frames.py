@@ -8,6 +8,8 @@ argument.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from jitgate.core.limits import Limits
@@ -136,6 +138,8 @@ class FrameReader:
         self._continuations = 0
         self._newest = 0
         """The stream that was opened last."""
+        self._again = 0
+        """The stream of the last head that opened none."""
         self._open_ended = 0
         """Streams that were opened and are still to be ended: so many frames may do just that."""
 
@@ -229,20 +233,49 @@ class FrameReader:
         """How much a frame is one that carries nothing."""
         ends = bool(frame.flags & END_STREAM)
         if frame.kind == Kind.HEADERS and frame.stream > self._newest:
-            self._newest = frame.stream
+            self._newest, self._again = frame.stream, 0
             self._open_ended += not ends
             return 0.0  # counted as the head of a request
         if frame.kind == Kind.HEADERS:
             # Trailers are rare. On a stream that is closed it is decoded, answered, and nothing.
+            self._again = frame.stream
             return 1.0 + size / SMALL
         if frame.kind == Kind.CONTINUATION:
-            return 0.0  # counted with its head
+            return 1.0 + size / SMALL if frame.stream == self._again else 0.0  # as its head
         if frame.kind != Kind.DATA:
             return 1.0
         if ends and self._open_ended:
             self._open_ended -= 1
             return 0.0
         return _emptiness(frame, size)
+
+
+def joined(events: Iterable[Frame | PeerFault]) -> list[Frame | PeerFault]:
+    """The same, where plain frames of DATA that follow each other on a stream are few large ones.
+
+    Each costs what reads it as much as one of `FRAME` bytes does, and agents may send tiny ones.
+    """
+    fewer: list[Frame | PeerFault] = []
+    for stream, those in groupby(events, _plain):
+        frames = [*those]
+        if stream and len(frames) > 1:
+            body = b"".join([each.data[_HEADER:] for each in frames if isinstance(each, Frame)])
+            starts = range(0, len(body), FRAME) or (0,)
+            frames = [_data(stream, body[at : at + FRAME]) for at in starts]
+        fewer += frames
+    return fewer
+
+
+def _plain(event: Frame | PeerFault) -> int:
+    """The stream of a frame of DATA that holds nothing else and does not end it; 0 of others."""
+    if isinstance(event, PeerFault) or event.kind != Kind.DATA:
+        return 0
+    return 0 if event.flags & (END_STREAM | PADDED) else event.stream
+
+
+def _data(stream: int, body: bytes) -> Frame:
+    header = len(body).to_bytes(3) + bytes((Kind.DATA, 0)) + stream.to_bytes(4)
+    return Frame(Kind.DATA, 0, stream, header + body)
 
 
 _KNOWN = frozenset(Kind)

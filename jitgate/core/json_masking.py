@@ -187,7 +187,9 @@ class JsonMasker:
             data = text.encode("utf-8", "surrogatepass")
             found = self._asked.signs.find(data)
             if found is not None:
+                pause()
                 self._signs = in_characters(data, sorted({end for _, end in found}))
+                pause()
 
     def _is_clear(self, begin: int, end: int) -> bool:
         """Whether nobody has to look at a value that stands there, in the text at hand."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
+from urllib.parse import quote, unquote
 
 from jitgate.core.fields import names_of
 from jitgate.core.forms import decoded, encoded, hider_of
@@ -224,7 +225,12 @@ class MaskedFields:
         if not value.is_coded:
             return None
         shown = self._deeper(self._looked_into, value.plain, where, depth)
-        return value.as_it_was if shown == value.plain else value.written(shown)
+        written = value.as_it_was if shown == value.plain else value.written(shown)
+        if not value.has_plus or "%" not in written:  # else it has been, or will be, read as it is
+            return written
+        plain = unquote(written, errors="surrogateescape")
+        shown = self._deeper(self._looked_into, plain, where, depth)
+        return written if shown == plain else quote(shown, safe="*+", errors="surrogateescape")
 
     def _deeper(
         self, look: Callable[[str, str, int], str], text: str, where: str, depth: int
@@ -265,6 +271,8 @@ class _Value(NamedTuple):
     after: str
     plain: str
     is_coded: bool
+    has_plus: bool
+    """Whether a plus stands in it that is a space to some and a plus to others."""
 
     @classmethod
     def of(cls, written: str, *, is_extended: bool, in_url: bool) -> _Value:
@@ -276,7 +284,7 @@ class _Value(NamedTuple):
         spaced = in_url and "+" in inside
         plain = decoded(_bytes(inside)) if spaced or "%" in inside else inside
         same = {inside} if in_url else {inside, inside.replace("+", " ")}
-        return cls(written, before, after, plain, plain not in same)
+        return cls(written, before, after, plain, plain not in same, spaced)
 
     def written(self, instead: str) -> str:
         return f"{self.before}{encoded(instead).decode('ascii')}{self.after}"

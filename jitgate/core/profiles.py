@@ -111,7 +111,8 @@ def maskers_of_request(
     operation: Operation, decision: Decision, profiles: Mapping[str, MaskingProfile]
 ) -> tuple[IMasker, ...]:
     """Who looks at the request before it leaves. Raises `RuleFault` as `maskers_for` does."""
-    return _maskers(operation, _for_requests(decision, profiles))
+    asked = _for_requests(decision, profiles)
+    return _maskers(operation, asked) if asked else ()
 
 
 def _maskers(operation: Operation, asked: Sequence[MaskingProfile]) -> tuple[IMasker, ...]:
@@ -155,8 +156,8 @@ def _for_responses(
 def _for_requests(
     decision: Decision, profiles: Mapping[str, MaskingProfile]
 ) -> list[MaskingProfile]:
-    named = [name for name in decision.obliged("mask") if name != UNMASKED]
-    found = [_profile(name, decision, profiles) for name in named]
+    named = decision.obliged("mask")
+    found = [_profile(name, decision, profiles) for name in named if name != UNMASKED]
     return [each for each in found if each.requests]
 
 

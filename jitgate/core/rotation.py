@@ -79,6 +79,7 @@ class Keys:
         self._told = [*told]
         self.unsigned = [each for each in self._told if not each.is_signed(note_at(each.size))]
         """The rotations without the checkpoint that both keys have signed."""
+        self._dead_ends = frozenset(self.unsigned)
         here = next((at for at, ends in enumerate(self._ends()) if key in ends), None)
         if here is None:
             self._spans = [_Span(0, None, key)]
@@ -140,7 +141,7 @@ class Keys:
     def _forward(self, at: int, key: VerifierKey) -> Iterable[_Span]:
         seen = {key, *(each.old for each in self._told[:at])}
         for each in self._told[at:]:
-            if each.old != key or each.new in seen or each in self.unsigned:
+            if each.old != key or each.new in seen or each in self._dead_ends:
                 return
             at, key = at + 1, each.new
             seen.add(key)
@@ -149,7 +150,7 @@ class Keys:
     def _backward(self, at: int, key: VerifierKey) -> Iterable[_Span]:
         seen = {key}
         for each in reversed(self._told[:at]):
-            if each.new != key or each.old in seen or each in self.unsigned:
+            if each.new != key or each.old in seen or each in self._dead_ends:
                 return
             at, key = at - 1, each.old
             seen.add(key)

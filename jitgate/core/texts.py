@@ -75,6 +75,20 @@ class Texts:
         self._hand.take(hand)
         return parts
 
+    def json_begun(self, text: str, under: Place) -> str | None:
+        """What may be shown of a text that is cut off and JSON so far; None if it is none.
+
+        What has no end in it is not shown. Raises `MaskingFault`.
+        """
+        hand = self._hand.beside()
+        masker = JsonMasker(self._asked.maskers, hand, under=under)
+        try:
+            shown = masker.feed(_bytes(text))
+        except NotJson:
+            return None
+        self._hand.take(hand)
+        return shown.decode("utf-8", "surrogatepass")
+
     def seen(self, text: str, where: Place, field: str = "") -> list[Part]:
         """What those hide of it who look at values. Raises `MaskingFault`."""
         shown = self._maskers.shown(field, text, str) if self._asked.lookers else None
@@ -238,6 +252,7 @@ class TextMasker:
         parts = self._json_parts(text, first) if may_be_json(text) else None
         if parts is None:
             text = self._json_lines_masked(text, first)
+            pause()
             parts = self._texts.seen(text, f"line {first}")
         return (replaced(text, parts) if parts else text) + lines[size:]
 

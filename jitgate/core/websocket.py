@@ -119,7 +119,9 @@ def misanswered(answer: ResponseHead, operation: Operation, key: bytes) -> str |
     """What is wrong with the target's 101, in a sentence, if anything is."""
     fields = answer.headers
     upgrades = [value.lower() for value in values_of(fields, b"upgrade")]
-    if upgrades != [b"websocket"] or values_of(fields, b"sec-websocket-accept") != [accept(key)]:
+    options = b",".join(values_of(fields, b"connection")).lower().split(b",")
+    upgraded = upgrades == [b"websocket"] and b"upgrade" in [each.strip() for each in options]
+    if not upgraded or values_of(fields, b"sec-websocket-accept") != [accept(key)]:
         return "The target's answer to the handshake is none of a WebSocket."
     if values_of(fields, b"sec-websocket-extensions"):
         return "The target speaks an extension that was not offered."

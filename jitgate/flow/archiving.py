@@ -70,7 +70,8 @@ class Archiving:
         archive: Called in ``in_thread``, a thread of its own, for it may block for long.
         sealed: What there is and is not on record as archived; blocking, called there as well.
         note: Puts on record that a file is archived; fires once that is durable.
-        whole: The newest checkpoint of which all that it covers is sealed, if there is one.
+        whole: The newest checkpoint of which all that it covers is sealed, behind those that it
+            takes to tell whose it is; none if there is none.
         retention: Seconds for which a file is locked.
         backlog: Bytes that may wait; None: any number.
     """
@@ -83,7 +84,7 @@ class Archiving:
         *,
         sealed: Callable[[], Iterable[Sealed]],
         note: Callable[[Archived, str], Awaitable[object]],
-        whole: Callable[[], Sealed | None],
+        whole: Callable[[], Sequence[Sealed]],
         retention: float,
         backlog: int | None,
         clock: IReactorTime,
@@ -105,7 +106,7 @@ class Archiving:
         """By the file's key."""
         self._waiting: dict[str, int] = {}
         """The bytes of each file that is in no archive yet."""
-        self._kept_whole: Sealed | None = None
+        self._kept_whole: set[Sealed] = set()
         self._begun: float | None = None
         """Since when the archive has been asked for what it is asked for now."""
 
@@ -195,9 +196,12 @@ class Archiving:
         kept = [await self._put(each) for each in self._due(found) if not self._stopped]
         if not self._stopped and not any(kept):
             await self._checked()
-        if whole is not None and whole != self._kept_whole and not self._waiting:
-            await self._asked(self._archive.put, whole.path, whole.key, self._until())
-            self._kept_whole = whole
+        if self._waiting:
+            return
+        for note in whole:
+            if note not in self._kept_whole:
+                await self._asked(self._archive.put, note.path, note.key, self._until())
+                self._kept_whole.add(note)
 
     def _due(self, found: Sequence[Sealed]) -> list[Sealed]:
         """What has not failed yet comes first, so that what fails holds up nothing."""

@@ -21,8 +21,7 @@ from jitgate.core.known_names import keep_known
 from jitgate.core.limits import Limits
 from jitgate.core.literals import LiteralMasker, Literals
 from jitgate.core.masked_requests import of_request
-from jitgate.core.masking import Chain, Maskers
-from jitgate.core.media import masker_of
+from jitgate.core.masking import Chain, Maskers, Transformer
 from jitgate.core.websocket import agent_answer, misanswered
 from jitgate.errors import (
     AgentGone,
@@ -36,7 +35,7 @@ from jitgate.flow.deadlines import Deadline
 from jitgate.flow.frames import TOO_BIG, Broken, Closed, Heard, Message, Pinged, Side
 from jitgate.flow.handshake import Handshake
 from jitgate.flow.masking_room import Holding, MaskingRoom
-from jitgate.flow.messages import from_agent, to_agent
+from jitgate.flow.messages import from_agent, looks_at, to_agent
 from jitgate.flow.recorder import Kept
 from jitgate.flow.slices import Share, Slices
 from jitgate.interfaces import IResponse, ISwitchedConnection
@@ -51,11 +50,6 @@ itself. 1014 (bad gateway) would say more, but wsproto for one takes it for a fa
 IN_FLIGHT: Final = 16
 """Messages of one side that may wait for the disk. Entries of all exchanges wait in one queue: tiny
 messages by the thousand would take its room from everybody else."""
-
-_BINARY: Final = "It is binary, and no profile says that it holds no secret."
-
-_PLAIN = ((b"Content-Type", b"text/plain; charset=utf-8"),)
-"""What a text is looked at as: as JSON where it is JSON, else by what stands in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,16 +218,12 @@ class Conversation:
 
     async def _let_out(self, message: Message) -> Message:
         """The message as it may leave. Raises `MaskingFault`."""
-        account, transform = self._account, None
-        if account.outgoing and message.is_text:
-            maskers = Maskers(account.outgoing, account.outgoing_hand)
-            transform = masker_of(_PLAIN, maskers, Chain(()), gathered=True)
-        elif account.outgoing and not account.outgoing_passes:
-            raise MaskingFault(_BINARY)
-        if transform is None:
+        account = self._account
+        if not account.outgoing:
             return message
-        slices = Slices(transform, self._share, self._holding.count)
-        return Message(await slices.feed(message.data) + await slices.finish(), is_text=True)
+        maskers = Maskers(account.outgoing, account.outgoing_hand)
+        looks = looks_at(message, maskers, Chain(()), passes=account.outgoing_passes)
+        return await self._through(looks, message)
 
     async def _leave(self, left: Closed) -> None:
         """The agent's close goes to the target, whose own is waited for, but not for long."""
@@ -297,18 +287,14 @@ class Conversation:
     async def _masked(self, message: Message) -> Message:
         """The message without what the agent must not see. Raises `MaskingFault`."""
         account, literals = self._account, LiteralMasker(self._secrets)
-        if message.is_text and account.maskers:
-            transform = masker_of(_PLAIN, self._maskers, literals, gathered=True)
-            slices = Slices(transform, self._share, self._holding.count)
-            self._holding.of(self._agent, self._target, account.hand, transform)
-            data = await slices.feed(message.data) + await slices.finish()
-            self._holding.of(self._agent, self._target, account.hand)
-        elif message.is_text or account.passes:
-            data = literals.hide_in(message.data)
-        else:
-            raise MaskingFault(_BINARY)
+        looks = looks_at(message, self._maskers, literals, passes=account.passes)
+        shown = await self._through(looks, message)
         self._count(literals)
-        return Message(data, message.is_text)
+        return shown
+
+    async def _through(self, looks: Transformer, message: Message) -> Message:
+        slices = Slices(looks, self._share, self._holding.count)
+        return Message(await slices.feed(message.data) + await slices.finish(), message.is_text)
 
     def _count(self, literals: LiteralMasker) -> None:
         account, hidden = self._account, literals.count

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -17,17 +17,13 @@ from jitgate.core.facts import NOTHING_KNOWN
 from jitgate.core.fields import is_json
 from jitgate.core.fingerprint import counting_fields, fingerprint
 from jitgate.core.injection import NOTHING_ISSUED
-from jitgate.core.masked_requests import masked_request, of_request
-from jitgate.core.masking import Maskers
 from jitgate.core.naming import is_looked_through, looked_through
 from jitgate.core.parameters import completed
 from jitgate.core.policy import Needs, NeedsBody, Policy
 from jitgate.core.profiles import (
     MaskingProfile,
     maskers_for,
-    maskers_of_request,
     passes,
-    request_passes,
 )
 from jitgate.core.tally import STAGE_SECONDS
 from jitgate.core.waiting import Wait, preference
@@ -38,10 +34,11 @@ from jitgate.flow.bodies import HeldBodies, HeldBody, watched
 from jitgate.flow.budgets import Budgets
 from jitgate.flow.call import Call
 from jitgate.flow.facts import Knowledge
+from jitgate.flow.outgoing import Outgoing, Ready, Rewritten, at_once
 from jitgate.flow.shown_requests import shown_fields, shown_target
 from jitgate.flow.slices import Share
 from jitgate.flow.watching import check_maskers, switched_off
-from jitgate.interfaces import IFacts, IMasker, IRequest
+from jitgate.interfaces import IFacts, IRequest
 from jitgate.values import (
     Ask,
     Body,
@@ -59,16 +56,6 @@ from jitgate.values import (
 )
 
 FIX_TOKEN = "Bring a token of a configured issuer that has not expired."  # noqa: S105 (a sentence)
-
-
-LOOKS: Final = 4
-"""How often a request is looked at: each time policy may name others who look at what is left."""
-
-
-class Rewritten(NamedTuple):
-    """The request as it may leave: what policy is asked about in the place of the first."""
-
-    request: IRequest
 
 
 class Leave(NamedTuple):
@@ -100,13 +87,16 @@ class Decider:
         clock: IReactorTime,
         site_key: bytes,
         sources: Sequence[IFacts] = (),
+        ready: Ready = at_once,
     ) -> None:
+        self._ready = ready
         self._access = access
         self._bodies = bodies
         self._accounts = accounts
         self._budgets = budgets
         self._clock = clock
         self._site_key = site_key
+        self._outgoing = Outgoing(profiles, bodies, accounts, ready)
         self.adopt(policy, profiles, sources)
 
     def adopt(
@@ -117,6 +107,7 @@ class Decider:
     ) -> None:
         """Decide by these from now on. `reconsider` what is held then."""
         self._policy, self._profiles = policy, profiles
+        self._outgoing.adopt(profiles)
         self._knowledge = Knowledge(sources, self._clock)
 
     def version(self) -> str:
@@ -178,65 +169,12 @@ class Decider:
             if isinstance(read, Refusal):
                 return read
             body = read
-        if self._waits(call, decision):
+        if self._outgoing.waits(call, decision):
             read = await self._held(call, body)
-            return read if isinstance(read, Refusal) else await self._looked(call, read, decision)
+            if isinstance(read, Refusal):
+                return read
+            return await self._outgoing.looked(call, read, decision)
         return await self._permitted(call, body, decision)
-
-    def _outgoing(self, call: Call, decision: Decision) -> tuple[IMasker, ...]:
-        return maskers_of_request(call.operation, decision, self._profiles)
-
-    def _waits(self, call: Call, decision: Decision) -> bool:
-        """Whether those must look at the request first that the decision names."""
-        if decision.effect is Effect.DENY:
-            return False
-        return self._outgoing(call, decision) != call.account.outgoing
-
-    async def _looked(self, call: Call, held: HeldBody, decision: Decision) -> Refusal | Rewritten:
-        """The request without what must not leave. Policy decides anew then: on what does leave.
-
-        What cannot be looked at, or masked, is denied.
-        """
-        account, maskers = call.account, self._outgoing(call, decision)
-        check_maskers(maskers)
-        passing = request_passes(call.operation, decision, self._profiles)
-        look = partial(
-            masked_request,
-            held.head,
-            call.operation,
-            held.data,
-            Maskers(maskers, account.outgoing_hand),
-            declared=call.target.declared,
-            passes=passing,
-        )
-        account.looks += 1
-        try:
-            head, data = await Share(self._accounts.turn).done(look)
-        except MaskingFault as fault:
-            return await self._kept_in(call, decision, of_request(fault))
-        if account.looks > LOOKS:
-            return await self._kept_in(call, decision, "Each look at it finds something else.")
-        account.outgoing, account.outgoing_passes = maskers, passing
-        if head is held.head:
-            return Rewritten(call.request)
-        if call.handshake is not None:
-            return await self._kept_in(call, decision, "It opens a WebSocket, and is not masked.")
-        account.held = self._bodies.rewritten(held, head, data)
-        account.sent = self._accounts.witness()
-        account.sent.saw(data)
-        return Rewritten(account.held)
-
-    async def _kept_in(self, call: Call, decision: Decision, why: str) -> Refusal:
-        """The request may not leave, and that is on record as what policy said."""
-        account, told = call.account, f"The request may not leave. {why}"
-        account.maskers = (
-            *self._outgoing(call, decision),
-            *maskers_for(call.operation, decision, self._profiles),
-        )
-        account.decision = replace(decision, effect=Effect.DENY, reason=told)
-        if account.recorded is not None:  # it was another one before
-            await self._accounts.durably_decided(account)
-        return Refusal(Denial.POLICY, told, decision.rule)
 
     async def _seen(self, call: Call, body: IRequest) -> Leave | Refusal | Rewritten | None:
         """Leave for a call whose body policy must see, or people."""
@@ -248,8 +186,8 @@ class Decider:
             return named
         call = named
         decision = await self._complete(call, held)
-        if decision is not None and self._waits(call, decision):
-            return await self._looked(call, held, decision)
+        if decision is not None and self._outgoing.waits(call, decision):
+            return await self._outgoing.looked(call, held, decision)
         if decision is not None and decision.effect is Effect.REVIEW:
             return await self._asked(call, held, decision)
         return None if decision is None else await self._permitted(call, held, decision)
@@ -326,7 +264,7 @@ class Decider:
         full = await self._full(call, decision)
         if full is not None:
             return full
-        self._mask(call, decision)
+        await self._mask(call, decision)
         await self._accounts.looked(call.account)
         recorded = self._accounts.decided(call.account)
         if call.operation.changes:
@@ -354,8 +292,9 @@ class Decider:
 
     async def _overspent(self, call: Call, decision: Decision, full: Refusal) -> Refusal:
         """What there is no room for is denied, and that is on record as what policy said."""
-        account = call.account
-        account.maskers = maskers_for(call.operation, decision, self._profiles)
+        account, maskers = call.account, maskers_for(call.operation, decision, self._profiles)
+        await call.span.within(self._ready(maskers))
+        account.maskers = maskers
         account.grant = None  # the call does not go under it, and it stays as it is
         denied = replace(decision, effect=Effect.DENY, rule=f"{full.rule}", reason=full.detail)
         account.decision = denied
@@ -363,15 +302,17 @@ class Decider:
             await self._accounts.durably_decided(account)
         return full
 
-    def _mask(self, call: Call, decision: Decision) -> None:
+    async def _mask(self, call: Call, decision: Decision) -> None:
         """Note what hides in the answer what the agent must not see. Raises `MaskerOff`.
 
         Raises `MaskingFault` for a request that has not been looked at and had to be.
         """
-        if self._waits(call, decision):
+        if self._outgoing.waits(call, decision):
             raise MaskingFault("The request has not been looked at.")
         maskers = maskers_for(call.operation, decision, self._profiles)
         check_maskers(maskers)  # else the call would be carried out, and its answer withheld
+        if maskers:
+            await call.span.within(self._ready(maskers))
         call.account.maskers = maskers
         call.account.passes = bool(maskers) and passes(call.operation, decision, self._profiles)
 
@@ -402,11 +343,15 @@ class Decider:
         refusal = self.expired(call.subject)
         if refusal is not None or given is None:
             return refusal
-        if again is None or not same_terms(ask.terms, terms_of(again)) or self._waits(call, again):
+        if again is None or self._differs(call, ask, again):
             return None
         await self._noted(call, again)
         call.account.grant = given.id
         return Leave(held, call.operation, again, ask, given)
+
+    def _differs(self, call: Call, ask: Ask, again: Decision) -> bool:
+        """Whether what people were asked is not what policy says now."""
+        return not same_terms(ask.terms, terms_of(again)) or self._outgoing.waits(call, again)
 
     def _wait(self, call: Call, held: HeldBody, ask: Ask, hold: float | None) -> Wait:
         """How long people are waited for, from the first time that they were asked."""
@@ -445,7 +390,7 @@ class Decider:
     async def _noted(self, call: Call, decision: Decision) -> None:
         """Go by this decision from now on: what it hides, and what the record says of it."""
         account = call.account
-        self._mask(call, decision)
+        await self._mask(call, decision)
         if decision != account.decision or account.known != account.shown:
             account.decision = decision
             await self._accounts.durably_decided(account)

@@ -93,6 +93,8 @@ class Following:
         """What was heard of counts as missed."""
         fault: Any = failure.value
         expected = isinstance(fault, JitgateError)
+        if expected and self._stopped:
+            return  # the store was closed meanwhile, and nobody follows any more
         if not expected or not self._missed:
             say = self._log.warn if expected else self._log.critical
             say("What another gateway changed could not be looked at: {how}", how=traced(fault))

@@ -47,10 +47,11 @@ from jitgate.flow.account import Account, Accounts, described
 from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway, session_key
 from jitgate.flow.bodies import HeldBodies
 from jitgate.flow.call import Call
-from jitgate.flow.deciding import FIX_TOKEN, Decider, Rewritten
+from jitgate.flow.deciding import FIX_TOKEN, Decider
 from jitgate.flow.handshake import Handshake
 from jitgate.flow.knocked import Knocked
 from jitgate.flow.load import Load, Span
+from jitgate.flow.outgoing import Rewritten
 from jitgate.flow.rates import busy
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.revoking import Revocations
@@ -241,10 +242,10 @@ class Gateway:
         if result.refusal is not None:
             fields |= {"denial": result.refusal.denial.value, "detail": result.refusal.detail}
         # With the recorder down, every request inside is denied for it.
-        if kind == "refused":
-            self._knocked.note(fields)
-        else:
+        if result.refusal is None:
             self._recorder.note(kind, fields)
+        else:
+            self._knocked.note(kind, fields)
 
     # --- each request inside
 

@@ -120,7 +120,8 @@ class Keeping:
         now = self._clock.seconds()
         for each in self._kept:
             note = self._next(each)
-            if note is not None and each.asking is None and each.due <= now:
+            is_due = each.due <= now or (not each.why and note in self._handovers())
+            if note is not None and each.asking is None and is_due:
                 each.since = each.since or now
                 asking = Deferred.fromCoroutine(self._asked(each, note))
                 each.asking = None if asking.called else asking
@@ -138,6 +139,7 @@ class Keeping:
                 self._log.info("The keeper {name} keeps checkpoints again.", name=kept.keeper.name)
             kept.handed += note in self._handovers()[kept.handed :]
             kept.note, kept.why, kept.since, kept.wait = note, "", None, EVERY
+            kept.due = self._clock.seconds() + kept.keeper.every
         kept.asking = None
 
     def _failed(self, kept: _Kept, why: str) -> None:

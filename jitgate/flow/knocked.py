@@ -1,4 +1,7 @@
-"""Puts on record the CONNECTs that get no tunnel: anybody can send them, as fast as they like."""
+"""Puts on record the CONNECTs that are refused: anybody can send them, as fast as they like.
+
+One with a bad token gets a tunnel, in which every request is refused; that is no less in number.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ class Knocked:
     def __init__(self, recorder: Recorder, clock: IReactorTime) -> None:
         self._refusals = Refusals(recorder, clock, "refused", _whose, each=EACH)
 
-    def note(self, fields: Mapping[str, object]) -> None:
+    def note(self, kind: str, fields: Mapping[str, object]) -> None:
         """Nobody waits for it: nothing passes."""
         host, _, _ = str(fields["peer"]).rpartition(":")
-        Deferred.fromCoroutine(self._refusals.note(host, fields))
+        Deferred.fromCoroutine(self._refusals.note(host, fields, kind))
 
     async def stop(self) -> None:
         """Put on record what was only counted."""

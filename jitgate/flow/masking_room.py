@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final, Protocol, Self
 
 from jitgate.core.limits import LIMITS
 from jitgate.errors import MaskingFault
@@ -39,7 +38,9 @@ class Holds(Protocol):
 
 
 class Holding:
-    """What one response holds at present."""
+    """What one response holds at present; it is none once this is left."""
+
+    __slots__ = ("_counted", "_fixed", "_holders", "_owner", "_room")
 
     def __init__(self, room: MaskingRoom, owner: str, fixed: int) -> None:
         self._room, self._owner, self._fixed = room, owner, fixed
@@ -58,9 +59,12 @@ class Holding:
         if beyond > 0 or self._counted:
             self._counted = self._room.changed(self._owner, self._counted, max(0, beyond))
 
-    def end(self) -> None:
-        """Nothing of it is held any longer."""
-        self._counted = self._room.changed(self._owner, self._counted, 0)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._counted:
+            self._counted = self._room.changed(self._owner, self._counted, 0)
 
 
 class MaskingRoom:
@@ -75,18 +79,14 @@ class MaskingRoom:
         self._share = max(ONE, total // OWNERS)
         self._owned: Counter[str] = Counter()
 
-    @contextmanager
-    def one(self, owner: str = "", fixed: int = 0) -> Iterator[Holding]:
-        """While one response of this owner's is under way, which takes so much whatever it is.
+    def one(self, owner: str = "", fixed: int = 0) -> Holding:
+        """For one response of this owner's, which takes so much whatever it is.
 
         Raises `MaskingFault` where there is no room for that.
         """
         holding = Holding(self, owner, fixed)
         holding.count()
-        try:
-            yield holding
-        finally:
-            holding.end()
+        return holding
 
     def objection(self, owner: str, now: float) -> Refusal | None:
         """Why no call of this owner's is sent now whose response is to be looked at."""

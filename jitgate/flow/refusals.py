@@ -63,8 +63,13 @@ class Refusals:
         self._each = each
         self._counts: dict[Hashable, _Count] = {}
 
-    async def note(self, who: Hashable, fields: Mapping[str, object]) -> None:
-        """Once this returns it is on record, or counted, or the log says that it cannot be."""
+    async def note(
+        self, who: Hashable, fields: Mapping[str, object], kind: str | None = None
+    ) -> None:
+        """Once this returns it is on record, or counted, or the log says that it cannot be.
+
+        ``kind`` is the type of the entry where it is another than usual.
+        """
         key = who if who in self._counts or len(self._counts) < APART else None
         if key not in self._counts:
             self._counts[key] = _Count(self._clock.callLater(SPAN, self._over, key))
@@ -73,7 +78,7 @@ class Refusals:
             count.left_out += 1
             return
         count.recorded += 1
-        await self._append(count, fields)
+        await self._append(count, fields, kind)
 
     async def stop(self) -> None:
         """Put on record what was only counted."""
@@ -96,12 +101,15 @@ class Refusals:
         why = "Refused more often than is put on record one by one."
         await self._append(count, {**self._whose(key), "why": why})
 
-    async def _append(self, count: _Count, fields: Mapping[str, object]) -> None:
+    async def _append(
+        self, count: _Count, fields: Mapping[str, object], kind: str | None = None
+    ) -> None:
         left_out, count.left_out = count.left_out, 0
         if left_out:
             fields = {**fields, "left_out": left_out}
         try:
-            await self._recorder.append(Entry(self._kind, self._clock.seconds(), fields))
+            entry = Entry(kind or self._kind, self._clock.seconds(), fields)
+            await self._recorder.append(entry)
         except RecorderDown as down:
             count.left_out += left_out + 1
             self._log.error(

@@ -27,7 +27,7 @@ from jitgate.errors import AgentGone, MaskingFault
 from jitgate.flow.account import Account
 from jitgate.flow.decoding import Decoded
 from jitgate.flow.masking_room import FREE, Holding, MaskingRoom
-from jitgate.flow.slices import Share, Slices, Turn
+from jitgate.flow.slices import Share, Slices, Straight, Turn
 from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
 from jitgate.values import Headers, ResponseHead
 
@@ -98,9 +98,10 @@ class Release:
         whole = gathered(answer)
         held, ended = b"", whole
         self._holding.of(transform, maskers.hand, self._pieces)
+        is_bare, count = transform is literals, self._holding.count
         share = Share(self.turn)
-        slices = Slices(transform, share, self._holding.count)
-        if whole or self._waits(answer, transform is literals):
+        slices = Straight(transform, count) if is_bare else Slices(transform, share, count)
+        if whole or self._waits(answer, is_bare):
             ended = await self._held(body, slices, self._most(answer))
             held = self._pieces.joined()
         rewritten = bool(self.maskers) or is_coded(answer)
@@ -118,7 +119,7 @@ class Release:
         starred = literals.count > 0 if ended else bool(self.secrets)
         is_other = rewritten or starred
         looked = partial(agent_head, answer, length=length, rewritten=is_other, hide=hide)
-        head = await share.done(looked)
+        head = await share.done(looked) if self.maskers else looked()
         self.account.answer = head
         if not ended:
             is_whole = length is not None and len(held) >= length
@@ -205,7 +206,7 @@ class Release:
         is_small = answer.length is not None and answer.length <= WHOLE
         return WHOLE if is_small or denies(self.maskers) else 0
 
-    async def _held(self, body: Body, slices: Slices, most: int | None) -> bool:
+    async def _held(self, body: Body, slices: Straight | Slices, most: int | None) -> bool:
         """Keep the beginning of the body as the agent may see it; whether that is all of it.
 
         One that has no byte is no JSON, and holds nothing.
@@ -220,7 +221,7 @@ class Release:
             self._pieces.add(self._witnessed(await slices.finish()))
         return True
 
-    async def _streamed(self, body: Body, slices: Slices, length: int | None) -> bytes:
+    async def _streamed(self, body: Body, slices: Straight | Slices, length: int | None) -> bytes:
         """Release the body as it comes; what completes an announced length is returned."""
         held = b""
         while data := await body.read():

@@ -7,6 +7,7 @@ before it could live.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,8 +23,13 @@ from jitgate.flow.recorder import Recorder
 from jitgate.interfaces import IOnce
 from jitgate.values import Binding, Denial, Entry, Refusal, Subject
 
+EVERYBODY = ""
+"""Stands for all subjects: none is called so."""
+
 SUBJECT, TOKEN, USED = "revoked-subject", "revoked-token", "used-token"
 _REVOKED, _USED = "it was revoked", "it was for one call, and has carried one"
+_OLDER = "its subject was revoked, and it does not say that it is younger"
+_RESTORED = "the gateway's state was restored from a copy, and it does not say that it is younger"
 
 HORIZON = 25 * 3600.0
 """Seconds for which a revocation is kept: no token is taken that lives for longer than a day."""
@@ -84,6 +90,17 @@ class Revocations:
         self._tokens |= dict.fromkeys(await self._once.kept(USED), (_USED, until))
         self._recovered = True
 
+    async def forgot(self) -> None:
+        """The store may know too little: believe no token that was made before now, of anybody.
+
+        Else who was revoked since would be believed again, and an assertion that was taken would be
+        taken once more. What was made a moment ago by a clock that is ahead can be neither: nothing
+        ran then. Tokens tell whole seconds. Raises `StoreDown`.
+        """
+        now = math.floor(self._clock.seconds())
+        await self._once.take(SUBJECT, orjson.dumps([EVERYBODY, now]).decode(), now + HORIZON)
+        self._note(EVERYBODY, now)
+
     async def look_again(self) -> None:
         """Take up what was revoked elsewhere: what goes on here for it ends. Raises `StoreDown`.
 
@@ -109,10 +126,12 @@ class Revocations:
             return None
         if subject.binding is not None and subject.binding.id in self._tokens:
             return _refused(self._tokens[subject.binding.id][0])
+        if subject.issued_at < self._subjects.get(EVERYBODY, 0.0):
+            return _refused(_RESTORED)
         for name in (subject.id, subject.agent):
             at = None if name is None else self._subjects.get(name)
             if at is not None and subject.issued_at <= at + AHEAD:
-                return _refused("its subject was revoked, and it does not say that it is younger")
+                return _refused(_OLDER)
         return None
 
     async def take(self, binding: Binding, until: float) -> Refusal | None:

@@ -21,6 +21,8 @@ FOLDER: Final = "kept"
 class ArchiveKeeper:
     """One object for each checkpoint, for ``retention`` seconds; the archive may block a thread."""
 
+    every = 0.0
+
     def __init__(
         self, archive: IArchive, retention: float, *, clock: IReactorTime, in_thread: InThread
     ) -> None:

@@ -42,6 +42,8 @@ class SyslogKeeper:
     whenever it likes, so that a balancer without a server is believed too.
     """
 
+    every = 0.0
+
     def __init__(self, name: str, endpoint: IStreamClientEndpoint, clock: IReactorTime) -> None:
         self.name = name
         self._endpoint = endpoint

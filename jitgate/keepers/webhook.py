@@ -30,6 +30,8 @@ ANSWER_BYTES: Final = 16 * 1024
 class WebhookKeeper:
     """One webhook; its messages are signed with ``keys``. ``close`` ends the connections to it."""
 
+    every = 0.0
+
     def __init__(
         self,
         name: str,

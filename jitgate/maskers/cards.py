@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from jitgate.core.pausing import pause, paused
 
@@ -13,7 +15,10 @@ SHORTEST, LONGEST = 13, 19
 GROUPS = 10
 """Groups that it is written in: cards have up to five, and nobody writes more than pairs."""
 
-_RUN = re.compile(rb"[0-9](?>[ -]?[0-9]){12,}+")
+_RUN = re.compile(rb"[0-9](?>[ -]?[0-9]){12,4096}+")
+_MORE = re.compile(rb"(?>[ -]?[0-9]){1,4096}+")
+"""How a run begins, and goes on: a long one is not read in one go."""
+
 _GROUP = re.compile(rb"[0-9]+")
 
 _ISSUED = re.compile(
@@ -41,30 +46,47 @@ def cards(text: bytes) -> Iterator[tuple[int, int]]:
     None begins or ends within a group, or beside a letter of ASCII: that is a longer number, or a
     name of something else.
     """
-    for run in paused(_RUN.finditer(text)):
+    for begin, end in paused(_runs(text)):
+        yield from _in_run(text, _groups(text, begin, end))
+
+
+def _runs(text: bytes) -> Iterator[tuple[int, int]]:
+    """Where the runs are of digits in groups that are long enough."""
+    end = 0
+    while run := _RUN.search(text, end):
         begin, end = run.span()
-        groups = [group.span() for group in paused(_GROUP.finditer(text, begin, end))]
-        first = 1 if text[max(begin - 1, 0) : begin].isalpha() else 0
-        last = len(groups) - 1 if text[end : end + 1].isalpha() else len(groups)
-        yield from _in_run(text, groups[first:last])
+        while more := _MORE.match(text, end):
+            pause()
+            end = more.end()
+        yield begin, end
 
 
-def _in_run(text: bytes, groups: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    first = 0
-    while first < len(groups):
+def _groups(text: bytes, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """The groups of a run that stand beside no letter."""
+    if text[max(begin - 1, 0) : begin].isalpha():
+        begin = _GROUP.match(text, begin).end()  # type: ignore[union-attr]  # a run begins so
+    ends_in_letter = text[end : end + 1].isalpha()
+    for group in _GROUP.finditer(text, begin, end):
+        if not (ends_in_letter and group.end() == end):
+            yield group.span()
+
+
+def _in_run(text: bytes, coming: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    groups = deque(islice(coming, GROUPS))
+    while groups:
         pause()
-        last = _last(text, groups, first)
+        last = _last(text, groups)
         if last is not None:
-            yield groups[first][0], groups[last][1]
-            first = last
-        first += 1
+            yield groups[0][0], groups[last][1]
+        for _ in range(1 if last is None else last + 1):
+            groups.popleft()
+            groups.extend(islice(coming, 1))
 
 
-def _last(text: bytes, groups: Sequence[tuple[int, int]], first: int) -> int | None:
-    """The last group of the longest number that begins with one, None if none does."""
+def _last(text: bytes, groups: Iterable[tuple[int, int]]) -> int | None:
+    """The last group of the longest number that begins with the first, None if none does."""
     digits, found = b"", None
-    for number in range(first, min(first + GROUPS, len(groups))):
-        begin, end = groups[number]
+    for number, (begin, end) in enumerate(groups):
         digits += text[begin : min(end, begin + LONGEST + 1)]
         if len(digits) > LONGEST:
             break

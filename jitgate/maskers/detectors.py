@@ -13,7 +13,7 @@ from zope.interface import implementer
 from jitgate.core.hiding import STARS
 from jitgate.core.json_search import Search
 from jitgate.core.parts import Part, replaced
-from jitgate.core.pausing import paused
+from jitgate.core.pausing import pause, paused
 from jitgate.interfaces import IStatedMasker
 from jitgate.maskers import kinds
 from jitgate.values import How, Span
@@ -61,6 +61,7 @@ class DetectorMasker:
         found = self._search.find(text)
         if found is not None and not found:
             return ()
+        pause()
         numbers = range(len(self._kinds)) if found is None else {number for number, _ in found}
         places = [
             (begin, end, number)

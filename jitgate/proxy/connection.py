@@ -6,8 +6,6 @@ gateway's to say, exchange by exchange, through the two stream ports of `streams
 
 from __future__ import annotations
 
-from collections import deque
-
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
@@ -26,9 +24,6 @@ from jitgate.values import RequestHead
 AHEAD = 64 * 1024
 """Bytes of a body, or of requests to come, that are read before somebody asks for them."""
 
-EVENTS_AHEAD = 128
-"""Parts of requests to come that are kept; each may carry a head of up to 64 KiB."""
-
 DRAIN = 256 * 1024
 """Bytes of a body that are thrown away so that its sender gets to read why; then it is cut off."""
 
@@ -46,9 +41,14 @@ class AgentConnection(Inside):
     ) -> None:
         super().__init__(gateway, tunnel, clock, limits, deadline)
         self._reader = RequestReader(
-            limits.head_bytes, limits.head_fields, websockets=tunnel.websockets
+            limits.head_bytes,
+            limits.head_fields,
+            websockets=tunnel.websockets,
+            one_by_one=True,
         )
-        self._events: deque[Event] = deque()
+        self._events: list[Event] = []  # few at a time, and an empty deque has 0.7 KiB
+        self._ahead = b""
+        """Bytes behind the request at hand, as they came: read when its answer is out."""
         self._pumping = False
         self._request: AgentRequest | None = None
         self._response: AgentResponse | None = None
@@ -65,16 +65,16 @@ class AgentConnection(Inside):
             if self._unheard > DRAIN:
                 self.abort()
             return
-        if self._last and self._request is None and self._discarded is None:
+        if self._last and not self._reads_on:
             return
-        self._events.extend(self._reader.feed(data))
+        self._ahead = self._ahead + data if self._ahead else data
         self._pump()
         self._time_head()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.stop()
         self._last = True
-        self._events.clear()
+        self._forget()
         gone = AgentGone("The agent hung up.")
         if self._request is not None and self._response is not None:
             self._request.fail(gone)
@@ -97,7 +97,7 @@ class AgentConnection(Inside):
         """Take no more requests; close when the one at hand has been answered."""
         self._last = True
         if self._request is None:
-            self._events.clear()
+            self._forget()
             self._close()
 
     # --- one exchange after the other
@@ -107,11 +107,29 @@ class AgentConnection(Inside):
         if self._pumping:
             return
         self._pumping = True
-        # An exchange whose request is whole still waits for its response.
-        while self._events and (self._request is None or not self._request.ended):
-            self._take(self._events.popleft())
+        while self._reads_on and self._brings_more():
+            self._take(self._events.pop(0))
         self._pumping = False
         self._pace()
+
+    @property
+    def _reads_on(self) -> bool:
+        """Whether what comes next is looked at. It waits for the response to a whole request."""
+        if self._request is not None:
+            return not self._request.ended
+        return not self._last or self._discarded is not None
+
+    def _brings_more(self) -> bool:
+        """Read on in what has come; whether that brings an event."""
+        while not self._events and (self._ahead or self._reader.held):
+            ahead, self._ahead = self._ahead, b""
+            self._events.extend(self._reader.feed(ahead))
+        return bool(self._events)
+
+    def _forget(self) -> None:
+        """Serve nothing more of what has come."""
+        self._events.clear()
+        self._ahead = b""
 
     def _take(self, event: Event) -> None:
         if self._discarded is not None:
@@ -187,16 +205,14 @@ class AgentConnection(Inside):
 
     def _pace(self) -> None:
         """Read no further ahead than `AHEAD`."""
-        if not self._events and (self._request is None or not self._request.waiting):
-            return
-        ahead = sum(len(event.data) for event in self._events if isinstance(event, Data))
         waiting = 0 if self._request is None else self._request.waiting
-        if ahead + waiting <= AHEAD and len(self._events) <= EVENTS_AHEAD:
+        ahead = len(self._ahead) + self._reader.held
+        if ahead + waiting <= AHEAD:
             return
         if self._listening and self._request is not None and self._request.ended:
             # A hang-up is behind what was sent ahead: none of that is served, so that it is seen.
             self._last, self._unheard = True, ahead
-            self._events.clear()
+            self._forget()
         else:
             self.transport.pauseProducing()
 

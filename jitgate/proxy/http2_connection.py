@@ -16,7 +16,16 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from jitgate.core.http2_frames import Allowance, Broken, Calm, Code, Frame, FrameReader, Kind
+from jitgate.core.http2_frames import (
+    Allowance,
+    Broken,
+    Calm,
+    Code,
+    Frame,
+    FrameReader,
+    Kind,
+    joined,
+)
 from jitgate.core.http2_heads import begun, check_trailers, request_of
 from jitgate.core.limits import Limits
 from jitgate.errors import HeadTooLarge, PeerFault
@@ -76,7 +85,7 @@ class Http2Connection(Inside):
     def dataReceived(self, data: bytes) -> None:
         if self._over:
             return
-        self._waiting += self._frames.feed(data, self._clock.seconds())
+        self._waiting += joined(self._frames.feed(data, self._clock.seconds()))
         if self._later is None:
             self._take_some()
 

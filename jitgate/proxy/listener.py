@@ -199,6 +199,7 @@ class ConnectProtocol(Protocol):
         if result.refusal is None:
             self._registry.proved(self)
         early, self._early = bytes(self._early or b""), None
+        del self._reader  # with the head that it has read: a tunnel may lie idle for long
         host = knock.authority.rpartition(":")[0]
         self._inside = self._carrying(AgentConnection, result)
         # One host's leaf, whatever name the client asks for: `Gateway` sees to the name.

@@ -31,11 +31,24 @@ _HEADINGS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """What an agent must trust."""
+
+    pem: bytes
+    """The certificates of the CA that signs, and of the next one, if there is one."""
+    sha256: tuple[str, ...] = ()
+    """Their fingerprints."""
+    switch_at: float | None = None
+    """When the next one begins to sign, in seconds since the epoch; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What there is to tell; without a subject it is what anybody may know."""
 
     now: float
     patience: Patience
+    trust: Trust
     subject: Subject | None = None
     plan: Plan = ()
 
@@ -45,7 +58,7 @@ class Manifest:
 
 def content(manifest: Manifest) -> dict[str, object]:
     """The manifest as JSON."""
-    patience = manifest.patience
+    patience, switch_at = manifest.patience, manifest.trust.switch_at
     return {
         "gateway": HERE,
         "as_of": moment(manifest.now),
@@ -56,6 +69,11 @@ def content(manifest: Manifest) -> dict[str, object]:
             "linger_seconds": patience.linger,
             "expire_seconds": patience.expire,
             "retry_after_seconds": RETURN_AFTER,
+        },
+        "trust": {
+            "ca_certificates": f"{HERE}/ca.pem",
+            "sha256": list(manifest.trust.sha256),
+            "next_signs_from": None if switch_at is None else moment(switch_at),
         },
         "links": {
             "in_words": f"{HERE}/manifest",
@@ -130,6 +148,8 @@ def text(manifest: Manifest) -> str:
         "expire": _span(patience.expire),
     }
     you = [_NOBODY] if manifest.subject is None else _you(manifest, manifest.subject)
+    if manifest.trust.switch_at is not None:
+        you.insert(0, _ANOTHER_CA.format(at=moment(manifest.trust.switch_at)))
     return "\n\n".join([_HEAD, *you, _WAITING.format(**spans, here=HERE), _REFUSALS, _ALSO]) + "\n"
 
 
@@ -141,6 +161,10 @@ their credentials, so leave yours out, or fill in anything where an SDK insists.
 call by policy, asks people where policy says so, and records everything.
 
 This page as JSON: {HERE}/manifest.json"""
+
+_ANOTHER_CA = f"""\
+From {{at}} on another CA signs what this gateway shows you. {HERE}/ca.pem has the certificates
+of both: trust all of that file."""
 
 _NOBODY = f"""\
 ## You

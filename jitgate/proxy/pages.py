@@ -19,7 +19,7 @@ from jitgate.flow.admission import Target
 from jitgate.flow.tokens import TokenExchange
 from jitgate.proxy import manifest, token_pages
 from jitgate.proxy.authzen import EVALUATION, REQUESTS
-from jitgate.proxy.manifest import Manifest
+from jitgate.proxy.manifest import Manifest, Trust
 from jitgate.proxy.page import PLAIN, Asked, Page, json_page, page, problem
 from jitgate.proxy.problems import problem_page
 from jitgate.proxy.request_pages import RequestPages
@@ -69,14 +69,14 @@ class Pages:
         *,
         targets: Mapping[str, Target],
         decide: Decide,
-        ca: bytes,
+        trust: Callable[[], Trust],
         patience: Patience,
         tokens: TokenExchange,
         clock: IReactorTime,
     ) -> None:
         self._tokens = tokens
         self._decide = decide
-        self._ca = ca
+        self._trust = trust
         self._clock = clock
         self.adopt(targets, patience)
         self._by_action: Mapping[str, _Make] = {
@@ -109,9 +109,9 @@ class Pages:
 
         None for any other path.
         """
-        anybodys = Manifest(self._clock.seconds(), self._patience)
+        anybodys = Manifest(self._clock.seconds(), self._patience, self._trust())
         if path == "/ca.pem":
-            return page(200, _PEM, self._ca)
+            return page(200, _PEM, self._trust().pem)
         if path in {"/", "/manifest"}:
             return page(200, _MARKDOWN, manifest.text(anybodys).encode())
         if path == "/manifest.json":
@@ -130,7 +130,7 @@ class Pages:
     # --- what does not change
 
     async def _ca_certificate(self, asked: Asked) -> Page:
-        return page(200, _PEM, self._ca)
+        return page(200, _PEM, self._trust().pem)
 
     async def _problem_page(self, asked: Asked, name: str) -> Page:
         text = problem_page(name)
@@ -150,7 +150,7 @@ class Pages:
 
     async def _of(self, subject: Subject) -> Manifest:
         plan = await self._planned(subject)
-        return Manifest(self._clock.seconds(), self._patience, subject, plan)
+        return Manifest(self._clock.seconds(), self._patience, self._trust(), subject, plan)
 
     async def _planned(self, subject: Subject) -> Plan:
         """What it has to expect, found out a little at a time, so that nobody else waits for it."""

@@ -43,7 +43,10 @@ class Database:
             self._connection = connection
             undo.pop_all()
         here = self._places[self._file], self._machine
-        return Mark(run, revision, moved=run is not None and (place, machine) != here)
+        moved = run is not None and (place, machine) != here
+        seen = None if place is None else _file_of(place)
+        copied = run is not None and (seen, machine) != (_file_of(here[0]), self._machine)
+        return Mark(run, revision, moved=moved, copied=copied)
 
     def mark(self, run: str, revision: int) -> None:
         """Note who writes from now on, and where."""
@@ -237,6 +240,11 @@ def _place(path: Path) -> str:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     number, seconds, nanoseconds, major, minor = _STATX.unpack(found)
     return f"{major}:{minor}:{number}:{seconds}.{nanoseconds:09}"
+
+
+def _file_of(place: str) -> str:
+    """Which file it is, without its device: that is numbered anew where a volume is mounted."""
+    return place.split(":", 2)[-1]
 
 
 _AT_FDCWD, _INO, _BTIME = -100, 0x100, 0x800

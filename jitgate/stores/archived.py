@@ -34,18 +34,10 @@ class InArchives:
         self._kept.pop((place, key), None)
 
     def lacking(
-        self,
-        place: str,
-        folder: Path,
-        ended: Iterable[tuple[str, Sequence[int]]],
-        notes: Iterable[Path] = (),
+        self, place: str, folder: Path, ended: Iterable[tuple[str, Sequence[int]]]
     ) -> list[Sealed]:
-        """Of some segments of some logs in ``folder``, and of deleted ones, what is not there.
-
-        And of some checkpoints.
-        """
-        paths = [*notes]
-        paths += [
+        """Of some segments of some logs in ``folder``, and of deleted ones, what is not there."""
+        paths = [
             log_folder(folder, log) / name
             for log, firsts in ended
             for first in sorted({*firsts, *numbered(log_folder(folder, log), LEAVES)})

@@ -97,7 +97,8 @@ class Database:
             )
         self._highest = revision
         run = None if found is None else str(found[0])
-        return Mark(run, revision, moved=place not in (None, self._place), doubted=doubted)
+        moved = place not in (None, self._place)
+        return Mark(run, revision, moved=moved, copied=moved, doubted=doubted)
 
     def mark(self, run: str, revision: int) -> None:
         """Note which run of this gateway writes from now on, or that all of it is doubted."""

@@ -254,12 +254,21 @@ class RecordFiles:
         """
         logs = (SITE, *sorted({*self.ended, self._writer, *self.others.open}))
         ended = ((log, self._ended(log)) for log in logs)
-        handovers = map(self.signing.note, [*self.signing.rotated])
-        return self.in_archives.lacking(place, self._folder, ended, handovers)
+        return self.in_archives.lacking(place, self._folder, ended)
 
-    def whole_note(self) -> Sealed | None:
-        """The newest checkpoint of which all that it covers has ended, as something to archive."""
-        return None if self._cuts.whole is None else sealed_at(self._folder, self._cuts.whole)
+    def whole_notes(self) -> list[Sealed]:
+        """The newest checkpoint of which all that it covers has ended, as something to archive.
+
+        Before it those that end with a rotation of the key, without which nobody could tell whose
+        it is.
+        """
+        whole = self._cuts.whole
+        if whole is None:
+            return []
+        rotated = (self.signing.note(size) for size in self.signing.rotated)
+        paths = [*(path for path in rotated if path.name < whole.name), whole]
+        found = (sealed_at(self._folder, path) for path in paths)
+        return [each for each in found if each is not None]
 
     def _ended(self, log: str) -> list[int]:
         """The segments of a log that are ended: all of a run that has, else all but the last."""

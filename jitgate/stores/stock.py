@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from jitgate.core.merkle import Tree, leaf_hash
+from jitgate.errors import StateUnusable
 from jitgate.stores.frames import BodyRef, FrameInvalid
 from jitgate.stores.layout import bodies_name, lines_name, refuse_strangers, segments
 from jitgate.stores.opening import length_of, opened
 from jitgate.stores.scanning import Tail, counted, left_behind
+
+LEFT_BYTES = 1024 * 1024 * 1024
+"""Bytes that may stand behind what counts in a file. A crash leaves one batch, which memory held;
+whoever can write there can make a file of any length, which takes hours to read."""
 
 Visit = Callable[[dict[str, Any], Tree], None]
 """Is called for each entry that counts, with the tree that ends with it."""
@@ -58,11 +63,20 @@ def take_stock(folder: Path, visit: Visit) -> Stock:
 def tails(folder: Path, first: int, size: int, bodies_size: int) -> tuple[Tail, ...]:
     """What stands in a segment's files behind what counts; raises `OSError`.
 
-    It is read from the disk, not from what memory keeps of a write that may have failed.
+    It is read from the disk, not from what memory keeps of a write that may have failed. Raises
+    `StateUnusable` where that is more than any crash leaves.
     """
     forget(folder / lines_name(first))
     forget(folder / bodies_name(first))
-    return tuple(left.tail for left in left_behind(folder, first, size, bodies_size))
+    every = left_behind(folder, first, size, bodies_size)
+    for left in every:
+        if left.bytes > LEFT_BYTES:
+            raise StateUnusable(
+                f"{left.path} goes on for {left.bytes} bytes behind its last entry: no crash "
+                f"leaves more than {LEFT_BYTES}. Find out who has put that there, and cut the "
+                f"file after its first {left.offset} bytes."
+            )
+    return tuple(left.tail for left in every)
 
 
 def settle(path: Path) -> None:

@@ -52,8 +52,8 @@ class ControlEnd(amp.AMP):
             transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost()  # before those hear of it who wait for its answers
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        self._lost()
 
 
 class _AtControl(amp.CommandLocator):

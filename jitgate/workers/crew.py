@@ -22,7 +22,7 @@ from jitgate.errors import StateUnusable
 from jitgate.interfaces import INews
 from jitgate.values import Changed
 from jitgate.workers import wire
-from jitgate.workers.member import Means, Member
+from jitgate.workers.member import AWAITED, Means, Member
 
 BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
@@ -198,9 +198,19 @@ class Crew:
     # --- another configuration
 
     async def prepare(self, digest: bytes) -> Sequence[str]:
-        """Have all read it; what keeps one of them from going by it. Then none does."""
+        """Have all read it; what keeps one of them from going by it. Then none does.
+
+        One that dies meanwhile, or says nothing at all and is killed, keeps nobody from it: the
+        next in its place reads what is in force by then.
+        """
+        for member in self._members:
+            member.await_word(AWAITED)
+        said_by = await self._all(READ_WITHIN, wire.Prepare, digest=digest)
         problems: list[str] = []
-        for member, said in await self._all(READ_WITHIN, wire.Prepare, digest=digest):
+        for member, said in said_by:
+            member.await_word()
+            if said is None and not member.serves:
+                continue
             why = [f"{member.name} did not read it"] if said is None else _texts(said["problems"])
             member.prepared = not why
             problems += [each for each in why if each not in problems]

@@ -36,6 +36,9 @@ LATE: Final = 5.0
 HUNG: Final = 30.0
 """Seconds after which it is killed: nothing that it should do takes a tenth of that."""
 
+AWAITED: Final = 10.0
+"""The same while others wait for it, as a reload does: it has recorded nothing for half of that."""
+
 STARTED_WITHIN: Final = 120.0
 """Seconds to read a configuration and begin to serve; a tenth of that on a busy machine."""
 
@@ -105,6 +108,7 @@ class Member:
         self._slot = slot
         self._means = means
         self._heard = 0.0
+        self._patience = HUNG
         self._number = 0
         self._life = Life(slot, "", f"{means.gateway}/{slot + 1}")
         self._enlisted = False
@@ -162,8 +166,16 @@ class Member:
             with suppress(ProcessExitedAlready):
                 self._process.signalProcess(signal.SIGKILL)
 
+    def await_word(self, within: float = HUNG) -> None:
+        """It is killed once it has said nothing for so many seconds, from now on."""
+        self._patience = within
+        if self.serves and not self._stopping:
+            silent = self._means.reactor.seconds() - self._heard
+            self._deadline.set(max(0.0, within - silent), self.kill)
+
     def _unheard(self) -> None:
         """It has hung up: it serves nobody any more, and is about to end."""
+        self.serves = self.prepared = False
         self._deadline.set(LATE, self.kill)
 
     def say(self, command: type[amp.Command], **fields: object) -> Deferred[Any]:
@@ -287,7 +299,7 @@ class Member:
         self.told = orjson.loads(told)
         self._heard = self._means.reactor.seconds()
         if not self._stopping:
-            self._deadline.set(HUNG, self.kill)
+            self._deadline.set(self._patience, self.kill)
         desk = self._means.desk
         return {"down": desk.down() or "", "held_up": desk.held_up() or ""}
 

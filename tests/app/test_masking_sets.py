@@ -7,8 +7,11 @@ from types import SimpleNamespace
 import pytest
 from pytest_twisted import ensureDeferred
 from support.masking import FOUND, VALUE, Detector, names
+from support.offline import Laptop, rule
+from twisted.internet.defer import Deferred, gatherResults
 
-from jitgate.app.masking_sets import Prepared, make_ready, sets_of
+from jitgate.app.masking_sets import KNOWN, Prepared, Sets, make_ready, sets_of
+from jitgate.app.offline import offline
 from jitgate.catalogs.okta import load_okta
 from jitgate.core.hiding import Hand
 from jitgate.core.json_whole import whole
@@ -68,3 +71,52 @@ def test_what_cannot_be_made_is_the_fault_of_what_needs_it():
     make_ready(sets)
     with pytest.raises(ValueError, match="no expression"):
         Maskers(sets[0])
+
+
+@ensureDeferred
+async def test_what_rules_ask_for_together_is_made_in_a_thread_before_it_is_needed():
+    from twisted.internet import reactor  # noqa: PLC0415 - installed by pytest-twisted
+
+    class Threads:
+        asked = 0
+
+        def getThreadPool(self):
+            self.asked += 1
+            return reactor.getThreadPool()
+
+        def __getattr__(self, name):
+            return getattr(reactor, name)
+
+    threads, each = Threads(), (names(), Detector(), names())
+    sets = Sets(threads)
+    await sets.ready(())
+    assert threads.asked == 0
+    await gatherResults([Deferred.fromCoroutine(sets.ready(each)) for _ in range(3)])
+    await sets.ready(each)
+    assert threads.asked == 1
+    before = whole.cache_info().misses, asked.cache_info().misses
+    body = f'{{"pin":"{VALUE}","note":"{FOUND}"}}'.encode()
+    masked(((b"Content-Type", b"application/json"),), body, Maskers(each, Hand()))
+    assert (whole.cache_info().misses, asked.cache_info().misses) == before
+    for number in range(KNOWN):
+        await sets.ready((MarkedFields(frozenset({f"field{number}"})),))
+    await sets.ready(each)
+    assert threads.asked == KNOWN + 2
+
+
+def test_a_profile_is_for_what_its_file_says(tmp_path):
+    laptop = Laptop(tmp_path)
+    laptop.policy(rule("reads", "permit", actions=["listUsers"]))
+    laptop.masking(
+        [
+            {"profile": "one", "names": ["a"]},
+            {"profile": "two", "names": ["a"], "of": "requests"},
+            {"profile": "three", "names": ["a"], "of": "both"},
+        ]
+    )
+    profiles = offline(laptop.config).profiles
+    assert {name: (each.responses, each.requests) for name, each in profiles.items()} == {
+        "one": (True, False),
+        "two": (False, True),
+        "three": (True, True),
+    }

@@ -13,6 +13,7 @@ from support.access import NOW, access_request, ask, grant, operation, subject
 
 from jitgate.core import access
 from jitgate.core.access import (
+    DOUBTED,
     PRESENCE_MOVES,
     REQUEST_MOVES,
     USE_MOVES,
@@ -235,6 +236,21 @@ def test_a_store_is_believed_where_the_record_agrees_with_it(mark, evidence, dis
     found = recovery(mark, evidence)
     assert (found.distrust is not None) is distrusted
     assert found.revision >= max(mark.revision, 4 if evidence == [SPENT] else 0)
+
+
+@pytest.mark.parametrize(
+    ("mark", "forgot"),
+    [
+        (Mark("run", 4), False),
+        (Mark("run", 4, moved=True), False),  # a volume that was mounted anew
+        (Mark("run", 4, moved=True, copied=True), True),
+        (Mark("run", 3), True),  # the record knows of more
+        (Mark("run", 4, doubted=True), True),
+        (Mark(DOUBTED, 4), True),
+    ],
+)
+def test_a_store_may_have_forgotten_something_where_it_is_a_copy_or_older(mark, forgot):
+    assert recovery(mark, [SPENT]).forgot is forgot
 
 
 def test_what_the_record_shows_as_spent_is_found():

@@ -77,6 +77,32 @@ def test_what_follows_a_request_is_the_next_one_or_nobodys(name):
         assert said == events
 
 
+@given(st.lists(st.sampled_from([*REQUESTS]), max_size=4), st.lists(st.integers(0, 400)))
+def test_requests_are_the_same_where_each_is_asked_for(names, cuts):
+    data = b"".join([REQUESTS[name][0] for name in names])
+    reader, said, before = RequestReader(one_by_one=True), [], 0
+    for cut in [*sorted(cut % (len(data) + 1) for cut in cuts), len(data)]:
+        events = reader.feed(data[before:cut])
+        while events or reader.held:
+            ends = [at for at, event in enumerate(events) if isinstance(event, End)]
+            assert ends in ([], [len(events) - 1])
+            said += events
+            events = reader.feed(b"") if reader.held else []
+        before = cut
+    assert _joined(said) == _joined(RequestReader().feed(data))
+
+
+def _joined(events):
+    """The events, where pieces of one body that follow each other are one."""
+    said = []
+    for event in events:
+        if isinstance(event, Data) and said and isinstance(said[-1], Data):
+            said[-1] = Data(said[-1].data + event.data)
+            continue
+        said.append((type(event), f"{event}") if isinstance(event, PeerFault) else event)
+    return said
+
+
 @pytest.mark.parametrize("name", RESPONSES)
 def test_what_follows_a_response_is_refused(name):
     message, events = RESPONSES[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,7 @@ from jitgate.core.http2_frames import (
     Frame,
     FrameReader,
     Kind,
+    joined,
 )
 from jitgate.core.limits import LIMITS
 from jitgate.errors import HeadTooLarge, PeerFault
@@ -163,6 +165,16 @@ def test_what_carries_nothing_may_come_so_often(each, count):
     assert until_calm(each) == count
 
 
+def test_a_head_that_opens_no_stream_counts_in_each_of_its_frames():
+    reader = FrameReader(LOW)
+    opens = frame(Kind.HEADERS, 1, 1) + frame(Kind.CONTINUATION, 4, 1, b"\x82" * FRAME)
+    reader.feed(BEGUN, 0.0)
+    assert isinstance(reader.feed(opens, 0.0)[-1], Frame)
+    assert isinstance(reader.feed(frame(Kind.HEADERS, 1, 1), 0.0)[-1], Frame)
+    again = frame(Kind.CONTINUATION, 4, 1, b"\x82" * 128 * BURST)
+    assert isinstance(reader.feed(again, 0.0)[-1], Calm)
+
+
 def test_what_carries_something_may_come_as_it_likes():
     reader = FrameReader(LOW)
     reader.feed(BEGUN, 0.0)
@@ -202,3 +214,40 @@ def test_an_allowance_is_never_more_than_its_rate_and_its_burst(taken):
         got += amount
     assert got <= 3 * BURST + 3 * now + 1e-6
     assert Allowance(3).take(3 * BURST, -5.0)
+
+
+# --- tiny frames
+
+
+pieces = st.builds(
+    frame,
+    st.sampled_from([Kind.DATA, Kind.DATA, Kind.DATA, Kind.PING]),
+    st.sampled_from([0, 0, 0, 1, 8]),
+    st.sampled_from([1, 1, 3, 0]),
+    st.integers(0, 3 * FRAME // 4).map(lambda size: bytes(size % 251 for _ in range(size))),
+)
+
+
+@given(st.lists(pieces, max_size=12))
+def test_frames_of_data_in_a_row_are_few_and_hold_the_same(sent):
+    read_whole = read(BEGUN + b"".join(sent), limits=replace(LIMITS, http2_frames=100))
+    fewer = joined(read_whole)
+    plain = lambda each: each.kind == Kind.DATA and each.flags == 0 and each.stream
+    held = lambda frames, stream: b"".join([f.data[9:] for f in frames if f.stream == stream])
+    for stream in (1, 3):
+        assert held(fewer, stream) == held(read_whole, stream)
+    assert [each for each in fewer if not plain(each)] == [
+        each for each in read_whole if not plain(each)
+    ]
+    for each in fewer:
+        assert FrameReader(LIMITS).feed(BEGUN + each.data, 0.0)[-1] == each or each.kind < 0
+    for one, following in itertools.pairwise(fewer):
+        if plain(one) and plain(following) and one.stream == following.stream:
+            assert len(one.data) == 9 + FRAME
+
+
+def test_a_thousand_tiny_frames_are_eight_large_ones():
+    tiny = [Frame(Kind.DATA, 0, 1, frame(Kind.DATA, 0, 1, b"x" * 128))] * 1024
+    assert joined(tiny) == [Frame(Kind.DATA, 0, 1, frame(Kind.DATA, 0, 1, b"x" * FRAME))] * 8
+    last = Calm("Too many.")
+    assert joined([*tiny, last])[-1] is last

@@ -122,3 +122,14 @@ def test_without_it_nobody_looks_for_it():
     mask.feed(b'{"a":"text","secret":"4111111111111111","n":12}')
     mask.finish()
     assert looked == []
+
+
+@pytest.mark.parametrize("body", ["Xk29-key=vQpL0-4711&b=1", "a=1;Xk29-key=vQpL0-4711&b=1"])
+def test_in_a_form_no_name_ends_within_it(body):
+    literals, hand = LiteralMasker(Literals([b"Xk29-key=vQpL0-4711"])), Hand()
+    hand.secret_places = literals.places
+    maskers = Maskers((NameMasker("n", ["*key"]), DetectorMasker("d", ["payment-card"])), hand)
+    form = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
+    transform = masker_of(form, maskers, literals)
+    shown = transform.feed(body.encode()) + transform.finish()
+    assert shown == body.replace("Xk29-key=vQpL0-4711", "*" * 19).encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import parse_qs, quote, unquote, unquote_plus
 
 import pytest
 from hypothesis import given
@@ -118,6 +118,25 @@ def test_a_plus_in_a_query_is_a_space(sign):
     by = DetectorMasker("d", ["payment-card"])
     field = shown(b"Location", f"https://a.example/?b=x+y&n={card}&c=1", by)
     assert field == f"https://a.example/?b=x+y&n={STAR}&c=1".encode()
+
+
+@pytest.mark.parametrize(
+    "value", ["%61b+cdefghij", "ab+cdefghi%6a", "ab+cdefghij", "ab%2Bcdefghij"]
+)
+def test_a_plus_in_a_query_is_a_plus_as_well(value):
+    """Many write it so, and read it so."""
+    by = LiteralsMasker("l", [b"ab+cdefghij"])
+    field = shown(b"Location", f"https://a.example/?b=x+y%20z&n={value}&c=1", by)
+    assert field == f"https://a.example/?b=x+y%20z&n={STAR}&c=1".encode()
+
+
+def test_both_readings_of_a_plus_are_hidden_in_one_value():
+    by = (LiteralsMasker("l", [b"ab+cdefghij"]), DetectorMasker("d", ["payment-card"]))
+    value = "%61b+cdefghij,4111+1111+1111+1111,x+y"
+    field = shown(b"Location", f"https://a.example/?n={value}", *by)
+    for secret in (b"cdefghij", b"1111"):
+        assert secret not in field
+    assert unquote_plus(field.decode()).endswith(",x y")
 
 
 ODD = [

@@ -14,7 +14,7 @@ from jitgate.core.events import EventMasker
 from jitgate.core.forms import FormMasker
 from jitgate.core.hiding import Hand
 from jitgate.core.json_masking import JsonMasker
-from jitgate.core.known_names import path_told
+from jitgate.core.known_names import keep_known
 from jitgate.core.literals import LiteralMasker
 from jitgate.core.masked_fields import MaskedFields
 from jitgate.core.masking import Chain, Maskers
@@ -125,7 +125,7 @@ JSON = ((b"Content-Type", b"application/json"),)
 @given(cuts, st.sampled_from([How.REPLACE, How.LAST4, How.HASH, How.DROP]))
 def test_a_known_secret_is_no_name_of_a_member(places, how):
     maskers = hiding(LiteralsMasker("l", [KNOWN.encode()], how), names())
-    maskers.hand.path_told = path_told(maskers, lambda path: path)
+    keep_known(maskers, LiteralMasker(()))
     body = json.dumps({KNOWN: {"secret": 1}, "a": [{f"x{KNOWN}": KNOWN}, 1.5], "b": "control"})
     for gathered in (False, True):
         masker = masker_of(JSON, maskers, Chain(()), gathered=gathered)

@@ -33,7 +33,8 @@ HANDSHAKE = (
     b"Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + KEY + b"\r\n"
     b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
 )
-GOOD = ((b"Upgrade", b"WebSocket"), (b"Sec-WebSocket-Accept", ACCEPT))
+OPENED = (b"Connection", b"keep-alive, Upgrade")
+GOOD = ((b"Upgrade", b"WebSocket"), (b"Sec-WebSocket-Accept", ACCEPT), OPENED)
 
 
 def asked(*fields, path="/v1/room"):
@@ -165,11 +166,14 @@ def test_the_handshake_that_leaves_is_the_gateways_own():
         ((*GOOD, (b"Sec-WebSocket-Protocol", b"chat.v2")), False),
         ((*GOOD, (b"Sec-WebSocket-Protocol", b"chat.v1, chat.v1")), False),
         ((*GOOD, (b"Sec-WebSocket-Extensions", b"permessage-deflate")), False),
-        (GOOD[:1], False),
+        (GOOD[:2], False),
+        ((*GOOD[:2], (b"Connection", b"upgraded")), False),
+        ((*GOOD[:2], (b"Connection", b"close"), (b"Connection", b"UPGRADE")), True),
+        ((GOOD[0], OPENED), False),
         (GOOD[1:], False),
         ((*GOOD, GOOD[1]), False),
-        (((b"Upgrade", b"h2c"), GOOD[1]), False),
-        ((GOOD[0], (b"Sec-WebSocket-Accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOO=")), False),
+        (((b"Upgrade", b"h2c"), *GOOD[1:]), False),
+        ((GOOD[0], (b"Sec-WebSocket-Accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOO="), OPENED), False),
     ],
 )
 def test_an_answer_that_opens_none_is_told(fields, fine):

@@ -65,7 +65,8 @@ class Site:
         self.vault = Vault()
         self.files = {}
         self.noted = {}
-        self.slow = self.whole = None
+        self.slow = None
+        self.whole = []
         self.archiving = Archiving(
             self.vault,
             sealed=lambda: [
@@ -233,14 +234,15 @@ def test_nothing_new_begins_while_more_waits_than_may():
 
 def test_a_checkpoint_that_is_whole_goes_there_behind_all_that_it_covers():
     site = Site()
-    site.whole = Sealed("/r/n", "checkpoints/n.note", 9)
+    site.whole = [Sealed("/r/m", "checkpoints/m.note", 9), Sealed("/r/n", "checkpoints/n.note", 9)]
     site.vault.bad = {"a"}
     site.start("a", "b")
     site.clock.advance(EVERY)
     assert [key for _, key, _ in site.vault.put_away] == ["b"]
     site.vault.bad = set()
     site.clock.pump([EVERY] * 40)
-    assert [key for _, key, _ in site.vault.put_away] == ["b", "a", "checkpoints/n.note"]
+    notes = ["checkpoints/m.note", "checkpoints/n.note"]
+    assert [key for _, key, _ in site.vault.put_away] == ["b", "a", *notes]
     assert list(site.noted) == ["b", "a"]  # it would make the next one necessary, for ever
 
 

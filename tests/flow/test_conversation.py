@@ -118,7 +118,8 @@ class Far(Frames):
         self.stand.log.append("handshake")
         self.stand.sent.append((head, await body.read()))
         answered = accept(dict(head.headers)[b"Sec-WebSocket-Key"])
-        fields = ((b"Upgrade", b"websocket"), (b"Sec-WebSocket-Accept", answered), *self.fields)
+        opened = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
+        fields = (*opened, (b"Sec-WebSocket-Accept", answered), *self.fields)
         return ResponseHead(self.status, fields, None if self.status == 101 else 0)
 
     def say(self, *things: object) -> None:

@@ -10,13 +10,14 @@ from support.access import grant, use
 from support.ports import JSON, Asked, Stand, agent, review
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from jitgate.core.access import Recovery
 from jitgate.core.fatigue import Fatigue
 from jitgate.core.waiting import Patience
-from jitgate.errors import RecorderDown
+from jitgate.errors import RecorderDown, StoreDown
 from jitgate.flow.access import KEPT_FOR, TIDY
 from jitgate.flow.following import AGAIN, Following
 from jitgate.flow.opening import Limits
@@ -151,6 +152,35 @@ async def test_while_the_store_is_down_what_is_held_stays_so_and_is_looked_at_ag
     assert serving.called  # else it waits for ever
     await serving
     assert told.head.status == 200
+
+
+class Slowly:
+    """Looks for as long as the test has it look, and the store is closed by then."""
+
+    def __init__(self):
+        self.looks = Deferred()
+
+    async def look_again(self):
+        await self.looks
+        raise StoreDown("The state database has been closed.")
+
+
+@pytest.mark.parametrize("stops", [True, False])
+@ensureDeferred
+async def test_what_is_cut_short_by_the_end_is_not_said_to_have_been_missed(stops):
+    slowly, said, clock = Slowly(), [], Clock()
+    following = Following(News(), None, None, slowly, clock)
+    globalLogPublisher.addObserver(said.append)
+    try:
+        await following.start()
+        following.heard(None)
+        if stops:
+            await following.stop()
+        slowly.looks.callback(None)
+    finally:
+        globalLogPublisher.removeObserver(said.append)
+    assert ["could not be looked at" in each["log_format"] for each in said] == [True][stops:]
+    assert len(clock.getDelayedCalls()) == (not stops)
 
 
 # --- whose agent it is

@@ -174,6 +174,28 @@ async def test_of_one_address_only_so_many_without_a_tunnel_have_an_entry_and_th
 
 
 @ensureDeferred
+async def test_tunnels_with_bad_tokens_are_bounded_with_them_and_good_ones_never():
+    stand = Stand(subject=REFUSED)
+    for port in range(3 * EACH):
+        await stand.gateway.admit(Knock(AUTHORITY, "t", peer=f"192.0.2.7:{port}"))
+    await stand.gateway.admit(Knock(AUTHORITY, None, peer="192.0.2.7:1"))
+    assert len(stand.entries("tunnel")) == EACH
+    assert stand.entries("refused") == []
+    stand.subject = agent()
+    for port in range(2 * EACH):
+        await stand.gateway.admit(Knock(AUTHORITY, "t", peer=f"192.0.2.7:{port}"))
+    assert [each["result"] for each in stand.entries("tunnel")[EACH:]] == ["admitted"] * 2 * EACH
+    stand.clock.advance(SPAN)
+    (more,) = stand.entries("refused")
+    assert (more["peer"], more["left_out"]) == ("192.0.2.7", 2 * EACH + 1)
+    stand.subject = REFUSED
+    stand.clock.advance(SPAN)
+    await stand.gateway.admit(Knock(AUTHORITY, "t", peer="192.0.2.7:1"))
+    assert stand.entries("tunnel")[-1]["denial"] == "token-refused"
+    await stand.knocked.stop()
+
+
+@ensureDeferred
 async def test_a_malformed_connect_is_refused_and_recorded():
     stand = Stand()
     head = RequestHead("GET", "http://api.example/x?token=hush", ())

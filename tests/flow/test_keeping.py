@@ -15,8 +15,8 @@ from jitgate.interfaces import IKeeper
 class Shelf:
     """Keeps notes, unless it is told what to do instead."""
 
-    def __init__(self, name="shelf"):
-        self.name = name
+    def __init__(self, name="shelf", every=0.0):
+        self.name, self.every = name, every
         self.notes = []
         self.asked = 0
         self.fault = None
@@ -71,6 +71,22 @@ def test_of_several_that_are_signed_meanwhile_the_newest_is_kept():
     slow.callback(None)
     site.clock.advance(EVERY)
     assert shelf.notes == [b"1", b"3"]
+
+
+@ensureDeferred
+async def test_one_that_wants_them_seldom_is_given_the_newest_then_and_the_last_one_at_the_end():
+    site = Site(Shelf(every=60.0))
+    (shelf,) = site.shelves
+    for number in range(100):
+        site.sign(b"%d" % number)
+    assert shelf.notes == [b"0", b"30", b"60", b"90"]
+    site.handovers.append(b"by both")
+    site.sign(b"by both")
+    assert shelf.notes[-1] == b"by both"
+    assert site.keeping.down() is None
+    site.sign(b"last")
+    await site.keeping.stop()
+    assert shelf.notes[4:] == [b"by both", b"last"]
 
 
 def test_what_leads_from_key_to_key_is_kept_before_what_the_next_one_signs():

@@ -7,6 +7,7 @@ import json
 import pytest
 from pytest_twisted import ensureDeferred
 from support.ports import JSON, Asked, Stand, permit, review
+from twisted.internet.defer import Deferred
 from wsproto import events
 from zope.interface import implementer
 
@@ -305,3 +306,20 @@ async def test_no_handshake_is_masked():
     await room.open()
     assert room.told.head.status == 403
     assert room.stand.sent == []
+
+
+@ensureDeferred
+async def test_no_call_goes_on_before_what_looks_for_its_secrets_is_there():
+    made, asked_for = Deferred(), []
+
+    async def ready(maskers):
+        asked_for.append(maskers)
+        await made
+
+    stand = Stand(secrets=frozenset({"secret"}), ready=ready)
+    told, serving = stand.asked(post(b"{}"))
+    assert len(asked_for) == 1
+    assert (stand.sent, stand.entries("decision")) == ([], [])
+    made.callback(None)
+    await serving
+    assert told.head.status == 200

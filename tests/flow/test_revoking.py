@@ -53,6 +53,27 @@ async def test_nothing_passes_until_it_is_known_what_was_revoked():
     assert (await asked(stand, agent())).head.status == 200
 
 
+@ensureDeferred
+async def test_after_a_restored_state_no_token_counts_that_was_made_before_and_that_stays_so():
+    stand = await standing()
+    stand.clock.advance(10.5)
+    await stand.revocations.forgot()
+    younger = agent(issued_at=10.0)  # of the same second: nothing ran before
+    for revocations in (
+        stand.revocations,
+        Revocations(stand.once, stand.access, stand.recorder, stand.clock),  # after a restart
+    ):
+        await revocations.recover()
+        stand.gateway._revocations = revocations
+        for issued_at in (0.0, 9.0):
+            told = await asked(stand, agent(id=f"bot-{issued_at}", issued_at=issued_at))
+            assert (told.head.status, denial(told)) == (401, "token-refused")
+            assert b"restored from a copy" in told.data
+        assert stand.sent == []
+        assert (await asked(stand, younger)).head.status == 200
+        stand.sent.clear()
+
+
 @pytest.mark.parametrize("down", ["store", "recorder"])
 @ensureDeferred
 async def test_a_revocation_holds_though_it_could_not_be_kept(down):

@@ -19,7 +19,7 @@ from jitgate.core.hiding import STARS, Hand
 from jitgate.core.json_body import GatheredJson
 from jitgate.core.pausing import pause, steps, unpaused
 from jitgate.errors import MaskingFault
-from jitgate.flow.slices import BUSY, Share, Slices
+from jitgate.flow.slices import BUSY, SLICE, Share, Slices, Straight
 from jitgate.interfaces import IStatedMasker
 from jitgate.maskers.detectors import DetectorMasker
 from jitgate.maskers.names import NameMasker
@@ -62,6 +62,22 @@ def test_nobody_waits_for_long_and_all_is_looked_at_in_order(seconds, every, siz
     assert out == b"".join(data).upper() + b"."
     assert len(waited) >= works.now // (BUSY + every * seconds) - 1
     assert all(BUSY * 0.999 <= each < BUSY * 1.001 + every * seconds for each in waited)
+
+
+def test_what_goes_straight_on_is_handed_over_as_it_was_read():
+    seen = []
+
+    class Keeps:
+        def feed(self, chunk):
+            seen.append(len(chunk))
+            return chunk
+
+        def finish(self):
+            return b"."
+
+    straight, data = Straight(Keeps()), bytes(3 * SLICE)
+    assert run(straight.feed(data)) + run(straight.finish()) == data + b"."
+    assert seen == [3 * SLICE]
 
 
 def test_many_short_pieces_let_others_have_their_turn():

@@ -14,19 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store
 from OpenSSL import SSL
+from support.leaves import NOW, Time, leaf_of
 
 from jitgate.errors import StateUnusable
 from jitgate.proxy.authority import LEAF_LIFE, LEAVES, load_or_create
-
-NOW = 1_800_000_000.0
-
-
-class Time:
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
@@ -37,25 +28,6 @@ def time():
 @pytest.fixture
 def authority(tmp_path, time):
     return load_or_create(tmp_path, time)
-
-
-def leaf_of(context):
-    """The certificate that a client of this context is shown, and the rest of the chain."""
-    server, client = SSL.Connection(context), SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD))
-    server.set_accept_state()
-    client.set_connect_state()
-    for _ in range(6):
-        for one, other in ((client, server), (server, client)):
-            try:
-                one.do_handshake()
-            except SSL.WantReadError:
-                pass
-            try:
-                other.bio_write(one.bio_read(65536))
-            except SSL.WantReadError:
-                pass
-    chain = client.get_peer_cert_chain()
-    return [each.to_cryptography() for each in chain]
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ from support.ports import agent, review
 from jitgate.core.access import terms_of
 from jitgate.core.plan import Expectation, Kind, Prospect, TargetPlan
 from jitgate.core.waiting import Patience
-from jitgate.proxy.manifest import IN_FULL, Manifest, content, text
+from jitgate.proxy.manifest import IN_FULL, Manifest, Trust, content, text
 from jitgate.proxy.problems import ADVICE, problem_page
 from jitgate.proxy.refusals import TITLES
+from jitgate.proxy.tasks import moment
 from jitgate.values import Decision, Denial, Effect, Obligation
 
 NOW = 1_795_500_000.0
+TRUST = Trust(b"", ("aa",))
 TERMS = terms_of(Decision(Effect.REVIEW, "", "", "", review().obligations))
 SCOPE = terms_of(
     Decision(
@@ -51,7 +53,7 @@ DEFAULT = Expectation(Prospect.DENIED, "default", "No rule permits this operatio
 
 def manifest(*found, target="things", hosts=("api.example:443",), **who):
     subject = agent(expires_at=NOW + 600, **who)
-    return Manifest(NOW, Patience(), subject, (TargetPlan(target, hosts, found),))
+    return Manifest(NOW, Patience(), TRUST, subject, (TargetPlan(target, hosts, found),))
 
 
 WHOLE = manifest(
@@ -166,24 +168,24 @@ def test_a_program_learns_the_same():
 
 
 def test_waiting_is_told_with_the_times_that_are_in_force():
-    told = text(Manifest(NOW, Patience(hold=20.0, linger=90.0, expire=7200.0), agent()))
+    told = text(Manifest(NOW, Patience(hold=20.0, linger=90.0, expire=7200.0), TRUST, agent()))
     assert "held for up to 20 s" in told
     assert "within 90 s: it joins" in told
     assert "After 2 h without an answer" in told
 
 
 def test_whoever_brings_no_token_learns_how_to_and_of_nobody():
-    told = text(Manifest(NOW, Patience()))
+    told = text(Manifest(NOW, Patience(), TRUST))
     assert "HTTPS_PROXY=http://RUN:TOKEN@HOST:PORT" in told
     assert "http://jitgate.internal/ca.pem" in told
     assert "What you may call" not in told
-    assert content(Manifest(NOW, Patience()))["subject"] is None
+    assert content(Manifest(NOW, Patience(), TRUST))["subject"] is None
 
 
 def test_the_part_that_is_the_same_for_everybody_stays_short():
     """An agent pays for each word: this is about a thousand tokens."""
-    assert len(text(Manifest(NOW, Patience(), agent()))) < 4800
-    assert max(map(len, text(Manifest(NOW, Patience())).splitlines())) <= 120
+    assert len(text(Manifest(NOW, Patience(), TRUST, agent()))) < 4800
+    assert max(map(len, text(Manifest(NOW, Patience(), TRUST)).splitlines())) <= 120
 
 
 names = st.text(st.sampled_from("ab \n\r\u2028#`-"), min_size=1)
@@ -213,3 +215,14 @@ def test_every_kind_of_refusal_is_explained(denial):
 @pytest.mark.parametrize("name", ["", "nothing", "POLICY", "denied-by-policy "])
 def test_nothing_else_is(name):
     assert problem_page(name) is None
+
+
+def test_that_another_ca_is_to_sign_is_told_to_whoever_asks():
+    coming = Manifest(NOW, Patience(), Trust(b"", ("aa", "bb"), NOW + 86400))
+    assert content(coming)["trust"] == {
+        "ca_certificates": "https://jitgate.internal/ca.pem",
+        "sha256": ["aa", "bb"],
+        "next_signs_from": moment(NOW + 86400),
+    }
+    assert f"From {moment(NOW + 86400)} on another CA signs" in text(coming)
+    assert "another CA" not in text(Manifest(NOW, Patience(), TRUST))

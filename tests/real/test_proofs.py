@@ -8,9 +8,11 @@ import base64
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from stores.site import KEY, SITE, VERIFIER, Site, entries
+from vectors.evidence import make as vector
 
 from jitgate.cli import main
 from jitgate.core.merkle import leaf_hash, verify_consistency, verify_inclusion
@@ -88,6 +90,14 @@ def test_every_checkpoint_is_taken_by_the_other_and_none_that_was_changed(foreig
     size = int(notes[-1].stem)
     changed.write_text(notes[-1].read_text().replace(f"\n{size}\n", f"\n{size - 1}\n"))
     assert foreign(*check, changed).returncode != 0
+
+
+def test_the_checkpoint_that_two_keys_have_signed_is_taken_by_the_other_with_either(foreign):
+    folder = Path(vector.__file__).parent
+    rotated = folder / "recordings" / "checkpoints" / "000000000013.note"
+    check = ["-m", "aics_tlog", "verify-checkpoint", "--note", rotated, "--vkey-file"]
+    codes = [foreign(*check, folder / f"{number}.vkey").returncode for number in (1, 2, 3)]
+    assert codes == [0, 0, 1]
 
 
 @pytest.mark.parametrize("old", [0, 3, 8, -1])
@@ -176,6 +186,7 @@ def test_a_checkpoint_that_the_other_signs_is_taken_by_ours(foreign, tmp_path):
 
 SIGN = """
 import sys
+from pathlib import Path
 from aics_tlog import Checkpoint, sign_checkpoint
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(sys.stdin.read()))

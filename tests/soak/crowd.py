@@ -50,8 +50,11 @@ SLOW: tuple[Call, ...] = (
 )
 """What takes its time: each has an agent of its own, who rests between two calls."""
 
-REST = 1.0
-"""Seconds on average."""
+REST, ASKED_REST = 1.0, 5.0
+"""Seconds on average, and for who asks people: Slack takes a message a second (and a card has
+two or three)."""
+
+ASKING = (long_calls.held, long_calls.later, long_calls.flight)
 
 
 class Pace:
@@ -121,7 +124,8 @@ class Crowd:
                     self._do(agent, now)
                 else:
                     self._do(agent, call)
-                    self._over.wait(agent.chance.uniform(0, 2 * REST))
+                    rest = ASKED_REST if call in ASKING else REST
+                    self._over.wait(agent.chance.uniform(0, 2 * rest))
         finally:
             agent.hang_up()
 

@@ -11,9 +11,14 @@ import random
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+
+from support.gateway import health
+
+from jitgate.cli.calling import NotTold
 
 from .judging import Explains, Window
 from .site import Site
@@ -31,7 +36,10 @@ BROKEN = (
 WATCHED = ("control process", "worker 1")
 """What is looked at for as long as the soak lasts, and is therefore never ended."""
 
-ASKING = r"^(held|later|flight|vanish)\b"
+BACK = 120.0
+"""Seconds in which another worker has taken the place of one that has ended, on a busy machine."""
+
+ASKING = r"^(held|later|flight|disowned|vanish)\b"
 RECORDER = r"(50[23] (recorder|.*record)|recorder-down)"
 
 
@@ -114,9 +122,14 @@ def _disk(how: str) -> Doing:
 
 
 def _reloads(site: Site, chance: random.Random, over: threading.Event) -> None:
+    """One that meets a worker that ends is refused, and said again: so does an operator."""
     site.policy(chance.randint(1, 10**6))
-    site.gateway.process.send_signal(signal.SIGHUP)
-    over.wait(1)
+    for _ in range(10):
+        try:
+            return site.operate(command="reload")
+        except NotTold:
+            time.sleep(2)
+    raise RuntimeError("it could not be reloaded")
 
 
 def _cannot_reload(site: Site, chance: random.Random, over: threading.Event) -> None:
@@ -138,8 +151,19 @@ def _worker_ends(number: signal.Signals) -> Doing:
             with suppress(ProcessLookupError):
                 os.kill(chance.choice(others), number)
         over.wait(2)
+        # A reload, for one, ends whoever has not got so far as to read it.
+        deadline = time.monotonic() + BACK
+        while not _all_serve(site) and time.monotonic() < deadline:
+            time.sleep(0.5)
 
     return do
+
+
+def _all_serve(site: Site) -> bool:
+    """Whether all workers serve."""
+    with suppress(OSError):
+        return health(site.gateway)[1]["workers"]["state"] == "ok"
+    return False
 
 
 def _no_keeper(site: Site, _: random.Random) -> None:
@@ -148,6 +172,16 @@ def _no_keeper(site: Site, _: random.Random) -> None:
 
 def _keeper_again(site: Site) -> None:
     site.keeper.up = True
+
+
+def _no_archive(site: Site, _: random.Random) -> None:
+    assert site.archive is not None
+    site.archive.shut()
+
+
+def _archive_again(site: Site) -> None:
+    assert site.archive is not None
+    site.archive.open()
 
 
 def _flood(site: Site, chance: random.Random, over: threading.Event) -> None:
@@ -189,7 +223,7 @@ FAULTS = (
         "store restarts",
         _store_restarts,
         Explains(
-            calls=ASKING + r".*(50[23] |NotTold|SaidNo|nobody was asked|expired)",
+            calls=ASKING + r".*(50[23] |NotTold|SaidNo|nobody was asked|expired|pending)",
             log=r"(?i)store|postgres|database",
         ),
         grace=10.0,
@@ -199,7 +233,7 @@ FAULTS = (
         "slow disk",
         _disk("slow"),
         Explains(
-            calls=rf"{RECORDER}|{ASKING}.*(nobody was asked|429|202|expired|NotTold)|"
+            calls=rf"{RECORDER}|{ASKING}.*(nobody was asked|429|202|expired|pending|NotTold)|"
             r"websocket: .*Neither side|50[23] (where|came where)",
             log=r"(?i)record|worker|site log|checkpoint",
         ),
@@ -210,7 +244,7 @@ FAULTS = (
         "disk fails",
         _disk("sync-eio"),
         Explains(
-            calls=rf"{RECORDER}|{BROKEN}|{ASKING}.*(nobody was asked|NotTold|SaidNo)|50[23] (where|came where)",
+            calls=rf"{RECORDER}|{BROKEN}|{ASKING}.*(nobody was asked|pending|NotTold|SaidNo)|50[23] (where|came where)",
             log=r"(?i)record|worker|site log|checkpoint|log",
             record=True,
         ),
@@ -218,7 +252,9 @@ FAULTS = (
         grace=20.0,
         can=lambda site: "LD_PRELOAD" in site.env,
     ),
-    Fault("reload", _reloads, grace=3.0),
+    Fault(
+        "reload", _reloads, Explains(log=r"Not reloaded.*process of the gateway stops"), grace=3.0
+    ),
     Fault("bad reload", _cannot_reload, Explains(log=r"(?i)reload|policy"), grace=3.0),
     Fault(
         "worker killed",
@@ -239,6 +275,14 @@ FAULTS = (
         _while(_no_keeper, _keeper_again),
         Explains(log=r"(?i)keeper|checkpoint|ops"),
         grace=60.0,
+    ),
+    Fault(
+        "archive stalls",
+        _while(_no_archive, _archive_again),
+        Explains(log=r"(?i)archive|s3"),
+        lasts=(5.0, 30.0),
+        grace=60.0,
+        can=lambda site: site.archive is not None,
     ),
     Fault("flood", _flood),
 )

@@ -7,6 +7,7 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import CloseConnection, Message, RejectConnection, Request
 
 from jitgate.approvers.slack.about import APPROVE
-from jitgate.cli.calling import SaidNo
+from jitgate.cli.calling import NotTold, SaidNo
 
 from .agent import JSON, LATER, Agent, Unexpected, same
 from .far import EVENTS, SECRET, SILENCE
@@ -96,10 +97,17 @@ def flight(agent: Agent) -> None:
         agent.expect(tunnel.reply("POST"), path, 403)
 
 
+GONE = 100
+"""Subjects that are revoked, one after another: of a newer token each is believed again once its
+clock can be told from the gateway's."""
+
+_gone = count()
+
+
 def disowned(agent: Agent) -> None:
     """A subject that is revoked while its tunnel is open: it ends, and its token counts no more."""
     first, second = agent.path("read"), agent.path("read")
-    subject = f"gone-{first.rpartition('/')[2]}"
+    subject = f"gone-{next(_gone) % GONE}"
     token = agent.site.tokens.token(subject)
     with agent.tunnel(token=token) as tunnel:
         agent.expect(tunnel.ask("GET", first), first, 200)
@@ -126,12 +134,23 @@ def _answered(agent: Agent, path: str, says_yes: bool) -> str:
         raise Unexpected("nobody was asked")
     request: str = found["id"]
     by_slack = says_yes and site.slack is not None and agent.chance.random() < 0.25
-    if by_slack and site.is_slack_up and _clicked(site, path):
+    # Whoever is told that a click could not be taken says it again, elsewhere.
+    clicked = by_slack and site.is_slack_up and _clicked(site, path)
+    if clicked and _until(lambda: _waiting(site, path) is None, 5):
         return request
     word = "approve" if says_yes else "deny"
     with contextlib.suppress(SaidNo):  # a click that came through late was first
-        site.people.one(word, request, reason="Seen")
+        _until(lambda: _said(site, word, request), 10)
     return request
+
+
+def _said(site: Site, word: str, request: str) -> bool:
+    """Whether it could be said; a store that is down for a moment is asked again."""
+    try:
+        site.people.one(word, request, reason="Seen")
+    except NotTold:
+        return False
+    return True
 
 
 def _waiting(site: Site, path: str) -> dict[str, Any] | None:

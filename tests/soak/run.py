@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 from support.crashing import verified
-from support.gateway import wait_for
+from support.gateway import health, wait_for
 
 from jitgate.stores.reading import Recording
 
@@ -31,6 +31,9 @@ from .site import Site, running
 
 CAPACITY = 0.15
 """Part of the time, and at most a minute, for which it is asked whatever it can."""
+
+WELL = 180.0
+"""Seconds until all is well again after faults."""
 
 SHARE = 0.5
 """Of what it can."""
@@ -146,6 +149,7 @@ class _Soak:
         self._names: dict[int, str] = {}
         self._log: list[Trouble] = []
         self._mischief: Mischief | None = None
+        self._shown = set[Trouble]()
         self._watching = threading.Thread(target=self._read_log, daemon=True)
         self._ended = threading.Event()
         self._watching.start()
@@ -183,12 +187,20 @@ class _Soak:
 
     def _rest(self) -> None:
         """Until nothing goes on, and then a look."""
-        wait_for(self._site.is_well)
+        self._until_well()
         if self._site.gateway.process.poll() is None:
             wait_for(lambda: not list(self._site.people.all("requests")))
         time.sleep(1.0)
         self._site.tidy()
         self._look()
+
+    def _until_well(self) -> None:
+        """A worker that goes on dying is replaced after half a minute, and the next one reads."""
+        deadline = time.monotonic() + WELL
+        while not self._site.is_well():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"it does not get well: {health(self._site.gateway)}")
+            time.sleep(0.2)
 
     def _look(self) -> None:
         at = time.monotonic() - self._begun
@@ -199,12 +211,12 @@ class _Soak:
             os.kill(pid, signal.SIGUSR2)
             wait_for(told.exists)
             what = json.loads(told.read_text())
-            kinds = what.pop("kinds")
+            kinds = {name: what.pop(name) for name in ("kinds", "functions")}
             what["memory"] = _own_memory(pid)
             what["descriptors"] = len(list(Path(f"/proc/{pid}/fd").iterdir()))
             self._looks.append(Look(at, pid, what))
-            with (self._site.folder / "kinds.jsonl").open("a") as file:
-                file.write(json.dumps({"at": at, "pid": pid, "kinds": kinds}) + "\n")
+            with (self._site.folder / "alive.jsonl").open("a") as file:
+                file.write(json.dumps({"at": at, "pid": pid, **kinds}) + "\n")
 
     def _named(self, name: str) -> str:
         """A name that no other process had."""
@@ -224,11 +236,10 @@ class _Soak:
             f"descriptors {', '.join(str(look.what['descriptors']) for look in now)}; "
             f"Deferreds {', '.join(str(look.what['deferreds']) for look in now)}"
         )
-        for trouble in judged.unexplained[self._shown :]:
-            self._say(f"  UNEXPLAINED at {trouble.ended - self._begun:.1f}: {trouble.text}")
-        self._shown = len(judged.unexplained)
-
-    _shown = 0
+        for trouble in judged.unexplained:
+            if trouble not in self._shown:
+                self._say(f"  UNEXPLAINED at {trouble.ended - self._begun:.1f}: {trouble.text}")
+        self._shown.update(judged.unexplained)
 
     def _read_log(self) -> None:
         """Take what the log says, with the time at which it said it."""

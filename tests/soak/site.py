@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from support import moto
 from support.approver import people
 from support.counterparts import ALICE, Org, TestCA
+from support.dam import Dam
 from support.gateway import GatewayProcess, health, settings, target, wait_for
 from support.postgres import Postgres
 from support.postgres import running as postgres_running
@@ -49,6 +51,7 @@ class Site:
     org: Org | None = None
     slack: Slack | None = None
     postgres: Postgres | None = None
+    archive: Dam | None = None
 
     def __init__(self, folder: Path, workers: int, leak: str = "") -> None:
         self.folder, self.workers, self.leak = folder, workers, leak
@@ -137,6 +140,7 @@ class Site:
         made["control"]["operators"] = {OPERATOR: "root@acme.example"}
         made["masking"] = ["./masking.yaml"]
         made["recording"] = {"directory": f"{self.recordings}", "keepers": [keeper]}
+        made["recording"] |= self._archive()
         made["limits"] = {"silence": f"{SILENCE}s", "stalled": "10s", "closing": "3s"}
         made["listen"]["reverse"] = {
             "address": "127.0.0.1:0",
@@ -177,6 +181,25 @@ class Site:
                 "api": self.slack.url,
             }
         }
+
+    def _archive(self) -> dict[str, Any]:
+        """Behind a way that can be shut: whoever asks there is answered later, or never."""
+        if self.archive is None:
+            return {}
+        self._private("s3-id", moto.ID)
+        self._private("s3-key", moto.KEY)
+        store = moto.client(f"http://127.0.0.1:{self.archive.port}")
+        archive = {
+            "type": "s3",
+            "bucket": moto.bucket_in(store),
+            "retention": "400d",
+            "region": moto.REGION,
+            "endpoint": f"http://127.0.0.1:{self.archive.port}",
+            "access_key": "file:./s3-id",
+            "secret_key": "file:./s3-key",
+        }
+        store.close()
+        return {"archive": archive}
 
     def _store(self) -> dict[str, Any]:
         if self.postgres is None:
@@ -230,8 +253,14 @@ class Site:
         return Gateway(argparse.Namespace(socket=place, config=None))
 
     def revoke_subject(self, subject: str) -> None:
-        """As an operator, who is another user of the machine than the approver."""
-        asked = {"command": "revoke-subject", "id": subject, "reason": "It was enough"}
+        """As an operator."""
+        self.operate(command="revoke-subject", id=subject, reason="It was enough")
+
+    def operate(self, **asked: str) -> None:
+        """Ask as an operator, who is another user of the machine than the approver is.
+
+        Raises `NotTold`.
+        """
         place = f"{self.folder / 'state' / 'control.sock'}"
         as_nobody = ("setpriv", "--reuid", f"{OPERATOR}", "--regid", f"{OPERATOR}")
         program = [*as_nobody, "--clear-groups", "/usr/bin/python3", "-c", _ASK]
@@ -290,7 +319,7 @@ def _rule(name: str, effect: str, match: dict[str, Any], **more: Any) -> dict[st
 def running(
     folder: Path, workers: int, *, whole: bool, store: str, leak: str = ""
 ) -> Iterator[Site]:
-    """A site in ``folder``. ``whole``: with an Okta org and a Slack, which take long to start."""
+    """A site in ``folder``. ``whole``: with an Okta org, a Slack and an archive, which take long to start."""
     site = Site(folder, workers, leak)
     with ExitStack() as parts:
         parts.enter_context(site.origin)
@@ -298,6 +327,8 @@ def running(
         if whole:
             site.org = parts.enter_context(Org.start(folder))
             site.slack = parts.enter_context(Slack.start(folder))
+            store_at = parts.enter_context(moto.running())
+            site.archive = parts.enter_context(Dam(int(store_at.rpartition(":")[2])))
         if store == "postgres":
             site.postgres = parts.enter_context(postgres_running())
         site.gateway = parts.enter_context(

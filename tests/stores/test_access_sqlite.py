@@ -1,5 +1,6 @@
 """The state's database: who may read it, what a crash or a bad disk leaves, when it has moved."""
 
+import itertools
 import os
 import re
 import resource
@@ -20,7 +21,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from jitgate.core import access
 from jitgate.errors import StateUnusable, StoreDown
 from jitgate.stores import access_threaded
-from jitgate.stores.access_schema import MIGRATIONS
+from jitgate.stores.access_schema import APPLICATION, MIGRATIONS
 from jitgate.stores.access_sqlite import SqliteAccess
 from jitgate.stores.access_threaded import QUEUE
 from jitgate.values import Entry, GrantState, Mark, Shown
@@ -599,7 +600,7 @@ def test_elsewhere_it_says_that_it_has_moved_until_it_is_marked(file, happens, m
     happens(file)
     for _ in range(2):
         store, mark = opened(file, machine)
-        assert mark == Mark("run-1", 1, moved=True)
+        assert mark == Mark("run-1", 1, moved=True, copied=True)
         assert access.recovery(mark, []).distrust
         assert now(store.grants()) == [grant(revision=1)]
         now(store.close())
@@ -715,6 +716,31 @@ def test_what_cannot_be_read_is_named_and_not_told(store, document):
         assert raised.value.__cause__ is None
         assert raised.value.__suppress_context__ or raised.value.__context__ is None
     assert now(store.grants()) == [grant(revision=revision)]
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+def test_a_database_of_any_older_version_is_brought_to_this_one_with_what_is_in_it(file, version):
+    filled(file)
+    store, _ = opened(file)
+    before = now(store.grants()), now(store.requests())
+    rows = sql(store, "SELECT * FROM kept"), sql(store, "SELECT run, revision FROM mark")
+    now(store.close())
+    file.unlink()
+    file.touch(mode=0o600)
+    older = sqlite3.connect(file)
+    for statement in itertools.chain(*MIGRATIONS[:version]):
+        older.execute(statement)
+    older.executemany("INSERT INTO kept VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows[0])
+    older.executemany("UPDATE mark SET run = ?, revision = ?", rows[1])
+    older.execute(f"PRAGMA application_id = {APPLICATION}")
+    older.execute(f"PRAGMA user_version = {version}")
+    older.commit()
+    older.close()
+    store, _ = opened(file)
+    assert (now(store.grants()), now(store.requests())) == before
+    assert sql(store, "PRAGMA user_version") == [(len(MIGRATIONS),)]
+    now(store.commit([grant("g-9")]))
+    now(store.close())
 
 
 def test_a_newer_database_is_left_alone(file):

@@ -3,8 +3,10 @@
 import shutil
 
 import pytest
-from stores.site import Site, crash, entries, entry
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from stores.site import SITE, VERIFIER, Site, crash, entries, entry
 
+from jitgate.core.note import Signer
 from jitgate.stores.archived import InArchives
 from jitgate.values import Archived
 
@@ -14,16 +16,16 @@ EVERY = 0.5
 
 def archived(records, to):
     """What an archive holds once all that can be put there has been, as a recording."""
-    whole = records.whole_note()
-    for each in (*records.sealed("s3://b/"), whole):
+    whole = records.whole_notes()
+    for each in (*records.sealed("s3://b/"), *whole):
         (to / each.key).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(each.path, to / each.key)
     return Site(to)
 
 
-def covered(records, to):
+def covered(records, to, key=VERIFIER):
     """How many entries are vouched for there; all that is must be as it was."""
-    findings, report = archived(records, to).verify()
+    findings, report = archived(records, to).verify(None, key)
     assert findings == []
     assert not report.tampered
     return report
@@ -63,6 +65,21 @@ def test_of_a_run_that_goes_on_all_up_to_the_last_cut(site, tmp_path):
     assert site.run().close() is None
 
 
+def test_a_rotation_of_the_key_can_be_followed_there_by_either_key(site, tmp_path):
+    new = Ed25519PrivateKey.from_private_bytes(b"2" * 32)
+    keys = VERIFIER, Signer(SITE, new).verifier
+    records = site.run(cut_every=EVERY)
+    worked(records, range(3))
+    records.rotate(new, {"by": "root"})
+    covered(records, tmp_path / "not yet")
+    worked(records, range(3, 20))
+    for number, key in enumerate(keys):
+        report = covered(records, tmp_path / f"{number}", key)
+        assert len(report.keys) == 2
+        assert report.checkpoint.size > report.keys[0][1]
+    records.close()
+
+
 def test_an_idle_run_is_not_cut(site):
     records = site.run(cut_every=EVERY)
     worked(records, range(3))
@@ -72,7 +89,7 @@ def test_an_idle_run_is_not_cut(site):
     for _ in range(10):
         records.checkpoint()
     assert sorted(site.folder.rglob("*.jsonl")) == before
-    assert records.whole_note() is not None
+    assert records.whole_notes()
     records.close()
 
 
@@ -80,7 +97,7 @@ def test_without_an_archive_nothing_is_cut(site):
     records = site.run()
     worked(records, range(20))
     assert len(list(site.folder.rglob("*.jsonl"))) == 2
-    assert records.whole_note() is None
+    assert records.whole_notes() == []
     records.close()
 
 

@@ -9,6 +9,7 @@ from stores.site import FAILURES, KEY, START, Site, crash, entries, entry
 from jitgate.errors import StateUnusable
 from jitgate.stores.layout import segments
 from jitgate.stores.recordings import RecordFiles
+from jitgate.stores.stock import LEFT_BYTES
 from jitgate.values import Entry
 
 
@@ -294,6 +295,22 @@ def test_a_site_log_with_a_hole_is_not_continued(site):
     (site.folder / "site/000000000005.jsonl").unlink()
     with pytest.raises(StateUnusable, match="lacks entries"):
         site.run()
+
+
+@pytest.mark.parametrize("file", ["site/000000000000.jsonl", "logs/run-1/000000000000.bodies"])
+def test_more_than_a_crash_can_leave_is_not_read(site, file):
+    """Whoever can write there makes a file of any length in no time, and it takes hours to read."""
+    records = site.run()
+    records.append([entry(1, body=b"{}")])
+    crash(records)
+    path = site.folder / file
+    length = path.stat().st_size
+    os.truncate(path, length + LEFT_BYTES + 1)
+    with pytest.raises(StateUnusable, match=f"{path.name} goes on for .* after its first {length}"):
+        site.run()
+    os.truncate(path, length)
+    site.run().close()
+    assert site.verify()[0] == []
 
 
 def test_another_sites_recording_is_not_continued(site):

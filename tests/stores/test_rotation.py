@@ -186,6 +186,47 @@ def test_a_rotation_that_a_crash_has_cut_off_is_finished_at_the_start_if_both_ke
         assert site.verify(site.checkpoint(), key)[0] == []
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("when", range(11))
+def test_wherever_it_is_killed_the_next_start_has_the_rotation_once_and_all_verifies(site, when):
+    records = site.run()
+    records.append(entries(0, 3))
+    disk, left = site.disk, [when]
+
+    def killed_before(call):
+        def run(*arguments):
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            return call(*arguments)
+
+        return run
+
+    kept = {name: getattr(disk, name) for name in ("write", "sync", "sync_folder")}
+    for name, call in kept.items():
+        setattr(disk, name, killed_before(call))
+    try:
+        records.rotate(OTHER, BY)
+    except Killed:
+        assert when < 10
+    else:
+        assert when == 10, "there are as many calls as places here"
+    for name, call in kept.items():
+        setattr(disk, name, call)
+    crash(records)
+    site.run(key=OTHER, key_before=KEY).close()
+    told_of = [each for path in segments_of(site) for each in site.lines(path) if "new" in each]
+    assert [each["new"] for each in told_of] == [NEW.text]
+    for key in (VERIFIER, NEW):
+        findings, report = site.verify(site.checkpoint(), key)
+        assert findings == []
+        assert [each for each, _ in report.keys] == [VERIFIER, NEW]
+    site.run(key=OTHER).close()
+
+
 def test_an_entry_that_somebody_put_behind_the_checkpoint_makes_no_key_theirs(site):
     site.run().close()
     log = site.folder / "site" / "000000000000.jsonl"
@@ -383,18 +424,3 @@ def test_a_name_that_differs_leads_nowhere():
     note = signed_by(Checkpoint(SITE, 5, b"r" * 32).text, Signer(SITE, KEY), other).encode()
     keys = Keys(VERIFIER, [Rotation(5, VERIFIER, other.verifier)], {5: note}.get)
     assert keys.at(6) is None
-
-
-def test_the_archive_is_given_the_checkpoints_that_lead_from_key_to_key(site):
-    rotated(site, OTHER)
-    records = site.run(key=OTHER)
-    records.rotate(THIRD, BY)
-    found = {each.key for each in records.sealed("s3://place")}
-    by_both = [
-        path.relative_to(site.folder).as_posix()
-        for path in paths(site)
-        if sum(signed(path.read_bytes(), key) for key in (VERIFIER, NEW, NEWEST)) == 2
-    ]
-    assert len(by_both) == 2
-    assert {*by_both} <= found
-    records.close()

@@ -234,7 +234,7 @@ def test_exchanges_of_each_are_told_when_they_are_durable_and_once(crew):
 
 def test_a_checkpoint_is_whole_once_every_worker_has_cut_its_log(tmp_path):
     crew = Crew(tmp_path / "recordings", cut_every=0.5)
-    begun = crew.run.whole_note()
+    begun = crew.run.whole_notes()
     one, other = crew.worker(1), crew.worker(2)
     for number, each in enumerate((one, other), 1):
         each.append(entries(4 * number, 4 * number + 3))
@@ -243,12 +243,12 @@ def test_a_checkpoint_is_whole_once_every_worker_has_cut_its_log(tmp_path):
         crew.run.checkpoint()
     one.checkpoint()
     crew.run.checkpoint()
-    assert crew.run.whole_note() == begun
+    assert crew.run.whole_notes() == begun
     other.checkpoint()
     crew.run.checkpoint()
-    assert crew.run.whole_note() != begun
+    assert crew.run.whole_notes() != begun
     to = tmp_path / "archive"
-    for each in (*crew.run.sealed("s3://b/"), crew.run.whole_note()):
+    for each in (*crew.run.sealed("s3://b/"), *crew.run.whole_notes()):
         (to / each.key).parent.mkdir(parents=True, exist_ok=True)
         (to / each.key).write_bytes((crew.site.folder / each.key).read_bytes())
     findings, report = Site(to).verify()

@@ -37,6 +37,7 @@ from jitgate.flow.looking_up import Means
 from jitgate.flow.masking_room import MaskingRoom
 from jitgate.flow.members import Groups, Members
 from jitgate.flow.opening import Limits
+from jitgate.flow.outgoing import Ready, at_once
 from jitgate.flow.rates import Pace
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.resource_names import ResourceNames
@@ -202,6 +203,7 @@ class Stand:
     patience: Patience = field(default_factory=Patience)
     limits: Limits = field(default_factory=Limits)
     bounds: bounds.Limits = bounds.LIMITS
+    ready: Ready = at_once
     room: MaskingRoom = field(default_factory=MaskingRoom)
     resends: bool = False
     directory: ListedPeople = field(default_factory=ListedPeople)
@@ -285,6 +287,7 @@ class Stand:
             clock=clock,
             site_key=site_key,
             sources=self.sources,
+            ready=self.ready,
         )
         targets = {
             AUTHORITY: Target(

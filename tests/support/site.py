@@ -23,6 +23,7 @@ from jitgate.flow.tokens import TokenExchange
 from jitgate.identity.own_tokens import OwnTokens
 from jitgate.interfaces import IRule
 from jitgate.proxy.internal import AUTHORITY, InternalRule, internal_target
+from jitgate.proxy.manifest import Trust
 from jitgate.proxy.pages import Pages
 from jitgate.proxy.request_pages import RequestPages
 from jitgate.values import Inquiry, Refusal, Subject, Verdict
@@ -85,7 +86,7 @@ class Site:
             RequestPages(stand.access, stand.grants, evaluations, stand.clock),
             targets=served,
             decide=stand.decider.foreseen,
-            ca=CA,
+            trust=lambda: Trust(CA),
             patience=Patience(),
             tokens=self.tokens,
             clock=stand.clock,

@@ -8,12 +8,18 @@ import orjson
 import pytest
 from support.counterparts import TestCA
 from support.gateway import GatewayProcess, settings, target, wait_for
+from support.http2 import Agent2, asking
 from support.masking import ENCODERS, VALUE
 from support.tokens import Tokens
 from support.wire import Origin, Tunnel
 
 STARS = "*" * 16
 PROFILE = {"profile": "all", "names": ["*secret"], "passes": ["OPTIONS"]}
+CARD = "4111111111111111"
+OUTGOING = [
+    {"profile": "shown", "detectors": ["payment-card"], "of": "requests"},
+    {"profile": "kept-in", "detectors": ["payment-card"], "of": "requests", "how": "deny"},
+]
 RULE = {
     "name": "all",
     "reason": "A test.",
@@ -21,6 +27,10 @@ RULE = {
     "effect": "permit",
     "mask": "all",
 }
+OUT = [
+    {**RULE, "name": name, "mask": name, "match": {"paths": [f"/{name}"], "groups": ["it-agents"]}}
+    for name in ("shown", "kept-in")
+]
 
 
 # What the folder's conftest makes for its other modules is not needed here.
@@ -40,6 +50,7 @@ class Masked:
     answer = b""
 
     def handle(self, request, tls):
+        self.request = request
         head, _, body = self.answer.partition(b"\r\n\r\n")
         tls.sendall(head + b"\r\n\r\n")
         for at in range(0, len(body), 50):
@@ -67,8 +78,8 @@ def masked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("masking")
     ca, made = TestCA.create(folder, name="origin"), Masked()
     made.tokens = Tokens(folder)
-    (folder / "policy.yaml").write_bytes(orjson.dumps([RULE]))
-    (folder / "masking.yaml").write_bytes(orjson.dumps([PROFILE]))
+    (folder / "policy.yaml").write_bytes(orjson.dumps([RULE, *OUT]))
+    (folder / "masking.yaml").write_bytes(orjson.dumps([PROFILE, *OUTGOING]))
     with Origin(ca.leaf("api.example"), made.handle) as origin:
         more = {"masking": ["./masking.yaml"]}
         configuration = settings(folder, made.tokens.jwks, [target(origin.port, ca.pem)], **more)
@@ -141,3 +152,46 @@ def test_texts_in_a_row(masked, kind):
     reply, outcome = masked.ask("GET", "/", text.encode(), head, chunked=True)
     assert reply.body.decode() == text.replace(VALUE, STARS)
     assert outcome["outcome"] == "completed"
+
+
+def test_what_an_agent_sends_is_masked_before_it_leaves(masked):
+    masked.answer = (
+        b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    kind = "Content-Type: application/json\r\nX-Other: a\r\n"
+    with Tunnel(masked.gateway.proxy, masked.gateway.ca, masked.tokens.token()) as tunnel:
+        sent = f'{{"a": 1.10, "b": "{CARD}"}}'.encode()
+        reply = tunnel.ask("POST", f"/shown?q={CARD}", sent, kind)
+        assert (reply.status, reply.body) == (200, b"{}")
+        request = masked.request
+        assert request.body == f'{{"a": 1.10, "b": "{STARS}"}}'.encode()
+        assert request.header("Content-Length") == f"{len(request.body)}"
+        assert request.line == f"POST /shown?q={STARS} HTTP/1.1"
+        masked.request = None
+        reply = tunnel.ask("POST", "/kept-in", sent, kind)
+        assert reply.status == 403
+        assert b"lets no request hold" in reply.body
+        reply = tunnel.ask("POST", "/shown", sent, "Content-Type: image/png\r\n")
+        assert (reply.status, masked.request) == (403, None)
+
+
+def test_so_it_is_in_http_2(masked):
+    masked.answer = (
+        b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    kind = (b"content-type", b"application/json")
+    with Tunnel(
+        masked.gateway.proxy, masked.gateway.ca, masked.tokens.token(), alpn=("h2",)
+    ) as tunnel:
+        agent = Agent2(tunnel)
+        for path, status in ((b"/shown", 200), (b"/kept-in", 403)):
+            masked.request = None
+            number = agent.open(asking(b"POST", path, kind))
+            for piece in (b'{"b": "4111', b"1111", b'11111111"}'):
+                agent.give(number, piece)
+            agent.give(number, b"", ends=True)
+            assert agent.answer(number).status == status
+            if status == 200:
+                assert masked.request.body == f'{{"b": "{STARS}"}}'.encode()
+            else:
+                assert masked.request is None

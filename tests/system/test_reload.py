@@ -609,9 +609,7 @@ def test_a_gateway_that_stops_reads_nothing_again(desk):
         os.kill(gateway.process.pid, signal.SIGTERM)
         wait_for(lambda: any("Received SIGTERM" in line for line in gateway.output))
         os.kill(gateway.process.pid, signal.SIGHUP)
-        wait_for(
-            lambda: any("The gateway stops: nothing is read" in line for line in gateway.output)
-        )
+        wait_for(lambda: any("stops and reads nothing again" in line for line in gateway.output))
         go_on.set()
         assert tunnel.reply().status == 200
         tunnel.close()

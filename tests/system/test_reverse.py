@@ -197,10 +197,11 @@ def test_a_reload_brings_another_host_and_certificate(desk):
             return client.get(f"{desk.url}/api/v1/users", extensions=extensions).status_code
 
     def reloaded(settings):
-        count = len(desk.gateway.entries("reload"))
+        before = len(desk.gateway.output)
         desk.gateway.config.write_bytes(orjson.dumps(settings))
         os.kill(desk.gateway.process.pid, signal.SIGHUP)
-        wait_for(lambda: len(desk.gateway.entries("reload")) > count)
+        # It is on record before it is gone by, and said after that.
+        wait_for(lambda: any("Reloaded " in line for line in desk.gateway.output[before:]))
 
     try:
         reloaded(changed)

@@ -19,7 +19,7 @@ from jitgate.values import Changed
 from jitgate.workers import wire
 from jitgate.workers.bond import UNHEARD, Announced, Bond, Joined, WireChannel, Witness
 from jitgate.workers.crew import READ_WITHIN, Crew
-from jitgate.workers.member import HUNG, LATE, SOONEST, Means
+from jitgate.workers.member import AWAITED, HUNG, LATE, SOONEST, Means
 from jitgate.workers.share import ABSENT, Counters
 
 SEED = b"s" * 32
@@ -458,7 +458,7 @@ async def test_none_does_if_one_cannot(room):
 
 
 @ensureDeferred
-async def test_none_does_if_one_says_nothing(room):
+async def test_none_does_if_one_does_not_come_to_an_end_with_it(room):
     await room.serves()
     room.workers[1].prepare = lambda _: Deferred()
     preparing = Deferred.fromCoroutine(room.crew.prepare(b"two"))
@@ -466,6 +466,43 @@ async def test_none_does_if_one_says_nothing(room):
     await room.passes(READ_WITHIN)
     assert await preparing == ["worker 2 did not read it"]
     await until(lambda: room.workers[0].abandoned == [True])
+
+
+@ensureDeferred
+async def test_one_that_says_nothing_is_killed_and_keeps_nobody_from_it(room):
+    await room.serves()
+    one, other = room.workers
+    other.prepare = lambda _: Deferred()
+    await other.witness.stop()
+    preparing = Deferred.fromCoroutine(room.crew.prepare(b"two"))
+    await until(lambda: hasattr(one, "asked"))
+    await room.passes(AWAITED - 1)
+    assert not preparing.called
+    room.now(1)
+    assert other.signals == [9]
+    assert await preparing == []
+    room.digest = b"two"
+    await room.crew.replace()
+    assert (one.replaced, one.abandoned, one.signals) == ([True], [], [])
+    await until(lambda: len(room.workers) == 3)  # at once
+    await room.workers[2].serve()
+    assert room.crew.down() is None
+    await one.witness.stop()
+    await room.passes(AWAITED + 1)
+    assert one.signals == []  # nobody waits for it
+
+
+@ensureDeferred
+async def test_one_that_dies_keeps_nobody_from_it(room):
+    await room.serves()
+    one, other = room.workers
+    other.prepare = lambda _: Deferred()
+    preparing = Deferred.fromCoroutine(room.crew.prepare(b"two"))
+    await until(lambda: hasattr(one, "asked"))
+    other.ends()
+    assert await preparing == []
+    await room.crew.replace()
+    assert one.replaced == [True]
 
 
 @ensureDeferred

@@ -10,6 +10,7 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from types import FunctionType
 
 _leaked: list[object] = []
 
@@ -25,6 +26,12 @@ def _leak(what: str) -> None:
         _leaked.append(os.urandom(4 * 1024 * 1024))
 
 
+def _functions(alive: list[object]) -> "Counter[str]":
+    """Of which functions there are several: closures, by where they are made."""
+    made = (each for each in alive if type(each) is FunctionType)
+    return Counter(f"{each.__module__}.{each.__qualname__}" for each in made)
+
+
 def _tell(*_: object) -> None:
     gc.collect()
     alive = gc.get_objects()
@@ -34,6 +41,7 @@ def _tell(*_: object) -> None:
         "coroutines": kinds["coroutine"] + kinds["generator"] + kinds["async_generator"],
         "objects": len(alive),
         "kinds": dict(kinds.most_common(60)),
+        "functions": dict(_functions(alive).most_common(40)),
     }
     del alive
     place = Path(os.environ["JITGATE_SOAK"])
