@@ -57,6 +57,9 @@ from jitgate.values import (
 RECORD_BODY = 1024 * 1024
 """Bytes kept of each body for the record; what is longer is digested whole and kept in part."""
 
+SHORT = 200
+"""Characters of a request target that takes no time to look at."""
+
 SESSIONS = 1024
 """Sessions for which it is remembered how values are digested; an agent has one at a time."""
 
@@ -442,12 +445,10 @@ class Accounts:
 
         It is remembered for the entries that tell it, which keep everybody waiting.
         """
-        targets = [account.head.target]
-        if account.operation is not None:
-            targets.append(account.operation.url)
-        for each in targets:
-            if "?" in each:  # else it is shown as it is
-                await Share(self.turn).done(partial(shown_target, each, account.maskers))
+        if len(account.head.target) <= SHORT:
+            return
+        for url in _urls(account):
+            await Share(self.turn).done(partial(shown_target, url, account.maskers))
 
     def decided(self, account: Account, refusal: Refusal | None = None) -> Kept:
         """Record the decision, best once it is `looked` at; fires when it is durable."""
@@ -482,6 +483,12 @@ class Accounts:
         except RecorderDown:
             account.settled = False
             raise
+
+
+def _urls(account: Account) -> Sequence[str]:
+    """What entries tell of: mostly with the same query."""
+    asked_for = account.head.target
+    return [asked_for] if account.operation is None else [asked_for, account.operation.url]
 
 
 def _target(account: Account) -> str:

@@ -118,7 +118,7 @@ class Release:
         starred = literals.count > 0 if ended else bool(self.secrets)
         is_other = rewritten or starred
         looked = partial(agent_head, answer, length=length, rewritten=is_other, hide=hide)
-        head = await share.done(looked)
+        head = await share.done(looked) if self.maskers else looked()
         self.account.answer = head
         if not ended:
             is_whole = length is not None and len(held) >= length
