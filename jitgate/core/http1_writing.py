@@ -13,6 +13,9 @@ BODILESS = frozenset({204, 304})
 _CONTROLS = bytes([*range(9), *range(10, 32), 127])
 """What stands in no line: a field that holds any of it would begin another one."""
 
+WITH_BODY = frozenset({"PATCH", "POST", "PUT"})
+"""Methods whose requests say how long their body is, even if it is empty (RFC 9110, 8.6)."""
+
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -22,7 +25,7 @@ _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 def request_bytes(head: RequestHead) -> bytes:
     """The head as bytes; Content-Length or Transfer-Encoding follow from ``head.length`` alone."""
     lines = [f"{head.method} {head.target} HTTP/1.1".encode("ascii")]
-    needs_length = head.length != 0 or head.method in {"POST", "PUT", "PATCH"}
+    needs_length = head.length != 0 or head.method in WITH_BODY
     framing = _framing(head.length) if needs_length else ()
     return _head_bytes(lines, head.headers, framing)
 

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jitgate.core.http1_reading import Data, End, Event, Response, ResponseReader
-from jitgate.core.http1_writing import chunk_bytes, last_chunk_bytes, request_bytes
+from jitgate.core.http1_writing import WITH_BODY, chunk_bytes, last_chunk_bytes, request_bytes
 from jitgate.core.limits import LIMITS, Limits
 from jitgate.core.websocket import SWITCHED
 from jitgate.errors import (
@@ -288,8 +288,8 @@ class UpstreamConnection(Protocol):
         )
         self._head, self._answer = Deferred(), None
         self._sending, self._whole = None, False
-        self.transport.write(request_bytes(head))
         if head.length == 0:
+            self.transport.write(request_bytes(head))
             self._await_answer()
         else:
             self._sending = Deferred.fromCoroutine(self._send_body(head, body))
@@ -351,8 +351,20 @@ class UpstreamConnection(Protocol):
         return self._whole and self._fault is None and not self._switched
 
     async def _send_body(self, head: RequestHead, body: IRequest) -> None:
-        """Pass the body on as it comes, no faster than the target takes it."""
-        while piece := await body.read():
+        """Pass head and body on as they come, no faster than the target takes them.
+
+        HTTP/2 may say only behind the head that there is no body: a GET with an empty one is
+        refused by some.
+        """
+        first = None
+        if head.length is None and head.method not in WITH_BODY:
+            first = await body.read()
+            head = head if first else head._replace(length=0)
+        if not self._alive:
+            return
+        self.transport.write(request_bytes(head))
+        while piece := await body.read() if first is None else first:
+            first = None
             if not self._alive:
                 return
             self.transport.write(chunk_bytes(piece) if head.length is None else piece)

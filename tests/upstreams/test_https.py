@@ -561,6 +561,25 @@ async def test_a_body_of_unknown_length_goes_out_in_chunks(stage):
 
 
 @ensureDeferred
+@pytest.mark.parametrize(
+    ("method", "body", "framing"),
+    [
+        ("GET", b"", None),
+        ("DELETE", b"", None),
+        ("GET", b"hello", "chunked"),
+        ("POST", b"", "chunked"),
+    ],
+)
+async def test_only_a_body_that_turns_out_to_be_empty_is_none(stage, method, body, framing):
+    head = RequestHead(method, "/things", ((b"Host", b"api.example"),), None)
+    asked = Asked(method, body=body)
+    assert (await stage.ask_and_turn(head, asked))[0] == 200
+    (received,) = stage.origin.received
+    assert (received.header("Transfer-Encoding"), received.body) == (framing, body)
+    await stage.upstream.stop()
+
+
+@ensureDeferred
 async def test_a_body_that_fails_is_the_exchanges_fault_and_ends_the_connection(stage):
     class Failing(Asked):
         async def read(self):
