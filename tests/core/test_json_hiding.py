@@ -67,15 +67,20 @@ def session(value):
     return f"{len(value):032}"
 
 
-def hand():
-    return Hand(digest, session)
+def letters(value):
+    """No three digits in a row: who looks for those in a text finds them in a digest within it."""
+    return f"{len(value):032b}".replace("0", "a").replace("1", "b")
 
 
-def masked(text, *maskers, sizes=(None,)):
+def hand(told=session):
+    return Hand(digest, told)
+
+
+def masked(text, *maskers, sizes=(None,), told=session):
     """What a text is masked to, however it is cut, and what was told of it."""
     results = []
     for size in sizes:
-        held = hand()
+        held = hand(told)
         masker = JsonMasker(maskers, held)
         data = text if isinstance(text, bytes) else text.encode()
         step = size or len(data) or 1
@@ -451,7 +456,7 @@ class Walk:
         if isinstance(value, str):
             if self.looks and re.search("[0-9]{3}", value):
                 return STARS  # who looks at values replaces, and that is stricter than to show some
-            return hand().text(NameMasker("n", ["x"], self.how), value)
+            return hand(letters).text(NameMasker("n", ["x"], self.how), value)
         return {bool: False, int: 0, tuple: (), list: []}[type(value)]
 
     def left(self, value, state):
@@ -523,7 +528,7 @@ def test_what_is_left_is_what_a_walk_leaves(value, how, led, looks, size, random
     if looks:
         maskers.append(Numbers())
     text = written(value, lambda: random.choice(["", "", " ", "\n\t"]))
-    out, hits, counts = masked(text, *maskers, sizes=(None, size))
+    out, hits, counts = masked(text, *maskers, sizes=(None, size), told=letters)
     asked = JsonMasker(maskers)._asked
     start = asked.follower.start if asked.follower else frozenset()
     expected = Walk(how, asked.follower, looks).left(value, start)
