@@ -24,9 +24,7 @@ def show(arguments: argparse.Namespace) -> int:
     with reading(arguments) as recording:
         found = list(_entries(recording, arguments.entry))
     if not found:
-        raise StateUnusable(
-            f"No entry and no exchange is called {arguments.entry!r} in this recording."
-        )
+        raise StateUnusable(_why_none(recording, arguments.entry))
     if arguments.body is not None:
         return _write_body(recording, found, arguments.body)
     if arguments.json:
@@ -38,6 +36,13 @@ def show(arguments: argparse.Namespace) -> int:
         for line in _whole(recording, kept):
             print(line)
     return 0
+
+
+def _why_none(recording: Recording, wanted: str) -> str:
+    log, _, seq = wanted.rpartition(":")
+    if seq.isascii() and seq.isdigit() and recording.is_deleted(log, int(seq)):
+        return f"The entry {visible(wanted)} was deleted by retention."
+    return f"No entry and no exchange is called {wanted!r} in this recording."
 
 
 def _entries(recording: Recording, wanted: str) -> Iterator[Kept]:
@@ -105,7 +110,13 @@ def reading(arguments: argparse.Namespace) -> Iterator[Recording]:
 
 
 def say_left_out(recording: Recording) -> None:
-    """Say on standard error which folders look like logs and are none of the recording's."""
+    """Say on standard error what is not shown: what retention has deleted, and what is no log."""
+    if deleted := recording.deleted:
+        print(
+            f"Retention has deleted {deleted} segment{'s' * (deleted != 1)}: what they told is not "
+            "shown, and what is shown may lack its beginning or its end.",
+            file=sys.stderr,
+        )
     for log in recording.strangers:
         print(
             f"The site log does not name logs/{visible(log)}: it is no part of the recording, and "

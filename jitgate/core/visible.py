@@ -35,17 +35,23 @@ def visible(text: str) -> str:
     Control, format and bidi characters, odd spaces, letters and marks that are blank, piles of
     marks.
     """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_seen(text))
+    if not text.isascii():
+        text = _NOT_ASCII.sub(_seen, text)
+    return text if text.isprintable() else text.translate(_CONTROLS)
 
 
-def _seen(text: str) -> Iterator[str]:
-    marks = _MARKS  # one at the beginning would stand on whatever is before
-    for char in text:
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
+_CONTROLS: Final = {code: chr(code).encode("unicode_escape").decode() for code in (*range(32), 127)}
+
+
+def _seen(run: re.Match[str]) -> str:
+    """A run of other characters; marks at the begin of a text would stand on whatever is before."""
+    marks, seen = 0 if run.start() else _MARKS, []
+    for char in run[0]:
         marks = marks + 1 if unicodedata.category(char)[0] == "M" else 0
         is_seen = char.isprintable() and not _UNSEEN.match(char) and marks <= _MARKS
-        yield char if is_seen else _escape(char)
+        seen.append(char if is_seen else _escape(char))
+    return "".join(seen)
 
 
 def body_lines(data: bytes) -> list[str]:

@@ -25,7 +25,7 @@ class Knocked:
         self._refusals = Refusals(recorder, clock, "refused", _whose, each=EACH)
 
     def note(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Nobody waits for it: nothing passes."""
+        """Nobody waits for it: nothing passes, and a flood of them would have connections wait."""
         host, _, _ = str(fields["peer"]).rpartition(":")
         Deferred.fromCoroutine(self._refusals.note(host, fields, kind))
 

@@ -18,7 +18,7 @@ from jitgate.stores.claims import Again, Claims
 from jitgate.stores.extent import Deleted, Part, parts
 from jitgate.stores.findings import Finding, Report, Severity
 from jitgate.stores.layout import LEAVES, leaves_name, lines_name, numbered, segments
-from jitgate.stores.lines import FORMAT, LINE_BYTES, LineInvalid, moment, read_line
+from jitgate.stores.lines import FORMAT, LINE_BYTES, LineInvalid, moment, read_line, seq_of
 from jitgate.stores.opening import length_of, opened
 from jitgate.stores.scanning import Left, left_behind, raw_lines
 
@@ -202,11 +202,8 @@ class LogCheck:
         return self.size < self._claims.covered
 
     def _counts(self, raw: bytes) -> bool:
-        """Whether a line is the next entry, as a reader has it."""
-        try:
-            return bool(read_line(raw)["seq"] == self.size + self._shift)
-        except LineInvalid:
-            return False
+        """Whether a line is the next entry: whatever else it is, it has the next number."""
+        return seq_of(raw) == self.size + self._shift
 
     def _line(self, first: int, raw: bytes) -> Generator[Finding, None, Content]:
         """The content of a line; an empty one, after a finding, if it has none."""

@@ -89,6 +89,16 @@ def read_line(line: bytes) -> dict[str, Any]:
     return content
 
 
+def seq_of(line: bytes) -> int | None:
+    """The number that a line has; None if it is no JSON, or has none."""
+    try:
+        content = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    seq = content.get("seq") if isinstance(content, dict) else None
+    return seq if type(seq) is int else None
+
+
 def _plain(value: object) -> object:
     """What frozen values hold that JSON has no form for."""
     if isinstance(value, Mapping):

@@ -101,6 +101,16 @@ class Recording:
         return [log for log in present if log in self._told]
 
     @property
+    def deleted(self) -> int:
+        """How many segments of its logs retention has deleted, as the site log says."""
+        return sum(len(self.told(log).deleted) for log in self.logs)
+
+    def is_deleted(self, log: str, seq: int) -> bool:
+        """Whether an entry of that number was deleted by retention."""
+        gone = self.told(log).deleted.values()
+        return any(each.first <= seq < each.first + each.entries for each in gone)
+
+    @property
     def strangers(self) -> list[str]:
         """What looks like a log there, and is none."""
         return sorted({*log_names(self.folder)}.difference(self.logs))

@@ -310,6 +310,13 @@ class RecordFiles:
         self.signing.take_up(seen)
         self.in_archives = seen.archived
         site = self._log(folder, stock)
+        site.begin(self._site_open(stock))
+        put_away(self._disk, folder, segments(folder)[:-1])
+        self.ended = {log for log, closed in seen.closed.items() if closed}
+        return site, [log for log, closed in seen.closed.items() if not closed]
+
+    def _site_open(self, stock: Stock) -> Entry:
+        """The entry by which this run begins, behind what stands there."""
         fields = {"format": FORMAT, "vkey": self.signing.signer.verifier.text}
         if (clock := stock.clock(self._now())) is not None:
             fields["clock"] = clock
@@ -319,10 +326,7 @@ class RecordFiles:
                 last=stock.last,
                 clock=clock,
             )
-        site.begin(Entry("site.open", self._now(), fields))
-        put_away(self._disk, folder, segments(folder)[:-1])
-        self.ended = {log for log, closed in seen.closed.items() if closed}
-        return site, [log for log, closed in seen.closed.items() if not closed]
+        return Entry("site.open", self._now(), fields)
 
     def _put_away_ended(self) -> None:
         """Logs of runs that ended before anything could be sealed, or without a sealer."""

@@ -276,6 +276,20 @@ def test_what_is_nested_too_deep_to_be_shown_is_told(jitgate, tmp_path, argument
     assert "nested" in told.err
 
 
+def test_what_retention_has_deleted_is_said_to_be_deleted(jitgate, tmp_path):
+    site = Site(tmp_path / "recordings")
+    records = site.run()
+    told = {"log": "run-1", "first": 0, "entries": 5, "leaves": "00"}
+    records.tell(Entry("segment.deleted", site.now(), told))
+    records.close()
+    (site.folder / "logs/run-1/000000000000.jsonl").unlink()
+    shown = jitgate("show", "run-1:4", "--recordings", site.folder)
+    assert shown.code == 2
+    assert "run-1:4 was deleted by retention." in shown.err
+    assert "deleted 1 segment:" in jitgate("sessions", "--recordings", site.folder).err
+    assert "No entry" in jitgate("show", "run-1:5", "--recordings", site.folder).err
+
+
 def test_all_entries_of_an_exchange_are_shown(jitgate):
     told = jitgate("show", "ex-1", *FROM_VECTOR, "--json")
     assert [one["type"] for one in told.content] == ["decision", "outcome"]
