@@ -133,6 +133,9 @@ OTHERS = {
     ("on", "jobs"): "a workflow of GitHub's",
     ("apiVersion", "kind", "metadata", "spec"): "a manifest of Kubernetes'",
     ("file", "offset", "bytes", "sha256"): "a line of the recording",
+    ("time", "level", "logger", "message", "pid"): "a line of the log",
+    ("ready", "reasons"): "what /readyz answers",
+    ("scrape_configs",): "Prometheus' own",
 }
 """What looks like YAML and is no file of ours."""
 
