@@ -78,9 +78,14 @@ def needed_here(package):
 def test_every_dependency_has_a_licence_that_may_be(dependencies):
     # The tests' own packages may hold one back from the version that is locked; licences change.
     told, here = dependencies.PAGE.read_text(), dependencies.made()
-    rows = [re.sub(r"\| [^|]+ \| ([^|]*\|)$", r"| \1", each, flags=re.M) for each in (told, here)]
+    rows = [
+        re.sub(r"\| [^|]+ \| ([^|]*\|)$", r"| \1", each, flags=re.MULTILINE)
+        for each in (told, here)
+    ]
     assert rows[0] == rows[1]
-    for package, licence in re.findall(r"^\| ([\w.-]+) \| \d[\w.]* \| ([^|]+) \|", told, re.M):
+    for package, licence in re.findall(
+        r"^\| ([\w.-]+) \| \d[\w.]* \| ([^|]+) \|", told, re.MULTILINE
+    ):
         assert dependencies.is_fine(package, licence), package
     assert dependencies.is_fine("x", "MPL-2.0 AND (Apache-2.0 OR MIT)")
     for package, licence in (("x", "GPL-3.0-only"), ("x", "LGPL-3.0-only"), ("x", "not stated")):
