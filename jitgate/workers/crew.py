@@ -206,9 +206,10 @@ class Crew:
         for member in self._members:
             member.await_word(AWAITED)
         said_by = await self._all(READ_WITHIN, wire.Prepare, digest=digest)
+        for member in self._members:  # and those that come in the place of one that does not serve
+            member.await_word()
         problems: list[str] = []
         for member, said in said_by:
-            member.await_word()
             if said is None and not member.serves:
                 continue
             why = [f"{member.name} did not read it"] if said is None else _texts(said["problems"])

@@ -506,6 +506,23 @@ async def test_one_that_dies_keeps_nobody_from_it(room):
 
 
 @ensureDeferred
+async def test_one_that_did_not_serve_at_a_reload_has_the_patience_of_all_others_afterwards(room):
+    await room.serves()
+    one, other = room.workers
+    other.ends()
+    await until(room.crew.down)
+    assert await room.crew.prepare(b"two") == []
+    room.digest = b"two"
+    await room.crew.replace()
+    await room.passes(SOONEST)
+    await until(lambda: len(room.workers) == 3)
+    await room.workers[2].serve()
+    await room.workers[2].witness.stop()
+    await room.passes(AWAITED + 1)
+    assert room.workers[2].signals == []
+
+
+@ensureDeferred
 async def test_one_that_does_not_go_by_it_is_killed(room):
     await room.serves()
     one, other = room.workers
