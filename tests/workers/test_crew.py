@@ -508,7 +508,7 @@ async def test_one_that_dies_keeps_nobody_from_it(room):
 @ensureDeferred
 async def test_one_that_did_not_serve_at_a_reload_has_the_patience_of_all_others_afterwards(room):
     await room.serves()
-    one, other = room.workers
+    _, other = room.workers
     other.ends()
     await until(room.crew.down)
     assert await room.crew.prepare(b"two") == []
