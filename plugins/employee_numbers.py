@@ -19,7 +19,9 @@ from jitgate.interfaces import IStatedMasker
 from jitgate.plugins import PluginOptions
 from jitgate.values import How, Span
 
-PATTERN = r"\bE-?[0-9]{5,8}\b"
+PATTERN = r"\bE(?!0000[0-9]{3}\b)-?[0-9]{5,8}\b"
+"""Not E0000007 and the like: these are Okta's error codes, which tell an agent what went wrong."""
+
 SIGN = r"E-?[0-9]{5}"
 """It fits within whatever the pattern does."""
 

@@ -30,6 +30,7 @@ from jitgate.cli import (
     running,
     serve,
 )
+from jitgate.cli.typed import Parser
 
 COMMANDS = (
     serve,
@@ -53,7 +54,7 @@ COMMANDS = (
 
 def command_line() -> argparse.ArgumentParser:
     """What may be typed: each command with its options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="jitgate",
         description="A gateway that lets autonomous agents use privileged APIs without a key.",
     )

@@ -34,7 +34,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         if name == "approve":
             _gives_less(answer)
         _takes_reason(answer)
-    added(commands, "grants", "list what approvals have given and is not used up")
+    added(commands, "grants", "list what approvals have given and is not used up", ids=_NO_ID)
     revoke = added(commands, "revoke", "take back what an approval has given")
     revoke.add_argument("id", metavar="ID", help="a grant")
     _takes_reason(revoke)
@@ -45,10 +45,12 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     end.add_argument("id", metavar="ID", help="the agent's id (sub), or the program's (client id)")
     _takes_reason(end)
     end.set_defaults(handler=_told("revoke_subject"))
-    added(commands, "reload", "check the whole configuration again, and serve by it if it is good")
+    text = "check the whole configuration again, and serve by it if it is good"
+    added(commands, "reload", text, ids=_NO_ID)
 
 
-_SHORT = "The beginning of an id will do if it is unique."
+_SHORT = "The beginning of an id, eight characters at least, will do if it is unique."
+_NO_ID = ""
 _EXACT = (
     "The id is given exactly, as `jitgate sessions` shows it, and may be the program's client id."
 )
@@ -64,12 +66,12 @@ def added(
     handler: str | None = None,
 ) -> argparse.ArgumentParser:
     """A command at the control socket, which ``handler`` (else ``name``) of ``module`` does."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}. {ids} "
-        "Without --socket and --config the environment variable JITGATE_CONTROL names the socket.",
+    where_else = (
+        "Without --socket and --config the environment variable JITGATE_CONTROL names the socket."
     )
+    told = (f"{text[0].upper()}{text[1:]}.", ids, where_else)
+    described = " ".join(filter(None, told))
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=described)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--config", metavar="FILE", type=Path, help="the gateway's configuration")
     where.add_argument("--socket", metavar="PATH", type=Path, help="the gateway's control socket")

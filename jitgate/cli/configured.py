@@ -11,8 +11,17 @@ FILE = "etc/jitgate.yaml"
 
 
 def named_file(named: Path | None) -> Path:
-    """The configuration's file: as it was named, else as JITGATE_CONFIG says, else `FILE`."""
-    return named or Path(os.environ.get("JITGATE_CONFIG", FILE))
+    """The configuration's file: as it was named, else as JITGATE_CONFIG says, else `FILE`.
+
+    Raises `ConfigurationInvalid` where nobody named one and `FILE` is not there.
+    """
+    file = named or Path(os.environ.get("JITGATE_CONFIG", FILE))
+    if f"{file}" == FILE and not file.is_file():
+        from jitgate.errors import ConfigurationInvalid
+
+        told = f"No configuration is named, and {FILE} is not here: name it with --config FILE."
+        raise ConfigurationInvalid([told])
+    return file
 
 
 def configuration(path: Path) -> Any:

@@ -5,6 +5,7 @@ Its bytes are passed on as they are. No input or output happens here.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from jitgate.errors import GatewayUnreachable
 
 ANSWER_HEAD = 16 * 1024
 """Bytes of the answer's head. The gateway's have a few hundred."""
+
+DETAIL = 500
+"""Characters of a reason that are shown; the gateway's are sentences."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-5][0-9]{2})(?: [^\r\n\0]*)?\r\n")
 _BEGINNING = b"HTTP/1."
@@ -24,6 +28,18 @@ class Answer:
 
     established: bool
     data: bytes
+
+    @property
+    def why(self) -> str:
+        """Why there is no tunnel: the problem's detail as far as it has come, else the status."""
+        head, _, body = self.data.partition(_END)
+        try:
+            said = json.loads(body)["detail"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            said = None
+        if not isinstance(said, str):
+            said = f"its answer is {head[9:12].decode('ascii', 'replace')}"
+        return "".join(each if each.isprintable() else "?" for each in said[:DETAIL])
 
 
 class AnswerReader:

@@ -42,6 +42,9 @@ EARLY = 64 * 1024
 """Bytes that an agent may send before its CONNECT has been answered; a TLS hello has under 2 KiB.
 """
 
+TOLD = 20
+"""Reasons for which there was no tunnel that are said in a run; an agent can name any host."""
+
 CLOSING = 10.0
 """Seconds that an agent has to take a refusal and hang up; then it is cut off."""
 
@@ -58,6 +61,7 @@ class Forwarder:
         self._hop = hop
         self._say = say
         self._said: str | None = None
+        self._told: set[str] = set()
         self._open: set[AgentProtocol] = set()
         self._port: IListeningPort | None = None
 
@@ -88,8 +92,16 @@ class Forwarder:
         token = await self.tokens.token()
         gateway = await self._hop.connect(lambda address: GatewayProtocol(address, self.reactor))
         answer = await gateway.ask(wanted.as_sent(self.run.name, token))
+        if wanted.tunnel and not answer.established:
+            self._no_tunnel(f"The gateway opens no tunnel to {wanted.head.target}: {answer.why}")
         self._said = None
         return gateway, answer
+
+    def _no_tunnel(self, why: str) -> None:
+        """Say why, once a run: hardly a client shows what CONNECT is answered with."""
+        if why not in self._told and len(self._told) < TOLD:
+            self._told.add(why)
+            self._say(why)
 
     def failed(self, why: str) -> None:
         """Say why the gateway could not be asked; once, until something else is to be said."""

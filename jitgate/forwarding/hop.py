@@ -88,9 +88,8 @@ class Address:
 
 
 def _unreadable() -> ConfigurationInvalid:
-    return ConfigurationInvalid(
-        ["The gateway's address is http://HOST:PORT, or https://HOST:PORT if it serves TLS."]
-    )
+    wanted = "http://HOST:PORT, or https://HOST:PORT if the gateway serves TLS"
+    return ConfigurationInvalid([f"--proxy takes {wanted}, and was given something else."])
 
 
 class HopProtocol(Protocol):
@@ -177,7 +176,7 @@ def lost(gateway: Address, reason: Failure) -> GatewayUnreachable:
     elif isinstance(error, SSL.Error) and "certificate verify failed" in f"{error}":
         why = "its certificate is not trusted; the CA that signed it goes into --proxy-ca"
     elif isinstance(error, SSL.Error):
-        why = "the TLS handshake failed; is it https?"
+        why = "the TLS handshake failed. Without TLS its address begins with http://"
     else:
         return GatewayUnreachable(
             f"The gateway at {gateway} closed the connection without an answer; its log says why."

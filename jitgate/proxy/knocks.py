@@ -52,7 +52,9 @@ def _read_knock(event: Event) -> tuple[Knock, bytes]:
     if isinstance(event, PeerFault):
         raise event
     if not isinstance(event, Tunnel):
-        raise MalformedRequest("This is an HTTPS proxy: open a tunnel with CONNECT.")
+        raise MalformedRequest(
+            "This is a proxy for HTTPS: name it in HTTPS_PROXY, and call https:// addresses."
+        )
     head, host = event.request.head, event.request.host
     authority = head.target.lower()
     matched = _AUTHORITY.match(authority)

@@ -203,7 +203,8 @@ def _problem(refusal: Refusal, exchange: str, status: int) -> dict[str, object]:
 
 def _summary(refusal: Refusal) -> str:
     """What was refused, by whom, and why, for SDKs that show one sentence."""
-    return f"{TITLES[refusal.denial]} (jitgate): {refusal.detail}"
+    title = TITLES[refusal.denial]
+    return f"{title} (jitgate): {refusal.detail.removeprefix(f'{title}: ')}"
 
 
 def _reference(pending: Pending) -> dict[str, object]:
@@ -222,6 +223,8 @@ def _okta(refusal: Refusal, exchange: str) -> dict[str, object]:
         causes += [
             f"Access request {name}: {value}" for name, value in _reference(refusal.pending).items()
         ]
+    # Okta's SDKs join them with full stops, or commas, of their own.
+    causes = [*(cause.removesuffix(".") for cause in causes[:-1]), causes[-1]]
     return {
         "errorCode": f"jitgate:{refusal.denial.value}",
         "errorSummary": _summary(refusal),

@@ -70,7 +70,8 @@ class StateFolder:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StateUnusable(
-                f"Another gateway runs on the state folder {self._folder}."
+                f"Another gateway runs on the state folder {self._folder}. End it first, or name "
+                "another folder."
             ) from error
         except OSError as error:
             raise StateUnusable(f"{file} cannot be locked: {_why(error)}.") from error

@@ -432,7 +432,9 @@ def test_help_says_whether_the_beginning_of_an_id_will_do(capsys, command, exact
     with pytest.raises(SystemExit):
         main([*command, "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert ("The beginning of an id will do if it is unique." in said) != exact
+    assert (
+        "The beginning of an id, eight characters at least, will do if it is unique." in said
+    ) != exact
     assert ("as `jitgate sessions` shows it, and may be the program's client id." in said) == exact
 
 

@@ -464,7 +464,10 @@ def test_a_program_that_is_none_is_said(run, tmp_path):
         (["--token-command", "", "--", "true"], "--token-command names no program"),
         (["--token-command", "nonsense-it-is", "--", "true"], "cannot be found or run"),
         (["--token-file", "{token}", "--name", "a:b", "--", "true"], "a name has up to 64"),
-        (["--token-file", "{token}", "--proxy", "gopher://x", "--", "true"], "address is http://"),
+        (
+            ["--token-file", "{token}", "--proxy", "gopher://x", "--", "true"],
+            "--proxy takes http://",
+        ),
         (
             ["--token-file", "{token}", "--proxy", "http://10.0.0.1:1", "--", "true"],
             "is plain and not on the loopback: the token could be read",

@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from jitgate.forwarding.answer import ANSWER_HEAD
-from jitgate.forwarding.forwarder import ANSWER_WITHIN, EARLY, HEAD_WITHIN
+from jitgate.forwarding.forwarder import ANSWER_WITHIN, EARLY, HEAD_WITHIN, TOLD
 from jitgate.forwarding.hop import Address
 
 MIB = 1024 * 1024
@@ -532,3 +532,32 @@ async def test_a_hundred_tunnels_at_once(stage):
 
     assert await deferToThread(story) == [OK] * 100
     await until(lambda: not stage.forwarder._open)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b'Content-Length: 29\r\n\r\n{"detail":"No target is so.\xc2\x9b"}', "No target is so.?"),
+        (b"Content-Length: 9\r\n\r\n", "its answer is 403"),
+        (b"Content-Length: 2\r\n\r\n[]", "its answer is 403"),
+        (b'Content-Length: 12\r\n\r\n{"detail":1}', "its answer is 403"),
+    ],
+)
+@ensureDeferred
+async def test_why_there_is_no_tunnel_is_said_once_to_whoever_started_it(stage, answer, why):
+    whole = b"HTTP/1.1 403 Forbidden\r\n" + answer
+    stage.door.handler = lambda stream: stream.sendall(whole) or stream.shutdown(socket.SHUT_WR)
+    for _ in range(3):
+        await deferToThread(answer_to, stage, connect_bytes(stage.admitted()))
+    assert [said.partition(": ")[2] for said in stage.said] == [why]
+
+
+@ensureDeferred
+async def test_an_agent_cannot_have_more_said_than_a_screen_holds(stage):
+    stage.door.handler = lambda stream: (
+        stream.sendall(b"HTTP/1.1 403 No\r\n\r\n") or stream.shutdown(socket.SHUT_WR)
+    )
+    for number in range(TOLD + 2):
+        data = connect_bytes(stage.admitted()).replace(b".example", b".%d.example" % number)
+        await deferToThread(answer_to, stage, data)
+    assert len(stage.said) == TOLD

@@ -162,7 +162,7 @@ async def test_plain_and_tls_taken_for_each_other_is_said(staged, door, ca):
         raw.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     door._handle = as_plain
-    assert "is it https?" in reason_of(await deferToThread(answer_to, stage))
+    assert "begins with http://" in reason_of(await deferToThread(answer_to, stage))
     stage = await staged(Address("127.0.0.1", door.port))
     del door._handle
     door.context = serving(ca, "127.0.0.1")

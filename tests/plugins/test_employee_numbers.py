@@ -113,3 +113,10 @@ def test_no_text_of_an_agent_s_switches_it_off(value):
         for _ in range(5):
             masker.mask("note", value * (size // len(value)))
     assert masker.off is None
+
+
+def test_okta_s_error_codes_are_none():
+    """An agent that cannot read them does not learn what went wrong."""
+    (masker,) = provided(FILE)
+    assert masker.mask("errorCode", "E0000007") is None
+    assert masker.mask("note", "E00000071, E000012") == f"{STARS}, {STARS}"

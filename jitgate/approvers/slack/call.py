@@ -131,7 +131,7 @@ def _what(cut: _Cut, request: AccessRequest, names: Mapping[str, str]) -> list[E
         for name, value in operation.resource.items()
     )
     what = cut.several(every)
-    return [*what, said(" at " if what else "at "), *cut.value(operation.target)]
+    return [*what, *([said(" at ")] if what else ()), *cut.value(operation.target)]
 
 
 def _head(cut: _Cut, request: AccessRequest) -> list[list[Element]]:
