@@ -162,7 +162,9 @@ class AdminSite:
             root.putChild(b"metrics", metrics)
         for segment, resource in callbacks.items():
             root.putChild(segment.encode("ascii"), resource)
-        self._site = _Silent(root, requestFactory=partial(BoundedRequest, refused))
+        self._site = _Silent(  # type: ignore[no-untyped-call]
+            root, requestFactory=partial(BoundedRequest, refused)
+        )
         self._site.noisy = False
         self._site.displayTracebacks = False
         self._endpoint = endpoint
