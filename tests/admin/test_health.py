@@ -81,12 +81,14 @@ async def test_it_tells_health(door):
 async def test_who_asks_leaves_no_line_in_the_log(door):
     """Probes come every few seconds, for ever."""
     lines = []
+    await door.site.start()
     globalLogPublisher.addObserver(lines.append)
     try:
         await door.ask("/healthz")
         await door.ask("/elsewhere")
     finally:
         globalLogPublisher.removeObserver(lines.append)
+        await door.site.stop()
     assert lines == []
 
 
