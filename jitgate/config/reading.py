@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from jitgate.config.kinds import Section
+from jitgate.config.kinds import NAME, Section
 from jitgate.config.places import Scalar
 from jitgate.core.durations import duration, written
 from jitgate.errors import OptionsInvalid
@@ -251,6 +251,8 @@ def _said(each: Mapping[str, Any], loc: Loc, known: Iterable[str]) -> str:
     if each["type"] == "union_tag_invalid":
         given, kinds = each["ctx"]["tag"], each["ctx"]["expected_tags"]
         return f"no type {given!r} is known; there are {kinds}"
+    if each.get("ctx", {}).get("pattern") == NAME:
+        return "small letters, digits and '-' were expected, 64 at most"
     message = str(each["msg"]).removeprefix("Value error, ")
     return message if message[1:2].isupper() else message[:1].lower() + message[1:]
 

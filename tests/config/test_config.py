@@ -470,6 +470,11 @@ def test_what_is_no_yaml_is_told_in_the_words_of_who_wrote_it(site, old, new, sa
     assert says in problem
 
 
+def test_what_a_name_may_hold_is_said(site):
+    (problem,) = site.problems(masking="- profile: My own\n  secrets: catalog\n")
+    assert problem.endswith("profile: small letters, digits and '-' were expected, 64 at most")
+
+
 def test_a_profile_says_what_is_hidden_and_how(site):
     told = "paths: [$.a, '$..b']\n  detectors: [jwt]\n  how: last4"
     (profile,) = site.load(masking=changed("secrets: catalog", told, MASKING)).profiles
