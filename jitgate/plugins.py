@@ -19,7 +19,12 @@ from pathlib import Path
 from types import ModuleType
 
 from zope.interface import Interface
-from zope.interface.exceptions import Invalid
+from zope.interface.exceptions import (
+    BrokenImplementation,
+    BrokenMethodImplementation,
+    Invalid,
+)
+from zope.interface.interface import Method
 from zope.interface.verify import verifyObject
 
 from jitgate.config.kinds import Section
@@ -173,11 +178,33 @@ def _verified(file: Path, provider: object) -> list[Provided]:
     except PluginInvalid:
         raise
     except Invalid as error:
-        reason = f"{error}".replace("\n", " ")
-        raise PluginInvalid(f"{file}: {reason}") from error
+        raise PluginInvalid(f"{file}: {_unlike(error, provider)}") from error
     except BaseException as error:
         raise PluginInvalid(f"{file}: looking at it raised {_named(error)}.") from error
     return [Provided(port.__name__, name, version) for port in ports]
+
+
+def _unlike(error: Invalid, provider: object) -> str:
+    """In which ways a thing is not what its port asks for, in words of its own class."""
+    kind = type(provider).__name__
+    said = []
+    for each in getattr(error, "exceptions", (error,)):
+        if isinstance(each, BrokenImplementation):
+            part = each.name if isinstance(each.name, str) else each.name.__name__
+            port = each.interface.__name__
+            form = each.interface[part]
+            said.append(f"{kind} has no {part}{_form(form)}, which {port} asks for.")
+        elif isinstance(each, BrokenMethodImplementation):
+            name, form = each.method.__name__, _form(each.method)
+            said.append(f"{kind}.{name} is not the {name}{form} that its port has: {each.mess}.")
+        else:
+            said.append(f"{each}".replace("\n", " "))
+    return " ".join(said)
+
+
+def _form(part: object) -> str:
+    """What a method of a port takes; empty for an attribute."""
+    return f"{part.getSignatureString()}" if isinstance(part, Method) else ""  # type: ignore[no-untyped-call]
 
 
 def _ports(file: Path, provider: object) -> list[type[Interface]]:
@@ -186,7 +213,8 @@ def _ports(file: Path, provider: object) -> list[type[Interface]]:
     if not ports:
         raise PluginInvalid(
             f"{file}: {type(provider).__name__} provides none of "
-            f"{', '.join(port.__name__ for port in PORTS)}."
+            f"{', '.join(port.__name__ for port in PORTS)}: plugin(options) returns an object, or "
+            "a list of them, whose class says by @implementer which of these it is."
         )
     return ports
 
@@ -209,5 +237,5 @@ def _named(error: BaseException) -> str:
         line = f" (line {traceback.tb_lineno})"
         traceback = traceback.tb_next
     if isinstance(error, SyntaxError):
-        line = f" (line {error.lineno})"
+        return f"{type(error).__name__}: {error.msg} (line {error.lineno})"
     return f"{type(error).__name__}: {error}{line}"

@@ -86,7 +86,7 @@ def test_a_plugin_may_hold_dataclasses(loaded):
 BROKEN = {
     "raises when loaded": ("import no_such_module_anywhere\n" + RULE, r"ModuleNotFoundError.*line 1"),
     "leaves when loaded": ("raise SystemExit(0)\n" + RULE, "SystemExit"),
-    "is no Python": (RULE + "\ndef (", "SyntaxError.*line 14"),
+    "is no Python": (RULE + "\ndef (", r"SyntaxError: [^(]* \(line 14\)"),
     "holds a NUL": ("\0" + RULE, "raised"),
     "has no function": (changed("def plugin", "def plug"), r"defines a function plugin\(options\)"),
     "function is none": (changed("def plugin(options):\n    return Rule()", "plugin = 7"), "defines"),
@@ -98,9 +98,18 @@ BROKEN = {
     "provides nothing": (changed("return Rule()", "return []"), "returned nothing"),
     "provides its class": (changed("return Rule()", "return Rule"), "provides none of"),
     "provides no port": (changed("@implementer(IRule)\n", ""), "Rule provides none of IRule, .*IMasker"),
-    "lacks a method": (changed("def judge", "def judges"), "judge"),
-    "lacks an attribute": (changed('    version = "1"\n', ""), "version"),
-    "has another signature": (changed("self, inquiry)", "self)"), "judge"),
+    "lacks a method": (
+        changed("def judge", "def judges"),
+        r"Rule has no judge\(inquiry\), which IRule asks for\.",
+    ),
+    "lacks an attribute": (
+        changed('    version = "1"\n', ""),
+        "Rule has no version, which IRule asks for\\.",
+    ),
+    "has another signature": (
+        changed("self, inquiry)", "self)"),
+        r"Rule\.judge is not the judge\(inquiry\) that its port has: .*doesn't allow enough",
+    ),
     "judge is no function": (
         changed("    def judge(self, inquiry):\n        return None", "    judge = 7"),
         "judge",
@@ -177,7 +186,7 @@ def test_a_plugin_is_given_its_own_validated_options(loaded, tmp_path):
         (
             {"places": [1], "life": 7},
             [
-                "options.places.0: input should be a valid string",
+                "options.places.0: text was expected; a number that is meant as one stands in quotes",
                 "options.life: a duration with its unit was expected, such as 500ms, 55s, 2m, 1h",
             ],
         ),

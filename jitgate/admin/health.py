@@ -123,6 +123,13 @@ class _Root(Resource):
         return self._nothing.render(request)
 
 
+class _Silent(Site):
+    """Tells the log of no request: probes ask every few seconds, and refusals are on record."""
+
+    def log(self, request: object) -> None:
+        """Nothing."""
+
+
 class AdminSite:
     """Serves the admin port. It tells how the gateway is, and nothing is decided here.
 
@@ -155,7 +162,9 @@ class AdminSite:
             root.putChild(b"metrics", metrics)
         for segment, resource in callbacks.items():
             root.putChild(segment.encode("ascii"), resource)
-        self._site = Site(root, requestFactory=partial(BoundedRequest, refused))
+        self._site = _Silent(  # type: ignore[no-untyped-call]
+            root, requestFactory=partial(BoundedRequest, refused)
+        )
         self._site.noisy = False
         self._site.displayTracebacks = False
         self._endpoint = endpoint

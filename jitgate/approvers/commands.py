@@ -195,7 +195,11 @@ def objection(command: Command, caller: Caller) -> Refused | None:
     if command.wrong is not None:
         return Refused(command.wrong)
     if command.name not in MAY[caller.power]:
-        return Refused(f"{caller.person} is an {caller.power.value} and cannot {command.name}.")
+        able = " or ".join(f"control.{each.value}s" for each in Power if command.name in MAY[each])
+        return Refused(
+            f"{caller.person} is an {caller.power.value} and cannot {command.name}: "
+            f"that takes a uid which stands in {able}."
+        )
     return None
 
 

@@ -48,10 +48,14 @@ def act(arguments: argparse.Namespace) -> int:
     if following is not None:
         has = "signs since" if now >= found.switch_at else "signs from"
         print(f"next      {told['next']}, {has} {told['switch_at']}")
-    print(f"agents    must trust all of {told['file']}: {told['trusted']} certificates")
+    print(f"agents    must trust all of {told['file']}: {_counted(len(found.trusted))}")
     if arguments.action != "status":
         print(f"Next: jitgate reload --config {arguments.config}")
     return 0
+
+
+def _counted(certificates: int) -> str:
+    return "1 certificate" if certificates == 1 else f"{certificates} certificates"
 
 
 def _state(arguments: argparse.Namespace) -> Path:

@@ -30,7 +30,7 @@ VKEY = "site.vkey"
 def verify(arguments: argparse.Namespace) -> int:
     """Check every PATH; 0 if all is well, 1 if one was tampered with, 2 if it cannot be told."""
     key = public_key(arguments)
-    checkpoint = arguments.checkpoint.read_bytes() if arguments.checkpoint else None
+    checkpoint = _kept(arguments.checkpoint) if arguments.checkpoint else None
     contents, codes = [], []
     for folder in _paths(arguments):
         findings, report = _checked(folder, key, checkpoint, silent=arguments.json)
@@ -85,7 +85,7 @@ def verified(arguments: argparse.Namespace, folder: Path) -> Verified | None:
     if key_from is None:
         return None
     key = read_key(key_from)
-    checkpoint = arguments.checkpoint.read_bytes() if arguments.checkpoint else None
+    checkpoint = _kept(arguments.checkpoint) if arguments.checkpoint else None
     findings, report = _checked(folder, key, checkpoint, silent=True)
     return Verified(key, key_from, arguments.checkpoint, findings, report)
 
@@ -118,6 +118,22 @@ def read_key(path: Path) -> VerifierKey:
         return VerifierKey.parse(path.read_text(encoding="utf-8"))
     except (NoteInvalid, UnicodeDecodeError) as error:
         raise StateUnusable(f"{path} does not hold a public key: {error}.") from None
+
+
+def _kept(path: Path) -> bytes:
+    """The checkpoint in a file; raises `StateUnusable`, `OSError`.
+
+    Whoever takes one file for the other is told that, and not that somebody tampered with it.
+    """
+    note = path.read_bytes()
+    try:
+        VerifierKey.parse(note.decode("utf-8"))
+    except (NoteInvalid, UnicodeDecodeError):
+        return note
+    raise StateUnusable(
+        f"{path} holds a public key and no checkpoint: the key is for --key, and the file that was "
+        "kept, of three lines and a signature, for --checkpoint."
+    )
 
 
 def _paths(arguments: argparse.Namespace) -> list[Path]:

@@ -33,7 +33,7 @@ _AUTHORITY = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?\Z"
 )
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)|(localhost)):([0-9]{1,5})\Z")
-_NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
+NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
 _NOT_TO_DECLARE = frozenset(
     {
         "accept-encoding",
@@ -310,7 +310,7 @@ HeaderName = Annotated[
     str, AfterValidator(_header), _written("field", pattern="^[A-Za-z0-9-]{1,64}$")
 ]
 ForwardedName = Annotated[HeaderName, AfterValidator(_forwarded)]
-Name = Annotated[str, Field(pattern=_NAME)]
+Name = Annotated[str, Field(pattern=NAME)]
 RiskWord = Annotated[Risk, Field(strict=False)]
 
 

@@ -15,8 +15,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from jitgate.config.kinds import Section
+from jitgate.config.kinds import NAME, Section
 from jitgate.config.places import Scalar
+from jitgate.core.durations import duration, written
 from jitgate.errors import OptionsInvalid
 
 Loc = tuple[str | int, ...]
@@ -70,8 +71,7 @@ def read(file: Path, shape: TypeAdapter[Model], problems: list[str]) -> Model | 
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = "" if mark is None else f":{mark.line + 1}"
-        problem = (error.problem or "").partition("\n")[0] or "this is not YAML"
-        problems.append(f"{file}{line}: {problem}")
+        problems.append(f"{file}{line}: {_misshapen(error)}")
     except YAMLError as error:
         problems.append(f"{file}: {f'{error}'.partition(chr(10))[0]}")
     except Exception as error:  # noqa: BLE001 (the reader lets out whatever its parts raise)
@@ -180,22 +180,79 @@ def _described(
             continue  # it is short only because its items have errors of their own
         loc = _written(tree, (*at, *each["loc"]))
         where = ".".join(f"{part}" for part in loc)
-        yield _line(tree, loc, start), f"{where + ': ' if where else ''}{_said(each, loc, known)}"
+        said = _bound(each, _reached(tree, loc)) or _said(each, loc, known)
+        yield _line(tree, loc, start), f"{where + ': ' if where else ''}{said}"
+
+
+_KINDS = {
+    "missing": "this is missing",
+    **dict.fromkeys(("model_type", "dict_type"), "keys with values were expected"),
+    **dict.fromkeys(
+        ("tuple_type", "list_type", "set_type", "frozen_set_type"), "a list was expected"
+    ),
+    "string_type": "text was expected; a number that is meant as one stands in quotes",
+    "int_type": "a whole number was expected, without quotes",
+    "float_type": "a number was expected, without quotes",
+    "bool_type": "true or false was expected",
+}
+"""What was expected, by the kind of pydantic's error."""
+_SHAPES = (
+    ("<block end>", "this line is indented differently from those that it belongs to"),
+    (
+        "mapping values are not allowed",
+        "no key can stand here: look at its indentation, and at the '- ' of its list",
+    ),
+    (
+        "could not find expected ':'",
+        "a ':' is missing behind a key, in this line or the one above it",
+    ),
+    ("found character '\\t'", "a tab cannot indent: use spaces"),
+    (
+        "expected ',' or '",
+        "what is in brackets is not closed, lacks a comma, or holds a text that must be in quotes",
+    ),
+    ("undefined alias", "a text that begins with '*' stands in quotes"),
+)
+"""Mistakes that are made often, by a part of what the reader of YAML calls them."""
+
+
+def _misshapen(error: MarkedYAMLError) -> str:
+    """What is wrong with a file that is no YAML, in the words of who writes it."""
+    said = (error.problem or "").partition("\n")[0]
+    meant = next((words for part, words in _SHAPES if part in said), "")
+    if not said:
+        return "this is not YAML"
+    return f"{meant} ({said})" if meant else said
 
 
 def _inside(inner: Loc, outer: Loc) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
+def _bound(each: Mapping[str, Any], value: object) -> str:
+    """What a number was expected to be at least or at most; empty if that is not what is wrong.
+
+    A duration is told as it is written: what pydantic compares is its seconds.
+    """
+    words = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
+    if each["type"] not in words:
+        return ""
+    side, key = words[each["type"]]
+    limit = each["ctx"][key]
+    is_duration = isinstance(value, str) and duration(value) is not None
+    return f"{side} {written(limit) if is_duration else limit} was expected"
+
+
 def _said(each: Mapping[str, Any], loc: Loc, known: Iterable[str]) -> str:
     if each["type"] == "extra_forbidden":
         return f"unknown key{near(str(loc[-1]), known)}"
-    if each["type"] == "missing":
-        return "this is missing"
-    if each["type"] in {"model_type", "dict_type"}:
-        return "keys with values were expected"
-    if each["type"] in {"tuple_type", "list_type", "set_type", "frozen_set_type"}:
-        return "a list was expected"
+    if each["type"] in _KINDS:
+        return _KINDS[each["type"]]
+    if each["type"] == "union_tag_invalid":
+        given, kinds = each["ctx"]["tag"], each["ctx"]["expected_tags"]
+        return f"no type {given!r} is known; there are {kinds}"
+    if each.get("ctx", {}).get("pattern") == NAME:
+        return "small letters, digits and '-' were expected, 64 at most"
     message = str(each["msg"]).removeprefix("Value error, ")
     return message if message[1:2].isupper() else message[:1].lower() + message[1:]
 
@@ -238,15 +295,15 @@ def _written(tree: object, loc: Loc) -> Loc:
     Those are the name of a union's branch, and the place in a list whose one item stands alone.
     """
     node: Any = tree
-    written: list[str | int] = []
+    kept: list[str | int] = []
     for part in loc:
         if isinstance(part, str) and part.startswith("("):
             continue
         inside = not isinstance(node, Mapping) or part in node
         if inside or not (isinstance(part, int) or node.get("type") == part):
-            written.append(part)
+            kept.append(part)
             node = _inner(node, part)
-    return tuple(written)
+    return tuple(kept)
 
 
 def _inner(node: Any, part: str | int) -> Any:
@@ -255,6 +312,14 @@ def _inner(node: Any, part: str | int) -> Any:
         return node[part]
     except (KeyError, IndexError, TypeError):
         return None
+
+
+def _reached(tree: object, loc: Loc) -> object:
+    """What stands at a location; None where it does not lead there."""
+    node = tree
+    for part in loc:
+        node = _inner(node, part)
+    return node
 
 
 def _line(tree: object, loc: Loc, start: int) -> int:

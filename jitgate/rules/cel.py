@@ -224,11 +224,28 @@ def _offset(text: str, line: int, column: int) -> int | None:
     return min(sum(len(each) + 1 for each in lines[: line - 1]) + column - 1, len(text.rstrip()))
 
 
+_OUT_OF_PLACE = re.compile(
+    "(?:token recognition error at: '|mismatched input '|extraneous input ')(.+)'", re.DOTALL
+)
+_SIGNS = (
+    (("=",), ": what is equal is asked by =="),
+    (("and", "AND"), ": it is written &&"),
+    (("or", "OR"), ": it is written ||"),
+)
+"""What is written in other languages, and how it is here."""
+
+
 def _worded(what: str) -> str:
     """Without what speaks of the compiler's inside, or lists all that could stand here."""
     what = what.removesuffix(" [INVALID_ARGUMENT]").removesuffix(" (in container '')")
-    what = what.removeprefix("Syntax error: ").partition(" expecting {")[0]
-    return what.replace("mismatched input '<EOF>'", "something is missing at the end")
+    what = what.removeprefix("Syntax error: ").partition(" expecting ")[0]
+    what = what.replace("mismatched input '<EOF>'", "something is missing at the end")
+    what = what.replace("at '<EOF>'", "at the end")
+    matched = _OUT_OF_PLACE.fullmatch(what)
+    if matched is None:
+        return what
+    meant = next((sign for words, sign in _SIGNS if matched[1].strip() in words), "")
+    return f"{matched[1].strip()} cannot stand here{meant}"
 
 
 class _Trial(NamedTuple):

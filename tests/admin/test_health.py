@@ -14,6 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
+from twisted.logger import globalLogPublisher
 
 from jitgate.admin.bounds import A_MINUTE, BODY_BYTES, Refusals
 from jitgate.admin.health import AdminSite
@@ -74,6 +75,21 @@ async def test_it_tells_health(door):
     assert b"The disk is full." in body
     assert door.noted == []
     await door.site.stop()
+
+
+@ensureDeferred
+async def test_who_asks_leaves_no_line_in_the_log(door):
+    """Probes come every few seconds, for ever."""
+    lines = []
+    await door.site.start()
+    globalLogPublisher.addObserver(lines.append)
+    try:
+        await door.ask("/healthz")
+        await door.ask("/elsewhere")
+    finally:
+        globalLogPublisher.removeObserver(lines.append)
+        await door.site.stop()
+    assert lines == []
 
 
 @ensureDeferred

@@ -213,7 +213,7 @@ def test_options_that_do_not_fit_are_told_by_their_line_and_all_at_once(site):
     of_options = [problem for problem in problems if ": options." in problem]
     assert [problem.partition(": ")[2] for problem in of_options] == [
         "options.folder: this is missing",
-        "options.version: input should be a valid string",
+        "options.version: text was expected; a number that is meant as one stands in quotes",
         "options.foldre: unknown key; did you mean 'folder'?",
     ]
     for problem, key in zip(of_options, ["options", "version", "foldre"], strict=True):

@@ -175,8 +175,8 @@ def test_a_rule_whose_condition_and_actions_are_wrong_is_told_both(tmp_path):
     [
         ("when:", "a value was expected"),
         ("when: ''", "at least 1 character"),
-        ("when: true", "when: input should be a valid string"),
-        ("when: [a]", "when: input should be a valid string"),
+        ("when: true", "when: text was expected"),
+        ("when: [a]", "when: text was expected"),
         ("mode: watch", "mode: input should be 'enforce' or 'observe'"),
         ("mode:", "mode: "),
     ],

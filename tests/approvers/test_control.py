@@ -245,7 +245,10 @@ async def test_another_user_is_who_the_kernel_says(site):
     site.control.powers = Powers(approvers={STRANGER: BOB}, auditors={STRANGER + 1: ALICE})
     approve = json.dumps({"command": "approve", "id": KEY}) + "\n"
     (told,) = await deferToThread(as_user, STRANGER + 1, site.path, approve)
-    assert told["error"] == f"{ALICE} is an auditor and cannot approve."
+    assert told["error"] == (
+        f"{ALICE} is an auditor and cannot approve: "
+        "that takes a uid which stands in control.approvers."
+    )
     (told,) = await deferToThread(as_user, STRANGER + 2, site.path, approve)
     assert "has no power here" in told["error"]
     (told,) = await deferToThread(as_user, STRANGER, site.path, approve)

@@ -378,6 +378,10 @@ def test_one_bad_recording_of_several_makes_the_answer_no(jitgate, copy, tmp_pat
         ([RECORDINGS, "--key", "/nowhere"], "/nowhere: No such file"),
         ([RECORDINGS, "--key", VECTOR / "README.md"], "does not hold a public key"),
         ([RECORDINGS, *KEY, "--checkpoint", "/nowhere"], "/nowhere: No such file"),
+        (
+            [RECORDINGS, *KEY, "--checkpoint", VECTOR / "site.vkey"],
+            "site.vkey holds a public key and no checkpoint",
+        ),
     ],
 )
 def test_what_keeps_verify_from_an_answer_is_said_in_a_sentence(jitgate, arguments, said):

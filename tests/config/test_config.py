@@ -452,6 +452,29 @@ def test_a_profile_that_says_what_it_cannot_mean_is_refused(site, old, new, says
     assert says in "\n".join(site.problems(masking=changed(old, new, MASKING)))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("  effect", "   effect", "this line is indented differently from those"),
+        ("  effect", "\teffect", "a tab cannot indent: use spaces"),
+        ("- name", "name", "no key can stand here"),
+        ("effect: permit", "effect permit", "a ':' is missing behind a key"),
+        ("[okta]", "[okta", "what is in brackets is not closed"),
+        ("[okta]", "[*okta]", "a text that begins with '*' stands in quotes"),
+    ],
+)
+def test_what_is_no_yaml_is_told_in_the_words_of_who_wrote_it(site, old, new, says):
+    policy = "- name: a\n  reason: r\n  match: {targets: [okta]}\n  effect: permit\n"
+    (problem,) = site.problems(policy=changed(old, new, policy))
+    assert problem.startswith("policy/a.yaml:")
+    assert says in problem
+
+
+def test_what_a_name_may_hold_is_said(site):
+    (problem,) = site.problems(masking="- profile: My own\n  secrets: catalog\n")
+    assert problem.endswith("profile: small letters, digits and '-' were expected, 64 at most")
+
+
 def test_a_profile_says_what_is_hidden_and_how(site):
     told = "paths: [$.a, '$..b']\n  detectors: [jwt]\n  how: last4"
     (profile,) = site.load(masking=changed("secrets: catalog", told, MASKING)).profiles
@@ -857,8 +880,8 @@ def test_a_group_may_be_kept_elsewhere(site):
         ("{group: S1}", "it-leads.from: this is missing"),
         ("{from: slack}", "it-leads.group: this is missing"),
         ("{from: slack, group: ''}", "it-leads.group: string should have at least 1 character"),
-        ("{from: slack, group: 7}", "it-leads.group: input should be a valid string"),
-        ("{from: [slack], group: S1}", "it-leads.from: input should be a valid string"),
+        ("{from: slack, group: 7}", "it-leads.group: text was expected"),
+        ("{from: [slack], group: S1}", "it-leads.from: text was expected"),
         ("{from: null, group: S1}", "it-leads.from: "),
         ("[{from: slack, group: S1}]", "it-leads.0: an e-mail address was expected"),
         ("slack", "it-leads: a list was expected"),
@@ -906,13 +929,13 @@ def test_a_size_is_bytes_or_has_its_unit(site, size, count):
     [
         ("{body_bytes: 1GB}", "a size was expected"),
         ("{body_bytes: true}", "a size was expected"),
-        ("{body_bytes: 0}", "greater than or equal to 1"),
+        ("{body_bytes: 0}", "at least 1 was expected"),
         ("{idle: 75}", "a duration with its unit was expected"),
-        ("{idle: 0s}", "greater than or equal to 0.1"),
-        ("{stop: 500ms}", "greater than or equal to 1"),
-        ("{connections: 0}", "greater than or equal to 1"),
-        ("{head_bytes: 2MiB}", "less than or equal to 1048576"),
-        ("{exchanges: 1s}", "integer"),
+        ("{idle: 0s}", "at least 100ms was expected"),
+        ("{stop: 500ms}", "at least 1s was expected"),
+        ("{connections: 0}", "at least 1 was expected"),
+        ("{head_bytes: 2MiB}", "at most 1048576 was expected"),
+        ("{exchanges: 1s}", "a whole number was expected"),
         ("{exchange: 1}", "unknown key"),
     ],
 )
@@ -931,9 +954,9 @@ def test_without_being_asked_for_there_is_one_process(site):
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("workers: 0", "greater than or equal to 1"),
-        ("workers: 65", "less than or equal to 64"),
-        ("workers: two", "integer"),
+        ("workers: 0", "at least 1 was expected"),
+        ("workers: 65", "at most 64 was expected"),
+        ("workers: two", "a whole number was expected"),
         ("workers: 2\nservices: [recorder, control]", "the service proxy"),
         ("workers: 2\nservices: [control, proxy]", "the service recorder"),
         ("workers: 2\nservices: [proxy, recorder]", "the recorder before the proxy"),
