@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from jitgate.core.known_names import keep_known
+from jitgate.core.literals import LiteralMasker
 from jitgate.core.masked_requests import masked_request, of_request
 from jitgate.core.masking import Maskers
 from jitgate.core.profiles import (
@@ -81,12 +83,14 @@ class Outgoing:
         check_maskers(maskers)
         await call.span.within(self._ready(maskers))
         passing = request_passes(call.operation, decision, self._profiles)
+        looking = Maskers(maskers, account.outgoing_hand)
+        keep_known(looking, LiteralMasker(()))  # the credential is not there yet
         look = partial(
             masked_request,
             held.head,
             call.operation,
             held.data,
-            Maskers(maskers, account.outgoing_hand),
+            looking,
             declared=call.target.declared,
             passes=passing,
         )

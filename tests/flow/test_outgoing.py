@@ -80,6 +80,22 @@ async def test_what_is_hidden_in_a_body_does_not_leave(asked, sent, announced):
 
 
 @pytest.mark.parametrize(
+    "asked",
+    [
+        post(f'{{"{KNOWN}":{{"ssn":"x"}}}}'.encode()),
+        post(f"{KNOWN}[ssn]=x&ssn=y".encode(), FORM),
+    ],
+)
+@ensureDeferred
+async def test_where_it_stood_is_told_without_what_is_hidden_there(asked):
+    stand = stand_of()
+    told = await stand.serve(asked)
+    assert told.head.status == 200
+    assert stand.entries("outcome")[0]["request"]["masked"]
+    assert KNOWN not in everywhere(stand, told)
+
+
+@pytest.mark.parametrize(
     ("target", "sent"),
     [
         (f"/things?a=1&b={CARD}&c=2", f"/things?a=1&b={STARS}&c=2"),
@@ -278,6 +294,18 @@ async def test_a_message_leaves_without_what_is_hidden_and_so_it_is_on_record():
     assert CARD not in everywhere(room.stand)
     assert KNOWN not in everywhere(room.stand)
     assert sum(room.outcome["request"]["masks"].values()) == 3
+
+
+@ensureDeferred
+async def test_where_it_stood_in_a_message_is_told_without_what_is_hidden_there():
+    room = room_of()
+    serving = room.open()
+    room.near.say(f'{{"{KNOWN}":{{"ssn":"x"}}}}')
+    room.near.say(4000)
+    room.far.say(4000)
+    await serving
+    assert room.outcome["request"]["masked"]
+    assert KNOWN not in everywhere(room.stand)
 
 
 @pytest.mark.parametrize(
