@@ -13,7 +13,6 @@ from jitgate.core.masked_requests import masked_request, of_request
 from jitgate.core.masking import Maskers
 from jitgate.core.profiles import (
     MaskingProfile,
-    maskers_for,
     maskers_of_request,
     request_passes,
 )
@@ -114,10 +113,6 @@ class Outgoing:
     async def _kept_in(self, call: Call, decision: Decision, why: str) -> Refusal:
         """The request may not leave, and that is on record as what policy said."""
         account, told = call.account, f"The request may not leave. {why}"
-        marked = maskers_for(call.operation, decision, self._profiles)
-        maskers = (*self._maskers(call, decision), *marked)
-        await call.span.within(self._ready(maskers))
-        account.maskers = maskers
         account.decision = replace(decision, effect=Effect.DENY, reason=told)
         if account.recorded is not None:  # it was another one before
             await self._accounts.durably_decided(account)
