@@ -18,6 +18,7 @@ from jitgate.core.masking import Maskers
 from jitgate.core.media import masker_of
 from jitgate.core.pieces import FEW, Pieces
 from jitgate.core.profiles import MaskingProfile
+from jitgate.core.tally import LIMITS_HIT, Tally
 from jitgate.errors import MaskingFault
 from jitgate.flow.masking_room import FREE, NEEDED, ONE, OWNERS, MaskingRoom
 from jitgate.maskers.detectors import DetectorMasker
@@ -154,6 +155,21 @@ def test_all_together_stay_below_the_bound_and_give_it_back(sizes):
             assert counted <= TOTAL
     with room.one("a", ONE + FREE), room.one("b", ONE + FREE), room.one("c", ONE + FREE):
         pass
+
+
+@ensureDeferred
+async def test_whatever_finds_no_room_is_counted_as_that():
+    tally, series = Tally(), (LIMITS_HIT.name, "masking_bytes")
+    room = MaskingRoom(TOTAL, tally)
+    stand = Stand(secrets=frozenset({"secret"}), room=room)
+    await stand.serve(Asked("POST", body=b"{}"))
+    assert series not in dict(tally.rows())
+    with room.one(agent().key, ONE + FREE):
+        await stand.serve(Asked("POST", body=b"{}"))
+        assert dict(tally.rows())[series] == [1]
+        with pytest.raises(MaskingFault):
+            room.one(agent().key, FREE + 1)
+    assert dict(tally.rows())[series] == [2]
 
 
 @ensureDeferred
