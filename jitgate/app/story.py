@@ -186,7 +186,7 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
             clock,
             pace=ground.pace,
             turn=turn,
-            room=MaskingRoom(bounds.share(ground.workers).masking_bytes),
+            room=MaskingRoom(bounds.share(ground.workers).masking_bytes, ground.tally),
             limits=bounds,
         ),
         accounts=accounts,

@@ -49,10 +49,12 @@ def keep_known(maskers: Maskers, literals: LiteralMasker) -> None:
     """Have whoever hides values know of the secrets that are hidden in all bytes later.
 
     Where a profile hides a part of one, nobody would find the rest any more; and what is told of
-    where something stood would tell those that are names of members.
+    where something stood would tell those that are names of members. What others had hidden in
+    that, whose hand this was before, stays hidden.
     """
-    maskers.hand.secret_places = literals.places
-    maskers.hand.path_told = _path_told(maskers, literals.hide_in_path)
+    hand = maskers.hand
+    hand.secret_places = literals.places
+    hand.path_told = _path_told(maskers, _both(hand.path_told, literals.hide_in_path))
 
 
 def _path_told(maskers: Maskers, told: Callable[[str], str]) -> Callable[[str], str]:

@@ -85,6 +85,8 @@ class Conversation:
         self._upstream = upstream
         self._secrets = Literals(secrets)
         self._maskers = Maskers(account.maskers, account.hand)
+        self._looking: list[Transformer] = []
+        """What looks at messages just now: one of each direction at most."""
         self._limits = limits
         self._room, self._holding = room, Holding(room, "", 0)
         self._turn = accounts.turn
@@ -128,7 +130,7 @@ class Conversation:
             return await self._carried()
 
     async def _carried(self) -> Ending:
-        self._holding.of(self._agent, self._target, self._account.hand)
+        self._hold()
         keep_known(self._maskers, LiteralMasker(self._secrets))
         self._heard_something()
         pumps = [Deferred.fromCoroutine(each) for each in (self._from_agent(), self._from_target())]
@@ -293,8 +295,22 @@ class Conversation:
         return shown
 
     async def _through(self, looks: Transformer, message: Message) -> Message:
+        """What these make of a message; what they hold of it counts. Raises `MaskingFault`."""
         slices = Slices(looks, self._share, self._holding.count)
-        return Message(await slices.feed(message.data) + await slices.finish(), message.is_text)
+        self._looking.append(looks)
+        self._hold()
+        try:
+            data = await slices.feed(message.data) + await slices.finish()
+        finally:
+            self._looking.remove(looks)
+            self._hold()
+        self._holding.count()  # what was held is free again, though nothing else may come
+        return Message(data, message.is_text)
+
+    def _hold(self) -> None:
+        """Say what is at hand of messages, and of what is told of them."""
+        hands = self._account.hand, self._account.outgoing_hand
+        self._holding.of(self._agent, self._target, *hands, *self._looking)
 
     def _count(self, literals: LiteralMasker) -> None:
         account, hidden = self._account, literals.count

@@ -23,6 +23,7 @@ from jitgate.core.policy import Needs, NeedsBody, Policy
 from jitgate.core.profiles import (
     MaskingProfile,
     maskers_for,
+    maskers_of_request,
     passes,
 )
 from jitgate.core.tally import STAGE_SECONDS
@@ -38,7 +39,7 @@ from jitgate.flow.outgoing import Outgoing, Ready, Rewritten, at_once
 from jitgate.flow.shown_requests import shown_fields, shown_target
 from jitgate.flow.slices import Share
 from jitgate.flow.watching import check_maskers, switched_off
-from jitgate.interfaces import IFacts, IRequest
+from jitgate.interfaces import IFacts, IMasker, IRequest
 from jitgate.values import (
     Ask,
     Body,
@@ -162,6 +163,8 @@ class Decider:
             decision = self._decided(self._inquiry(call))
         if decision is None:
             return None
+        if isinstance(decision, Decision):
+            await self._hide_all(call, decision)
         if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW:
             return await self._seen(call, body)
         is_permitted = decision.effect is Effect.PERMIT
@@ -187,11 +190,14 @@ class Decider:
             return named
         call = named
         decision = await self._complete(call, held)
-        if decision is not None and self._outgoing.waits(call, decision):
+        if decision is None:
+            return None
+        await self._hide_all(call, decision)
+        if self._outgoing.waits(call, decision):
             return await self._outgoing.looked(call, held, decision)
-        if decision is not None and decision.effect is Effect.REVIEW:
+        if decision.effect is Effect.REVIEW:
             return await self._asked(call, held, decision)
-        return None if decision is None else await self._permitted(call, held, decision)
+        return await self._permitted(call, held, decision)
 
     async def _held(self, call: Call, body: IRequest) -> HeldBody | Refusal:
         """The whole body, without the placeholders that stand where the credential will."""
@@ -293,15 +299,32 @@ class Decider:
 
     async def _overspent(self, call: Call, decision: Decision, full: Refusal) -> Refusal:
         """What there is no room for is denied, and that is on record as what policy said."""
-        account, maskers = call.account, maskers_for(call.operation, decision, self._profiles)
-        await call.span.within(self._ready(maskers))
-        account.maskers = maskers
+        account = call.account
         account.grant = None  # the call does not go under it, and it stays as it is
         denied = replace(decision, effect=Effect.DENY, rule=f"{full.rule}", reason=full.detail)
         account.decision = denied
         if account.recorded is not None:  # it was another one before
             await self._accounts.durably_decided(account)
         return full
+
+    async def _hide_all(self, call: Call, decision: Decision) -> None:
+        """Have the record hide all that the decision's profiles do, in requests and responses.
+
+        So it is before anything is held or looked at: whatever keeps the call in from here on, its
+        URL stands in the entry that says so.
+        """
+        answer = maskers_for(call.operation, decision, self._profiles)
+        request = maskers_of_request(call.operation, decision, self._profiles)
+        await self._hide(call, tuple(dict.fromkeys((*answer, *request))) if request else answer)
+
+    async def _hide(self, call: Call, maskers: tuple[IMasker, ...]) -> None:
+        """Have the record hide what these do, and return once what looks for that is made."""
+        account = call.account
+        if maskers == account.maskers:
+            return
+        account.maskers = maskers
+        if maskers:
+            await call.span.within(self._ready(maskers))
 
     async def _mask(self, call: Call, decision: Decision) -> None:
         """Note what hides in the answer what the agent must not see. Raises `MaskerOff`.
@@ -312,9 +335,7 @@ class Decider:
             raise MaskingFault("The request has not been looked at.")
         maskers = maskers_for(call.operation, decision, self._profiles)
         check_maskers(maskers)  # else the call would be carried out, and its answer withheld
-        if maskers:
-            await call.span.within(self._ready(maskers))
-        call.account.maskers = maskers
+        await self._hide(call, maskers)
         call.account.passes = bool(maskers) and passes(call.operation, decision, self._profiles)
 
     async def _asked(

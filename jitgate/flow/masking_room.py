@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol, Self
 
 from jitgate.core.limits import LIMITS
+from jitgate.core.tally import LIMITS_HIT, Tally
 from jitgate.errors import MaskingFault
 from jitgate.values import Denial, Pending, Refusal
 
@@ -27,6 +28,10 @@ been carried out could not be told."""
 
 FULL_FOR: Final = 5.0
 """Seconds after which an agent may come again then."""
+
+
+LIMIT: Final = "masking_bytes"
+"""What the room is called among the limits, and where it is counted that there is none."""
 
 
 class Holds(Protocol):
@@ -74,7 +79,8 @@ class MaskingRoom:
     would keep what it has, and all could wait for each other.
     """
 
-    def __init__(self, total: int = LIMITS.masking_bytes) -> None:
+    def __init__(self, total: int = LIMITS.masking_bytes, tally: Tally | None = None) -> None:
+        self._tally = tally or Tally()
         self._room = max(ONE, total)
         self._share = max(ONE, total // OWNERS)
         self._owned: Counter[str] = Counter()
@@ -92,6 +98,7 @@ class MaskingRoom:
         """Why no call of this owner's is sent now whose response is to be looked at."""
         if self._free(owner) >= NEEDED:
             return None
+        self._tally.add(LIMITS_HIT, LIMIT)
         return Refusal(
             Denial.OVERLOADED,
             "The gateway holds as much of responses as it can at present.",
@@ -104,6 +111,7 @@ class MaskingRoom:
         """Count ``after`` bytes in the place of ``before``. Raises `MaskingFault`."""
         more = after - before
         if more > 0 and more > self._free(owner):
+            self._tally.add(LIMITS_HIT, LIMIT)
             raise MaskingFault("The gateway holds as much of responses as it can at present.")
         self._room -= more
         self._owned[owner] += more

@@ -7,11 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from jitgate.core.known_names import keep_known
+from jitgate.core.literals import LiteralMasker
 from jitgate.core.masked_requests import masked_request, of_request
 from jitgate.core.masking import Maskers
 from jitgate.core.profiles import (
     MaskingProfile,
-    maskers_for,
     maskers_of_request,
     request_passes,
 )
@@ -81,12 +82,14 @@ class Outgoing:
         check_maskers(maskers)
         await call.span.within(self._ready(maskers))
         passing = request_passes(call.operation, decision, self._profiles)
+        looking = Maskers(maskers, account.outgoing_hand)
+        keep_known(looking, LiteralMasker(()))  # the credential is not there yet
         look = partial(
             masked_request,
             held.head,
             call.operation,
             held.data,
-            Maskers(maskers, account.outgoing_hand),
+            looking,
             declared=call.target.declared,
             passes=passing,
         )
@@ -110,10 +113,6 @@ class Outgoing:
     async def _kept_in(self, call: Call, decision: Decision, why: str) -> Refusal:
         """The request may not leave, and that is on record as what policy said."""
         account, told = call.account, f"The request may not leave. {why}"
-        marked = maskers_for(call.operation, decision, self._profiles)
-        maskers = (*self._maskers(call, decision), *marked)
-        await call.span.within(self._ready(maskers))
-        account.maskers = maskers
         account.decision = replace(decision, effect=Effect.DENY, reason=told)
         if account.recorded is not None:  # it was another one before
             await self._accounts.durably_decided(account)

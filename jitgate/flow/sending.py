@@ -89,7 +89,7 @@ class Sender:
         self._grants = grants
         self._decider = decider
         self._accounts = accounts
-        self._room = MaskingRoom(limits.masking_bytes) if room is None else room
+        self._room = room or MaskingRoom(limits.masking_bytes, accounts.tally)
 
     async def ready(self, call: Call, leave: Leave) -> Departure | Refusal:
         """All that can fail before a grant is spent has been done when this returns."""

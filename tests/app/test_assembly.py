@@ -1,4 +1,4 @@
-"""A whole gateway in this process: what a reload leaves of the configuration before."""
+"""A whole gateway in this process: how it is put together, and what a reload leaves of before."""
 
 import gc
 import subprocess
@@ -14,9 +14,13 @@ from support.tokens import Tokens
 
 from jitgate.app import check, make_service
 from jitgate.config import load
+from jitgate.core.limits import LIMITS
+from jitgate.core.tally import LIMITS_HIT
 from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.static import StaticCredentials
-from jitgate.errors import ConfigurationInvalid
+from jitgate.errors import ConfigurationInvalid, MaskingFault
+from jitgate.flow.account import Accounts
+from jitgate.flow.masking_room import MaskingRoom
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.upstreams.https import HttpsUpstream
 
@@ -83,5 +87,24 @@ async def test_a_reload_lets_go_of_the_credentials_the_ways_and_the_issuers_of_b
             assert (await reloading.reload({"uid": 7})).replaced
         made = zip(alive(*kinds), before, strict=True)
         assert [len(now) - len(then) for now, then in made] == [1, 1, 2, 1]
+    finally:
+        await service.stopService()
+
+
+@ensureDeferred
+async def test_what_finds_no_room_is_counted_with_all_else(tmp_path):
+    from twisted.internet import reactor  # noqa: PLC0415 - installed by pytest-twisted
+
+    kinds = MaskingRoom, Accounts
+    before = alive(*kinds)
+    service = make_service(configured(tmp_path), reactor, hangup=False)
+    service.startService()
+    await service.started
+    try:
+        made = zip(alive(*kinds), before, strict=True)
+        (room,), (accounts,) = [[each for each in now if each not in then] for now, then in made]
+        with pytest.raises(MaskingFault):
+            room.one("somebody", 2 * LIMITS.masking_bytes)
+        assert (LIMITS_HIT.name, "masking_bytes") in dict(accounts.tally.rows())
     finally:
         await service.stopService()

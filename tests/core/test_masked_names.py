@@ -137,6 +137,15 @@ def test_a_known_secret_is_no_name_of_a_member(places, how):
     assert maskers.hand.counts == {"l/literal": 6, "names": 2}
 
 
+def test_what_is_told_is_without_what_those_before_knew_as_well():
+    first = hiding(LiteralsMasker("l", [KNOWN.encode()]), names())
+    keep_known(first, LiteralMasker(()))
+    all_of(masker_of(JSON, first, Chain(())), json.dumps({KNOWN: {"secret": 1}}).encode())
+    keep_known(Maskers((LiteralsMasker("m", [b"another-one"]),), first.hand), LiteralMasker(()))
+    assert first.hand.hits
+    assert KNOWN not in f"{first.hand.hits}"
+
+
 def test_a_response_with_a_known_secret_as_a_name_is_denied():
     maskers = hiding(LiteralsMasker("l", [KNOWN.encode()], How.DENY))
     masker = masker_of(JSON, maskers, Chain(()), gathered=True)

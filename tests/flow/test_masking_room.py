@@ -10,16 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
 from support.masking import ENCODERS, Detector
-from support.ports import JSON, Asked, Stand, agent
+from support.ports import JSON, Asked, Stand, agent, permit
 
 from jitgate.core.codings import BROTLI_WINDOW, ZSTD_WINDOW, memory_of
 from jitgate.core.literals import LiteralMasker
 from jitgate.core.masking import Maskers
 from jitgate.core.media import masker_of
 from jitgate.core.pieces import FEW, Pieces
+from jitgate.core.profiles import MaskingProfile
+from jitgate.core.tally import LIMITS_HIT, Tally
 from jitgate.errors import MaskingFault
 from jitgate.flow.masking_room import FREE, NEEDED, ONE, OWNERS, MaskingRoom
+from jitgate.maskers.detectors import DetectorMasker
+from jitgate.maskers.names import NameMasker
 from jitgate.values import Denial, ResponseHead
+from tests.flow.test_conversation import Room
 from tests.flow.test_release import SECRETS, Out, run
 
 TOTAL = OWNERS * ONE
@@ -153,6 +158,21 @@ def test_all_together_stay_below_the_bound_and_give_it_back(sizes):
 
 
 @ensureDeferred
+async def test_whatever_finds_no_room_is_counted_as_that():
+    tally, series = Tally(), (LIMITS_HIT.name, "masking_bytes")
+    room = MaskingRoom(TOTAL, tally)
+    stand = Stand(secrets=frozenset({"secret"}), room=room)
+    await stand.serve(Asked("POST", body=b"{}"))
+    assert series not in dict(tally.rows())
+    with room.one(agent().key, ONE + FREE):
+        await stand.serve(Asked("POST", body=b"{}"))
+        assert dict(tally.rows())[series] == [1]
+        with pytest.raises(MaskingFault):
+            room.one(agent().key, FREE + 1)
+    assert dict(tally.rows())[series] == [2]
+
+
+@ensureDeferred
 async def test_without_room_no_call_is_sent_whose_response_is_looked_at():
     stand = Stand(secrets=frozenset({"secret"}), room=MaskingRoom(TOTAL))
     with stand.room.one(agent().key, ONE + FREE):
@@ -168,6 +188,43 @@ async def test_without_room_no_call_is_sent_whose_response_is_looked_at():
         "completed",
         "completed",
     ]
+
+
+MASKS = MaskingProfile(
+    "out",
+    (NameMasker("out", ("ssn",)), DetectorMasker("out", ("payment-card",))),
+    catalog=False,
+    requests=True,
+)
+SPARE = NEEDED // 4
+
+EASY = '{"a":%s"x"}' % ('"y","b":' * 50_000)
+"""Of this nothing is held while it is looked at; of the next two all is, of the last to its end."""
+
+HARD, LINE = '{"a":"[%s"}' % ("\U0001f600" * 200_000), "\U0001f600" * 200_000
+
+
+@pytest.mark.parametrize("said", [EASY, HARD, LINE])
+@pytest.mark.parametrize("by", ["near", "far"])
+@ensureDeferred
+async def test_what_looks_at_a_message_is_counted_and_free_again(said, by):
+    room = Room(verdict=permit(mask="out"), profiles={"out": MASKS}, room=MaskingRoom(TOTAL))
+    speaks, hears = (room.near, room.far) if by == "near" else (room.far, room.near)
+    owner, counts = agent().key, room.stand.room
+    serving = room.open()
+    speaks.say(said)
+    assert hears.heard == [said]
+    with counts.one(owner, ONE + FREE - SPARE):
+        with counts.one(owner, FREE + SPARE):  # all of it is there again
+            pass
+        speaks.say(said)
+        if said != EASY:
+            assert (room.near.heard[-1], room.far.heard[-1]) == (1008, 1001)
+        else:
+            assert hears.heard == [said, said]
+    room.near.say(4000)
+    room.far.say(4000)
+    await serving
 
 
 @ensureDeferred

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from pytest_twisted import ensureDeferred
@@ -14,12 +15,13 @@ from zope.interface import implementer
 from jitgate.core.hiding import STARS
 from jitgate.core.policy import NEEDS_BODY
 from jitgate.core.profiles import MaskingProfile
+from jitgate.errors import AgentGone
 from jitgate.flow.bodies import REVIEW_BODY
 from jitgate.interfaces import IRule
 from jitgate.maskers.detectors import DetectorMasker
 from jitgate.maskers.known import LiteralsMasker
 from jitgate.maskers.names import NameMasker
-from jitgate.values import Effect, How, ResponseHead, Verdict
+from jitgate.values import Budget, Effect, How, ResponseHead, Verdict
 from tests.flow.test_conversation import Near, Room
 
 CARD = "4111111111111111"
@@ -40,6 +42,13 @@ def profile(how=How.REPLACE, **more):
 def stand_of(how=How.REPLACE, verdict=None, passes=(), **more):
     verdict = verdict or permit(mask="out")
     return Stand(verdict=verdict, profiles={"out": profile(how, passes=passes)}, **more)
+
+
+def _reviewed():
+    verdict = review((("leads",), 1))
+    return Verdict(
+        verdict.effect, verdict.reason, (*verdict.obligations, *permit(mask="out").obligations)
+    )
 
 
 def post(body, headers=JSON, target="/things/7"):
@@ -77,6 +86,22 @@ async def test_what_is_hidden_in_a_body_does_not_leave(asked, sent, announced):
     assert outcome["request"]["bytes"] == len(sent)
     for secret in (CARD, KNOWN):
         assert secret not in everywhere(stand, told)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        post(f'{{"{KNOWN}":{{"ssn":"x"}}}}'.encode()),
+        post(f"{KNOWN}[ssn]=x&ssn=y".encode(), FORM),
+    ],
+)
+@ensureDeferred
+async def test_where_it_stood_is_told_without_what_is_hidden_there(asked):
+    stand = stand_of()
+    told = await stand.serve(asked)
+    assert told.head.status == 200
+    assert stand.entries("outcome")[0]["request"]["masked"]
+    assert KNOWN not in everywhere(stand, told)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +206,52 @@ async def test_a_body_that_is_too_large_to_be_held_does_not_leave():
     assert (told.head.status, stand.sent) == (413, [])
 
 
+URL = f"/things/7?ssn=123-45&b={CARD}&c={KNOWN}"
+LARGE = b'"' + b"x" * REVIEW_BODY + b'"'
+
+
+class HungUp(Asked):
+    """An agent that hangs up while its body is read."""
+
+    async def read(self):
+        raise AgentGone("The agent hung up.")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "is_for", "asked", "status"),
+    [
+        (permit(mask="out"), "requests", post(LARGE, target=URL), 413),
+        (_reviewed(), "requests", post(LARGE, target=URL), 413),
+        (_reviewed(), "responses", post(LARGE, target=URL), 413),
+        (_reviewed(), "responses", HungUp("POST", URL, b"{}", JSON), None),
+    ],
+)
+@ensureDeferred
+async def test_what_keeps_it_in_beforehand_is_on_record_without_what_is_hidden(
+    verdict, is_for, asked, status
+):
+    looked = replace(profile(), requests=is_for == "requests", responses=is_for == "responses")
+    stand = Stand(verdict=verdict, profiles={"out": looked})
+    told = await stand.serve(asked)
+    assert (told.head and told.head.status, stand.sent) == (status, [])
+    assert len(stand.entries("outcome")) == 1
+    assert "/things/7?ssn=" in everywhere(stand)
+    for secret in ("123-45", CARD, KNOWN):
+        assert secret not in everywhere(stand)
+
+
+@ensureDeferred
+async def test_so_it_is_where_policy_had_to_see_the_body():
+    looked = replace(profile(), requests=False, responses=True)
+    verdict = permit(mask="out", budget=Budget("the-rule", 1, 60.0))
+    stand = Stand(verdict=verdict, profiles={"out": looked}, rules=(NoStars(),))
+    for status in (200, 403):  # its budget is used up then
+        assert (await stand.serve(post(b"{}", target=URL))).head.status == status
+    assert len(stand.entries("decision")) == 2
+    for secret in ("123-45", CARD, KNOWN):
+        assert secret not in everywhere(stand)
+
+
 @ensureDeferred
 async def test_what_a_profile_passes_leaves_as_it_is():
     stand = stand_of(passes=("POST",))
@@ -230,13 +301,6 @@ async def test_people_approve_what_leaves_and_the_same_request_finds_its_grant()
     assert CARD not in everywhere(stand, told)
 
 
-def _reviewed():
-    verdict = review((("leads",), 1))
-    return Verdict(
-        verdict.effect, verdict.reason, (*verdict.obligations, *permit(mask="out").obligations)
-    )
-
-
 @implementer(IRule)
 class NoStars:
     """Lets nobody send what was masked."""
@@ -278,6 +342,18 @@ async def test_a_message_leaves_without_what_is_hidden_and_so_it_is_on_record():
     assert CARD not in everywhere(room.stand)
     assert KNOWN not in everywhere(room.stand)
     assert sum(room.outcome["request"]["masks"].values()) == 3
+
+
+@ensureDeferred
+async def test_where_it_stood_in_a_message_is_told_without_what_is_hidden_there():
+    room = room_of()
+    serving = room.open()
+    room.near.say(f'{{"{KNOWN}":{{"ssn":"x"}}}}')
+    room.near.say(4000)
+    room.far.say(4000)
+    await serving
+    assert room.outcome["request"]["masked"]
+    assert KNOWN not in everywhere(room.stand)
 
 
 @pytest.mark.parametrize(
