@@ -75,7 +75,7 @@ def test_what_goes_straight_on_is_handed_over_as_it_was_read():
         def finish(self):
             return b"."
 
-    straight, data = Straight(Keeps()), bytes(3 * SLICE)
+    straight, data = Straight(Keeps(), lambda: None), bytes(3 * SLICE)
     assert run(straight.feed(data)) + run(straight.finish()) == data + b"."
     assert seen == [3 * SLICE]
 
