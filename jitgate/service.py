@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from jitgate.core.access import DOUBTED, TAKEN_UP, recovery
+from jitgate.core.access import DOUBTED, recovery
 from jitgate.errors import JitgateError
 from jitgate.flow.access import Access
 from jitgate.flow.deciding import Decider
@@ -232,8 +232,10 @@ class TakenUp:
         if found.forgot or lacking:
             await self._revocations.forgot(lacking)
         await self._access.recover(found)
-        await store.mark(self._run, found.revision)
-        await self._ledger.record(found.revision, [(TAKEN_UP, {"run": self._run})])
+        # A change like any other: so the record has a higher number than an older store though
+        # nothing else changes in this run. Names of runs tell no order: clocks are set back.
+        await store.mark(self._run, found.revision + 1)
+        await self._ledger.record(found.revision + 1, [("state.taken-up", {"run": self._run})])
         await self._decider.reconsider()
 
     async def _shown(self, mark: Mark) -> Sequence[Entry] | None:

@@ -293,9 +293,6 @@ class Recovery:
     """The subjects that the record shows as revoked, and when: seconds since the epoch."""
 
 
-TAKEN_UP: Final = "state.taken-up"
-"""The type of the entry that a run writes once a store is marked with it."""
-
 REVOKED: Final = "subject.revoked"
 """The type of the entry about a subject that is believed no more."""
 
@@ -314,7 +311,7 @@ def recovery(mark: Mark, evidence: Sequence[Entry] | None) -> Recovery:
     entries = evidence or ()
     highest = max((_revision(entry) for entry in entries), default=0)
     doubted = mark.doubted or mark.run == DOUBTED  # whatever for
-    older = highest > mark.revision or _run_later(mark, entries)
+    older = highest > mark.revision
     return Recovery(
         revision=max(mark.revision, highest),
         distrust=_distrust(mark, evidence, older=older),
@@ -334,14 +331,6 @@ def recovery(mark: Mark, evidence: Sequence[Entry] | None) -> Recovery:
             if isinstance(at := entry.fields.get("at"), int | float)
         ],
     )
-
-
-def _run_later(mark: Mark, entries: Iterable[Entry]) -> bool:
-    """Whether the record shows a run that took the store up after the one it is marked with.
-
-    The store is marked first: a start that ended before that has left no such entry.
-    """
-    return any(entry.fields.get("run") != mark.run for entry in _of_type(entries, TAKEN_UP))
 
 
 def _distrust(mark: Mark, evidence: Sequence[Entry] | None, *, older: bool) -> str | None:

@@ -253,19 +253,6 @@ def test_a_store_may_have_forgotten_something_where_it_is_a_copy_or_older(mark, 
     assert recovery(mark, [SPENT]).forgot is forgot
 
 
-def taken_up(run):
-    return entry("state.taken-up", 4, run=run)
-
-
-@pytest.mark.parametrize("revision", [4, 9])
-def test_a_store_that_another_run_took_up_since_is_older_than_the_record(revision):
-    found = recovery(Mark("run-1", revision), [taken_up("run-1"), taken_up("run-2")])
-    assert found.forgot
-    assert found.distrust == "The state folder is older than the recording."
-    for evidence in ([taken_up("run-1"), SPENT], [SPENT]):  # its own, or by a version without
-        assert not recovery(Mark("run-1", revision), evidence).forgot
-
-
 def test_the_subjects_that_the_record_shows_as_revoked_are_found():
     revoked = entry("subject.revoked", None, name="bot-7", at=12.5)
     older = entry("subject.revoked", None, name="bot-8")
