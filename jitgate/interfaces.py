@@ -459,11 +459,12 @@ class INews(Interface):
 
 
 class IEvidence(Interface):
-    """Reads back what the recording shows of access requests and grants. Blocking."""
+    """Reads back what the recording shows of what a store should know. Blocking."""
 
     def since(run: str) -> Sequence[Entry] | None:
-        """The entries about them, of that run's log and of later ones.
+        """The entries that tell of it, of that run's log and of later ones.
 
+        They are about access requests, grants, revoked subjects, and runs that took the store up.
         None where there is no such log, or one lacks a part. Of an entry, ``fields`` holds what its
         writer gave. Raises `StateUnusable` where the recording cannot be read.
         """

@@ -228,20 +228,26 @@ class TakenUp:
         found = recovery(mark, await self._shown(mark))
         if found.distrust is not None:
             await store.mark(DOUBTED, found.revision)
-        if found.forgot:
-            await self._revocations.forgot()
+        lacking = self._revocations.lacks(found.revoked)
+        if found.forgot or lacking:
+            await self._revocations.forgot(lacking)
         await self._access.recover(found)
-        await store.mark(self._run, found.revision)
+        # A change like any other: so the record has a higher number than an older store though
+        # nothing else changes in this run. Names of runs tell no order: clocks are set back.
+        await store.mark(self._run, found.revision + 1)
+        await self._ledger.record(found.revision + 1, [("state.taken-up", {"run": self._run})])
         await self._decider.reconsider()
 
     async def _shown(self, mark: Mark) -> Sequence[Entry] | None:
-        """What the recording shows; it is read only if anything hangs on it."""
-        store = self._ledger.store
-        live = await store.grants() or await store.uses() or await store.requests()
-        if mark.run is None or not live:
+        """What the recording shows; where it shows nothing, that matters to what is live alone."""
+        if mark.run is None:
             return ()
         shown = await self._in_thread(self._evidence.since, mark.run)
-        return cast("Sequence[Entry] | None", shown)
+        if shown is None:
+            store = self._ledger.store
+            live = await store.grants() or await store.uses() or await store.requests()
+            return None if live else ()
+        return cast("Sequence[Entry]", shown)
 
     async def stop(self) -> None:
         self._access.stop()

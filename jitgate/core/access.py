@@ -289,7 +289,12 @@ class Recovery:
     forgot: bool = False
     """Whether the store may be older than what it last knew: also of who was revoked, and of what
     was taken once."""
+    revoked: Sequence[tuple[str, float]] = ()
+    """The subjects that the record shows as revoked, and when: seconds since the epoch."""
 
+
+REVOKED: Final = "subject.revoked"
+"""The type of the entry about a subject that is believed no more."""
 
 DOUBTED: Final = "doubted"
 """The run that a store is marked with while what it granted is being revoked: no run is called so.
@@ -306,10 +311,11 @@ def recovery(mark: Mark, evidence: Sequence[Entry] | None) -> Recovery:
     entries = evidence or ()
     highest = max((_revision(entry) for entry in entries), default=0)
     doubted = mark.doubted or mark.run == DOUBTED  # whatever for
+    older = highest > mark.revision
     return Recovery(
         revision=max(mark.revision, highest),
-        distrust=_distrust(mark, evidence, highest),
-        forgot=mark.copied or doubted or highest > mark.revision,
+        distrust=_distrust(mark, evidence, older=older),
+        forgot=mark.copied or doubted or older,
         spent={
             f"{entry.fields['use']}": (f"{entry.fields['grant']}", f"{entry.fields['fingerprint']}")
             for entry in _of_type(entries, "grant.spent")
@@ -319,10 +325,15 @@ def recovery(mark: Mark, evidence: Sequence[Entry] | None) -> Recovery:
             for entry in _of_type(entries, "grant.settled")
             if entry.fields["state"] == GrantState.SPENT.value
         ),
+        revoked=[
+            (f"{entry.fields['name']}", at)
+            for entry in _of_type(entries, REVOKED)
+            if isinstance(at := entry.fields.get("at"), int | float)
+        ],
     )
 
 
-def _distrust(mark: Mark, evidence: Sequence[Entry] | None, highest: int) -> str | None:
+def _distrust(mark: Mark, evidence: Sequence[Entry] | None, *, older: bool) -> str | None:
     if mark.moved:
         return "The state was moved or restored: its database is not where it was written."
     if mark.doubted or mark.run == DOUBTED:
@@ -331,7 +342,7 @@ def _distrust(mark: Mark, evidence: Sequence[Entry] | None, highest: int) -> str
         return None
     if evidence is None:
         return "The recording that the state folder was written with is not there."
-    if highest > mark.revision:
+    if older:
         return "The state folder is older than the recording."
     return None
 

@@ -8,7 +8,7 @@ before it could live.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ import orjson
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from jitgate.core.access import REVOKED
 from jitgate.core.binding import LONGEST
 from jitgate.errors import StoreDown
 from jitgate.flow.access import Access
@@ -90,16 +91,28 @@ class Revocations:
         self._tokens |= dict.fromkeys(await self._once.kept(USED), (_USED, until))
         self._recovered = True
 
-    async def forgot(self) -> None:
+    def lacks(self, revoked: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+        """Which of the subjects that were revoked, by the record, the store does not know of.
+
+        What was recorded had been kept. What is over by now may have been dropped.
+        """
+        since = self._clock.seconds() - HORIZON
+        return [
+            (name, at) for name, at in revoked if since < at and self._subjects.get(name, -1.0) < at
+        ]
+
+    async def forgot(self, revoked: Sequence[tuple[str, float]] = ()) -> None:
         """The store may know too little: believe no token that was made before now, of anybody.
 
-        Else who was revoked since would be believed again, and an assertion that was taken would be
-        taken once more. What was made a moment ago by a clock that is ahead can be neither: nothing
-        ran then. Tokens tell whole seconds. Raises `StoreDown`.
+        Nor one of these subjects that was made before it was ``revoked``. Else who was revoked
+        would be believed again, and an assertion that was taken would be taken once more. What was
+        made a moment ago by a clock that is ahead can be neither: nothing ran then. Tokens tell
+        whole seconds. Raises `StoreDown`.
         """
         now = math.floor(self._clock.seconds())
-        await self._once.take(SUBJECT, orjson.dumps([EVERYBODY, now]).decode(), now + HORIZON)
-        self._note(EVERYBODY, now)
+        for name, at in ((EVERYBODY, now), *revoked):  # everybody first: the rest is little then
+            await self._once.take(SUBJECT, orjson.dumps([name, at]).decode(), at + HORIZON)
+            self._note(name, at)
 
     async def look_again(self) -> None:
         """Take up what was revoked elsewhere: what goes on here for it ends. Raises `StoreDown`.
@@ -153,7 +166,8 @@ class Revocations:
         there = Deferred.fromCoroutine(self.elsewhere(name, at, why))
         try:
             await self._once.take(SUBJECT, orjson.dumps([name, at]).decode(), at + HORIZON)
-            await self._recorded("subject.revoked", {"name": name, "by": by, "reason": reason})
+            told = {"name": name, "by": by, "reason": reason, "at": at}
+            await self._recorded(REVOKED, told)
         finally:
             requests, grants = await self._access.revoke_all(whose, why)
             for kind, count in (await there).items():

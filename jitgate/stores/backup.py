@@ -37,6 +37,9 @@ def back_up(state: Path, recording: Path, into: Path, passed: Callable[[int], No
 
     The state first: so the recording knows of all that the state does. ``passed`` hears how far it
     is. Raises `StateUnusable`, `OSError`.
+
+    Where a key was changed meanwhile nothing is left of the copy: its keys may not fit each other,
+    nor the recording.
     """
     if not (state / "site-hmac.key").is_file():
         raise StateUnusable(f"{state} is no state folder of a gateway.")
@@ -51,6 +54,9 @@ def back_up(state: Path, recording: Path, into: Path, passed: Callable[[int], No
     for piece in pieces(recording, files(recording)):
         copy.take(piece)
         passed(copy.bytes)
+    if any(_held(state / name) != _held(into / STATE / name) for name in (*SECRET, *OPEN)):
+        shutil.rmtree(into)
+        raise StateUnusable("Keys were changed while they were copied: take the backup again.")
     _synced(into)
     return copy.bytes
 
@@ -110,6 +116,14 @@ def _database(file: Path, into: Path) -> None:
             one.backup(other)
     except sqlite3.Error as error:
         raise StateUnusable(f"{file} cannot be copied: {error}.") from error
+
+
+def _held(file: Path) -> bytes | None:
+    """What is in a file; None if there is none."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _copied(file: Path, into: Path, mode: int) -> None:

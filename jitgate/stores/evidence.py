@@ -1,4 +1,4 @@
-"""What a recording shows of access requests and grants, for the start after whatever happened.
+"""What a recording shows of a store's changes and runs, for the start after whatever happened.
 
 A run's log may be large and tell little of them: a line that begins as every other entry does is
 not parsed.
@@ -21,11 +21,11 @@ from jitgate.stores.lines import RESERVED, LineInvalid, moment, read_line
 from jitgate.stores.scanning import raw_lines
 from jitgate.values import Entry
 
-TOLD_OF = ("access.", "grant.")
+TOLD_OF = ("access.", "grant.", "state.", "subject.")
 """How the types of the entries begin that are read."""
 
 _OTHER = re.compile(
-    rb'\{"seq":(\d{1,18}),"time":"[0-9T:.Z-]{27}","type":"(?!access\.|grant\.)[a-z.-]+"[,}]'
+    rb'\{"seq":(\d{1,18}),"time":"[0-9T:.Z-]{27}","type":"(?!(?:access|grant|state|subject)\.)[a-z.-]+"[,}]'
 )
 """How a line begins, as `jitgate.stores.lines` writes it, that is not read."""
 

@@ -253,6 +253,12 @@ def test_a_store_may_have_forgotten_something_where_it_is_a_copy_or_older(mark, 
     assert recovery(mark, [SPENT]).forgot is forgot
 
 
+def test_the_subjects_that_the_record_shows_as_revoked_are_found():
+    revoked = entry("subject.revoked", None, name="bot-7", at=12.5)
+    older = entry("subject.revoked", None, name="bot-8")
+    assert recovery(Mark("run", 9), [revoked, older]).revoked == [("bot-7", 12.5)]
+
+
 def test_what_the_record_shows_as_spent_is_found():
     settled = entry("grant.settled", 5, use="x-1", grant="g-1", state="spent")
     lost = entry("grant.settled", 6, use="x-2", grant="g-1", state="unknown")

@@ -9,11 +9,18 @@ from pytest_twisted import ensureDeferred
 from support.ports import JSON, Asked, Stand, agent, review
 
 from jitgate.errors import StoreDown
-from jitgate.flow.revoking import ANSWERED, Revocations
+from jitgate.flow.revoking import ANSWERED, HORIZON, Revocations
+from jitgate.service import TakenUp
+from jitgate.stores.access_memory import MemoryAccess
+from jitgate.stores.memory import MemoryEvidence
 from jitgate.values import Binding, Effect, Verdict
 
 PERMIT = Verdict(Effect.PERMIT, "They may.")
 ONCE = Binding("t-1", once=True)
+
+
+async def at_once(work, *args):
+    return work(*args)
 
 
 def denial(told):
@@ -72,6 +79,67 @@ async def test_after_a_restored_state_no_token_counts_that_was_made_before_and_t
         assert stand.sent == []
         assert (await asked(stand, younger)).head.status == 200
         stand.sent.clear()
+
+
+@ensureDeferred
+async def test_what_the_record_knows_as_revoked_and_the_store_does_not_is_told_while_it_counts():
+    stand = await standing()
+    stand.clock.advance(HORIZON)
+    await stand.revocations.revoke_subject("bot-7", "root", "")
+    recorded = stand.entries("subject.revoked")[0]
+    kept = recorded["name"], recorded["at"]
+    assert kept == ("bot-7", HORIZON)
+    after = Revocations(stand.once, stand.access, stand.recorder, stand.clock)
+    await after.recover()
+    later, over = ("bot-7", HORIZON + 1), ("bot-9", 0.0)
+    assert after.lacks([kept]) == []
+    assert after.lacks([kept, later, over, ("bot-8", 1.0)]) == [later, ("bot-8", 1.0)]
+
+
+def starting(stand):
+    """Starts a run on what is kept, with the recording of the runs before."""
+    evidence = MemoryEvidence(stand.records)
+
+    async def started(run):
+        evidence.begin(run)
+        stand.build()
+        parts = stand.ledger, stand.access, stand.decider, stand.revocations, evidence
+        await TakenUp(*parts, run=run, in_thread=at_once).start()
+
+    return started
+
+
+@ensureDeferred
+async def test_a_start_on_a_store_that_an_earlier_run_left_believes_nobody():
+    stand = await standing()
+    started = starting(stand)
+    await started("run-1")
+    older = MemoryAccess()
+    await older.open()
+    await older.mark("run-1", 0)
+    stand.clock.advance(60)
+    for run in ("run-2", "run-3"):
+        await started(run)
+        assert (await asked(stand, agent(issued_at=59.0))).head.status == 200
+    stand.store = older
+    await started("run-4")
+    told = await asked(stand, agent(issued_at=59.0))
+    assert (told.head.status, denial(told)) == (401, "token-refused")
+    assert (await asked(stand, agent(issued_at=60.0))).head.status == 200
+
+
+@ensureDeferred
+async def test_a_start_that_finds_somebody_revoked_whom_the_store_has_forgotten_believes_nobody():
+    stand = await standing()
+    started = starting(stand)
+    await started("run-1")
+    stand.clock.advance(60)
+    await stand.revocations.revoke_subject("bot-7", "root", "")
+    await started("run-2")  # with another place for what was taken once: an older one
+    for name, issued_at in (("bot-7", 59.0), ("bot-8", 59.0), ("bot-7", 75.0)):
+        told = await asked(stand, agent(id=name, issued_at=issued_at))
+        assert (told.head.status, denial(told)) == (401, "token-refused")
+    assert (await asked(stand, agent(id="bot-8", issued_at=60.0))).head.status == 200
 
 
 @pytest.mark.parametrize("down", ["store", "recorder"])

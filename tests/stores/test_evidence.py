@@ -25,6 +25,10 @@ def told(entries):
     return [(entry.type, entry.fields) for entry in entries]
 
 
+TAKEN_UP = Entry("state.taken-up", START + 0.1, {"run": "run-1", "revision": 0})
+REVOKED = Entry("subject.revoked", START + 0.9, {"name": "bot-7", "at": START + 0.8})
+
+
 def other(number=0, **fields):
     return Entry("decision", START + number, {"exchange": f"ex-{number}", **fields})
 
@@ -67,13 +71,18 @@ def test_it_provides_the_port(recorded):
 
 
 def test_it_tells_what_that_run_and_later_ones_wrote_of_grants_in_order(recorded):
-    recorded.run(OPENED)
+    recorded.run(TAKEN_UP, OPENED)
     recorded.run(other(1), SPENT, other(2))
     recorded.run(other(3))
     recorded.run(SETTLED, other(4))
-    assert told(recorded.evidence.since("run-1")) == told([OPENED, SPENT, SETTLED])
+    assert told(recorded.evidence.since("run-1")) == told([TAKEN_UP, OPENED, SPENT, SETTLED])
     assert told(recorded.evidence.since("run-2")) == told([SPENT, SETTLED])
     assert told(recorded.evidence.since("run-3")) == told([SETTLED])
+
+
+def test_it_tells_who_was_revoked(recorded):
+    recorded.run(other(), REVOKED)
+    assert told(recorded.evidence.since("run-1")) == told([REVOKED])
 
 
 def test_a_run_that_wrote_nothing_of_them_is_there_all_the_same(recorded):
@@ -98,7 +107,9 @@ def test_fields_are_as_they_were_written(recorded):
     assert (entry.time, entry.bodies) == (START + 1000.25, {})
 
 
-@pytest.mark.parametrize("kind", ["accessed", "grants.x", "a.grant.spent", "access", "grant"])
+@pytest.mark.parametrize(
+    "kind", ["accessed", "grants.x", "a.grant.spent", "access", "grant", "subjects.x", "stated"]
+)
 def test_types_that_only_look_like_theirs_are_not_told(recorded, kind):
     recorded.run(Entry(kind, START, {"a": "grant.spent"}))
     assert recorded.evidence.since("run-1") == []

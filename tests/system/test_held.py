@@ -340,6 +340,44 @@ def test_a_database_that_is_older_than_the_record_gives_nothing(scene):
         scene.verify()
 
 
+def answered(scene: Stage, token: str) -> int:
+    with scene.tunnel(token=token) as tunnel:
+        return tunnel.ask("POST", THINGS, BODY, LATER).status
+
+
+def test_who_was_revoked_stays_so_whatever_older_database_is_put_in_place(scene):
+    """Nothing is granted: what tells is the record of runs and of who was revoked."""
+    scene.settings["control"] = {"operators": {os.getuid(): "root"}}
+    database = scene.state / "access.sqlite"
+    beside = database.with_name("access.sqlite-wal")
+    bot, other = scene.tokens.token("bot-7"), scene.tokens.token("bot-8")
+    with scene.serving():
+        stopped(scene)
+    before = database.read_bytes()
+    with scene.serving():
+        assert answered(scene, other) == 202
+        within = database.read_bytes(), beside.read_bytes()
+        assert scene.approver.run("subjects", "revoke", "bot-7").returncode == 0
+        assert answered(scene, bot) == 401
+        scene.kill()
+    with scene.serving():  # what a restart finds as it was left, nobody has forgotten anything of
+        assert (answered(scene, bot), answered(scene, other)) == (401, 202)
+        stopped(scene)
+    with scene.serving():
+        assert (answered(scene, bot), answered(scene, other)) == (401, 202)
+        after = scene.tokens.token("bot-8", iat=int(time.time()) + 20)
+        stopped(scene)
+    for content in (before, within[0]):
+        put_in_place(database, content)
+        if content is within[0]:
+            beside.touch(mode=0o600)
+            beside.write_bytes(within[1])
+        with scene.serving():
+            assert (answered(scene, bot), answered(scene, other)) == (401, 401)
+            assert answered(scene, after) == 202
+            stopped(scene)
+
+
 @pytest.mark.timeout(400)
 @pytest.mark.needs_debian("strace")
 def test_killed_anywhere_in_its_start_it_does_not_trust_what_was_put_back_the_next_time(scene):
