@@ -377,7 +377,7 @@ def test_a_field_that_masking_makes_longer_than_clients_take_is_withheld():
 def test_the_longest_field_takes_no_longer_than_others(value):
     begun = time.process_time()
     shown(b"X-A", value)
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 8.0  # by the square of its length it would be minutes
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ class GatewayProcess:
                 return {name: int(port) for name, port in named}
             time.sleep(0.02)
         self._signal(signal.SIGKILL)
+        self._listener.join(10)  # what it said last may not have been heard yet
         raise RuntimeError("the gateway did not start:\n" + "".join(self.output))
 
 
