@@ -315,7 +315,7 @@ def test_what_is_no_json_never_passes_and_what_still_is_passes_as_the_reference_
     marks = [bytes([mark]) for mark in b'",:{}[]0-.e\\t/\x00\n \xff\xc3\x80']
     junk = st.sampled_from([*marks, b"", b" ", b"\n", b"\\u", b"\xed\xa0\x80", b"\xef\xbb\xbf"])
 
-    @settings(thorough, max_examples=400)
+    @settings(thorough, max_examples=800)
     @given(mixed_texts, st.data())
     def check(text, data):
         begin = data.draw(st.integers(0, len(text)))
@@ -426,7 +426,7 @@ def test_what_is_read_in_one_go_is_told_as_what_is_read_step_by_step():
     ways = Counter()
     marks = [b'"', b"\\", b"\\u0061", b'\\"a":1', b"NaN", b"a", b"}", b",", b"\x00", b"\xff", b"1"]
 
-    @settings(thorough, max_examples=500)
+    @settings(thorough, max_examples=1000)
     @given(
         objects_with_secrets(mixed_value).map(str.encode),
         st.integers(0, 10**6),

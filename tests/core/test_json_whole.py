@@ -62,7 +62,7 @@ NAMES = ["secret", "a*", "?b", "*T", "it's"]
 def test_any_value_is_masked_as_it_is_step_by_step():
     went = Counter()
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=600, deadline=None)
     @given(
         values,
         st.lists(st.tuples(st.sampled_from(NAMES), hows), max_size=2),
@@ -99,7 +99,7 @@ PIECES = [
 def test_what_is_hardly_json_is_masked_as_it_is_step_by_step():
     went = Counter()
 
-    @settings(max_examples=600, deadline=None)
+    @settings(max_examples=1500, deadline=None)
     @given(st.lists(st.sampled_from(PIECES), max_size=14), st.booleans(), hows)
     def check(pieces, looks, how):
         maskers = [NameMasker("n", ["secret", "b*"], how)]
