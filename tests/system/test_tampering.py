@@ -92,7 +92,9 @@ def kept(tmp_path_factory):
             gateway.process.kill()
             gateway.process.wait(30)
         recordings = gateway.recordings
-        (first,) = recordings.glob("logs/*")  # of two that begin in one second nobody knows the order
+        (first,) = recordings.glob(
+            "logs/*"
+        )  # of two that begin in one second nobody knows the order
         wait_for(lambda: time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) > first.name[:16])
         with run() as gateway:
             shutil.copytree(recordings, folder / "older")
