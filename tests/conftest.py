@@ -23,7 +23,7 @@ CI = os.environ.get("CI") == "true"
 
 
 # Time is the benchmarks' to measure: a property holds however slow the machine is.
-settings.register_profile("short", deadline=None, max_examples=60)
+settings.register_profile("short", deadline=None)
 settings.register_profile("long", deadline=None, max_examples=2_000)
 settings.register_profile(
     "red",  # what must fail, whenever it is tried: a smaller example of that is of no use

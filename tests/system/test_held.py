@@ -390,7 +390,7 @@ def test_killed_anywhere_in_its_start_it_does_not_trust_what_was_put_back_the_ne
     with scene.serving():
         assert scene.call(THINGS).status == 200
         stopped(scene)
-    for number in (1, 2, 4, 30):
+    for number in range(1, 20):
         put_in_place(database, older)
         if not killed_at_commit(scene, number):
             break
