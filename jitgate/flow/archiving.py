@@ -197,6 +197,7 @@ class Archiving:
             await self._checked()
         if self._waiting:
             return
+        self._kept_whole.intersection_update(whole)
         for note in whole:
             if note not in self._kept_whole:
                 await self._asked(self._archive.put, note.path, note.key, self._until())

@@ -11,11 +11,12 @@ from typing import Final
 from zope.interface import implementer
 
 from jitgate.core.hiding import STARS
-from jitgate.core.json_search import Search
+from jitgate.core.json_search import search
 from jitgate.core.parts import Part, replaced
 from jitgate.core.pausing import pause, paused
 from jitgate.interfaces import IStatedMasker
 from jitgate.maskers import kinds
+from jitgate.maskers.versioned import Versioned
 from jitgate.values import How, Span
 
 _LONE = re.compile("[\ud800-\udfff]")
@@ -27,7 +28,7 @@ _SLICE: Final = 256
 
 
 @implementer(IStatedMasker)
-class DetectorMasker:
+class DetectorMasker(Versioned):
     """Hides the secrets of some kinds in every text and number.
 
     Where those of several kinds overlap, all of what they cover is hidden as one, of the kind that
@@ -45,8 +46,8 @@ class DetectorMasker:
         self.signs = tuple(sign for kind in self._kinds for sign in kind.signs)
         told = json.dumps([how.value, *named, *map(repr, self.signs)])
         self.version = hashlib.sha256(told.encode()).hexdigest()
-        self._search = Search(
-            [(number, sign) for number, kind in enumerate(self._kinds) for sign in kind.signs]
+        self._search = search(
+            tuple((number, sign) for number, kind in enumerate(self._kinds) for sign in kind.signs)
         )
 
     def hides(self, field: str) -> bool:

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from jitgate.core.globs import globs_matcher
 from jitgate.interfaces import IStatedMasker
+from jitgate.maskers.versioned import Versioned
 from jitgate.values import How, Span
 
 REMEMBERED_FIELDS = 4096
@@ -21,7 +22,7 @@ REMEMBERED_LENGTH = 256
 
 
 @implementer(IStatedMasker)
-class NameMasker:
+class NameMasker(Versioned):
     """Hides every field whose whole name matches one of the globs, in upper or lower case alike.
 
     In a glob ``*`` stands for any number of characters and ``?`` for one; every other character

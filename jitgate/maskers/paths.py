@@ -10,11 +10,12 @@ from zope.interface import implementer
 
 from jitgate.core.paths import parsed
 from jitgate.interfaces import IStatedMasker
+from jitgate.maskers.versioned import Versioned
 from jitgate.values import How, Span
 
 
 @implementer(IStatedMasker)
-class PathMasker:
+class PathMasker(Versioned):
     """Hides every value that one of the paths leads to, whatever its type.
 
     Raises `ValueError` for what is no path.

@@ -18,6 +18,10 @@ from jitgate.core.json_whole import whole
 from jitgate.core.masking import Maskers, asked
 from jitgate.core.media import masked
 from jitgate.core.profiles import SENSITIVE, MarkedFields, MaskingProfile
+from jitgate.maskers.detectors import DetectorMasker
+from jitgate.maskers.names import NameMasker
+from jitgate.maskers.paths import PathMasker
+from jitgate.values import How
 
 NAMES, DETECTOR = names(), Detector()
 PROFILES = {
@@ -61,6 +65,23 @@ async def test_once_it_is_prepared_no_response_has_to_make_anything():
         masked(json, body, Maskers(each, Hand()))
         Maskers((SENSITIVE, *each), Hand(openly=True))
     assert (whole.cache_info().misses, asked.cache_info().misses) == before
+
+
+def test_a_profile_that_is_read_again_finds_what_was_made_for_it():
+    """A gateway that is reloaded every day does not grow by what each day's profiles need."""
+
+    def read(how=How.REPLACE, name="p"):
+        return (
+            NameMasker(name, ["pin"], how),
+            PathMasker(name, ["$.a"], how),
+            DetectorMasker(name, ["private-key"], how),
+        )
+
+    assert whole(read()) is whole(read())
+    assert asked(read(), False) is asked(read(), False)
+    for other in (read(How.DROP), read(name="q"), read()[:2]):
+        assert whole(other) is not whole(read())
+    assert len({*read(), *read(), *read(How.DROP)}) == 6
 
 
 def test_what_cannot_be_made_is_the_fault_of_what_needs_it():

@@ -249,6 +249,17 @@ def test_a_checkpoint_that_is_whole_goes_there_behind_all_that_it_covers():
     assert list(site.noted) == ["b", "a"]  # it would make the next one necessary, for ever
 
 
+def test_of_checkpoints_that_are_there_only_the_newest_are_kept_in_mind():
+    site = Site()
+    site.start()
+    kept = []
+    for number in (1, 2, 2, 1):
+        site.whole = [Sealed(f"/r/{number}", f"checkpoints/{number}.note", 9)]
+        site.clock.pump([EVERY] * 3)
+        kept.append(len(site.vault.put_away))
+    assert kept == [1, 2, 2, 3]
+
+
 @ensureDeferred
 async def test_at_the_end_the_file_at_hand_is_waited_for_and_no_other_begun():
     site = Site()
