@@ -44,6 +44,9 @@ RECORDER = r"(50[23] (recorder|.*record)|recorder-down)"
 
 
 NOTHING = Explains()
+BY_SLACK = Explains(log=r"(?i)slack")
+SLACK_AGAIN = 40.0
+"""Seconds in which Slack is surely tried again that did not work."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Fault:
     grace: float = 5.0
     """Seconds for which it is still felt."""
     can: Callable[[Site], bool] = lambda _: True
+    part: str = ""
+    """Of the site, which only one fault at a time can have."""
 
 
 # --- what each does
@@ -207,16 +212,16 @@ FAULTS = (
     Fault(
         "Slack down",
         _no_slack,
-        Explains(log=r"(?i)slack"),
+        BY_SLACK,
         lasts=(3.0, 15.0),
-        grace=40.0,
+        grace=SLACK_AGAIN,
         can=lambda site: site.slack is not None,
     ),
     Fault(
         "Slack errs",
         _slack_errs,
-        Explains(log=r"(?i)slack"),
-        grace=40.0,
+        BY_SLACK,
+        grace=SLACK_AGAIN,
         can=lambda site: site.slack is not None,
     ),
     Fault(
@@ -239,6 +244,7 @@ FAULTS = (
         ),
         grace=20.0,
         can=lambda site: "LD_PRELOAD" in site.env,
+        part="disk",
     ),
     Fault(
         "disk fails",
@@ -251,6 +257,7 @@ FAULTS = (
         lasts=(1.0, 4.0),
         grace=20.0,
         can=lambda site: "LD_PRELOAD" in site.env,
+        part="disk",
     ),
     Fault(
         "reload", _reloads, Explains(log=r"Not reloaded.*process of the gateway stops"), grace=3.0
@@ -298,6 +305,11 @@ class Mischief:
         self._faults = [fault for fault in FAULTS if fault.can(site)]
         self._bag: list[Fault] = []
         self.failed: list[str] = []
+        self.by_itself: list[str] = []
+        """What counterparts failed with that were asked for no fault."""
+        self._taking = threading.Lock()
+        self._taken = set[str]()
+        """The parts that have a fault, and the faults that have none of their own."""
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -313,6 +325,12 @@ class Mischief:
             for thread in threads:
                 thread.join()
 
+    def slack_failed(self, what: str) -> None:
+        """The tests' Slack could not deal with a call, and said so: nobody asked it to."""
+        now = self._clock()
+        self.windows.append(Window("Slack by itself", BY_SLACK, now - 1.0, now, SLACK_AGAIN))
+        self.by_itself.append(what)
+
     def _next(self) -> Fault:
         """Each comes once before any comes again."""
         if not self._bag:
@@ -323,9 +341,16 @@ class Mischief:
         # The second lane waits for longer, so that two at once are the exception.
         while not over.wait(self._chance.uniform(0.3, 1.7) * self._pause * (1 + 3 * lane)):
             fault = self._next()
-            if any(each.fault == fault.name and each.ended > 1e9 for each in self.windows):
-                continue
-            self._happen(fault, over)
+            if self._takes(fault):
+                self._happen(fault, over)
+                self._taken.remove(fault.part or fault.name)
+
+    def _takes(self, fault: Fault) -> bool:
+        part = fault.part or fault.name
+        with self._taking:
+            is_free = part not in self._taken
+            self._taken.add(part)
+        return is_free
 
     def _happen(self, fault: Fault, over: threading.Event) -> None:
         window = Window(fault.name, fault.explains, self._clock(), grace=fault.grace)

@@ -57,6 +57,8 @@ class Found:
     unexplained: Sequence[str] = ()
     undone: Sequence[str] = ()
     """Faults that the soak itself could not do."""
+    by_itself: Sequence[str] = ()
+    """What counterparts failed with that were asked for no fault."""
     looks: Sequence[Look] = ()
     names: Mapping[int, str] = field(default_factory=dict)
     growths: Sequence[Growth] = ()
@@ -101,7 +103,8 @@ class Found:
         """The same, for programs."""
         simple = (
             *("seed", "seconds", "calls", "rate", "capacity", "kinds", "faults", "explained"),
-            *("unexplained", "entries", "recorded", "lacking", "verdict", "status", "kept"),
+            *("unexplained", "by_itself", "entries", "recorded", "lacking", "verdict", "status"),
+            "kept",
         )
         return {
             **{name: getattr(self, name) for name in simple},
@@ -246,6 +249,7 @@ class _Soak:
         output = self._site.gateway.output
         with (self._site.folder / "log").open("a") as file:
             while not self._ended.is_set() or output:
+                self._ask_slack()
                 lines, now = output[:], time.monotonic()
                 del output[: len(lines)]
                 for line in lines:
@@ -254,6 +258,12 @@ class _Soak:
                         self._log.append(Trouble(now - 0.5, now, line.strip(), is_log=True))
                 file.flush()
                 self._ended.wait(0.2)
+
+    def _ask_slack(self) -> None:
+        if self._site.slack is not None and self._mischief is not None:
+            for what in self._site.slack.failures():
+                self._mischief.slack_failed(what)
+                self._say(f"The tests' Slack failed by itself: {what}")
 
     # --- at the end
 
@@ -266,6 +276,7 @@ class _Soak:
         judged = explained([*self._tally.troubles, *self._log], mischief.windows)
         found.explained = judged.by
         found.undone = mischief.failed
+        found.by_itself = mischief.by_itself
         found.unexplained = [
             f"at {each.ended - self._begun:.1f} s: {each.text}" for each in judged.unexplained
         ]

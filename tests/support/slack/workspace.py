@@ -163,9 +163,7 @@ class Slack(Acting):
 
         It raises if anything came, since the last time, that Slack itself could make nothing of.
         """
-        failed = [*self._site.failed, *self._links.failed]
-        self._site.failed.clear()
-        self._links.failed.clear()
+        failed = self.failures()
         assert not failed, failed
         front = self.front
         for kept in (front.calls, front.faults, front.ephemerals, front.views, front.expired):
@@ -176,6 +174,11 @@ class Slack(Acting):
         self.people.reset()
 
     # --- what there is to see
+
+    def failures(self) -> list[str]:
+        """What came, since this was last asked, that Slack itself could make nothing of."""
+        kept = (self._site.failed, self._links.failed)
+        return [each.pop(0) for each in kept for _ in range(len(each))]
 
     @blocking
     async def messages(self, channel: str) -> list[Json]:
