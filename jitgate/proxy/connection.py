@@ -72,13 +72,14 @@ class AgentConnection(Inside):
         self._time_head()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._deadline.stop()
         self._last = True
         self._forget()
         gone = AgentGone("The agent hung up.")
-        if self._request is not None and self._response is not None:
-            self._request.fail(gone)
-            self._response.fail(gone)
+        request, response = self._request, self._response
+        if request is not None and response is not None:
+            request.fail(gone)  # upon which the exchange may have ended, and be forgotten
+            response.fail(gone)
+        self._deadline.stop()
         self.closed.callback(None)
 
     # --- from the transport as a consumer of responses (IPushProducer)

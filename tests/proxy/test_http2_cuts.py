@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.http2 import asking, block, frame
 from support.ports import AUTHORITY, Stand
+from support.transports import Wire
 from twisted.internet.task import Clock
 
 from jitgate.core.http2_frames import PREFACE, Kind
@@ -13,38 +14,6 @@ from jitgate.core.limits import LIMITS
 from jitgate.flow.admission import Tunnel
 from jitgate.flow.deadlines import Deadline
 from jitgate.proxy.http2_connection import Http2Connection
-
-
-class Wire:
-    """A transport that keeps what it is given."""
-
-    def __init__(self):
-        self.data = b""
-        self.ended = None
-
-    def write(self, data):
-        self.data += data
-
-    def registerProducer(self, producer, streaming): ...
-
-    def unregisterProducer(self): ...
-
-    def loseConnection(self):
-        self.ended = "orderly"
-
-    def abortConnection(self):
-        self.ended = "cut"
-
-    def when_sent(self, call):
-        call()
-
-    def hang_up(self): ...
-
-    def getHandle(self):
-        return self
-
-    def get_servername(self):
-        return b"api.example"
 
 
 def said(pieces):
