@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class Wire:
     """A transport that keeps what it is given."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.data = b""
-        self.ended = None
+        self.ended: str | None = None
 
-    def write(self, data):
+    def write(self, data: bytes) -> None:
         self.data += data
 
-    def registerProducer(self, producer, streaming): ...
+    def registerProducer(self, producer: object, streaming: bool) -> None: ...
 
-    def unregisterProducer(self): ...
+    def unregisterProducer(self) -> None: ...
 
-    def pauseProducing(self): ...
+    def pauseProducing(self) -> None: ...
 
-    def resumeProducing(self): ...
+    def resumeProducing(self) -> None: ...
 
-    def loseConnection(self):
+    def loseConnection(self) -> None:
         self.ended = "orderly"
 
-    def abortConnection(self):
+    def abortConnection(self) -> None:
         self.ended = "cut"
 
-    def when_sent(self, call):
+    def when_sent(self, call: Callable[[], object]) -> None:
         call()
 
-    def hang_up(self): ...
+    def hang_up(self) -> None: ...
 
-    def getHandle(self):
+    def getHandle(self) -> Wire:
         return self
 
-    def get_servername(self):
+    def get_servername(self) -> bytes:
         return b"api.example"
