@@ -13,6 +13,8 @@ from support.approver import people
 from support.gateway import GatewayProcess, settings, target
 from support.tokens import Tokens
 
+from jitgate.catalogs.okta import okta_rows
+
 from .machine import PROXIES, pin
 from .site import CLEAN, FILES, HOST, LENT, NEW, NEW_HOSTS, SECRET, Site
 
@@ -77,7 +79,7 @@ def _targets(site: Site, credential: dict[str, object]) -> list[dict[str, object
 
 
 def _rules() -> list[dict[str, object]]:
-    """Ten rules, of which each request that is measured meets one."""
+    """A hundred rules, of which each request that is measured meets one."""
     here: Mapping[str, object] = {"targets": ["okta", "lent"], "groups": ["it-agents"]}
     denied: list[dict[str, object]] = [
         {
@@ -86,9 +88,7 @@ def _rules() -> list[dict[str, object]]:
             "match": {**here, "actions": [action]},
             "effect": "deny",
         }
-        for number, action in enumerate(
-            ("deleteUser", "deactivateUser", "suspendUser", "deleteGroup", "deletePolicy")
-        )
+        for number, action in enumerate(_changes()[:95])
     ]
     reviewed: dict[str, object] = {
         "name": "people-look",
@@ -111,6 +111,11 @@ def _rules() -> list[dict[str, object]]:
         ),
     ]
     return [*denied, reviewed, *permitted]
+
+
+def _changes() -> list[str]:
+    """What changes an org for good."""
+    return sorted(row.action for row in okta_rows() if row.method == "DELETE")
 
 
 def _permit(name: str, match: Mapping[str, object], **more: object) -> dict[str, object]:

@@ -135,7 +135,7 @@ class Latency:
                     for name, times in found.items()
                     if name == own or name in PEERS
                 },
-                None,
+                Goal(1.0, "squid") if own == US else None,
                 failed[own],
             )
         ]
@@ -167,7 +167,7 @@ class Idle:
                         failed = failed or lacking(record, bench.asked[US], {})
                 found.setdefault(name, []).append(value)
                 bench.told(number, name, value)
-        return rows(self.name, "KiB", found, Goal(48), failed)
+        return rows(self.name, "KiB", found, Goal(24), failed)
 
     def _each(self, bench: Bench, proxy: Proxy) -> float:
         bench.ask(proxy, proxy.load(CLEAN, c=CONNECTIONS, t=1, m="ka", W=""))
@@ -191,13 +191,14 @@ ROWS: tuple[Measured, ...] = (
         "µs",
         "CPU per request: keep-alive, 16 connections, 1 KiB of JSON, nothing to mask",
         _request(CLEAN),
-        Goal(2.5, "squid"),
+        Goal(1.0, "squid"),
     ),
     Compared(
         "masked",
         "µs",
         "the same with a masked field, and a token (DPoP) that is reused",
         _request(SECRET, LENT),
+        Goal(2.0, "squid"),
         masks={"bench": 1},
     ),
     Compared(
@@ -222,7 +223,7 @@ ROWS: tuple[Measured, ...] = (
         "ms",
         "CPU per new connection: TCP, CONNECT, TLS with a warm leaf, one request",
         _connection,
-        Goal(0.4, "squid"),
+        Goal(0.25, "squid"),
     ),
     Latency(),
     Compared(
@@ -230,7 +231,7 @@ ROWS: tuple[Measured, ...] = (
         "ms",
         "first request to a host never seen, over one to a host that is known",
         _first,
-        Goal(10),
+        Goal(5),
         without=("nginx",),
     ),
     Compared(
@@ -238,7 +239,7 @@ ROWS: tuple[Measured, ...] = (
         "MB per CPU second",
         "bodies of 10 MiB that are not JSON",
         _body,
-        Goal(0.8, "squid", least=True),
+        Goal(1.5, "squid", least=True),
     ),
     Idle(),
     Held(),
