@@ -221,7 +221,7 @@ class _Brotli:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         yield self._decompressor.decompress(data, output_buffer_limit=PIECE)
-        while not self._decompressor.can_accept_more_data():
+        while not (self._decompressor.can_accept_more_data() or self._decompressor.is_finished()):
             yield self._decompressor.decompress(b"", output_buffer_limit=PIECE)
         self.eof = self._decompressor.is_finished()
 
