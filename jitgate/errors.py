@@ -252,3 +252,22 @@ def traced(fault: BaseException) -> str:
         kinds.append(f"{type(link).__name__}{message} at " + " > ".join(places[-4:]))
         link = link.__cause__ or link.__context__
     return ", because of ".join(kinds)
+
+
+def place_of(fault: BaseException) -> str:
+    """The kind of what was raised first, and the line that raised it: for the author of that line.
+
+    Of no use to agents, for it names files. Messages are left out, as in `traced`.
+    """
+    while fault.__cause__ is not None:
+        fault = fault.__cause__
+    trace = fault.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    at = "" if trace is None else f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return f"{type(fault).__name__}{at}"
+
+
+def with_place(fault: JitgateError) -> str:
+    """What a fault says and, where it was another's code that raised, where that was."""
+    return f"{fault}" if fault.__cause__ is None else f"{fault} ({place_of(fault)})"

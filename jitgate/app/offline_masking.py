@@ -18,7 +18,13 @@ from jitgate.core.http1_events import Response
 from jitgate.core.http1_reading import ResponseReader
 from jitgate.core.masking import is_stated
 from jitgate.core.profiles import CATALOG, UNMASKED, maskers_for, passes
-from jitgate.errors import ConfigurationInvalid, MaskingFault, PeerFault, UpstreamMalformed
+from jitgate.errors import (
+    ConfigurationInvalid,
+    MaskingFault,
+    PeerFault,
+    UpstreamMalformed,
+    with_place,
+)
 from jitgate.flow.account import Account, Start, Witness, hand_of
 from jitgate.flow.masking_room import MaskingRoom
 from jitgate.flow.release import WHOLE, Release
@@ -153,7 +159,7 @@ def seen(
     try:
         _run(release.run(head))
     except MaskingFault as fault:
-        why = f"{fault}"
+        why = with_place(fault)
     return Seen(account.hand, agent.head, agent.released, why)
 
 

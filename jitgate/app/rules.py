@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 from jitgate import plugins
@@ -52,9 +52,12 @@ def decided(
 ) -> Decided:
     """Policy and masking profiles; what is wrong with them goes to ``problems``."""
     sources = _sources(loaded, problems)
+    known: Known = {
+        name: None if each is None else each.catalog.actions for name, each in callees.items()
+    }
     return Decided(
-        policy=_policy(configuration, loaded, callees, sources, problems),
-        profiles=_profiles(configuration, loaded, problems),
+        policy=_policy(configuration, loaded, callees, known, sources, problems),
+        profiles=_profiles(configuration, loaded, known, problems),
         sources=sources,
     )
 
@@ -77,12 +80,10 @@ def _policy(
     configuration: Configuration,
     loaded: Sequence[plugins.Plugin],
     callees: Callees,
+    known: Known,
     sources: Sequence[IFacts],
     problems: Problems,
 ) -> Policy:
-    known: Known = {
-        name: None if each is None else each.catalog.actions for name, each in callees.items()
-    }
     approvals = configuration.settings.approvals
     rules = [_attempted(each, known, approvals, problems) for each in configuration.rules]
     places = {each.name: each.where for each in configuration.rules}
@@ -123,7 +124,10 @@ def _known_facts(
 
 
 def _profiles(
-    configuration: Configuration, loaded: Sequence[plugins.Plugin], problems: Problems
+    configuration: Configuration,
+    loaded: Sequence[plugins.Plugin],
+    actions: Known,
+    problems: Problems,
 ) -> Mapping[str, MaskingProfile]:
     attempts = [
         problems.attempt(_file(each, loaded), watched_masker, each)
@@ -136,6 +140,8 @@ def _profiles(
         missing = [name for name in each.maskers if name not in known]
         if missing:
             problems.add(f"{each.where}: profile {each.profile}: no plugin provides {missing[0]!r}")
+        if unknown := _unknown(each.passes, actions, actions):
+            problems.add(f"{each.where}: profile {each.profile}: passes: {unknown}")
         stated = problems.attempt(each.where, _stated, each)
         maskers = (*(stated or ()), *(known[name] for name in each.maskers if name in known))
         catalog = each.secrets == "catalog"
@@ -187,15 +193,24 @@ def _rule(rule: schema.Rule, known: Known, approvals: schema.Approvals) -> Match
 def _known_actions(rule: schema.Rule, known: Known) -> None:
     """Refuse an action that no target of the rule knows: a rule for it would never match."""
     targets = known if rule.match.targets is None else rule.match.targets
+    if unknown := _unknown(rule.match.actions or (), targets, known):
+        raise ValueError(f"rule {rule.name}: {unknown}")
+
+
+def _unknown(patterns: Iterable[str], targets: Iterable[str], known: Known) -> str:
+    """That no target knows an action that fits one of these; nothing where there is one for each.
+
+    Nothing either where a catalog is missing: what it would know cannot be told, and why has been.
+    """
     if any(name in known and known[name] is None for name in targets):
-        return  # what its catalog would know cannot be told, and why has been
+        return ""
     actions = frozenset[str]().union(*(known.get(name) or () for name in targets))
-    for pattern in rule.match.actions or ():
-        matches = globs_matcher((pattern,))
-        if not any(map(matches, actions)):
+    for pattern in patterns:
+        if not any(map(globs_matcher((pattern,)), actions)):
             close = difflib.get_close_matches(pattern, sorted(actions), 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"rule {rule.name}: no action {pattern!r} is known{hint}")
+            return f"no action {pattern!r} is known{hint}"
+    return ""
 
 
 def _made_rule(rule: schema.Rule, targets: tuple[str, ...]) -> MatchRule:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jitgate.cli.configured import configuration
-from jitgate.cli.records import say_left_out
+from jitgate.cli.records import say_left_out, unknown
 from jitgate.cli.telling import NOT_TOLD
 from jitgate.errors import StateUnusable
 from jitgate.exports.exchanges import Told, of_every_log
@@ -100,7 +100,7 @@ def _is_before(told: Told, after: Mapping[str, int]) -> bool:
 def _session(recording: Recording, wanted: str) -> list[list[Kept]]:
     found = timelines(recording, wanted)
     if not found:
-        raise StateUnusable(f"No session and no exchange is called {wanted!r} in this recording.")
+        raise unknown(wanted)
     return found
 
 

@@ -42,7 +42,10 @@ def _why_none(recording: Recording, wanted: str) -> str:
     log, _, seq = wanted.rpartition(":")
     if seq.isascii() and seq.isdigit() and recording.is_deleted(log, int(seq)):
         return f"The entry {visible(wanted)} was deleted by retention."
-    return f"No entry and no exchange is called {wanted!r} in this recording."
+    return (
+        f"No entry and no exchange is called {wanted!r} in this recording: give its whole id, as "
+        "jitgate replay shows it."
+    )
 
 
 def _entries(recording: Recording, wanted: str) -> Iterator[Kept]:
@@ -128,3 +131,11 @@ def say_left_out(recording: Recording) -> None:
 def print_json(content: object) -> None:
     """An answer for a program, in ASCII."""
     print(json.dumps(content, indent=2))
+
+
+def unknown(wanted: str) -> StateUnusable:
+    """That a recording has nothing of that name, and what would be one."""
+    return StateUnusable(
+        f"No session and no exchange is called {wanted!r} in this recording: give its whole id, as "
+        "jitgate sessions shows it."
+    )

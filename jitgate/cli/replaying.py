@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from jitgate.cli.columns import width
-from jitgate.cli.records import entry_content, print_json, reading
+from jitgate.cli.records import entry_content, print_json, reading, unknown
 from jitgate.cli.telling import NOT_TOLD
 from jitgate.cli.timeline import after, heading, timeline, told
 from jitgate.core.durations import WANTED, duration
@@ -34,7 +34,7 @@ def replay(arguments: argparse.Namespace, sleep: Sleep = time.sleep) -> int:
         if arguments.follow:
             _Followed(recording, arguments.id, in_json=arguments.json).go(sleep)
         elif not found:
-            raise _unknown(arguments.id)
+            raise unknown(arguments.id)
         elif arguments.json:
             print_json([entry_content(kept) for entries in found for kept in entries])
         else:
@@ -106,7 +106,7 @@ class _Followed:
         self._look()
         if not self._first:
             if self._follower.ended:
-                raise _unknown(self._wanted)
+                raise unknown(self._wanted)
             self._remark(f"Nothing is on record yet of {visible(self._wanted)}.")
         while not (self._over or self._follower.ended):
             sleep(LOOK_SECONDS)
@@ -155,7 +155,3 @@ def _say(lines: Sequence[str] | Iterator[str]) -> None:
     for line in lines:
         print(line)
     sys.stdout.flush()
-
-
-def _unknown(wanted: str) -> StateUnusable:
-    return StateUnusable(f"No session and no exchange is called {wanted!r} in this recording.")

@@ -15,7 +15,7 @@ from jitgate.core.fields import is_json
 from jitgate.core.parameters import completed
 from jitgate.core.policy import NEEDS_BODY, NO_RULE, NeedsBody, Policy
 from jitgate.core.profiles import MaskingProfile, maskers_for
-from jitgate.errors import RuleFault
+from jitgate.errors import RuleFault, place_of, with_place
 from jitgate.interfaces import IExplainedRule, IMasker, IRule
 from jitgate.values import (
     Decision,
@@ -130,7 +130,7 @@ def tried(
         found = None if isinstance(decision, NeedsBody) else decision
         maskers = () if found is None else maskers_for(asked.operation, found, profiles)
     except RuleFault as fault:
-        failed = Refusal(Denial.FAULT, f"{fault}")
+        failed = Refusal(Denial.FAULT, with_place(fault))
         return replace(trial, refusal=failed, parts=parts(policy, asked, None))
     return replace(
         trial,
@@ -159,7 +159,7 @@ def _part(rule: IRule, inquiry: Inquiry, decision: Decision | None) -> Part:
         answer = rule.judge(inquiry)
         hash(answer)
     except BaseException as error:  # noqa: BLE001 (as policy does: whatever it raises, it denies)
-        return Part(rule.name, Share.FAULTY, why=f"It raised {type(error).__name__}.")
+        return Part(rule.name, Share.FAULTY, why=f"It raised {place_of(error)}.")
     if answer is None:
         return Part(rule.name, Share.NONE, why=_why_not(rule, inquiry))
     if isinstance(answer, Verdict) and isinstance(answer.effect, Effect):
@@ -194,4 +194,4 @@ def _why_not(rule: IRule, inquiry: Inquiry) -> str:
     try:
         return f"{rule.why_not(inquiry) or ''}"
     except Exception as error:  # noqa: BLE001 (a plugin's own)
-        return f"(it could not say why: {type(error).__name__})"
+        return f"(it could not say why: {place_of(error)})"

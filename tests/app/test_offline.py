@@ -139,6 +139,19 @@ def test_every_problem_is_told_at_once(laptop):
     assert "rules.yaml:2: rule two: no group 'lead' in approvals.groups; did you mean" in said
 
 
+def test_a_profile_that_lets_pass_what_there_is_not_is_told(laptop):
+    laptop.masking([{"profile": "one", "names": ["x"], "passes": ["listUserz", "listGroups"]}])
+    with pytest.raises(ConfigurationInvalid) as caught:
+        laptop.made()
+    (problem,) = caught.value.problems
+    assert problem.endswith(
+        "masking.yaml:1: profile one: passes: no action 'listUserz' is known; "
+        "did you mean 'listUsers'?"
+    )
+    laptop.masking([{"profile": "one", "names": ["x"], "passes": ["listU*", "listGroups"]}])
+    laptop.made()
+
+
 def test_a_gateway_would_not_start_by_the_same_files(laptop):
     """It needs the keys; that is what `jitgate check` is for."""
     with pytest.raises(ConfigurationInvalid) as caught:

@@ -160,7 +160,7 @@ def test_a_replay_for_a_program_is_the_entries(jitgate):
 def test_what_is_not_there_is_said_in_a_sentence(jitgate, command):
     told = jitgate(command, "nobody", *FROM_VECTOR)
     assert (told.code, told.out) == (2, "")
-    assert "'nobody' in this recording." in told.err
+    assert "'nobody' in this recording: give its whole id" in told.err
 
 
 WHO = "groups it-agents; acts for alice@example.com"

@@ -69,7 +69,7 @@ def test_where_there_is_nothing_to_read_that_is_said(jitgate, tmp_path, form):
 def test_a_session_that_is_not_there_is_said(jitgate, form):
     told = jitgate(form, "nobody", RECORDINGS)
     assert (told.code, told.out) == (2, "")
-    assert "'nobody' in this recording." in told.err
+    assert "'nobody' in this recording: give its whole id" in told.err
 
 
 @pytest.mark.parametrize("form", [["har", "run-1"], ["ocsf"], ["html", "run-1"]])

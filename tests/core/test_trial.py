@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -131,6 +132,18 @@ def test_a_fault_denies_and_names_its_rule():
     told = trial(PERMITS, KeyError("x"))
     assert (told.effect, told.denial) == (Effect.DENY, Denial.FAULT)
     assert "r1" in told.refusal.detail
+
+
+def test_whoever_wrote_a_rule_is_told_the_line_that_raised():
+    told = trial(PERMITS, KeyError("x"))
+    line = Says.judge.__code__.co_firstlineno
+    found = re.fullmatch(
+        rf"Rule r1 raised KeyError. \(KeyError at {re.escape(__file__)}:(\d+)\)",
+        told.refusal.detail,
+    )
+    assert line < int(found[1]) < line + 10
+    why = next(part.why for part in told.parts if part.rule == "r1")
+    assert why == f"It raised KeyError at {__file__}:{found[1]}."
 
 
 def test_a_masking_profile_that_there_is_not_is_a_fault():
