@@ -28,6 +28,7 @@ from jitgate.app.recording import Recorded, recorded
 from jitgate.app.reloading import Adopt, OnHangup, Reloading
 from jitgate.app.storing import Storing, in_folder, shared
 from jitgate.app.story import Ground, Story, story_of
+from jitgate.app.taken_up import TakenUp
 from jitgate.approvers.slack.groups import SlackGroups
 from jitgate.config import Configuration
 from jitgate.core.tally import Tally
@@ -47,7 +48,6 @@ from jitgate.service import (
     Listening,
     Part,
     Served,
-    TakenUp,
     Threaded,
     Together,
     Worker,
