@@ -33,7 +33,10 @@ def admin_of(
     refused: Note,
     reactor: Any,
 ) -> AdminSite:
-    """What they come to at ``endpoint``; of workers, if there are any, ``staff`` tells."""
+    """What they come to at ``endpoint``; of workers, if there are any, ``staff`` tells.
+
+    It is one long list: of all that is told, who is asked for it.
+    """
     recorder, hooks, slack = ground.recorder, channels.hooks, channels.slack
     off: Callable[[], Sequence[str]] = story.decider.switched_off
     slowed: Callable[[], Mapping[str, float]] = ground.pace.slowed

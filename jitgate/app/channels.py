@@ -39,26 +39,14 @@ class Channels:
         run: str,
         reactor: Any,
     ) -> None:
-        settings, recorder, storing = ground.settings, ground.recorder, ground.storing
-        self.control = ControlSocket(
-            first.configuration.control_socket,
-            story.access,
-            first.powers,
-            recorder=recorder,
-            clock=reactor,
-            reactor=reactor,
-            reload=reload,
-            revoke=story.revocations.revoke_subject,
-            retain=kept.retain,
-            copies=kept.copies,
-            rotate=kept.rotate,
-        )
+        settings, storing = ground.settings, ground.storing
+        self.control = _control(first, story, kept, reload, reactor)
         self.hooks = Webhooks(
             story.access,
             store=storing.access,
             posts=storing.posts,
             once=storing.once,
-            recorder=recorder,
+            recorder=kept.recorder,
             clock=reactor,
             jitter=random.random,
         )
@@ -68,17 +56,15 @@ class Channels:
             groups=slack_groups,
             access=story.access,
             storing=storing,
-            recorder=recorder,
+            recorder=kept.recorder,
             refused=refused,
             reactor=reactor,
             run=run,
         )
         self._opened = opened
         self._own: dict[str, IApproverChannel] = {}
-        if "control" in settings.services:
-            self._own[CONTROL] = self.control
-        if self.slack is not None:
-            self._own[SLACK] = self.slack.channel
+        self._own |= {CONTROL: self.control} if "control" in settings.services else {}
+        self._own |= {} if self.slack is None else {SLACK: self.slack.channel}
         self._open(first)
 
     def adopt(self, new: InForce) -> None:
@@ -91,3 +77,21 @@ class Channels:
     def _open(self, new: InForce) -> None:
         self.hooks.adopt(new.hooks)
         open_ways(self._opened, {**self._own, **self.hooks.channels}, new.channels)
+
+
+def _control(
+    first: InForce, story: Story, kept: Recorded, reload: Reload, reactor: Any
+) -> ControlSocket:
+    return ControlSocket(
+        first.configuration.control_socket,
+        story.access,
+        first.powers,
+        recorder=kept.recorder,
+        clock=reactor,
+        reactor=reactor,
+        reload=reload,
+        revoke=story.revocations.revoke_subject,
+        retain=kept.retain,
+        copies=kept.copies,
+        rotate=kept.rotate,
+    )

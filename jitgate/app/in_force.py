@@ -233,17 +233,11 @@ def made(
     hooks = hooks_of(settings, reactor, found)
     keepers = keepers_of(settings, reactor, found, lasting.signs)
     archive = archive_of(settings, found)
-    recording = configuration.recording
-    for key in (recording.key, recording.key_before):
-        if key is not None:
-            found.attempt(recording.where, ed25519_key, key)
+    _check_keys(configuration.recording, found)
     active = people_of(settings, provided, found)
     slack = used(settings)
     tokens = None if slack is None else found.attempt(slack.where, tokens_of, slack)
-    served = [
-        None if each is None else found.attempt(each.where, _certificate, each)
-        for each in (settings.listen.proxy_tls, settings.listen.reverse)
-    ]
+    served = _served(settings.listen, found)
     if settings.store is not None and find_spec("psycopg") is None:
         found.add(f"{settings.store.where}: {NEEDS_PSYCOPG}")
     found.raise_any()
@@ -269,6 +263,21 @@ def made(
         slack=tokens,
         notices=said,
     )
+
+
+def _check_keys(recording: schema.Recording, found: Problems) -> None:
+    """Tell which of the keys that are to sign it cannot be read."""
+    for key in (recording.key, recording.key_before):
+        if key is not None:
+            found.attempt(recording.where, ed25519_key, key)
+
+
+def _served(listen: schema.Listen, found: Problems) -> Sequence[PortCertificate | None]:
+    """What agents are shown at the proxy's own port, and at the gateway's own hosts."""
+    return [
+        None if each is None else found.attempt(each.where, _certificate, each)
+        for each in (listen.proxy_tls, listen.reverse)
+    ]
 
 
 def _doubts(

@@ -104,17 +104,11 @@ class Books:
 
 
 def recorded(
-    first: InForce,
-    writer: str,
-    *,
-    keys: SigningKeys,
-    state: StateFolder,
-    tally: Tally,
-    reactor: Any,
+    first: InForce, run: str, *, keys: SigningKeys, state: StateFolder, tally: Tally, reactor: Any
 ) -> Recorded:
-    """For one run of the gateway, whose log is called ``writer``; ``keys`` are from ``state``."""
+    """For one run of the gateway, whose log is called ``run``; ``keys`` are from ``state``."""
     recording = first.configuration.recording
-    files = _files(first, writer, keys, state, tally)
+    files = _files(first, run, keys, state, tally)
     beside, worker = first.bound.store, Worker(reactor, "recorder")
     kept: IRecordStore = files if beside is None else BothStores(files, beside)
     archived = _archived(first, files, worker, reactor)
@@ -151,7 +145,7 @@ def recorded(
 
 
 def _files(
-    first: InForce, writer: str, keys: SigningKeys, state: StateFolder, tally: Tally
+    first: InForce, run: str, keys: SigningKeys, state: StateFolder, tally: Tally
 ) -> RecordFiles:
     recording = first.configuration.recording
     return RecordFiles(
@@ -162,7 +156,7 @@ def _files(
         settled=state.signed_by,
         last_signed=state.last_signed,
         now=time.time,
-        writer=writer,
+        writer=run,
         run=_run(first),
         disk=_disk(recording, tally),
         cut_every=CUT if recording.archive is not None else None,
