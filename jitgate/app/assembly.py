@@ -145,7 +145,7 @@ class _Assembly:
         self._storing = self._stored(state, worker)
         authority = load_or_create(state.authority, time.time)
         opened: list[IApproverChannel] = []
-        self._ground = self._grounds(opened, lambda: authority.trust)
+        self._ground = self._ground_with(opened, lambda: authority.trust)
         self._story = story = story_of(first, self._ground)
         self._own.adopt(first.terms)
         self._adopters += [
@@ -187,7 +187,9 @@ class _Assembly:
         others = None if self._staff is None else self._staff.relay
         return in_folder(state.database, worker, reactor, others=others)
 
-    def _grounds(self, channels: Sequence[IApproverChannel], trust: Callable[[], Trust]) -> Ground:
+    def _ground_with(
+        self, channels: Sequence[IApproverChannel], trust: Callable[[], Trust]
+    ) -> Ground:
         recorder, storing = self._kept.recorder, self._storing
         return Ground(
             settings=self._settings,
