@@ -92,7 +92,7 @@ class Far:
                 host, _, port = authority.rpartition(":")
                 named = host.strip("[]")
                 endpoint = self._problems.attempt(
-                    target.where, self._checked, named, int(port), target, trust
+                    target.where, self._way_to, target, trust, named, int(port)
                 )
                 if endpoint is None:
                     continue
@@ -117,8 +117,20 @@ class Far:
         """The source of one target's credential, to be looked at: nothing is recorded of it."""
         return self._source(target, bytes)
 
+    def _way_to(
+        self, target: schema.Target, trust: IOpenSSLTrustRoot, host: str, port: int
+    ) -> CheckedEndpoint:
+        via = None if target.via is None else _via(target.via)
+        return self._checked(trust, target.dial, host, port, via=via)
+
     def _checked(
-        self, host: str, port: int, target: schema.Target, trust: IOpenSSLTrustRoot
+        self,
+        trust: IOpenSSLTrustRoot,
+        dial: tuple[str, int] | None,
+        host: str,
+        port: int,
+        *,
+        via: Via | None = None,
     ) -> CheckedEndpoint:
         return CheckedEndpoint(
             host,
@@ -126,9 +138,9 @@ class Far:
             reactor=self._reactor,
             resolve=self._resolve,
             trust=trust,
-            dial=target.dial,
+            dial=dial,
             limits=self._limits,
-            via=None if target.via is None else _via(target.via),
+            via=via,
         )
 
     def _credentials(
@@ -173,19 +185,7 @@ class Far:
         self, credential: credential_schema.VaultCredential, site_key: Callable[[], bytes]
     ) -> VaultCredentials:
         """Its calls go to the Vault alone, whose address is checked as a target's is."""
-        trust = trust_in(credential.trust)
-
-        def checked(host: str, port: int) -> CheckedEndpoint:
-            return CheckedEndpoint(
-                host,
-                port,
-                reactor=self._reactor,
-                resolve=self._resolve,
-                trust=trust,
-                dial=credential.dial,
-                limits=self._limits,
-            )
-
+        checked = partial(self._checked, trust_in(credential.trust), credential.dial)
         authority = _authority(credential.address)
         calls = OwnCalls(self._reactor, checked)
         keyed = _keyed(site_key, b"jitgate credential\0")
@@ -203,8 +203,7 @@ class Far:
         site_key: Callable[[], bytes],
     ) -> OktaCredentials | None:
         """Its calls go to the org and to the target alone, by the target's own checked way."""
-        trust = trust_in(target.trust)
-        calls = OwnCalls(self._reactor, lambda host, port: self._checked(host, port, target, trust))
+        calls = OwnCalls(self._reactor, partial(self._way_to, target, trust_in(target.trust)))
         server = OktaServer(
             credential.org, calls.to(_authority(credential.org)), self._reactor, random.random
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
@@ -161,26 +161,41 @@ class InForce:
 NEEDS_PSYCOPG = "type postgres needs a package: pip install 'jitgate[postgres]'"
 
 
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What a process has from its start to its end, for whatever a configuration makes.
+
+    What its state holds is asked for once something is served: until then it need not be there.
+    """
+
+    site_key: Callable[[], bytes] = bytes
+    noted: Noted = lambda *_: None
+    """Puts something on record."""
+    nonces: Nonces = field(default_factory=Nonces)
+    """What APIs want to see in a proof."""
+    once: Callable[[], IOnce] | None = None
+    """What was taken once; None: remembered by what a configuration makes alone."""
+    own: TokenVerifier | None = None
+    """Believes the gateway's own tokens."""
+    slack_groups: SlackGroups = field(default_factory=SlackGroups)
+    signs: Callable[[], str] = str
+    """The text form of the key that signs the recording."""
+
+
 def made(
     configuration: Configuration,
     reactor: IReactorCore,
     problems: Sequence[str] = (),
-    *,
-    site_key: Callable[[], bytes] = bytes,
-    noted: Noted = lambda *_: None,
-    nonces: Nonces | None = None,
-    once: Callable[[], IOnce] | None = None,
-    own: TokenVerifier | None = None,
-    slack_groups: SlackGroups | None = None,
-    signs: Callable[[], str] = str,
+    lasting: Lasting | None = None,
     before: InForce | None = None,
 ) -> InForce:
     """What the configuration makes; ``problems`` are those that reading it has found already.
 
     Raises `ConfigurationInvalid` with them and every other that can be seen without serving; where
-    it is to replace what is in force ``before``, what would need a restart is one.
+    it is to replace what is in force ``before``, what would need a restart is one. It is one long
+    list: everything that is replaced, in the order in which problems are told.
     """
-    found = Problems(problems)
+    lasting, found = lasting or Lasting(), Problems(problems)
     if before is not None:
         for problem in _restarts(before.configuration, configuration):
             found.add(problem)
@@ -188,39 +203,41 @@ def made(
     loaded = loaded_of(settings, found)
     provided = Provided(loaded, found)
     callees = callees_of(settings, provided, found)
-    far = Far(settings, reactor, found, callees, provided, noted=noted, nonces=nonces or Nonces())
     clock: Any = reactor
+    far = Far(
+        settings,
+        reactor,
+        found,
+        callees,
+        provided,
+        noted=lasting.noted,
+        nonces=lasting.nonces,
+    )
     identities = Identities(
         settings.identity,
         clock,
         found,
         before={} if before is None else before.keys,
-        once=once or (lambda: MemoryOnce(clock)),
+        once=lasting.once or (lambda: MemoryOnce(clock)),
         provided=provided,
-        own=own,
+        own=lasting.own,
     )
-    targets, identity = far.targets(site_key), identities.made()
+    targets, identity = far.targets(lasting.site_key), identities.made()
     rules = decided(configuration, loaded, callees, found)
     bound = Bound.of(settings, provided)
     if before is not None:
         for problem in bound.restarts(before.bound):
             found.add(problem)
     channels = channels_of(settings, provided, clock)
-    groups = groups_of(settings, provided, found, slack_groups or SlackGroups())
+    groups = groups_of(settings, provided, found, lasting.slack_groups)
     hooks = hooks_of(settings, reactor, found)
-    keepers = keepers_of(settings, reactor, found, signs)
+    keepers = keepers_of(settings, reactor, found, lasting.signs)
     archive = archive_of(settings, found)
-    recording = configuration.recording
-    for key in (recording.key, recording.key_before):
-        if key is not None:
-            found.attempt(recording.where, ed25519_key, key)
+    _check_keys(configuration.recording, found)
     active = people_of(settings, provided, found)
     slack = used(settings)
     tokens = None if slack is None else found.attempt(slack.where, tokens_of, slack)
-    served = [
-        None if each is None else found.attempt(each.where, _certificate, each)
-        for each in (settings.listen.proxy_tls, settings.listen.reverse)
-    ]
+    served = _served(settings.listen, found)
     if settings.store is not None and find_spec("psycopg") is None:
         found.add(f"{settings.store.where}: {NEEDS_PSYCOPG}")
     found.raise_any()
@@ -246,6 +263,21 @@ def made(
         slack=tokens,
         notices=said,
     )
+
+
+def _check_keys(recording: schema.Recording, found: Problems) -> None:
+    """Tell which of the keys that are to sign it cannot be read."""
+    for key in (recording.key, recording.key_before):
+        if key is not None:
+            found.attempt(recording.where, ed25519_key, key)
+
+
+def _served(listen: schema.Listen, found: Problems) -> Sequence[PortCertificate | None]:
+    """What agents are shown at the proxy's own port, and at the gateway's own hosts."""
+    return [
+        None if each is None else found.attempt(each.where, _certificate, each)
+        for each in (listen.proxy_tls, listen.reverse)
+    ]
 
 
 def _doubts(

@@ -6,6 +6,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Protocol
@@ -85,27 +86,27 @@ def load_of(story: Story, recorder: Recorder) -> Mapping[str, float]:
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """All that a scrape is told. What is asked for here is set before anybody scrapes."""
+    """All that a scrape is told, and who is asked for it then."""
 
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
-        self.load: Callable[[], Mapping[str, float]] = dict
-        self.others: Others | None = None
-        self.parts: Mapping[str, Callable[[], str | None]] = {}
-        self.ready: Callable[[], bool] = lambda: False
-        self.switched_off: Callable[[], Sequence[str]] = tuple
-        self.slowed: Callable[[], Mapping[str, float]] = dict
-        self.policy: Callable[[], str] = str
-        self.pending: Callable[[], int] = int
-        self.outboxes: Callable[[], Mapping[str, int]] = dict
-        self.archive: Callable[[], int] | None = None
-        self.late: Callable[[], Mapping[str, float]] = dict
+    tally: Tally
+    load: Callable[[], Mapping[str, float]]
+    others: Others | None
+    parts: Mapping[str, Callable[[], str | None]]
+    ready: Callable[[], bool]
+    switched_off: Callable[[], Sequence[str]]
+    slowed: Callable[[], Mapping[str, float]]
+    policy: Callable[[], str]
+    pending: Callable[[], int]
+    outboxes: Callable[[], Mapping[str, int]]
+    archive: Callable[[], int] | None
+    late: Callable[[], Mapping[str, float]]
 
     def counts(self) -> Counts:
         """Those of all processes together."""
         others = () if self.others is None else [each.rows() for each in self.others.counted]
-        return summed(self._tally.rows(), *others)
+        return summed(self.tally.rows(), *others)
 
     def readings(self) -> Iterator[Reading]:
         """How things are now."""

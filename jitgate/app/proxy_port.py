@@ -14,10 +14,38 @@ from jitgate.flow.recorder import Recorder
 from jitgate.proxy.authority import CertificateAuthority
 from jitgate.proxy.certificate import PortTls
 from jitgate.proxy.listener import HttpProxyListener
+from jitgate.proxy.port import AgentPort, ends_in
 from jitgate.proxy.reverse import OwnHosts, ReverseListener
 
 
-def proxy_of(
+def ports_of(
+    in_force: InForce,
+    story: Story,
+    authority: CertificateAuthority,
+    proxy: IStreamServerEndpoint,
+    reverse: IStreamServerEndpoint | None,
+    *,
+    adopters: list[Adopt],
+    recorder: Recorder,
+    reactor: Any,
+) -> dict[str, AgentPort]:
+    """What agents come to at these endpoints, by name, and what revoking a subject ends there.
+
+    What can be replaced with the configuration goes to ``adopters``.
+    """
+    ports: dict[str, AgentPort] = {}
+    ports["proxy"] = _proxy(
+        in_force, story, authority, proxy, adopters=adopters, recorder=recorder, reactor=reactor
+    )
+    if reverse is not None:
+        ports["reverse"] = _reverse(
+            in_force, story, reverse, adopters=adopters, recorder=recorder, reactor=reactor
+        )
+    story.revocations.ends["tunnels"] = ends_in(list(ports.values()))
+    return ports
+
+
+def _proxy(
     in_force: InForce,
     story: Story,
     authority: CertificateAuthority,
@@ -27,7 +55,7 @@ def proxy_of(
     recorder: Recorder,
     reactor: Any,
 ) -> HttpProxyListener:
-    """What agents come to at ``endpoint``, and what revoking a subject ends there.
+    """The proxy's port at ``endpoint``.
 
     Its certificate, if it has one, is replaced with the configuration.
     """
@@ -49,11 +77,10 @@ def proxy_of(
     )
     proxy.adopt(in_force.http2)
     adopters.append(lambda new: proxy.adopt(new.http2))
-    story.revocations.ends["tunnels"] = proxy.end_of
     return proxy
 
 
-def reverse_of(
+def _reverse(
     in_force: InForce,
     story: Story,
     endpoint: IStreamServerEndpoint,

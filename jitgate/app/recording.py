@@ -104,29 +104,11 @@ class Books:
 
 
 def recorded(
-    first: InForce,
-    writer: str,
-    *,
-    keys: SigningKeys,
-    state: StateFolder,
-    tally: Tally,
-    reactor: Any,
+    first: InForce, run: str, *, keys: SigningKeys, state: StateFolder, tally: Tally, reactor: Any
 ) -> Recorded:
-    """For one run of the gateway, whose log is called ``writer``; ``keys`` are from ``state``."""
+    """For one run of the gateway, whose log is called ``run``; ``keys`` are from ``state``."""
     recording = first.configuration.recording
-    files = RecordFiles(
-        recording.directory,
-        site=keys.site,
-        key=keys.key,
-        key_before=keys.before,
-        settled=state.signed_by,
-        last_signed=state.last_signed,
-        now=time.time,
-        writer=writer,
-        run=_run(first),
-        disk=_disk(recording, tally),
-        cut_every=CUT if recording.archive is not None else None,
-    )
+    files = _files(first, run, keys, state, tally)
     beside, worker = first.bound.store, Worker(reactor, "recorder")
     kept: IRecordStore = files if beside is None else BothStores(files, beside)
     archived = _archived(first, files, worker, reactor)
@@ -159,6 +141,25 @@ def recorded(
         Books(files, worker),
         keeping.late,
         archived.waiting,
+    )
+
+
+def _files(
+    first: InForce, run: str, keys: SigningKeys, state: StateFolder, tally: Tally
+) -> RecordFiles:
+    recording = first.configuration.recording
+    return RecordFiles(
+        recording.directory,
+        site=keys.site,
+        key=keys.key,
+        key_before=keys.before,
+        settled=state.signed_by,
+        last_signed=state.last_signed,
+        now=time.time,
+        writer=run,
+        run=_run(first),
+        disk=_disk(recording, tally),
+        cut_every=CUT if recording.archive is not None else None,
     )
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakSet
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from jitgate.app.ids import Ids
@@ -19,7 +20,7 @@ from jitgate.app.in_force import InForce
 from jitgate.app.masking_sets import Sets
 from jitgate.app.storing import Storing
 from jitgate.config.schema import Approvals, Settings
-from jitgate.core.limits import share
+from jitgate.core.limits import Limits, share
 from jitgate.core.tally import Tally
 from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
@@ -77,6 +78,20 @@ class Ground:
     workers: int = 1
     """How many processes share what is a bound for all."""
 
+    @property
+    def bounds(self) -> Limits:
+        return self.settings.limits.bounds
+
+    @property
+    def new_exchange(self) -> Callable[[], str]:
+        """What calls the next exchange something."""
+        return partial(self.new_id, "x")
+
+    @property
+    def turn(self) -> Callable[[], Deferred[None]]:
+        """What lets others have their turn."""
+        return partial(deferLater, self.clock, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Story:
@@ -124,23 +139,16 @@ class Story:
 
 
 def story_of(in_force: InForce, ground: Ground) -> Story:
-    """The flow on this ground, by what is in force at the start."""
+    """The flow on this ground, by what is in force at the start.
+
+    It is one long list: all that there is one of, in the order in which one needs another.
+    """
     clock, recorder, storing = ground.clock, ground.recorder, ground.storing
     access, grants, names, members = _people(in_force, ground)
-    approvals, bounds = ground.settings.approvals, ground.settings.limits.bounds
+    approvals = ground.settings.approvals
     bodies = HeldBodies(approvals.review_body, _held(approvals, ground.workers))
-    new_id = partial(ground.new_id, "x")
-    turn = partial(deferLater, clock, 0)
-    accounts = Accounts(
-        recorder,
-        clock=clock,
-        new_id=new_id,
-        site_key=ground.site_key,
-        turn=turn,
-        tally=ground.tally,
-        elapsed=time.monotonic,
-    )
-    load = Load(clock, bounds.share(ground.workers), ground.tally)
+    accounts = _accounts(ground)
+    load = Load(clock, ground.bounds.share(ground.workers), ground.tally)
     budgets = Budgets(storing.budgets, clock)
     decider = Decider(
         **in_force.decided,
@@ -155,15 +163,7 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
     revocations = Revocations(storing.once, access, recorder, clock)
     news = storing.news
     following = None if news is None else Following(news, access, grants, revocations, clock)
-    ahead = Ahead(
-        targets=in_force.targets,
-        decide=decider.ahead,
-        scope_print=decider.scope_print,
-        access=access,
-        budgets=budgets,
-        clock=clock,
-        new_id=ground.new_id,
-    )
+    ahead = _ahead(in_force, ground, decider, access, budgets)
     tokens, pages = _pages(
         in_force,
         ground,
@@ -178,17 +178,7 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
         targets=_with_own(in_force.targets, pages),
         identity=in_force.identity,
         decider=decider,
-        sender=Sender(
-            grants,
-            decider,
-            accounts,
-            revocations,
-            clock,
-            pace=ground.pace,
-            turn=turn,
-            room=MaskingRoom(bounds.share(ground.workers).masking_bytes, ground.tally),
-            limits=bounds,
-        ),
+        sender=_sender(ground, grants, decider, accounts, revocations),
         accounts=accounts,
         bodies=bodies,
         load=load,
@@ -196,7 +186,7 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
         knocked=knocked,
         recorder=recorder,
         clock=clock,
-        new_id=new_id,
+        new_id=ground.new_exchange,
     )
     return Story(
         gateway=gateway,
@@ -241,6 +231,53 @@ def _people(in_force: InForce, ground: Ground) -> tuple[Access, Grants, Resource
         new_id=ground.new_id,
     )
     return access, grants, names, members
+
+
+def _accounts(ground: Ground) -> Accounts:
+    return Accounts(
+        ground.recorder,
+        clock=ground.clock,
+        new_id=ground.new_exchange,
+        site_key=ground.site_key,
+        turn=ground.turn,
+        tally=ground.tally,
+        elapsed=time.monotonic,
+    )
+
+
+def _sender(
+    ground: Ground,
+    grants: Grants,
+    decider: Decider,
+    accounts: Accounts,
+    revocations: Revocations,
+) -> Sender:
+    bounds = ground.bounds
+    return Sender(
+        grants,
+        decider,
+        accounts,
+        revocations,
+        ground.clock,
+        pace=ground.pace,
+        turn=ground.turn,
+        room=MaskingRoom(bounds.share(ground.workers).masking_bytes, ground.tally),
+        limits=bounds,
+    )
+
+
+def _ahead(
+    in_force: InForce, ground: Ground, decider: Decider, access: Access, budgets: Budgets
+) -> Ahead:
+    return Ahead(
+        targets=in_force.targets,
+        decide=decider.ahead,
+        scope_print=decider.scope_print,
+        access=access,
+        budgets=budgets,
+        clock=ground.clock,
+        new_id=ground.new_id,
+    )
 
 
 def _pages(

@@ -18,10 +18,10 @@ from twisted.logger import Logger
 
 from jitgate.app.crew import Facts
 from jitgate.app.ids import Ids
-from jitgate.app.in_force import InForce, made
+from jitgate.app.in_force import InForce, Lasting, made
 from jitgate.app.masking_sets import Prepared
 from jitgate.app.measuring import load_of
-from jitgate.app.proxy_port import proxy_of, reverse_of
+from jitgate.app.proxy_port import ports_of
 from jitgate.app.recording import RecordedApart, recorded_apart
 from jitgate.app.reloading import Adopt, Reloading
 from jitgate.app.storing import Storing, in_folder, shared
@@ -29,7 +29,6 @@ from jitgate.app.story import Ground, Story, story_of
 from jitgate.approvers.slack.groups import SlackGroups
 from jitgate.config import Configuration
 from jitgate.core.tally import Tally
-from jitgate.credentials.dpop import Nonces
 from jitgate.errors import ConfigurationInvalid, MustStop, StateUnusable, traced
 from jitgate.flow.following import Following
 from jitgate.flow.ledger import Ledger
@@ -37,7 +36,7 @@ from jitgate.flow.rates import Pace
 from jitgate.identity.own_tokens import OwnTokens
 from jitgate.proxy.authority import CertificateAuthority, load_or_create
 from jitgate.proxy.manifest import Trust
-from jitgate.proxy.port import AgentPort, ends_in
+from jitgate.proxy.port import AgentPort
 from jitgate.service import (
     Dismissed,
     Ended,
@@ -84,9 +83,15 @@ class _Assembly:
         self._facts = facts
         self._bond = Bond(reactor, self._cut_off)
         self._own = OwnTokens(lambda: facts.site, clock, seed=b"", born=facts.born)
-        self._groups = SlackGroups()
-        self._groups.asked = WireGroups(self._bond)
-        self._nonces = Nonces()
+        groups = SlackGroups()
+        groups.asked = WireGroups(self._bond)
+        self._lasting = Lasting(
+            site_key=lambda: self._site_key,
+            noted=self._noted,
+            once=lambda: self._storing.once,
+            own=self._own,
+            slack_groups=groups,
+        )
         self._pace = Pace(clock)
         self._tally = Tally()
         self._state = StateFolder(self._settings.state, shared=None)
@@ -99,18 +104,7 @@ class _Assembly:
     def _made(
         self, configuration: Configuration, problems: Sequence[str], before: InForce | None = None
     ) -> InForce:
-        return made(
-            configuration,
-            self._reactor,
-            problems,
-            site_key=lambda: self._site_key,
-            noted=self._noted,
-            nonces=self._nonces,
-            once=lambda: self._storing.once,
-            own=self._own,
-            slack_groups=self._groups,
-            before=before,
-        )
+        return made(configuration, self._reactor, problems, self._lasting, before)
 
     def _noted(self, kind: str, fields: Mapping[str, object]) -> None:
         self._recorded.recorder.note(kind, fields)
@@ -175,19 +169,19 @@ class _Assembly:
         self, authority: CertificateAuthority, adopters: list[Adopt]
     ) -> Mapping[str, AgentPort]:
         """What it has of the ports that all workers accept from."""
-        facts, story, first = self._facts, self._story, self._first
-        how: Any = {
-            "adopters": adopters,
-            "recorder": self._recorded.recorder,
-            "reactor": self._reactor,
-        }
-        shared = self._endpoint(LISTENING, COUNTERS, facts.family)
-        ports: dict[str, AgentPort] = {"proxy": proxy_of(first, story, authority, shared, **how)}
+        facts, reverse = self._facts, None
         if facts.reverse is not None:
-            shared = self._endpoint(REVERSE, REVERSE_COUNTERS, facts.reverse)
-            ports["reverse"] = reverse_of(first, story, shared, **how)
-            story.revocations.ends["tunnels"] = ends_in(list(ports.values()))
-        return ports
+            reverse = self._endpoint(REVERSE, REVERSE_COUNTERS, facts.reverse)
+        return ports_of(
+            self._first,
+            self._story,
+            authority,
+            self._endpoint(LISTENING, COUNTERS, facts.family),
+            reverse,
+            adopters=adopters,
+            recorder=self._recorded.recorder,
+            reactor=self._reactor,
+        )
 
     def _serving(
         self, ledger: Ledger, ports: Mapping[str, AgentPort], reloading: Reloading

@@ -20,28 +20,12 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     )
     _takes_what_to_find(sessions)
     _takes_recording(sessions, "sessions", "jitgate.cli.listing")
-    refusals = commands.add_parser(
-        "refusals", help="list who was refused outside of any session", epilog=_REFUSALS
+    _refusals(
+        commands.add_parser(
+            "refusals", help="list who was refused outside of any session", epilog=_REFUSALS
+        )
     )
-    refusals.add_argument(
-        "--type", metavar="NAME", action="append", help="entries of this type: control.*"
-    )
-    refusals.add_argument(
-        "--who", metavar="NAME", action="append", help="an address, a uid or a person"
-    )
-    _takes_times(refusals)
-    _takes_recording(refusals, "refusals", "jitgate.cli.refusals")
-    replay = commands.add_parser("replay", help="show a session, or one exchange, as a timeline")
-    replay.add_argument(
-        "id", metavar="ID", help="a session, an exchange, an access request or a grant"
-    )
-    pace = replay.add_mutually_exclusive_group()
-    pace.add_argument(
-        "--speed", metavar="N", type=float, help="1: as it happened; 10: ten times as fast"
-    )
-    pace.add_argument("--follow", action="store_true", help="go on as it is written, until Ctrl-C")
-    replay.add_argument("--pause", metavar="TIME", help="with --speed: no pause is longer; 5s")
-    _takes_recording(replay, "replay", "jitgate.cli.replaying")
+    _replay(commands.add_parser("replay", help="show a session, or one exchange, as a timeline"))
     show = commands.add_parser("show", help="show an entry whole, with its bodies")
     show.add_argument(
         "entry",
@@ -59,7 +43,35 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     )
     copy.add_argument("folder", metavar="DIR", type=Path, help="a folder that is not there yet")
     copy.add_argument("--reason", metavar="TEXT", default="", help="why; it is put on record")
-    verify = commands.add_parser("verify", help="check recordings against a signed checkpoint")
+    _verify(commands.add_parser("verify", help="check recordings against a signed checkpoint"))
+    _proofs(commands.add_parser("proof", help="make and check proofs for who has no recording"))
+
+
+def _refusals(refusals: argparse.ArgumentParser) -> None:
+    refusals.add_argument(
+        "--type", metavar="NAME", action="append", help="entries of this type: control.*"
+    )
+    refusals.add_argument(
+        "--who", metavar="NAME", action="append", help="an address, a uid or a person"
+    )
+    _takes_times(refusals)
+    _takes_recording(refusals, "refusals", "jitgate.cli.refusals")
+
+
+def _replay(replay: argparse.ArgumentParser) -> None:
+    replay.add_argument(
+        "id", metavar="ID", help="a session, an exchange, an access request or a grant"
+    )
+    pace = replay.add_mutually_exclusive_group()
+    pace.add_argument(
+        "--speed", metavar="N", type=float, help="1: as it happened; 10: ten times as fast"
+    )
+    pace.add_argument("--follow", action="store_true", help="go on as it is written, until Ctrl-C")
+    replay.add_argument("--pause", metavar="TIME", help="with --speed: no pause is longer; 5s")
+    _takes_recording(replay, "replay", "jitgate.cli.replaying")
+
+
+def _verify(verify: argparse.ArgumentParser) -> None:
     verify.add_argument("paths", metavar="PATH", nargs="*", type=Path, help="a recording's folder")
     verify.add_argument("--checkpoint", metavar="FILE", type=Path, help="one kept elsewhere")
     verify.add_argument("--key", metavar="FILE", type=Path, help="the site log's public key")
@@ -67,7 +79,6 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     verify.add_argument("--allow-unwitnessed", action="store_true", help="exit 0 all the same")
     verify.add_argument("--json", action="store_true", help="answer for a program")
     verify.set_defaults(handler=told("jitgate.cli.verification", "verify"))
-    _proofs(commands.add_parser("proof", help="make and check proofs for who has no recording"))
 
 
 def _proofs(proof: argparse.ArgumentParser) -> None:

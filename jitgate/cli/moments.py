@@ -1,4 +1,4 @@
-"""Points in time and spans of it, in words."""
+"""Points in time and spans of it, in words and as they are typed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from datetime import datetime
 def seconds(instant: str) -> float:
     """An instant in RFC 3339 as seconds since the epoch."""
     return datetime.fromisoformat(instant).timestamp()
+
+
+def typed(text: str) -> float | None:
+    """A time with its zone, as somebody has typed it; None where it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else moment.timestamp()
 
 
 def clock(instant: str) -> str:

@@ -7,7 +7,6 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 from jitgate.app.far import manner_of
@@ -15,7 +14,7 @@ from jitgate.app.notices import patience_of
 from jitgate.app.offline import Attempt, Offline, offline
 from jitgate.cli.columns import UNBOUNDED, labelled, width
 from jitgate.cli.configured import named_file
-from jitgate.cli.moments import span
+from jitgate.cli.moments import span, typed
 from jitgate.cli.policy_calls import body_of, subject_of
 from jitgate.cli.policy_words import (
     CELL_CHARS,
@@ -87,15 +86,12 @@ def _attempt(arguments: argparse.Namespace, made: Offline) -> Attempt:
 
 
 def _moment(text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = typed(text)
+    if moment is None:
         raise ConfigurationInvalid(
             ["--at: a time with its zone was expected, such as 2026-01-05T09:30:00+01:00"]
         )
-    return moment.timestamp()
+    return moment
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from jitgate.cli.moments import typed
 from jitgate.errors import ConfigurationInvalid
 
 WEEK: Final = "7d"
@@ -74,15 +75,12 @@ def _moment(text: str, now: float) -> float:
     ahead = duration(text)
     if ahead is not None:
         return now + ahead
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = typed(text)
+    if moment is None:
         raise ConfigurationInvalid(
             [f"--switch {text} is neither a duration (7d) nor a time (2026-12-08T03:00Z)."]
         )
-    return max(moment.timestamp(), now)
+    return max(moment, now)
 
 
 def _utc(moment: float) -> str:

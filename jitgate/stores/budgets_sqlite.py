@@ -3,66 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from typing import cast
 
-from twisted.internet.interfaces import IReactorTime
-from zope.interface import implementer
-
-from jitgate.core.budgets import longest, spent, windows
-from jitgate.flow.recorder import InThread
-from jitgate.interfaces import IBudgets
-from jitgate.stores.access_database import Database
-from jitgate.values import Charge, Spent
+from jitgate.stores.budgets_threaded import ThreadedBudgets
+from jitgate.values import Charge
 
 
-@implementer(IBudgets)
-class SqliteBudgets:
-    """When uses were taken, in a table of ``database``; ``in_thread`` calls in that one's thread.
+class SqliteBudgets(ThreadedBudgets[sqlite3.Connection]):
+    """When uses were taken, in a table of the state folder's database."""
 
-    It is open while the access store is.
-    """
+    def _have_to_itself(self, connection: sqlite3.Connection) -> None:
+        """Whoever has a transaction has the database."""
 
-    def __init__(self, database: Database, *, in_thread: InThread, clock: IReactorTime) -> None:
-        self._database = database
-        self._in_thread = in_thread
-        self._clock = clock
+    def _last(self, connection: sqlite3.Connection, charge: Charge) -> float | None:
+        query = "SELECT at FROM counted WHERE key = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
+        row = connection.execute(query, (charge.key, charge.uses - 1)).fetchone()
+        return None if row is None else cast(float, row[0])
 
-    async def take(self, charges: Sequence[Charge]) -> Spent | None:
-        now = self._clock.seconds()
-        return cast("Spent | None", await self._in_thread(self._take, charges, now))
+    def _forget(self, connection: sqlite3.Connection, now: float) -> None:
+        connection.execute("DELETE FROM counted WHERE until <= ?", (now,))
 
-    async def look(self, charges: Sequence[Charge]) -> Spent | None:
-        now = self._clock.seconds()
-        return cast("Spent | None", await self._in_thread(self._look, charges, now))
-
-    def _look(self, charges: Sequence[Charge], now: float) -> Spent | None:
-        with self._database.transaction() as connection:
-            return _full(connection, charges, now)
-
-    def _take(self, charges: Sequence[Charge], now: float) -> Spent | None:
-        with self._database.transaction() as connection:
-            full = _full(connection, charges, now)
-            if full is None:
-                connection.execute("DELETE FROM counted WHERE until <= ?", (now,))
-                for key, within in windows(charges).items():
-                    _count(connection, key, now, within)
-        return full
-
-
-def _full(connection: sqlite3.Connection, charges: Sequence[Charge], now: float) -> Spent | None:
-    return longest(spent(each, _last(connection, each), now) for each in charges)
-
-
-def _last(connection: sqlite3.Connection, charge: Charge) -> float | None:
-    """When the newest use but ``uses - 1`` was taken."""
-    query = "SELECT at FROM counted WHERE key = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
-    row = connection.execute(query, (charge.key, charge.uses - 1)).fetchone()
-    return None if row is None else cast(float, row[0])
-
-
-def _count(connection: sqlite3.Connection, key: str, now: float, within: float) -> None:
-    """Keep a use for as long as it counts; those before it too, if the window is longer now."""
-    longer = "UPDATE counted SET until = at + ? WHERE key = ? AND until < at + ?"
-    connection.execute(longer, (within, key, within))
-    connection.execute("INSERT INTO counted VALUES (?, ?, ?)", (key, now, now + within))
+    def _count(self, connection: sqlite3.Connection, key: str, now: float, within: float) -> None:
+        longer = "UPDATE counted SET until = at + ? WHERE key = ? AND until < at + ?"
+        connection.execute(longer, (within, key, within))
+        connection.execute("INSERT INTO counted VALUES (?, ?, ?)", (key, now, now + within))

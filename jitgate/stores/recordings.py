@@ -22,23 +22,15 @@ from jitgate.interfaces import IRecordStore
 from jitgate.stores.archived import InArchives, sealed_at, told_of
 from jitgate.stores.cutting import Cuts
 from jitgate.stores.last_signed import LastSigned
-from jitgate.stores.layout import (
-    LOGS,
-    SITE,
-    is_log_name,
-    log_folder,
-    log_names,
-    segments,
-)
+from jitgate.stores.layout import LOGS, SITE, is_log_name, log_folder, log_names, segments
 from jitgate.stores.lines import FORMAT
 from jitgate.stores.log import SEGMENT_BYTES, Log
-from jitgate.stores.opening import length_of
 from jitgate.stores.sealing import NotSealed
-from jitgate.stores.seen import Seen
+from jitgate.stores.seen import Seen, held_against
 from jitgate.stores.segment import Disk, Standing, put_away
 from jitgate.stores.signing import Signing
 from jitgate.stores.standing_folder import made, prepared
-from jitgate.stores.stock import Stock, take_stock
+from jitgate.stores.stock import Stock
 from jitgate.stores.writers import Head, Others, accounted, opening
 from jitgate.values import Archived, Entry
 
@@ -76,13 +68,10 @@ class RecordFiles:
             raise StateUnusable(f"{writer!r} cannot be the name of a writer's log.")
         self._folder = folder
         self._now = now
-        self._writer = writer
-        self._run = run
+        self._writer, self._run = writer, run
         self._segment_bytes = segment_bytes
         self._disk = disk or Disk()
-        before = None if key_before is None else Signer(site, key_before)
-        remembered = last_signed or LastSigned(None)
-        self.signing = Signing(folder, Signer(site, key), before, self._disk, remembered)
+        self.signing = Signing(folder, site, key, key_before, self._disk, last_signed)
         self._settled = settled
         self._locks: list[int] = []
         self._logs: tuple[Log, Log] | None = None
@@ -282,31 +271,13 @@ class RecordFiles:
     # --- opening, in the order of what must be true before the next step
 
     def _take_up_site(self) -> tuple[Log, list[str]]:
-        """The site log in a new segment, and the writer logs that nobody has closed.
-
-        It goes on only if it holds all that was ever signed: two trees of one log are never signed.
-        """
+        """The site log in a new segment, and the writer logs that nobody has closed."""
         folder = self._folder / SITE
         last = self.signing.last()
         if last is not None:
             self._cuts.whole = self.signing.note(last.size)  # all it covers has ended with its run
         seen = Seen(last, self.signing.remembered.head())
-        stock = take_stock(folder, seen.entry)
-        if not stock.whole:
-            raise StateUnusable(f"The site log in {folder} lacks entries.")
-        if not seen.signed_agrees:
-            raise StateUnusable(f"The site log in {folder} is not what its checkpoint signed.")
-        if not seen.remembered_agrees:
-            raise StateUnusable(
-                f"The recording in {self._folder} was rolled back, or is another: its key has "
-                "signed what it does not hold. Put the newest copy there, or a backup of state and "
-                "recording together (jitgate restore)."
-            )
-        for path in sorted(self._folder / name for name in seen.unsigned):
-            if length_of(path) is None:
-                raise StateUnusable(
-                    f"No checkpoint has signed that {path} was deleted: it is gone."
-                )
+        stock = held_against(self._folder, seen)
         self.signing.take_up(seen)
         self.in_archives = seen.archived
         site = self._log(folder, stock)

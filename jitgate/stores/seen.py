@@ -1,15 +1,19 @@
-"""What the site log tells while it is read at the start of a run."""
+"""What the site log tells while it is read at the start of a run, and whether the run may go on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from jitgate.core.merkle import Tree
 from jitgate.core.note import Checkpoint
 from jitgate.core.rotation import Rotation
+from jitgate.errors import StateUnusable
 from jitgate.stores.archived import InArchives
 from jitgate.stores.extent import Deleted
-from jitgate.stores.layout import LOGS, is_log_name, lines_name
+from jitgate.stores.layout import LOGS, SITE, is_log_name, lines_name
+from jitgate.stores.opening import length_of
+from jitgate.stores.stock import Stock, take_stock
 
 
 class Seen:
@@ -52,3 +56,26 @@ class Seen:
             self.signed_agrees = tree.root == self._signed.root
         if self._remembered is not None and tree.size == self._remembered[0]:
             self.remembered_agrees = tree.root == self._remembered[1]
+
+
+def held_against(recording: Path, seen: Seen) -> Stock:
+    """What stands of the site log, which ``seen`` takes in: it holds all that was ever signed.
+
+    Two trees of one log are never signed. Raises `StateUnusable`, `OSError`.
+    """
+    folder = recording / SITE
+    stock = take_stock(folder, seen.entry)
+    if not stock.whole:
+        raise StateUnusable(f"The site log in {folder} lacks entries.")
+    if not seen.signed_agrees:
+        raise StateUnusable(f"The site log in {folder} is not what its checkpoint signed.")
+    if not seen.remembered_agrees:
+        raise StateUnusable(
+            f"The recording in {recording} was rolled back, or is another: its key has signed what "
+            "it does not hold. Put the newest copy there, or a backup of state and recording "
+            "together (jitgate restore)."
+        )
+    for path in sorted(recording / name for name in seen.unsigned):
+        if length_of(path) is None:
+            raise StateUnusable(f"No checkpoint has signed that {path} was deleted: it is gone.")
+    return stock

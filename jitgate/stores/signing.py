@@ -11,6 +11,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from jitgate.core.note import (
     NOTE_BYTES,
     Checkpoint,
@@ -33,23 +35,24 @@ from jitgate.values import Entry
 class Signing:
     """Signs the site log of the recording in ``folder`` with ``key``, after the one ``before``.
 
-    What is signed is ``remembered`` elsewhere as well.
+    ``site`` is its name. What is signed is ``remembered`` elsewhere as well, if it is to be.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 (as they are read)
         self,
         folder: Path,
-        key: Signer,
-        before: Signer | None,
+        site: str,
+        key: Ed25519PrivateKey,
+        before: Ed25519PrivateKey | None,
         disk: Disk,
-        remembered: LastSigned,
+        remembered: LastSigned | None,
     ) -> None:
-        self.remembered = remembered
+        self.remembered = remembered or LastSigned(None)
         self._folder = folder
         self._disk = disk
-        self._wanted = key
-        self._before = before
-        self.signer = key
+        self._wanted = Signer(site, key)
+        self._before = None if before is None else Signer(site, before)
+        self.signer = self._wanted
         """The key in force."""
         self.size = 0
         """The size of the site log that was last signed."""

@@ -18,12 +18,8 @@ from jitgate.testing.waiting import waits, within
 from jitgate.values import Credential, Operation
 
 
-class CredentialContract(Contract):
-    """What every `ICredentialSource` promises. What its target takes is yours to test."""
-
-    def make(self) -> ICredentialSource:
-        """The source, made anew at each call."""
-        raise NotImplementedError("let make() return what your plugin provides")
+class SourceContract(Contract):
+    """What a suite for a source needs beside it, whatever port that provides."""
 
     def operations(self) -> Sequence[Operation]:
         """Some that it has a credential for."""
@@ -32,6 +28,14 @@ class CredentialContract(Contract):
     def refused(self) -> Sequence[Operation]:
         """Some that it has none for."""
         return ()
+
+
+class CredentialContract(SourceContract):
+    """What every `ICredentialSource` promises. What its target takes is yours to test."""
+
+    def make(self) -> ICredentialSource:
+        """The source, made anew at each call."""
+        raise NotImplementedError("let make() return what your plugin provides")
 
     def test_it_provides_its_port(self) -> None:
         assert verifyObject(ICredentialSource, self.make())

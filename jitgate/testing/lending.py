@@ -13,10 +13,10 @@ from jitgate.core.injection import COUNTING
 from jitgate.errors import CredentialUnavailable
 from jitgate.interfaces import ILendingSource
 from jitgate.provided import NEVER_ISSUED
-from jitgate.testing.contract import Contract, for_all
-from jitgate.testing.credentials import names_its_secrets, tells_no_secret
+from jitgate.testing.contract import for_all
+from jitgate.testing.credentials import SourceContract, names_its_secrets, tells_no_secret
 from jitgate.testing.waiting import waits, within
-from jitgate.values import Credential, Operation, ResponseHead
+from jitgate.values import Credential, ResponseHead
 
 _TEXTS = strategies.sampled_from(
     [b"", b"nonce", b"DPoP", b'Bearer error="', b"a=b, c", b"\xff\x00"]
@@ -25,7 +25,7 @@ _NAMES = strategies.sampled_from([b"WWW-Authenticate", b"DPoP-Nonce", b"Date", b
 _FIELDS = strategies.lists(strategies.tuples(_NAMES, _TEXTS | strategies.binary(max_size=20)))
 
 
-class LendingContract(Contract):
+class LendingContract(SourceContract):
     """What every `ILendingSource` promises. What its target takes is yours to test."""
 
     fixed = False
@@ -34,14 +34,6 @@ class LendingContract(Contract):
     def make(self) -> ILendingSource:
         """The source, made anew at each call."""
         raise NotImplementedError("let make() return what your plugin provides")
-
-    def operations(self) -> Sequence[Operation]:
-        """Some that it has a credential for."""
-        return [Operation("t", "getUser", {"id": "1"}, "GET", "api.example:443", "/users/1")]
-
-    def refused(self) -> Sequence[Operation]:
-        """Some that it has none for."""
-        return ()
 
     def test_it_provides_its_port(self) -> None:
         assert verifyObject(ILendingSource, self.make())

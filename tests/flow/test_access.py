@@ -10,6 +10,7 @@ from support.ports import JSON, Asked, Stand, agent, permit, review
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from jitgate.app.taken_up import TakenUp
 from jitgate.core.access import WITHDRAW, NotCounted, Recovery
 from jitgate.core.catalog import CatalogRow
 from jitgate.core.fingerprint import fingerprint
@@ -27,7 +28,6 @@ from jitgate.errors import (
 from jitgate.flow.gateway import DUTIES
 from jitgate.flow.opening import Limits
 from jitgate.interfaces import IRule
-from jitgate.service import TakenUp
 from jitgate.stores.memory import MemoryEvidence
 from jitgate.values import (
     AccessState,

@@ -22,6 +22,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from jitgate.app.taken_up import TakenUp
 from jitgate.approvers.groups import MemoryGroups
 from jitgate.approvers.people import ListedPeople
 from jitgate.core import answers
@@ -34,7 +35,6 @@ from jitgate.errors import PeopleUnknown
 from jitgate.flow.elsewhere import Elsewhere
 from jitgate.flow.opening import Limits
 from jitgate.interfaces import IAccessStore, IGroups
-from jitgate.service import TakenUp
 from jitgate.stores.access_memory import MemoryAccess
 from jitgate.stores.budgets_memory import MemoryBudgets
 from jitgate.stores.memory import MemoryEvidence, MemoryRecords

@@ -8,9 +8,9 @@ import pytest
 from pytest_twisted import ensureDeferred
 from support.ports import JSON, Asked, Stand, agent, review
 
+from jitgate.app.taken_up import TakenUp
 from jitgate.errors import StoreDown
 from jitgate.flow.revoking import ANSWERED, HORIZON, Revocations
-from jitgate.service import TakenUp
 from jitgate.stores.access_memory import MemoryAccess
 from jitgate.stores.memory import MemoryEvidence
 from jitgate.values import Binding, Effect, Verdict

@@ -10,7 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from vectors.evidence import make as vector
 
-from jitgate.app.in_force import made
+from jitgate.app.in_force import Lasting, made
 from jitgate.config import read_all
 from jitgate.core.note import VerifierKey
 from jitgate.errors import CheckpointNotKept, ConfigurationInvalid
@@ -45,7 +45,7 @@ class Site:
         configuration, problems = read_all(self.file)
         if configuration is None:
             raise ConfigurationInvalid(problems)
-        return made(configuration, reactor, problems, signs=lambda: KEY).keepers
+        return made(configuration, reactor, problems, Lasting(signs=lambda: KEY)).keepers
 
 
 @pytest.fixture
