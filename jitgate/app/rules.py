@@ -52,14 +52,15 @@ def decided(
 ) -> Decided:
     """Policy and masking profiles; what is wrong with them goes to ``problems``."""
     sources = _sources(loaded, problems)
-    known: Known = {
-        name: None if each is None else each.catalog.actions for name, each in callees.items()
-    }
     return Decided(
-        policy=_policy(configuration, loaded, callees, known, sources, problems),
-        profiles=_profiles(configuration, loaded, known, problems),
+        policy=_policy(configuration, loaded, callees, sources, problems),
+        profiles=_profiles(configuration, loaded, _known(callees), problems),
         sources=sources,
     )
+
+
+def _known(callees: Callees) -> Known:
+    return {name: None if each is None else each.catalog.actions for name, each in callees.items()}
 
 
 def _sources(loaded: Sequence[plugins.Plugin], problems: Problems) -> Sequence[IFacts]:
@@ -80,10 +81,10 @@ def _policy(
     configuration: Configuration,
     loaded: Sequence[plugins.Plugin],
     callees: Callees,
-    known: Known,
     sources: Sequence[IFacts],
     problems: Problems,
 ) -> Policy:
+    known = _known(callees)
     approvals = configuration.settings.approvals
     rules = [_attempted(each, known, approvals, problems) for each in configuration.rules]
     places = {each.name: each.where for each in configuration.rules}
