@@ -19,10 +19,12 @@ from jitgate.core.http1_reading import ResponseReader
 from jitgate.core.masking import is_stated
 from jitgate.core.profiles import CATALOG, UNMASKED, maskers_for, passes
 from jitgate.errors import ConfigurationInvalid, MaskingFault, PeerFault, UpstreamMalformed
-from jitgate.flow.account import Account, Start, Witness, hand_of
+from jitgate.flow.account import Account
+from jitgate.flow.accounts import hand_of
 from jitgate.flow.masking_room import MaskingRoom
 from jitgate.flow.release import WHOLE, Release
 from jitgate.flow.timing import Timing
+from jitgate.flow.witness import Start, Witness
 from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
 from jitgate.values import (
     Decision,

@@ -24,7 +24,7 @@ from jitgate.core.tally import Tally
 from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.flow.access import Access
-from jitgate.flow.account import Accounts
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.admission import Target
 from jitgate.flow.ahead import Ahead
 from jitgate.flow.bodies import HeldBodies

@@ -30,7 +30,8 @@ from jitgate.errors import (
     UpstreamMalformed,
     UpstreamUnreachable,
 )
-from jitgate.flow.account import Account, Accounts
+from jitgate.flow.account import Account
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.deadlines import Deadline
 from jitgate.flow.frames import TOO_BIG, Broken, Closed, Heard, Message, Pinged, Side
 from jitgate.flow.handshake import Handshake

@@ -30,15 +30,17 @@ from jitgate.core.tally import STAGE_SECONDS
 from jitgate.core.waiting import Wait, preference
 from jitgate.errors import AgentGone, MaskingFault
 from jitgate.flow.access import Access
-from jitgate.flow.account import Accounts, Witnessed, shown_request
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.bodies import HeldBodies, HeldBody, watched
 from jitgate.flow.budgets import Budgets
 from jitgate.flow.call import Call
 from jitgate.flow.facts import Knowledge
 from jitgate.flow.outgoing import Outgoing, Ready, Rewritten, at_once
+from jitgate.flow.shown_bodies import shown_request
 from jitgate.flow.shown_requests import shown_fields, shown_target
 from jitgate.flow.slices import Share
 from jitgate.flow.watching import check_maskers, switched_off
+from jitgate.flow.witness import Witnessed
 from jitgate.interfaces import IFacts, IMasker, IRequest
 from jitgate.values import (
     Ask,

@@ -43,7 +43,8 @@ from jitgate.errors import (
     UpstreamUntrusted,
     traced,
 )
-from jitgate.flow.account import Account, Accounts, described
+from jitgate.flow.account import Account
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway, session_key
 from jitgate.flow.bodies import HeldBodies
 from jitgate.flow.call import Call
@@ -56,7 +57,7 @@ from jitgate.flow.rates import busy
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
-from jitgate.flow.shown_requests import asked
+from jitgate.flow.shown_requests import asked, described
 from jitgate.flow.slices import Share
 from jitgate.interfaces import IIdentityVerifier, IRequest, IResponse
 from jitgate.values import (

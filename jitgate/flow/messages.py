@@ -8,8 +8,9 @@ from jitgate.core.masking import Maskers, Transformer
 from jitgate.core.media import masker_of
 from jitgate.core.profiles import SENSITIVE, MarkedFields
 from jitgate.errors import MaskingFault
-from jitgate.flow.account import Account, masked_body
+from jitgate.flow.account import Account
 from jitgate.flow.frames import Message
+from jitgate.flow.shown_bodies import masked_body
 from jitgate.flow.slices import Turn
 from jitgate.values import Body, Headers
 

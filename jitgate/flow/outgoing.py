@@ -17,7 +17,7 @@ from jitgate.core.profiles import (
     request_passes,
 )
 from jitgate.errors import MaskingFault
-from jitgate.flow.account import Accounts
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.bodies import HeldBodies, HeldBody
 from jitgate.flow.call import Call
 from jitgate.flow.slices import Share

@@ -15,7 +15,7 @@ from jitgate.core.placing import without
 from jitgate.core.tally import CREDENTIALS
 from jitgate.core.websocket import SWITCHED
 from jitgate.errors import AgentGone, CutShort, UpstreamGone, UpstreamUnreachable
-from jitgate.flow.account import Accounts
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.bodies import HeldBody
 from jitgate.flow.call import Call
 from jitgate.flow.conversation import Conversation
