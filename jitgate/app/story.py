@@ -158,7 +158,7 @@ def story_of(in_force: InForce, ground: Ground) -> Story:
     ahead = Ahead(
         targets=in_force.targets,
         decide=decider.ahead,
-        scope_print=decider.scope_print,
+        scope_print=decider.asks.scope_print,
         access=access,
         budgets=budgets,
         clock=clock,

@@ -32,7 +32,7 @@ from jitgate.flow.slices import Share, Turn
 from jitgate.flow.timing import PARTS, Timing
 from jitgate.flow.witness import Start, Witness
 from jitgate.interfaces import IRequest
-from jitgate.values import Body, Entry, Refusal
+from jitgate.values import Body, Decision, Entry, Refusal
 
 RECORD_BODY = 1024 * 1024
 """Bytes kept of each body for the record; what is longer is digested whole and kept in part."""
@@ -163,6 +163,12 @@ class Accounts:
         """Record the decision; returns when it is durable."""
         await self.looked(account)
         await self.decided(account)
+
+    async def kept_in(self, account: Account, denied: Decision) -> None:
+        """Go by this decision; if another one is on record, this one is durable on return."""
+        account.decision = denied
+        if account.recorded is not None:
+            await self.durably_decided(account)
 
     async def settled(self, account: Account, outcome: str, refusal: Refusal | None) -> None:
         """Make the outcome durable, and the decision before it if it is not yet on record."""

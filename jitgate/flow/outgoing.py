@@ -112,8 +112,7 @@ class Outgoing:
 
     async def _kept_in(self, call: Call, decision: Decision, why: str) -> Refusal:
         """The request may not leave, and that is on record as what policy said."""
-        account, told = call.account, f"The request may not leave. {why}"
-        account.decision = replace(decision, effect=Effect.DENY, reason=told)
-        if account.recorded is not None:  # it was another one before
-            await self._accounts.durably_decided(account)
+        told = f"The request may not leave. {why}"
+        denied = replace(decision, effect=Effect.DENY, reason=told)
+        await self._accounts.kept_in(call.account, denied)
         return Refusal(Denial.POLICY, told, decision.rule)

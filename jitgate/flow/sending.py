@@ -186,7 +186,7 @@ class Sender:
         ready.call.span.check()
         body = cast(HeldBody, ready.body)
         head, data = without(ready.head, body.data, ready.credential)
-        leaving = self._decider.fingerprint(ready.call, head, data)
+        leaving = self._decider.asks.fingerprint(ready.call, head, data)
         return await self._grants.spend(grant, ask, leaving)
 
     async def _unless_gone(self, ready: Departure) -> Refusal | None:
