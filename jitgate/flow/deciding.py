@@ -311,7 +311,9 @@ class Decider:
         since = call.account.timing.now()
         try:
             with call.span.aside():
-                given = await self._access.leave(ask, wait, call.response, call.account.joined)
+                given = await self._access.waiting.leave(
+                    ask, wait, call.response, call.account.joined
+                )
         finally:
             call.account.timing.spent("people", since)
         if isinstance(given, Refusal):
@@ -337,7 +339,7 @@ class Decider:
             account.asked_at = self._clock.seconds()
         wish, resends = preference(held.head.headers), call.target.resends
         since = account.asked_at
-        return self._access.wait(ask, wish, since=since, resends=resends, hold=hold)
+        return self._access.waiting.wait(ask, wish, since=since, resends=resends, hold=hold)
 
     async def _noted(self, call: Call, decision: Decision) -> None:
         """Go by this decision from now on: what it hides, and what the record says of it."""

@@ -828,7 +828,7 @@ async def test_an_answer_that_comes_too_late_while_it_is_put_on_record_is_void_o
     late = Deferred.fromCoroutine(stand.says("bob@acme.com", approves=False))
     assert not late.called
     cancelling = Deferred.fromCoroutine(
-        stand.access.end("a-1", WITHDRAW, "The agent cancelled it.")
+        stand.access.pending.end("a-1", WITHDRAW, "The agent cancelled it.")
     )
     stand.slow_disk = False
     while stand.waiting:
