@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from jitgate.core.access import DOUBTED, recovery
+from jitgate.core.recovery import DOUBTED, recovery
 from jitgate.errors import JitgateError
 from jitgate.flow.access import Access
 from jitgate.flow.deciding import Decider

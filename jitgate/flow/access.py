@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from jitgate.core import access
 from jitgate.core.access import NotCounted
 from jitgate.core.policy import Needs
+from jitgate.core.recovery import Recovery
 from jitgate.core.waiting import Patience
 from jitgate.flow import ledger as record
 from jitgate.flow.answering import Answering
@@ -212,7 +213,7 @@ class Access:
 
     # --- start and stop
 
-    async def recover(self, found: access.Recovery) -> None:
+    async def recover(self, found: Recovery) -> None:
         """Take up what was pending and what was granted, as far as the record vouches for it."""
         await self._tidied()
         await self._grants.recover(found)

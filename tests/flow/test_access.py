@@ -10,10 +10,11 @@ from support.ports import JSON, Asked, Stand, agent, permit, review
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from jitgate.core.access import WITHDRAW, NotCounted, Recovery
+from jitgate.core.access import WITHDRAW, NotCounted
 from jitgate.core.catalog import CatalogRow
 from jitgate.core.fingerprint import fingerprint
 from jitgate.core.policy import Policy, version_of
+from jitgate.core.recovery import Recovery
 from jitgate.core.waiting import Patience
 from jitgate.errors import (
     ApproversUnreachable,

@@ -11,8 +11,8 @@ from support.access import access_request
 from support.ports import JSON, Asked, Stand, agent, review
 from twisted.internet.defer import Deferred
 
-from jitgate.core.access import Recovery
 from jitgate.core.fatigue import COUNTED, Fatigue, refused_before
+from jitgate.core.recovery import Recovery
 from jitgate.errors import StoreDown
 from jitgate.flow.opening import Limits
 from jitgate.values import AccessState, Effect, Obligation, Verdict
