@@ -25,10 +25,12 @@ from jitgate.errors import (
     UpstreamMalformed,
     with_place,
 )
-from jitgate.flow.account import Account, Start, Witness, hand_of
+from jitgate.flow.account import Account
+from jitgate.flow.accounts import hand_of
 from jitgate.flow.masking_room import MaskingRoom
 from jitgate.flow.release import WHOLE, Release
 from jitgate.flow.timing import Timing
+from jitgate.flow.witness import Start, Witness
 from jitgate.interfaces import IMasker, IResponse, IUpstreamConnection
 from jitgate.values import (
     Decision,

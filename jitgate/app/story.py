@@ -25,7 +25,7 @@ from jitgate.core.tally import Tally
 from jitgate.credentials.kept import Kept
 from jitgate.credentials.none import NoCredential
 from jitgate.flow.access import Access
-from jitgate.flow.account import Accounts
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.admission import Target
 from jitgate.flow.ahead import Ahead
 from jitgate.flow.bodies import HeldBodies
@@ -272,7 +272,7 @@ def _ahead(
     return Ahead(
         targets=in_force.targets,
         decide=decider.ahead,
-        scope_print=decider.scope_print,
+        scope_print=decider.asks.scope_print,
         access=access,
         budgets=budgets,
         clock=ground.clock,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from jitgate.core.access import DOUBTED, recovery
+from jitgate.core.recovery import DOUBTED, recovery
 from jitgate.flow.access import Access
 from jitgate.flow.deciding import Decider
 from jitgate.flow.following import Following

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from jitgate.core.answers import given
-from jitgate.flow.account import shown_parameters
+from jitgate.core.giving import given
 from jitgate.flow.ledger import described_quorums
+from jitgate.flow.shown_requests import shown_parameters
 from jitgate.flow.standing import Standing
 from jitgate.values import AccessRequest, Answer, Ask, Grant, Quorum
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jitgate.values import Binding, Operation
+from jitgate.values import Binding, Denial, Operation, Refusal
 
 ISSUER: Final = "https://jitgate.internal"
 """Who makes such tokens: the gateway's own pages."""
@@ -33,6 +33,17 @@ def within(binding: Binding | None, operation: Operation) -> bool:
         operation.target,
         operation.action,
         dict(operation.resource),
+    )
+
+
+def out_of_scope(binding: Binding | None, operation: Operation) -> Refusal:
+    """What an agent is told whose token is not good for the operation."""
+    made = binding and f"{binding.action} on {binding.target}"
+    return Refusal(
+        Denial.TOKEN_OUT_OF_SCOPE,
+        f"The token was made for one operation ({made}), and this call is another: "
+        f"{operation.action} on {operation.target}, or on another resource.",
+        advice="Bring the identity provider's token, or one that is made for this operation.",
     )
 
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from jitgate.core.duties import BODIES, check_duties
+from jitgate.core.agreeing import duties_of
+from jitgate.core.duties import check_duties
 from jitgate.errors import RuleFault
 from jitgate.interfaces import IConcernedRule, IInformedRule, IRule, IStatedRule
 from jitgate.values import (
@@ -53,17 +54,6 @@ class NeedsFacts(Needs):
 
 
 NEEDS_FACTS: Final = NeedsFacts()
-
-DEFAULTS = (Obligation("mask", "catalog"),)
-"""Duties of a verdict that names none of their name: what the catalog marks stays hidden, even if
-another rule that agrees hides nothing."""
-
-ONCE = (Obligation("grant", (1, 300.0)),)
-"""What a review that names no grant gives: else it would not tighten a broader one beside it."""
-
-UNSAID = (Obligation("record", BODIES), Obligation("auto", False))
-"""What a verdict says by naming no duty of that name, beside one that does and agrees: else the one
-would take away what the other relies on."""
 
 REASON_CHARS = 2000
 """Characters of a reason: it stands in records, in refusals, and before people."""
@@ -328,42 +318,13 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _duties(verdict: Verdict) -> tuple[Obligation, ...]:
-    """Its own duties, and those that it has by naming none of their name."""
-    named = {duty.name for duty in verdict.obligations}
-    defaults = (*DEFAULTS, *(ONCE if verdict.effect is Effect.REVIEW else ()))
-    return (*verdict.obligations, *(duty for duty in defaults if duty.name not in named))
-
-
-def _named(agreeing: Iterable[Verdict]) -> Iterable[Obligation]:
-    return (duty for each in agreeing for duty in _duties(each))
-
-
-def _unsaid(agreeing: Sequence[Verdict]) -> Iterable[Obligation]:
-    """What those say that do not name a duty that another names."""
-    for duty in UNSAID:
-        naming = sum(any(own.name == duty.name for own in each.obligations) for each in agreeing)
-        if 0 < naming < len(agreeing):
-            yield duty
-
-
-def _each_once(duties: Iterable[Obligation]) -> tuple[Obligation, ...]:
-    """Duties, each once; but every quorum stands for itself, to be met by people of its own."""
-    once = {
-        (duty, number if duty.name == "approvers" else None): duty
-        for number, duty in enumerate(duties)
-    }
-    return tuple(once.values())
-
-
 def _decision(effect: Effect, verdicts: Mapping[str, Verdict], version: str) -> Decision | None:
     """The decision of all rules of that effect: the first name speaks, all of them oblige."""
     names = sorted(name for name, verdict in verdicts.items() if verdict.effect is effect)
     if not names:
         return None
     agreeing = [verdicts[name] for name in names]
-    obliged = _each_once([*_named(agreeing), *_unsaid(agreeing)])
     reason = agreeing[0].reason
     if effect is Effect.REVIEW:  # people must see why each of the rules wants them to look
         reason = "; ".join(dict.fromkeys(each.reason for each in agreeing))
-    return Decision(effect, names[0], reason, version, obliged)
+    return Decision(effect, names[0], reason, version, duties_of(agreeing))

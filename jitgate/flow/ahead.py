@@ -113,7 +113,7 @@ class Ahead:
         )
 
     async def asked(self, ask: Ask, *, anew: bool = False) -> Grant | Refusal:
-        """People's grant, or why there is none yet; as `Access.ahead` says, and raises."""
+        """People's grant, or why there is none yet; as `Waiting.ahead` says, and raises."""
         wish = Preference(asynchronous=False, wait=None)
-        wait = self._access.wait(ask, wish, since=self._clock.seconds(), resends=False)
-        return await self._access.ahead(ask, wait, anew=anew)
+        wait = self._access.waiting.wait(ask, wish, since=self._clock.seconds(), resends=False)
+        return await self._access.waiting.ahead(ask, wait, anew=anew)

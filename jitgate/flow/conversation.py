@@ -17,11 +17,8 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, First
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from jitgate.core.known_names import keep_known
 from jitgate.core.limits import Limits
-from jitgate.core.literals import LiteralMasker, Literals
 from jitgate.core.masked_requests import of_request
-from jitgate.core.masking import Chain, Maskers, Transformer
 from jitgate.core.websocket import agent_answer, misanswered
 from jitgate.errors import (
     AgentGone,
@@ -30,14 +27,15 @@ from jitgate.errors import (
     UpstreamMalformed,
     UpstreamUnreachable,
 )
-from jitgate.flow.account import Account, Accounts
+from jitgate.flow.account import Account
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.deadlines import Deadline
 from jitgate.flow.frames import TOO_BIG, Broken, Closed, Heard, Message, Pinged, Side
 from jitgate.flow.handshake import Handshake
-from jitgate.flow.masking_room import Holding, MaskingRoom
-from jitgate.flow.messages import from_agent, looks_at, to_agent
+from jitgate.flow.masking_room import MaskingRoom
+from jitgate.flow.messages import Looks, from_agent, to_agent
 from jitgate.flow.recorder import Kept
-from jitgate.flow.slices import Share, Slices
+from jitgate.flow.slices import Share
 from jitgate.interfaces import IResponse, ISwitchedConnection
 from jitgate.values import Denial, Operation, Refusal, ResponseHead
 
@@ -83,16 +81,13 @@ class Conversation:
         self._handshake = handshake
         self._response = response
         self._upstream = upstream
-        self._secrets = Literals(secrets)
-        self._maskers = Maskers(account.maskers, account.hand)
-        self._looking: list[Transformer] = []
-        """What looks at messages just now: one of each direction at most."""
         self._limits = limits
-        self._room, self._holding = room, Holding(room, "", 0)
         self._turn = accounts.turn
         self._share = Share(self._turn)
         self._agent = Side(limits.message_bytes, serves=True)
         self._target = Side(limits.message_bytes, serves=False)
+        sides = self._agent, self._target
+        self._looks = Looks(account, *sides, secrets=secrets, room=room, share=self._share)
         self._deadline = Deadline(clock)
         self._over: Deferred[Ending] = Deferred()
         self._kept: deque[Kept] = deque()
@@ -125,13 +120,10 @@ class Conversation:
 
     async def _ended(self) -> Ending:
         """Carry messages until something ends that."""
-        owner = "" if self._account.subject is None else self._account.subject.key
-        with self._room.one(owner) as self._holding:
+        with self._looks.begun():
             return await self._carried()
 
     async def _carried(self) -> Ending:
-        self._hold()
-        keep_known(self._maskers, LiteralMasker(self._secrets))
         self._heard_something()
         pumps = [Deferred.fromCoroutine(each) for each in (self._from_agent(), self._from_target())]
         for pump in pumps:
@@ -205,7 +197,7 @@ class Conversation:
         if not messages:
             return
         account = self._account
-        messages = [await self._let_out(each) for each in messages]
+        messages = [await self._looks.let_out(each) for each in messages]
         bodies = [await from_agent(account, each, self._turn) for each in messages]
         kept = [
             self._accounts.said(account, each, body, by="agent")
@@ -218,21 +210,12 @@ class Conversation:
         if self._target.open:  # else it has closed meanwhile
             await self._upstream.write(b"".join(map(self._target.message, messages)))
 
-    async def _let_out(self, message: Message) -> Message:
-        """The message as it may leave. Raises `MaskingFault`."""
-        account = self._account
-        if not account.outgoing:
-            return message
-        maskers = Maskers(account.outgoing, account.outgoing_hand)
-        looks = looks_at(message, maskers, Chain(()), passes=account.outgoing_passes)
-        return await self._through(looks, message)
-
     async def _leave(self, left: Closed) -> None:
         """The agent's close goes to the target, whose own is waited for, but not for long."""
         self._left = left
         self._deadline.set(self._limits.closing, lambda: self._end(Ending(left.code, "", "agent")))
         try:
-            said = await self._let_out(Message(left.reason.encode("utf-8"), is_text=True))
+            said = await self._looks.let_out(Message(left.reason.encode("utf-8"), is_text=True))
         except MaskingFault:
             said = Message(b"", is_text=True)
         if last := self._target.close(left.code, said.data.decode("utf-8")):
@@ -267,10 +250,10 @@ class Conversation:
     async def _shown(self, message: Message) -> Ending | None:
         """Release a message as the agent may see it; one that cannot be looked at ends it."""
         try:
-            shown = await self._masked(message)
+            shown = await self._looks.shown(message)
         except MaskingFault as fault:
             why = "A message is withheld: it may hold secrets, and cannot be looked at."
-            told = LiteralMasker(self._secrets).hide_in_words(f"{fault}")
+            told = self._looks.hide_in_words(f"{fault}")
             refusal = Refusal(Denial.RESPONSE_WITHHELD, f"{why} {told}")
             return Ending(POLICY, why, "gateway", refusal)
         body = await to_agent(self._account, shown, self._turn)
@@ -286,44 +269,12 @@ class Conversation:
         await self._response.write(self._agent.message(shown))
         return None
 
-    async def _masked(self, message: Message) -> Message:
-        """The message without what the agent must not see. Raises `MaskingFault`."""
-        account, literals = self._account, LiteralMasker(self._secrets)
-        looks = looks_at(message, self._maskers, literals, passes=account.passes)
-        shown = await self._through(looks, message)
-        self._count(literals)
-        return shown
-
-    async def _through(self, looks: Transformer, message: Message) -> Message:
-        """What these make of a message; what they hold of it counts. Raises `MaskingFault`."""
-        slices = Slices(looks, self._share, self._holding.count)
-        self._looking.append(looks)
-        self._hold()
-        try:
-            data = await slices.feed(message.data) + await slices.finish()
-        finally:
-            self._looking.remove(looks)
-            self._hold()
-        self._holding.count()  # what was held is free again, though nothing else may come
-        return Message(data, message.is_text)
-
-    def _hold(self) -> None:
-        """Say what is at hand of messages, and of what is told of them."""
-        hands = self._account.hand, self._account.outgoing_hand
-        self._holding.of(self._agent, self._target, *hands, *self._looking)
-
-    def _count(self, literals: LiteralMasker) -> None:
-        account, hidden = self._account, literals.count
-        before = account.masks.get("credential", 0)
-        credential = {"credential": before + hidden} if before + hidden else {}
-        account.masks = {**account.hand.counts, **credential}
-
     async def _next(self, heard: Iterator[Heard]) -> Heard | None:
         """The next of what was heard, which may be thousands of tiny frames.
 
         Raises `MaskingFault` where there is no room for what is not whole.
         """
-        self._holding.count()
+        self._looks.holding.count()
         return await self._share.done(partial(next, heard, None))
 
     async def _told(self, heard: Closed | Broken) -> Ending:
@@ -341,7 +292,7 @@ class Conversation:
     async def _reason(self, reason: str) -> str:
         """Why the target closes, as the agent may see it."""
         try:
-            shown = await self._masked(Message(reason.encode("utf-8"), is_text=True))
+            shown = await self._looks.shown(Message(reason.encode("utf-8"), is_text=True))
         except MaskingFault:
             return ""
         return shown.data.decode("utf-8")

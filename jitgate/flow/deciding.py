@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-import hmac
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple, cast
 
 from twisted.internet.interfaces import IReactorTime
 
-from jitgate.core.access import same_terms, scope, terms_of
+from jitgate.core.access import same_terms, terms_of
 from jitgate.core.duties import budgets_of, hold_of
 from jitgate.core.facts import NOTHING_KNOWN
 from jitgate.core.fields import is_json
-from jitgate.core.fingerprint import counting_fields, fingerprint
-from jitgate.core.injection import NOTHING_ISSUED
 from jitgate.core.naming import is_looked_through, looked_through
 from jitgate.core.parameters import completed
 from jitgate.core.policy import Needs, NeedsBody, Policy
-from jitgate.core.profiles import (
-    MaskingProfile,
-    maskers_for,
-    maskers_of_request,
-    passes,
-)
+from jitgate.core.profiles import MaskingProfile
 from jitgate.core.tally import STAGE_SECONDS
 from jitgate.core.waiting import Wait, preference
-from jitgate.errors import AgentGone, MaskingFault
+from jitgate.errors import AgentGone
 from jitgate.flow.access import Access
-from jitgate.flow.account import Accounts, Witnessed, shown_request
+from jitgate.flow.accounts import Accounts
+from jitgate.flow.asks import Asks
 from jitgate.flow.bodies import HeldBodies, HeldBody, watched
 from jitgate.flow.budgets import Budgets
 from jitgate.flow.call import Call
 from jitgate.flow.facts import Knowledge
+from jitgate.flow.masking import Masking
 from jitgate.flow.outgoing import Outgoing, Ready, Rewritten, at_once
-from jitgate.flow.shown_requests import shown_fields, shown_target
-from jitgate.flow.slices import Share
-from jitgate.flow.watching import check_maskers, switched_off
-from jitgate.interfaces import IFacts, IMasker, IRequest
+from jitgate.flow.watching import switched_off
+from jitgate.flow.witness import Witnessed
+from jitgate.interfaces import IFacts, IRequest
 from jitgate.values import (
     Ask,
-    Body,
     Decision,
     Denial,
     Effect,
@@ -51,8 +41,6 @@ from jitgate.values import (
     NotCanonical,
     Operation,
     Refusal,
-    RequestHead,
-    Shown,
     Subject,
 )
 
@@ -90,14 +78,14 @@ class Decider:
         sources: Sequence[IFacts] = (),
         ready: Ready = at_once,
     ) -> None:
-        self._ready = ready
         self._access = access
         self._bodies = bodies
         self._accounts = accounts
         self._budgets = budgets
         self._clock = clock
-        self._site_key = site_key
+        self.asks = Asks(site_key, accounts.turn)
         self._outgoing = Outgoing(profiles, bodies, accounts, ready)
+        self._masking = Masking(profiles, self._outgoing, ready)
         self._timed = accounts.tally.timer(STAGE_SECONDS, "policy")
         self.adopt(policy, profiles, sources)
 
@@ -108,7 +96,8 @@ class Decider:
         sources: Sequence[IFacts] = (),
     ) -> None:
         """Decide by these from now on. `reconsider` what is held then."""
-        self._policy, self._profiles = policy, profiles
+        self._policy = policy
+        self._masking.profiles = profiles
         self._outgoing.adopt(profiles)
         self._knowledge = Knowledge(sources, self._clock)
 
@@ -118,7 +107,7 @@ class Decider:
 
     def switched_off(self) -> list[str]:
         """Why rules and maskers of plugins are switched off, of those that are."""
-        maskers = [each for profile in self._profiles.values() for each in profile.maskers]
+        maskers = [each for profile in self._masking.profiles.values() for each in profile.maskers]
         return switched_off(dict.fromkeys([*self._policy.rules, *maskers]))
 
     async def reconsider(self) -> None:
@@ -164,7 +153,7 @@ class Decider:
         if decision is None:
             return None
         if isinstance(decision, Decision):
-            await self._hide_all(call, decision)
+            await self._masking.hide_all(call, decision)
         if isinstance(decision, NeedsBody) or decision.effect is Effect.REVIEW:
             return await self._seen(call, body)
         is_permitted = decision.effect is Effect.PERMIT
@@ -192,7 +181,7 @@ class Decider:
         decision = await self._complete(call, held)
         if decision is None:
             return None
-        await self._hide_all(call, decision)
+        await self._masking.hide_all(call, decision)
         if self._outgoing.waits(call, decision):
             return await self._outgoing.looked(call, held, decision)
         if decision.effect is Effect.REVIEW:
@@ -263,15 +252,14 @@ class Decider:
 
     async def _permitted(self, call: Call, body: IRequest, decision: Decision) -> Leave | Refusal:
         """Leave by policy alone. What changes something waits for the decision's record."""
-        call.account.decision = decision
         if decision.effect is not Effect.PERMIT:
-            if call.account.recorded is not None:  # it was another one before
-                await self._accounts.durably_decided(call.account)
+            await self._accounts.kept_in(call.account, decision)
             return Refusal(Denial.POLICY, decision.reason, decision.rule)
+        call.account.decision = decision
         full = await self._full(call, decision)
         if full is not None:
             return full
-        await self._mask(call, decision)
+        await self._masking.mask(call, decision)
         await self._accounts.looked(call.account)
         recorded = self._accounts.decided(call.account)
         if call.operation.changes:
@@ -299,44 +287,10 @@ class Decider:
 
     async def _overspent(self, call: Call, decision: Decision, full: Refusal) -> Refusal:
         """What there is no room for is denied, and that is on record as what policy said."""
-        account = call.account
-        account.grant = None  # the call does not go under it, and it stays as it is
+        call.account.grant = None  # the call does not go under it, and it stays as it is
         denied = replace(decision, effect=Effect.DENY, rule=f"{full.rule}", reason=full.detail)
-        account.decision = denied
-        if account.recorded is not None:  # it was another one before
-            await self._accounts.durably_decided(account)
+        await self._accounts.kept_in(call.account, denied)
         return full
-
-    async def _hide_all(self, call: Call, decision: Decision) -> None:
-        """Have the record hide all that the decision's profiles do, in requests and responses.
-
-        So it is before anything is held or looked at: whatever keeps the call in from here on, its
-        URL stands in the entry that says so.
-        """
-        answer = maskers_for(call.operation, decision, self._profiles)
-        request = maskers_of_request(call.operation, decision, self._profiles)
-        await self._hide(call, tuple(dict.fromkeys((*answer, *request))) if request else answer)
-
-    async def _hide(self, call: Call, maskers: tuple[IMasker, ...]) -> None:
-        """Have the record hide what these do, and return once what looks for that is made."""
-        account = call.account
-        if maskers == account.maskers:
-            return
-        account.maskers = maskers
-        if maskers:
-            await call.span.within(self._ready(maskers))
-
-    async def _mask(self, call: Call, decision: Decision) -> None:
-        """Note what hides in the answer what the agent must not see. Raises `MaskerOff`.
-
-        Raises `MaskingFault` for a request that has not been looked at and had to be.
-        """
-        if self._outgoing.waits(call, decision):
-            raise MaskingFault("The request has not been looked at.")
-        maskers = maskers_for(call.operation, decision, self._profiles)
-        check_maskers(maskers)  # else the call would be carried out, and its answer withheld
-        await self._hide(call, maskers)
-        call.account.passes = bool(maskers) and passes(call.operation, decision, self._profiles)
 
     async def _asked(
         self, call: Call, held: HeldBody, decision: Decision
@@ -348,7 +302,8 @@ class Decider:
         full = await self._full(call, decision)
         if full is not None:
             return full
-        ask = await self._ask(call, held, decision)
+        await self._noted(call, decision)
+        ask = await self.asks.ask(call, held, decision)
         if isinstance(ask, Refusal):
             return ask
         wait = self._wait(call, held, ask, hold_of(decision))
@@ -356,7 +311,9 @@ class Decider:
         since = call.account.timing.now()
         try:
             with call.span.aside():
-                given = await self._access.leave(ask, wait, call.response, call.account.joined)
+                given = await self._access.waiting.leave(
+                    ask, wait, call.response, call.account.joined
+                )
         finally:
             call.account.timing.spent("people", since)
         if isinstance(given, Refusal):
@@ -382,76 +339,12 @@ class Decider:
             account.asked_at = self._clock.seconds()
         wish, resends = preference(held.head.headers), call.target.resends
         since = account.asked_at
-        return self._access.wait(ask, wish, since=since, resends=resends, hold=hold)
-
-    async def _ask(self, call: Call, held: HeldBody, decision: Decision) -> Ask | Refusal:
-        """The call as people are asked about it, once it is on record that they are."""
-        await self._noted(call, decision)
-        terms = terms_of(decision)
-        if terms is None:
-            return Refusal(Denial.NEEDS_APPROVAL, decision.reason, decision.rule)
-        head = call.head(held, NOTHING_ISSUED)
-        turn = self._accounts.turn
-        body = await shown_request(call.account, turn)
-        shown = await Share(turn).done(partial(_shown, call, head, body))
-        if shown.body is None and shown.length and _is_to_be_seen(call):
-            return Refusal(Denial.MALFORMED, _UNSEEN)
-        return Ask(
-            subject=call.subject,
-            operation=call.operation,
-            fingerprint=self.fingerprint(call, head, held.data),
-            terms=terms,
-            rule=decision.rule,
-            reason=decision.reason,
-            policy=decision.policy,
-            session=call.session,
-            exchange=call.account.id,
-            shown=shown,
-        )
+        return self._access.waiting.wait(ask, wish, since=since, resends=resends, hold=hold)
 
     async def _noted(self, call: Call, decision: Decision) -> None:
         """Go by this decision from now on: what it hides, and what the record says of it."""
         account = call.account
-        await self._mask(call, decision)
+        await self._masking.mask(call, decision)
         if decision != account.decision or account.known != account.shown:
             account.decision = decision
             await self._accounts.durably_decided(account)
-
-    def scope_print(self, operation: Operation) -> str:
-        """Stands for what a token is asked for, ahead of any call; keyed as a fingerprint is."""
-        plain = json.dumps(scope(operation), sort_keys=True).encode()
-        return hmac.digest(self._site_key, b"jitgate scope\0" + plain, "sha256").hex()
-
-    def fingerprint(self, call: Call, head: RequestHead, body: bytes) -> str:
-        """Of a head and a body as they leave, less the credential; keyed.
-
-        So nobody can guess a body by it.
-        """
-        plain = fingerprint(head, body, call.target.declared)
-        return hmac.digest(self._site_key, b"jitgate fingerprint\0" + plain, "sha256").hex()
-
-
-_UNSEEN = (
-    "The body is JSON by its operation or by its Content-Type, and cannot be shown to the people "
-    "who would approve it: it is no JSON that can be masked."
-)
-
-
-def _is_to_be_seen(call: Call) -> bool:
-    """Whether people would rightly expect to see the body: then nobody approves it unseen.
-
-    What is longer than the record keeps is shown to nobody: ``review_body`` says whether it may go.
-    """
-    is_kept = call.account.sent.body.complete
-    return is_kept and (call.operation.json or is_json(call.request.head.headers))
-
-
-def _shown(call: Call, head: RequestHead, body: Body | None) -> Shown:
-    """The call as people see it: what will be sent, with secrets masked."""
-    fields = shown_fields(counting_fields(head.headers, call.target.declared), call.account.maskers)
-    return Shown(
-        url=shown_target(call.operation.url, call.account.maskers),
-        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields),
-        body=None if body is None else body.data.decode("utf-8", "replace"),
-        length=call.account.sent.bytes,
-    )

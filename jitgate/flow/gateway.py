@@ -14,49 +14,26 @@ from typing import cast
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from jitgate.core.binding import within
+from jitgate.core.binding import out_of_scope, within
 from jitgate.core.naming import named_operation
 from jitgate.core.placing import bare_head
-from jitgate.core.rates import LONGEST, SPREAD
 from jitgate.core.tally import KNOCKS, STAGE_SECONDS
-from jitgate.errors import (
-    AddressRefused,
-    AgentGone,
-    ApproversUnreachable,
-    BodyTooLarge,
-    CredentialBusy,
-    CredentialRefused,
-    CredentialUnavailable,
-    CutShort,
-    HeadTooLarge,
-    IdentityUnavailable,
-    JitgateError,
-    MalformedRequest,
-    MaskingFault,
-    Misdirected,
-    PeerFault,
-    RecorderDown,
-    RuleFault,
-    StoreDown,
-    UpstreamMalformed,
-    UpstreamUnreachable,
-    UpstreamUntrusted,
-    traced,
-)
-from jitgate.flow.account import Account, Accounts, described
+from jitgate.errors import AgentGone, RecorderDown, traced
+from jitgate.flow.account import Account
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway, session_key
 from jitgate.flow.bodies import HeldBodies
 from jitgate.flow.call import Call
 from jitgate.flow.deciding import FIX_TOKEN, Decider
+from jitgate.flow.faults import denial_of, is_foreseen
 from jitgate.flow.handshake import Handshake
 from jitgate.flow.knocked import Knocked
 from jitgate.flow.load import Load, Span
 from jitgate.flow.outgoing import Rewritten
-from jitgate.flow.rates import busy
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.revoking import Revocations
 from jitgate.flow.sending import Sender
-from jitgate.flow.shown_requests import asked
+from jitgate.flow.shown_requests import asked, described
 from jitgate.flow.slices import Share
 from jitgate.interfaces import IIdentityVerifier, IRequest, IResponse
 from jitgate.values import (
@@ -70,50 +47,6 @@ from jitgate.values import (
 
 DUTIES = frozenset({"mask", "approvers", "grant", "auto", "hold", "record", "budget", "reuse"})
 """The obligations that are understood here; a decision with any other denies (invariant 1)."""
-
-_LATER = "Send the call again in a while."
-_ANSWERED = "The target has answered the call. Do not repeat it: no response would come again."
-_APPROVED = "Nothing was sent, and the approval stands: send the same call again soon."
-_LOOK_FIRST = "The target may have carried it out: look before you repeat it."
-
-_FAULTS: Mapping[type[JitgateError], Denial] = {
-    MalformedRequest: Denial.MALFORMED,
-    HeadTooLarge: Denial.HEAD_TOO_LARGE,
-    Misdirected: Denial.HOST_MISMATCH,
-    BodyTooLarge: Denial.BODY_TOO_LARGE,
-    AgentGone: Denial.AGENT_GONE,
-    CutShort: Denial.CUT_SHORT,
-    UpstreamUnreachable: Denial.UPSTREAM_UNREACHABLE,
-    AddressRefused: Denial.UPSTREAM_UNREACHABLE,
-    UpstreamUntrusted: Denial.UPSTREAM_UNTRUSTED,
-    UpstreamMalformed: Denial.UPSTREAM_MALFORMED,
-    MaskingFault: Denial.RESPONSE_WITHHELD,
-    CredentialUnavailable: Denial.CREDENTIAL_UNAVAILABLE,
-    CredentialBusy: Denial.TARGET_BUSY,
-    CredentialRefused: Denial.POLICY,
-    IdentityUnavailable: Denial.IDENTITY_UNAVAILABLE,
-    RecorderDown: Denial.RECORDER_DOWN,
-    StoreDown: Denial.STORE_DOWN,
-    ApproversUnreachable: Denial.APPROVERS_UNREACHABLE,
-}
-"""Which fault becomes which denial; any other is `Denial.FAULT`, with a fixed sentence."""
-
-
-_PASSING = frozenset(
-    {
-        Denial.IDENTITY_UNAVAILABLE,
-        Denial.UPSTREAM_UNREACHABLE,
-        Denial.CREDENTIAL_UNAVAILABLE,
-        Denial.RECORDER_DOWN,
-        Denial.STORE_DOWN,
-        Denial.APPROVERS_UNREACHABLE,
-        Denial.CUT_SHORT,
-    }
-)
-"""What may be otherwise in a while, though nothing of the call was wrong."""
-
-_NOT_TOLD = frozenset({Denial.UPSTREAM_MALFORMED, Denial.UPSTREAM_UNREACHABLE})
-"""The target's answer was no whole one: what it has done is not known."""
 
 _OUTCOMES: Mapping[Denial, str] = {Denial.APPROVAL_PENDING: "pending"}
 """What an exchange has come to whose refusal is not the end of it."""
@@ -332,7 +265,7 @@ class Gateway:
         if isinstance(operation, Refusal):
             return operation
         if not within(subject.binding, operation):
-            return _out_of_scope(subject, operation)
+            return out_of_scope(subject.binding, operation)
         return subject, target, operation
 
     async def _turned_away(
@@ -364,30 +297,11 @@ class Gateway:
     # --- what is left behind, and what the agent is told
 
     def _denied(self, fault: Exception, account: Account | None = None) -> Refusal:
-        """The denial that a fault becomes; of one nobody foresaw the agent learns nothing."""
-        denial = next((_FAULTS[kind] for kind in type(fault).mro() if kind in _FAULTS), None)
-        if denial is None and not isinstance(fault, PeerFault):
+        """The denial that a fault becomes; one that nobody foresaw is told the log alone."""
+        if not is_foreseen(fault):
             what = account.id if account else "a CONNECT"
             self._log.critical("A fault denied {what}: {how}", what=what, how=traced(fault))
-        if isinstance(fault, CredentialBusy):
-            return self._slowed(fault, account)
-        if denial is Denial.RESPONSE_WITHHELD and account is not None and account.begun:
-            return _withheld(fault, account)
-        known = isinstance(fault, JitgateError)
-        detail = f"{fault}" if known else "The gateway failed; its log says how."
-        rule = fault.rule if isinstance(fault, RuleFault) else None
-        manner = _manner(account) if denial in _NOT_TOLD else None
-        return Refusal(
-            denial or Denial.FAULT, detail, rule, _advice(denial, account), manner=manner
-        )
-
-    def _slowed(self, fault: CredentialBusy, account: Account | None) -> Refusal:
-        """The slow-down that a call gets for which no credential can be had just now."""
-        now = self._clock.seconds()
-        wait = fault.until - now
-        wait = min(wait, LONGEST + SPREAD) if wait > 0 else 0.0  # whatever a plugin says
-        approved = account is not None and account.grant is not None
-        return busy(f"{fault}", wait, now, approved=approved)
+        return denial_of(fault, account, self._clock.seconds())
 
     async def _refuse(
         self, account: Account, tunnel: Tunnel, response: IResponse, refusal: Refusal
@@ -424,44 +338,6 @@ class Gateway:
             account.released = self._accounts.witness()
             account.released.saw(body)
         await self._accounts.settled(account, outcome, refusal)
-
-
-def _out_of_scope(subject: Subject, operation: Operation) -> Refusal:
-    made = subject.binding and f"{subject.binding.action} on {subject.binding.target}"
-    return Refusal(
-        Denial.TOKEN_OUT_OF_SCOPE,
-        f"The token was made for one operation ({made}), and this call is another: "
-        f"{operation.action} on {operation.target}, or on another resource.",
-        advice="Bring the identity provider's token, or one that is made for this operation.",
-    )
-
-
-def _withheld(fault: Exception, account: Account) -> Refusal:
-    """What tells that the target has answered, with what, and why the agent does not see it."""
-    status = account.upstream_status
-    told = f"{fault}" if status is None else f"{fault} The target answered with status {status}."
-    return Refusal(Denial.RESPONSE_WITHHELD, told, advice=_ANSWERED, manner=_manner(account))
-
-
-def _manner(account: Account | None) -> str | None:
-    """How what came of a call is told that may have changed something: clients send no 403 again.
-
-    Whether it was carried out is not always known; where it was, it would be made twice.
-    """
-    if account is None or not account.begun:
-        return None
-    changes = account.operation is None or account.operation.changes
-    return "carried-out" if changes else None
-
-
-def _advice(denial: Denial | None, account: Account | None) -> str:
-    """What to do after a fault: it depends on whether anything was sent, and was approved."""
-    if account is not None and account.begun:
-        changes = account.operation is not None and account.operation.changes
-        return _LOOK_FIRST if changes else _LATER
-    if account is not None and account.grant is not None and denial is not Denial.POLICY:
-        return _APPROVED
-    return _LATER if denial in _PASSING else Refusal(Denial.FAULT, "").advice
 
 
 async def _told(response: IResponse, head: ResponseHead, body: bytes) -> None:

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from jitgate.core import access
 from jitgate.core.access import NotCounted
+from jitgate.core.recovery import Recovery
 from jitgate.errors import RecorderDown, StoreDown, traced
 from jitgate.flow import ledger as record
 from jitgate.flow.deadlines import Deadlines
@@ -280,7 +281,7 @@ class Grants:
 
     # --- after a restart
 
-    async def recover(self, found: access.Recovery) -> None:
+    async def recover(self, found: Recovery) -> None:
         """Make the store what the record shows, revoke what it cannot vouch for, watch the rest.
 
         What another gateway carries out is its own to tell of.

@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from jitgate.core.answers import asked
 from jitgate.errors import RecorderDown
-from jitgate.flow.account import described, described_operation
 from jitgate.flow.recorder import Recorder, durable
+from jitgate.flow.shown_requests import described, described_operation
 from jitgate.interfaces import IAccessStore
 from jitgate.values import (
     AccessRequest,

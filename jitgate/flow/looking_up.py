@@ -25,11 +25,11 @@ from jitgate.core.literals import LiteralMasker
 from jitgate.core.masking import Chain
 from jitgate.core.resource_names import FAILED, NOT_FOUND, name_in
 from jitgate.errors import CredentialUnavailable, JitgateError, MaskingFault, traced
-from jitgate.flow.account import described, described_operation
 from jitgate.flow.admission import Target
 from jitgate.flow.rates import Pace
 from jitgate.flow.recorder import Recorder
 from jitgate.flow.release import is_coded
+from jitgate.flow.shown_requests import described, described_operation
 from jitgate.interfaces import IMasker, IRequest, IUpstreamConnection
 from jitgate.values import (
     Ask,

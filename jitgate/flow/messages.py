@@ -1,16 +1,20 @@
-"""What looks at a WebSocket's message, and what of it is kept for the record."""
+"""What looks at a WebSocket's messages, and what of them is kept for the record."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from jitgate.core.masking import Maskers, Transformer
+from jitgate.core.known_names import keep_known
+from jitgate.core.literals import LiteralMasker, Literals
+from jitgate.core.masking import Chain, Maskers, Transformer
 from jitgate.core.media import masker_of
 from jitgate.core.profiles import SENSITIVE, MarkedFields
 from jitgate.errors import MaskingFault
-from jitgate.flow.account import Account, masked_body
-from jitgate.flow.frames import Message
-from jitgate.flow.slices import Turn
+from jitgate.flow.account import Account
+from jitgate.flow.frames import Message, Side
+from jitgate.flow.masking_room import Holding, MaskingRoom
+from jitgate.flow.shown_bodies import masked_body
+from jitgate.flow.slices import Share, Slices, Turn
 from jitgate.values import Body, Headers
 
 _PLAIN: Final[Headers] = ((b"Content-Type", b"text/plain; charset=utf-8"),)
@@ -31,6 +35,88 @@ def looks_at(
     if message.is_text or passes:
         return hidden
     raise MaskingFault("It is binary, and no profile says that it holds no secret.")
+
+
+class Looks:
+    """Looks at the messages of one WebSocket, one of each direction at most at a time.
+
+    What its sides have of messages, and what looks at them, takes ``room``.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        agent: Side,
+        target: Side,
+        *,
+        secrets: tuple[bytes, ...],
+        room: MaskingRoom,
+        share: Share,
+    ) -> None:
+        self._account = account
+        self._agent = agent
+        self._target = target
+        self._secrets = Literals(secrets)
+        self._maskers = Maskers(account.maskers, account.hand)
+        self._room = room
+        self._share = share
+        self._looking: list[Transformer] = []
+        """What looks at messages just now."""
+        self.holding = Holding(room, "", 0)
+        """What it all holds."""
+
+    def begun(self) -> Holding:
+        """From now on messages come, until this is left. Raises `MaskingFault` without room."""
+        owner = "" if self._account.subject is None else self._account.subject.key
+        self.holding = self._room.one(owner)
+        self._hold()
+        keep_known(self._maskers, LiteralMasker(self._secrets))
+        return self.holding
+
+    async def let_out(self, message: Message) -> Message:
+        """The message as it may leave. Raises `MaskingFault`."""
+        account = self._account
+        if not account.outgoing:
+            return message
+        maskers = Maskers(account.outgoing, account.outgoing_hand)
+        looks = looks_at(message, maskers, Chain(()), passes=account.outgoing_passes)
+        return await self._through(looks, message)
+
+    async def shown(self, message: Message) -> Message:
+        """The message without what the agent must not see. Raises `MaskingFault`."""
+        account, literals = self._account, LiteralMasker(self._secrets)
+        looks = looks_at(message, self._maskers, literals, passes=account.passes)
+        shown = await self._through(looks, message)
+        self._count(literals)
+        return shown
+
+    async def _through(self, looks: Transformer, message: Message) -> Message:
+        """What these make of a message; what they hold of it counts. Raises `MaskingFault`."""
+        slices = Slices(looks, self._share, self.holding.count)
+        self._looking.append(looks)
+        self._hold()
+        try:
+            data = await slices.feed(message.data) + await slices.finish()
+        finally:
+            self._looking.remove(looks)
+            self._hold()
+        self.holding.count()  # what was held is free again, though nothing else may come
+        return Message(data, message.is_text)
+
+    def _hold(self) -> None:
+        """Say what is at hand of messages, and of what is told of them."""
+        hands = self._account.hand, self._account.outgoing_hand
+        self.holding.of(self._agent, self._target, *hands, *self._looking)
+
+    def _count(self, literals: LiteralMasker) -> None:
+        account, hidden = self._account, literals.count
+        before = account.masks.get("credential", 0)
+        credential = {"credential": before + hidden} if before + hidden else {}
+        account.masks = {**account.hand.counts, **credential}
+
+    def hide_in_words(self, words: str) -> str:
+        """Words about a message without the credential that went out."""
+        return LiteralMasker(self._secrets).hide_in_words(words)
 
 
 async def from_agent(account: Account, message: Message, turn: Turn) -> Body | None:

@@ -17,7 +17,7 @@ from jitgate.core.profiles import (
     request_passes,
 )
 from jitgate.errors import MaskingFault
-from jitgate.flow.account import Accounts
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.bodies import HeldBodies, HeldBody
 from jitgate.flow.call import Call
 from jitgate.flow.slices import Share
@@ -112,8 +112,7 @@ class Outgoing:
 
     async def _kept_in(self, call: Call, decision: Decision, why: str) -> Refusal:
         """The request may not leave, and that is on record as what policy said."""
-        account, told = call.account, f"The request may not leave. {why}"
-        account.decision = replace(decision, effect=Effect.DENY, reason=told)
-        if account.recorded is not None:  # it was another one before
-            await self._accounts.durably_decided(account)
+        told = f"The request may not leave. {why}"
+        denied = replace(decision, effect=Effect.DENY, reason=told)
+        await self._accounts.kept_in(call.account, denied)
         return Refusal(Denial.POLICY, told, decision.rule)

@@ -92,6 +92,11 @@ class Release:
             self._count(literals)
 
     async def _released(self, answer: ResponseHead, body: Body, literals: LiteralMasker) -> None:
+        """Release head, body and end, in the order that is promised above.
+
+        It is one function, long as it is: what the head says hangs on what of the body is held by
+        then, and what is still to be released on what the head has said.
+        """
         maskers = Maskers(self.maskers, self.account.hand)
         keep_known(maskers, literals)
         transform = self._transform(answer, maskers, literals)

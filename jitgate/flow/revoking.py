@@ -16,8 +16,8 @@ import orjson
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from jitgate.core.access import REVOKED
 from jitgate.core.binding import LONGEST
+from jitgate.core.recovery import REVOKED
 from jitgate.errors import StoreDown
 from jitgate.flow.access import Access
 from jitgate.flow.recorder import Recorder

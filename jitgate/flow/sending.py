@@ -15,7 +15,7 @@ from jitgate.core.placing import without
 from jitgate.core.tally import CREDENTIALS
 from jitgate.core.websocket import SWITCHED
 from jitgate.errors import AgentGone, CutShort, UpstreamGone, UpstreamUnreachable
-from jitgate.flow.account import Accounts
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.bodies import HeldBody
 from jitgate.flow.call import Call
 from jitgate.flow.conversation import Conversation
@@ -186,7 +186,7 @@ class Sender:
         ready.call.span.check()
         body = cast(HeldBody, ready.body)
         head, data = without(ready.head, body.data, ready.credential)
-        leaving = self._decider.fingerprint(ready.call, head, data)
+        leaving = self._decider.asks.fingerprint(ready.call, head, data)
         return await self._grants.spend(grant, ask, leaving)
 
     async def _unless_gone(self, ready: Departure) -> Refusal | None:

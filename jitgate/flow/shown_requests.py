@@ -1,4 +1,7 @@
-"""A request for the record and for people: its URL and its fields, without what is not shown."""
+"""A request for the record and for people: whose it is, what it asks for, its URL and fields.
+
+What is not shown stands in none of them.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ from urllib.parse import unquote_plus
 from jitgate.core.hiding import Hand
 from jitgate.core.masked_fields import MaskedFields
 from jitgate.core.masking import Maskers
+from jitgate.core.parameters import BOOLEANS
 from jitgate.core.pausing import paused
 from jitgate.core.profiles import SENSITIVE_IN_QUERIES
 from jitgate.errors import MaskingFault
 from jitgate.interfaces import IMasker
-from jitgate.values import Credential, Headers, RequestHead
+from jitgate.values import Credential, Headers, Operation, RequestHead, Subject
 
 LONGEST: Final = 4 * 1024
 """Characters of a query that is looked into, which takes 20 ms at most."""
@@ -76,6 +80,48 @@ def _remembered(fields: Headers, maskers: tuple[IMasker, ...]) -> Sequence[tuple
 def asked(head: RequestHead, maskers: Sequence[IMasker] = ()) -> dict[str, str]:
     """The first line of a request."""
     return {"method": head.method, "target": shown_target(head.target, maskers)}
+
+
+def described(subject: Subject | None) -> dict[str, object] | None:
+    """A Subject as it stands in entries."""
+    if subject is None:
+        return None
+    return {
+        "issuer": subject.issuer,
+        "id": subject.id,
+        "groups": sorted(subject.groups),
+        "humans": list(subject.humans),
+        **({} if subject.agent is None else {"agent": subject.agent}),
+        **({} if subject.binding is None else {"token": subject.binding.id}),
+    }
+
+
+def described_operation(
+    operation: Operation | None, maskers: Sequence[IMasker] = ()
+) -> dict[str, object] | None:
+    """An Operation as it stands in entries; its URL without what the maskers hide."""
+    if operation is None:
+        return None
+    return {
+        "target": operation.target,
+        "action": operation.action,
+        "resource": dict(operation.resource),
+        "method": operation.method,
+        "url": shown_target(operation.url, maskers),
+        "risk": None if operation.risk is None else operation.risk.value,
+        "parameters": shown_parameters(operation),
+    }
+
+
+def shown_parameters(operation: Operation) -> dict[str, str]:
+    """The operation's parameters without the values of those that sound secret.
+
+    ``oauthTokens=true`` says what is asked, and holds nothing.
+    """
+    return {
+        name: "***" if SENSITIVE_IN_QUERIES.hides(name) and value not in BOOLEANS else value
+        for name, value in operation.parameters.items()
+    }
 
 
 def _openly(maskers: Sequence[IMasker]) -> Maskers:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from jitgate.core.answers import approvers, asked, given
+from jitgate.core.answers import approvers, asked
 from jitgate.core.binding import details
+from jitgate.core.giving import given
 from jitgate.core.waiting import RETURN_AFTER
 from jitgate.values import AccessRequest, AccessState, Binding, Grant, Operation, Pending
 

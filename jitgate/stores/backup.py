@@ -2,7 +2,7 @@
 
 What is in it is all that the gateway has of its own: its keys, what it knows of access requests and
 grants, the recording. A gateway that starts on what was put back sees that it is a copy: it gives
-nothing of what was granted, and believes no token from before (`jitgate.core.access.recovery`).
+nothing of what was granted, and believes no token from before (`jitgate.core.recovery`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 import psycopg
 
-from jitgate.core.access import DOUBTED
+from jitgate.core.recovery import DOUBTED
 from jitgate.errors import StateUnusable, StoreDown
 from jitgate.stores.access_documents import WORDS, Kind, Place, Row, read
 from jitgate.stores.postgres_link import SOON, Connection, Link, Server, why

@@ -19,7 +19,7 @@ from jitgate.core.tally import LIMITS_HIT
 from jitgate.credentials.okta import OktaCredentials
 from jitgate.credentials.static import StaticCredentials
 from jitgate.errors import ConfigurationInvalid, MaskingFault
-from jitgate.flow.account import Accounts
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.masking_room import MaskingRoom
 from jitgate.identity.oidc import OidcVerifier
 from jitgate.upstreams.https import HttpsUpstream

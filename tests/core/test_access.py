@@ -13,19 +13,18 @@ from support.access import NOW, access_request, ask, grant, operation, subject
 
 from jitgate.core import access
 from jitgate.core.access import (
-    DOUBTED,
     PRESENCE_MOVES,
     REQUEST_MOVES,
     USE_MOVES,
     covers,
     diagram,
     moved,
-    recovery,
     taken,
     terms_of,
     used,
 )
 from jitgate.core.answers import granted
+from jitgate.core.recovery import DOUBTED, recovery
 from jitgate.values import (
     AccessState,
     Answer,

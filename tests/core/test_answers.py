@@ -17,7 +17,6 @@ from jitgate.core.answers import (
     could_answer,
     escalated,
     escalates_at,
-    given,
     granted,
     is_self,
     missing,
@@ -25,6 +24,7 @@ from jitgate.core.answers import (
     taken_back,
     takes_signs,
 )
+from jitgate.core.giving import given
 from jitgate.stores.access_documents import document, read
 from jitgate.values import (
     AccessState,

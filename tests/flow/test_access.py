@@ -11,10 +11,11 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from jitgate.app.taken_up import TakenUp
-from jitgate.core.access import WITHDRAW, NotCounted, Recovery
+from jitgate.core.access import WITHDRAW, NotCounted
 from jitgate.core.catalog import CatalogRow
 from jitgate.core.fingerprint import fingerprint
 from jitgate.core.policy import Policy, version_of
+from jitgate.core.recovery import Recovery
 from jitgate.core.waiting import Patience
 from jitgate.errors import (
     ApproversUnreachable,
@@ -828,7 +829,7 @@ async def test_an_answer_that_comes_too_late_while_it_is_put_on_record_is_void_o
     late = Deferred.fromCoroutine(stand.says("bob@acme.com", approves=False))
     assert not late.called
     cancelling = Deferred.fromCoroutine(
-        stand.access.end("a-1", WITHDRAW, "The agent cancelled it.")
+        stand.access.pending.end("a-1", WITHDRAW, "The agent cancelled it.")
     )
     stand.slow_disk = False
     while stand.waiting:

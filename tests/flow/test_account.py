@@ -20,21 +20,14 @@ from zope.interface.verify import verifyObject
 
 from jitgate.core.hiding import STARS
 from jitgate.core.tally import Tally
-from jitgate.flow.account import (
-    LARGE,
-    RECORD_BODY,
-    Account,
-    Accounts,
-    Start,
-    Witness,
-    Witnessed,
-    hand_of,
-    shown_request,
-)
+from jitgate.flow.account import Account
+from jitgate.flow.accounts import RECORD_BODY, Accounts, hand_of
 from jitgate.flow.call import Call
 from jitgate.flow.recorder import Recorder
+from jitgate.flow.shown_bodies import shown_request
 from jitgate.flow.shown_requests import sent_fields, shown_fields, shown_target
 from jitgate.flow.timing import Timing
+from jitgate.flow.witness import LARGE, Start, Witness, Witnessed
 from jitgate.interfaces import IMasker, IRequest
 from jitgate.maskers.detectors import DetectorMasker
 from jitgate.maskers.known import LiteralsMasker

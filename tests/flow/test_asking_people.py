@@ -10,7 +10,8 @@ from support.ports import JSON, Asked, Stand, agent, review
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from jitgate.core.access import NotCounted, Recovery
+from jitgate.core.access import NotCounted
+from jitgate.core.recovery import Recovery
 from jitgate.errors import ApproversUnreachable, PeopleUnknown, StoreDown
 from jitgate.flow.people import ActivePeople
 from jitgate.interfaces import IPeople

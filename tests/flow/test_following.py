@@ -14,8 +14,8 @@ from twisted.logger import globalLogPublisher
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from jitgate.core.access import Recovery
 from jitgate.core.fatigue import Fatigue
+from jitgate.core.recovery import Recovery
 from jitgate.core.waiting import Patience
 from jitgate.errors import RecorderDown, StoreDown
 from jitgate.flow.access import KEPT_FOR, TIDY

@@ -8,7 +8,7 @@ from support.ports import JSON, Asked, Stand, review
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from jitgate.core.access import Recovery
+from jitgate.core.recovery import Recovery
 from jitgate.errors import RecorderDown, StoreDown
 from jitgate.flow.recorder import Recorder
 from jitgate.stores.access_memory import MemoryAccess

@@ -19,10 +19,11 @@ from jitgate.core.fields import is_json
 from jitgate.core.hiding import STARS
 from jitgate.core.profiles import MarkedFields
 from jitgate.errors import AgentGone, MaskingFault, RecorderDown, ResponseDenied
-from jitgate.flow.account import Account, Start, Witness
+from jitgate.flow.account import Account
 from jitgate.flow.masking_room import MaskingRoom
 from jitgate.flow.release import WHOLE, Release
 from jitgate.flow.timing import Timing
+from jitgate.flow.witness import Start, Witness
 from jitgate.maskers.known import LiteralsMasker
 from jitgate.maskers.names import NameMasker
 from jitgate.values import How, Operation, RequestHead, ResponseHead

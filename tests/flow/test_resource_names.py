@@ -673,8 +673,8 @@ async def test_what_others_opened_meanwhile_leaves_no_room():
     for number in range(3):
         stop = catalog.operation(AUTHORITY, "POST", f"/users/{number}/stop", "")
         asking = ask(f"f{number}", subject=agent(), operation=stop)
-        wait = stand.access.wait(asking, Preference(False, None), since=0.0, resends=False)
-        opening.append(Deferred.fromCoroutine(stand.access.ahead(asking, wait)))
+        wait = stand.access.waiting.wait(asking, Preference(False, None), since=0.0, resends=False)
+        opening.append(Deferred.fromCoroutine(stand.access.waiting.ahead(asking, wait)))
     assert len(stand.sent) == 3
     stand.answer_when.callback(None)
     came_to = [(await each).denial for each in opening]

@@ -11,8 +11,8 @@ from support.access import access_request
 from support.ports import JSON, Asked, Stand, agent, review
 from twisted.internet.defer import Deferred
 
-from jitgate.core.access import Recovery
 from jitgate.core.fatigue import COUNTED, Fatigue, refused_before
+from jitgate.core.recovery import Recovery
 from jitgate.errors import StoreDown
 from jitgate.flow.opening import Limits
 from jitgate.values import AccessState, Effect, Obligation, Verdict
@@ -267,7 +267,7 @@ async def test_what_nobody_denied_may_be_asked_again_at_once(ends):
     elif ends == "withdrawn":
         await site.access.cancel("a-1", agent())
     else:
-        await site.access.end("a-1", "policy changes", "Policy has changed.")
+        await site.access.pending.end("a-1", "policy changes", "Policy has changed.")
     assert (await site.store.request("a-1")).state.value == ends
     await waits(site, post(), agent(expires_at=9000.0))
 

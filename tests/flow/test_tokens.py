@@ -37,7 +37,7 @@ async def test_who_was_proved_on_terms_that_are_gone_gets_no_token(believed_anew
     ahead = Ahead(
         targets={},
         decide=stand.decider.ahead,
-        scope_print=stand.decider.scope_print,
+        scope_print=stand.decider.asks.scope_print,
         access=stand.access,
         budgets=Budgets(stand.budgets, stand.clock),
         clock=stand.clock,

@@ -16,7 +16,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 
 from jitgate.core import access
-from jitgate.core.access import DOUBTED, recovery
+from jitgate.core.recovery import DOUBTED, recovery
 from jitgate.errors import StateUnusable, StoreDown
 from jitgate.stores.access_documents import Row, columns, document
 from jitgate.stores.access_postgres import PostgresAccess

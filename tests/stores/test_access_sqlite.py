@@ -19,6 +19,7 @@ from support.access import NOW, access_request, ask, at_once, everything, grant,
 from twisted.internet.defer import CancelledError, Deferred
 
 from jitgate.core import access
+from jitgate.core.recovery import recovery
 from jitgate.errors import StateUnusable, StoreDown
 from jitgate.stores import access_threaded
 from jitgate.stores.access_schema import APPLICATION, MIGRATIONS
@@ -601,7 +602,7 @@ def test_elsewhere_it_says_that_it_has_moved_until_it_is_marked(file, happens, m
     for _ in range(2):
         store, mark = opened(file, machine)
         assert mark == Mark("run-1", 1, moved=True, copied=True)
-        assert access.recovery(mark, []).distrust
+        assert recovery(mark, []).distrust
         assert now(store.grants()) == [grant(revision=1)]
         now(store.close())
     store, _ = opened(file, machine)
@@ -614,7 +615,7 @@ def test_elsewhere_it_says_that_it_has_moved_until_it_is_marked(file, happens, m
 
 @pytest.mark.parametrize("lost", ["a copy put back", "the write-ahead log lost"])
 def test_an_older_state_in_the_same_file_tells_an_older_number(file, lost):
-    """The file is the one it was. That the record knows of more is for core.access to see."""
+    """The file is the one it was. That the record knows of more is for core.recovery to see."""
     store, _ = opened(file)
     now(store.mark("run-1", 0))
     now(store.commit([grant()]))
@@ -628,7 +629,7 @@ def test_an_older_state_in_the_same_file_tells_an_older_number(file, lost):
     file.write_bytes(older)
     store, mark = opened(file)
     assert mark == Mark("run-1", 1, moved=False)
-    assert access.recovery(mark, [Entry("grant.spent", NOW, SPENT)]).distrust
+    assert recovery(mark, [Entry("grant.spent", NOW, SPENT)]).distrust
     now(store.close())
 
 

@@ -23,7 +23,7 @@ from jitgate.core.profiles import MaskingProfile
 from jitgate.core.tally import Tally
 from jitgate.core.waiting import Patience
 from jitgate.flow.access import Access
-from jitgate.flow.account import Accounts
+from jitgate.flow.accounts import Accounts
 from jitgate.flow.admission import Knock, Target, Tunnel, TurnedAway
 from jitgate.flow.bodies import HeldBodies
 from jitgate.flow.budgets import Budgets

@@ -60,7 +60,7 @@ class Site:
         self.ahead = Ahead(
             targets=served,
             decide=stand.decider.ahead,
-            scope_print=stand.decider.scope_print,
+            scope_print=stand.decider.asks.scope_print,
             access=stand.access,
             budgets=Budgets(stand.budgets, stand.clock),
             clock=stand.clock,

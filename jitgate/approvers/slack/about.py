@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Final, Self
 
-from jitgate.flow.account import shown_parameters
+from jitgate.flow.shown_requests import shown_parameters
 from jitgate.values import AccessRequest
 
 APPROVE: Final = "jitgate.approve"

@@ -21,7 +21,7 @@ from jitgate.approvers.slack.text import (
     several,
 )
 from jitgate.core.visible import size
-from jitgate.flow.account import shown_parameters
+from jitgate.flow.shown_requests import shown_parameters
 from jitgate.values import AccessRequest
 
 LAID_OUT: Final = 16_384

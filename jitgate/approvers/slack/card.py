@@ -24,8 +24,8 @@ from jitgate.approvers.slack.blocks import (
 )
 from jitgate.approvers.slack.call import CallParts, call_parts
 from jitgate.approvers.slack.text import Element, date, said, unformatted
-from jitgate.core.answers import given
 from jitgate.core.budgets import span
+from jitgate.core.giving import given
 from jitgate.flow.standing import Standing
 from jitgate.values import AccessRequest, AccessState, Grant
 

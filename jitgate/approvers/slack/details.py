@@ -18,7 +18,7 @@ from jitgate.approvers.slack.call import UNSEEN
 from jitgate.approvers.slack.text import body_text, boxed, mixed, one_line, said
 from jitgate.core.columns import wrapped
 from jitgate.core.visible import size
-from jitgate.flow.account import shown_parameters
+from jitgate.flow.shown_requests import shown_parameters
 from jitgate.values import AccessRequest
 
 _GOES_ON: Final = "  ↪ "

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from jitgate.approvers.commands import REASON_CHARS
-from jitgate.core.answers import more_than_offered, says_why
+from jitgate.core.answers import says_why
 from jitgate.core.durations import WANTED, duration
+from jitgate.core.giving import more_than_offered
 from jitgate.values import Less, Terms
 
 REASON: Final = "reason"

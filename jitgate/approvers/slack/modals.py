@@ -12,9 +12,9 @@ from jitgate.approvers.slack.blocks import Block, asks, lines, modal, plain, ric
 from jitgate.approvers.slack.call import call_parts
 from jitgate.approvers.slack.filled import KIND, LIFE, ONCE, REASON, USES, WINDOW, may_choose
 from jitgate.approvers.slack.text import date, said
-from jitgate.core.answers import SHORTEST, given
 from jitgate.core.budgets import span
 from jitgate.core.durations import written
+from jitgate.core.giving import SHORTEST, given
 from jitgate.values import AccessRequest, Grant, Terms
 
 

@@ -13,8 +13,8 @@ from support.slack_limits import check_view
 from jitgate.approvers.slack.about import About, version_of
 from jitgate.approvers.slack.filled import Filled, less_filled, reason_filled
 from jitgate.approvers.slack.modals import approve_view, deny_view, less_view, revoke_view
-from jitgate.core.answers import more_than_offered
 from jitgate.core.durations import written
+from jitgate.core.giving import more_than_offered
 from jitgate.values import Less, Quorum, Terms
 
 ONE = Terms((Quorum(("it-leads",)),))

@@ -353,7 +353,7 @@ async def test_nobody_takes_back_or_revokes_for_others_than_are_named(site):
 @ensureDeferred
 async def test_an_answer_to_what_was_not_shown_does_not_count(site):
     old = await site.ask()
-    await site.access.end(old.id, EXPIRE, "Nobody answered in time.")
+    await site.access.pending.end(old.id, EXPIRE, "Nobody answered in time.")
     request = await site.ask("a-2")
     data = {"approves": True, "approver": ALICE, "access_request": request.id}
     for other in (old.ask.fingerprint, request.ask.fingerprint[:-1], "ä"):

@@ -93,7 +93,7 @@ async def test_what_changes_while_a_message_is_under_way_is_told_right_after_it(
     request = await site.ask()
     with pytest.raises(AssertionError, match="does not come to an end"):
         await site.settle()
-    await site.access.end(request.id, EXPIRE, "Nobody answered in time.")
+    await site.access.pending.end(request.id, EXPIRE, "Nobody answered in time.")
     site.clock.advance(0)
     receiver.answer = None
     waiting[0].setResponseCode(204)
@@ -142,7 +142,7 @@ async def test_the_newest_state_is_sent_and_none_that_has_passed(site, receiver)
     receiver.status(503)
     request = await site.ask()
     await site.settle()
-    await site.access.end(request.id, EXPIRE, "Nobody answered in time.")
+    await site.access.pending.end(request.id, EXPIRE, "Nobody answered in time.")
     await site.settle()
     receiver.answer = None
     await site.later(60)
@@ -260,7 +260,7 @@ async def test_what_was_not_told_before_a_restart_is_told_after_it(folder, site,
     await again.settle()
     await again.later(max(CLAIM, FIRST))
     assert sorted(each.data["id"] for each in receiver.received) == ["a-1", "a-2"]
-    await again.access.end(first.id, EXPIRE, "Nobody answered in time.")
+    await again.access.pending.end(first.id, EXPIRE, "Nobody answered in time.")
     await again.settle()
     assert types(receiver)[-1] == "access_request.ended"
     await again.stop()
