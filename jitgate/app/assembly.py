@@ -30,7 +30,7 @@ from jitgate.app.reloading import Adopt, OnHangup, Reloading
 from jitgate.app.slack_settings import SLACK, slack_way
 from jitgate.app.storing import Storing, in_folder, shared
 from jitgate.app.story import Ground, Story, story_of
-from jitgate.approvers.commands import Reload
+from jitgate.approvers.commands import Doers, Reload
 from jitgate.approvers.control import ControlSocket
 from jitgate.approvers.slack.groups import SlackGroups
 from jitgate.approvers.webhook.hooks import Webhooks
@@ -285,14 +285,16 @@ class _Assembly:
             self._configuration.control_socket,
             story.access,
             in_force.powers,
+            Doers(
+                reload,
+                story.revocations.revoke_subject,
+                self._kept.retain,
+                self._kept.copies,
+                self._kept.rotate,
+            ),
             recorder=recorder,
             clock=self._reactor,
             reactor=self._reactor,
-            reload=reload,
-            revoke=story.revocations.revoke_subject,
-            retain=self._kept.retain,
-            copies=self._kept.copies,
-            rotate=self._kept.rotate,
         )
 
     def _slack(
