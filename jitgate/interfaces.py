@@ -3,6 +3,8 @@
 All that may wait is ``async``. Providers are checked with `zope.interface.verify.verifyObject`
 when the gateway is put together. A provider raises only `jitgate.errors`; anything else that
 escapes one is a fault all the same, and faults deny.
+
+Long, because it is one list: whoever writes a provider finds here all that jitgate asks of one.
 """
 
 from __future__ import annotations
@@ -596,42 +598,6 @@ class IMasker(Interface):
         """
 
 
-class IKeeper(Interface):
-    """Keeps checkpoints of the recording out of this machine's reach."""
-
-    name = Attribute("What the configuration calls it.")
-    every = Attribute("Seconds from one checkpoint to the next that it is given, at least.")
-
-    async def keep(note: bytes) -> None:
-        """Keep a checkpoint, a signed note (C2SP): it is kept when this returns.
-
-        It may come more than once. Raises `CheckpointNotKept`.
-        """
-
-    async def stop() -> None:
-        """Let go of whatever is open."""
-
-
-class IArchive(Interface):
-    """A store of objects that nobody can change, or delete before their time. It may block."""
-
-    name = Attribute("What the configuration calls it; stands in the record.")
-    place = Attribute("Which store it is, and where in it: another place is another archive.")
-
-    def check() -> None:
-        """Find out whether it locks. Raises `ArchiveUnlocked`, `ArchiveDown`."""
-
-    def put(path: str, key: str, until: float) -> Archived:
-        """Keep a file's bytes, locked until then (seconds since the epoch).
-
-        What is there already, and locked for as long, is not sent again. Raises `ArchiveUnlocked`
-        if it is kept and not locked, `ArchiveDown` where it is not known to be kept.
-        """
-
-    def has(kept: Archived) -> bool:
-        """Whether what `put` returned is still there, locked or not. Raises `ArchiveDown`."""
-
-
 class IStatedMasker(IMasker):
     """A masker that states beforehand what it hides, so that all of it can be looked for at once.
 
@@ -684,3 +650,39 @@ class IRecordStore(Interface):
 
     def close() -> None:
         """Close the log, seal and sign it."""
+
+
+class IKeeper(Interface):
+    """Keeps checkpoints of the recording out of this machine's reach."""
+
+    name = Attribute("What the configuration calls it.")
+    every = Attribute("Seconds from one checkpoint to the next that it is given, at least.")
+
+    async def keep(note: bytes) -> None:
+        """Keep a checkpoint, a signed note (C2SP): it is kept when this returns.
+
+        It may come more than once. Raises `CheckpointNotKept`.
+        """
+
+    async def stop() -> None:
+        """Let go of whatever is open."""
+
+
+class IArchive(Interface):
+    """A store of objects that nobody can change, or delete before their time. It may block."""
+
+    name = Attribute("What the configuration calls it; stands in the record.")
+    place = Attribute("Which store it is, and where in it: another place is another archive.")
+
+    def check() -> None:
+        """Find out whether it locks. Raises `ArchiveUnlocked`, `ArchiveDown`."""
+
+    def put(path: str, key: str, until: float) -> Archived:
+        """Keep a file's bytes, locked until then (seconds since the epoch).
+
+        What is there already, and locked for as long, is not sent again. Raises `ArchiveUnlocked`
+        if it is kept and not locked, `ArchiveDown` where it is not known to be kept.
+        """
+
+    def has(kept: Archived) -> bool:
+        """Whether what `put` returned is still there, locked or not. Raises `ArchiveDown`."""

@@ -3,6 +3,9 @@
 OpenSSL reads and writes memory; this module moves the bytes between it and a transport, and no
 others. It says when the peer is known, and whether the peer ended what it had to say: everything
 else (contexts, certificates, names) is whoever's makes the `OpenSSL.SSL.Connection`.
+
+Long, because it is one machine that is a protocol on one side and a transport on the other: how
+either side ends depends on what the other one has been told.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 Times are seconds since the Unix epoch, durations are seconds, sizes are bytes. A field that holds a
 secret has ``repr=False``.
+
+Long, because it is one list: the words of the project, each with what it holds, in the order in
+which a request meets them.
 """
 
 from __future__ import annotations
@@ -829,24 +832,6 @@ class Hider(NamedTuple):
     how: How = How.REPLACE
 
 
-@dataclass(frozen=True, slots=True)
-class Archived:
-    """A file of the recording, as an archive keeps it."""
-
-    archive: str
-    place: str
-    """`IArchive.place`, where it is."""
-    bucket: str
-    key: str
-    version: str
-    """Pins the object: a later one of the same key is another version."""
-    sha256: str
-    """Of its bytes, in hexadecimal."""
-    bytes: int
-    until: float
-    """Until when nobody can delete it, in seconds since the epoch."""
-
-
 class Span(NamedTuple):
     """A part of a text that is hidden, from one character up to another, and what it is."""
 
@@ -866,6 +851,9 @@ class Hit:
     """Keyed, over its bytes as the target sent them: an auditor with the key can tell its value."""
 
 
+# --- on record
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """Bytes kept with an entry. ``data`` is what was kept of ``length`` bytes in all."""
@@ -873,6 +861,36 @@ class Body:
     data: bytes = field(repr=False)
     length: int
     complete: bool
+
+
+class Entry(NamedTuple):
+    """One element of a recording before it is written; see docs/recording-format.md."""
+
+    type: str
+    time: float
+    fields: Mapping[str, object]
+    bodies: Mapping[str, Body] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A file of the recording, as an archive keeps it."""
+
+    archive: str
+    place: str
+    """`IArchive.place`, where it is."""
+    bucket: str
+    key: str
+    version: str
+    """Pins the object: a later one of the same key is another version."""
+    sha256: str
+    """Of its bytes, in hexadecimal."""
+    bytes: int
+    until: float
+    """Until when nobody can delete it, in seconds since the epoch."""
+
+
+# --- reading the configuration again
 
 
 @dataclass(frozen=True, slots=True)
@@ -891,12 +909,3 @@ class Reloaded:
     @property
     def replaced(self) -> bool:
         return not self.problems
-
-
-class Entry(NamedTuple):
-    """One element of a recording before it is written; see docs/recording-format.md."""
-
-    type: str
-    time: float
-    fields: Mapping[str, object]
-    bodies: Mapping[str, Body] = MappingProxyType({})

@@ -11,7 +11,7 @@ from jitgate.app.provided import CONTROL, open_ways
 from jitgate.app.recording import Recorded
 from jitgate.app.slack_settings import SLACK, slack_way
 from jitgate.app.story import Ground, Story
-from jitgate.approvers.commands import Reload
+from jitgate.approvers.commands import Doers, Reload
 from jitgate.approvers.control import ControlSocket
 from jitgate.approvers.slack.groups import SlackGroups
 from jitgate.approvers.webhook.hooks import Webhooks
@@ -62,9 +62,8 @@ class Channels:
             run=run,
         )
         self._opened = opened
-        self._own: dict[str, IApproverChannel] = {}
-        self._own |= {CONTROL: self.control} if "control" in settings.services else {}
-        self._own |= {} if self.slack is None else {SLACK: self.slack.channel}
+        own = {CONTROL: self.control} if "control" in settings.services else {}
+        self._own = own if self.slack is None else {**own, SLACK: self.slack.channel}
         self._open(first)
 
     def adopt(self, new: InForce) -> None:
@@ -86,12 +85,8 @@ def _control(
         first.configuration.control_socket,
         story.access,
         first.powers,
+        Doers(reload, story.revocations.revoke_subject, kept.retain, kept.copies, kept.rotate),
         recorder=kept.recorder,
         clock=reactor,
         reactor=reactor,
-        reload=reload,
-        revoke=story.revocations.revoke_subject,
-        retain=kept.retain,
-        copies=kept.copies,
-        rotate=kept.rotate,
     )

@@ -8,8 +8,8 @@ from typing import Any
 from treq.client import HTTPClient
 from twisted.web.client import Agent, HTTPConnectionPool
 
+from jitgate.upstreams.connection import KEPT_FOR
 from jitgate.upstreams.endpoint import CheckedEndpoint, CheckedEndpoints
-from jitgate.upstreams.https import KEPT_FOR
 
 KEPT = 8
 """Idle connections kept to one host: as many as revocations are under way at a time. A handshake

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import struct
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
@@ -32,26 +30,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jitgate.approvers.attempts import Attempts
+from jitgate.approvers.carrying_out import Commands
 from jitgate.approvers.commands import (
     END,
     Caller,
     Command,
-    Commands,
-    Copies,
+    Doers,
     Line,
     Powers,
     Refused,
-    Reload,
-    Retain,
-    Revoke,
-    Rotate,
-    copies_nothing,
     objection,
     read_command,
-    retains_nothing,
-    rotates_nothing,
 )
-from jitgate.approvers.socket_file import SocketFile
+from jitgate.approvers.socket_file import SocketFile, peer_of
 from jitgate.errors import ApproversUnreachable, JitgateError, traced
 from jitgate.flow.access import Access
 from jitgate.flow.recorder import Recorder
@@ -79,9 +70,6 @@ AHEAD = 64
 GRACE = 5.0
 """Seconds that answers at hand have to be read when the gateway stops."""
 
-_UCRED = struct.Struct("iII")
-"""``struct ucred`` of unix(7): pid, uid, gid."""
-
 FAULT = "The gateway has a fault, and its log says which. Whether this was done cannot be told."
 """What is read of a fault that nobody foresaw: others' messages can hold what they were given."""
 
@@ -97,22 +85,17 @@ class ControlSocket:
         path: Path,
         access: Access,
         powers: Powers,
+        doers: Doers,
         *,
         recorder: Recorder,
         clock: IReactorTime,
         reactor: Any,
-        reload: Reload,
-        revoke: Revoke,
-        retain: Retain = retains_nothing,
-        copies: Copies = copies_nothing,
-        rotate: Rotate = rotates_nothing,
     ) -> None:
         self.access = access
         self.powers = powers
         self.clock = clock
-        self.commands = Commands(
-            access, self.name, reload, revoke, retain=retain, copies=copies, rotate=rotate
-        )
+        self.copies = doers.copies
+        self.commands = Commands(access, self.name, doers)
         self.attempts = Attempts(recorder, clock)
         self.open: set[Connection] = set()
         self._path = path
@@ -191,7 +174,7 @@ class Connection(LineOnlyReceiver):
     # --- from the transport
 
     def connectionMade(self) -> None:
-        self.caller = self._control.powers.caller(*_peer(self.transport.socket))
+        self.caller = self._control.powers.caller(*peer_of(self.transport.socket))
         self._control.open.add(self)
         self.transport.registerProducer(self, True)
         if self._control.has_room(self.caller):
@@ -320,7 +303,7 @@ class Connection(LineOnlyReceiver):
     async def _copied(self, command: Command) -> None:
         """Send a copy of the recording, for as long as somebody is there who takes it."""
         self._copying = True
-        async with aclosing(self._control.commands.copies(self.caller, command.reason)) as lines:
+        async with aclosing(self._control.copies(self.caller, command.reason)) as lines:
             async for line in lines:
                 await self._send([line])
                 if self._gone:
@@ -360,13 +343,6 @@ class Connection(LineOnlyReceiver):
                 self._news.put(request)
             except QueueOverflow:
                 self.cut()
-
-
-def _peer(connected: socket.socket) -> tuple[int, int]:
-    """The process that has connected and the user it ran as then: the kernel's word."""
-    data = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    pid, uid, _ = _UCRED.unpack(data)
-    return pid, uid
 
 
 def _no(error: str, *, refused: bool) -> Line:

@@ -18,6 +18,7 @@ from jitgate.values import AccessRequest, Answer, Ask, Grant, Quorum
 def request_content(request: AccessRequest, standing: Standing | None = None) -> dict[str, object]:
     """All of an access request that people may see; secrets in it are masked already.
 
+    It stands in one list, because its order is part of the promise.
     ``standing``: by the people that there are now. Without it, who is missing is not told.
     """
     ask, shown, operation = request.ask, request.ask.shown, request.ask.operation

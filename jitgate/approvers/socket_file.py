@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ PATH_BYTES = 107
 BACKLOG = 128
 """Connections that the kernel keeps until they are accepted: more than come in one turn of the
 reactor."""
+
+_UCRED = struct.Struct("iII")
+"""``struct ucred`` of unix(7): pid, uid, gid."""
 
 _MODE = 0o666
 _NEW = ".new"
@@ -122,3 +126,10 @@ def _why(error: Exception) -> str:
     cause = error.socketError if isinstance(error, CannotListenError) else error
     strerror = cause.strerror if isinstance(cause, OSError) else None
     return (strerror or type(cause).__name__).lower()
+
+
+def peer_of(connected: socket.socket) -> tuple[int, int]:
+    """The process that has connected and the user it ran as then: the kernel's word."""
+    data = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, _ = _UCRED.unpack(data)
+    return pid, uid

@@ -158,19 +158,8 @@ def _row(fields: list[str]) -> CatalogRow:
         raise ValueError(f"the risk is one of {', '.join(_RISKS)}, or left out")
     if body not in {"", "json"}:
         raise ValueError("the body is json, or left out")
-    named = _listed("parameter", parameters)
-    in_query = [_query_parameter(each) for each in named if not each.startswith(_IN_BODY)]
-    in_body = tuple(each.removeprefix(_IN_BODY) for each in named if each.startswith(_IN_BODY))
-    if not all(in_body) or (in_body and body != "json"):
-        raise ValueError("only a JSON body has parameters, and each has a name")
-    names = [*(name for name, _ in in_query), *in_body]
-    _once("parameter", [name.casefold() for name in names])
-    fields_named = _listed("field", secrets)
-    hidden = [each for each in fields_named if not each.startswith(_CLEARED)]
-    cleared = [each[1:] for each in fields_named if each.startswith(_CLEARED)]
-    if not all(cleared):
-        raise ValueError("a field that holds no secret has no name")
-    _once("field", [*hidden, *cleared])
+    in_query, in_body = _parameters(parameters, body)
+    hidden, cleared = _fields(secrets)
     return CatalogRow(
         method,
         path,
@@ -178,11 +167,35 @@ def _row(fields: list[str]) -> CatalogRow:
         _scopes(scopes),
         frozenset(hidden),
         _RISKS.get(risk),
-        tuple(in_query),
+        in_query,
         in_body,
         body == "json",
         cleared=frozenset(cleared),
     )
+
+
+def _parameters(
+    parameters: str, body: str
+) -> tuple[tuple[tuple[str, str | None], ...], tuple[str, ...]]:
+    """Those of the query, each with its default, and those of the body, whose kind that is."""
+    named = _listed("parameter", parameters)
+    in_query = tuple(_query_parameter(each) for each in named if not each.startswith(_IN_BODY))
+    in_body = tuple(each.removeprefix(_IN_BODY) for each in named if each.startswith(_IN_BODY))
+    if not all(in_body) or (in_body and body != "json"):
+        raise ValueError("only a JSON body has parameters, and each has a name")
+    _once("parameter", [name.casefold() for name in (*(name for name, _ in in_query), *in_body)])
+    return in_query, in_body
+
+
+def _fields(secrets: str) -> tuple[list[str], list[str]]:
+    """Those that hold secrets, and those that were looked at and hold none."""
+    named = _listed("field", secrets)
+    hidden = [each for each in named if not each.startswith(_CLEARED)]
+    cleared = [each[1:] for each in named if each.startswith(_CLEARED)]
+    if not all(cleared):
+        raise ValueError("a field that holds no secret has no name")
+    _once("field", [*hidden, *cleared])
+    return hidden, cleared
 
 
 def problem_of_name(action: str) -> str | None:

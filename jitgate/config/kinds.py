@@ -1,4 +1,8 @@
-"""The kinds of values that stand in the configuration, and what every section of it is."""
+"""The kinds of values that stand in the configuration, and what every section of it is.
+
+One list, so that a kind is written in the same way, and refused in the same words, wherever it
+stands.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What may stand in the configuration: every key, its kind, its default, its meaning."""
+"""What may stand in the configuration: every key, its kind, its default, its meaning.
+
+Long, because it is one list: the sections of jitgate.yaml in their order, and a rule of a policy
+file. Sections of which there are many kinds have schemas of their own.
+"""
 
 from __future__ import annotations
 
@@ -442,7 +446,7 @@ class Settings(Section):
         return self
 
 
-# --- policy and masking files
+# --- policy files
 
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

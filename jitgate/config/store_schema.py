@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from jitgate.config.kinds import FilePath, Proxy, SecretFile, Section, is_loopback
+from jitgate.config.kinds import FilePath, Proxy, Secret, Section, is_loopback
 from jitgate.upstreams.address import literal
 
 
@@ -19,7 +19,7 @@ class PostgresStore(Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 5432
     database: Annotated[str, Field(pattern="^[a-z0-9_-]{1,63}$")] = "jitgate"
     user: Annotated[str, Field(pattern="^[a-z0-9_-]{1,63}$")] = "jitgate"
-    password: SecretFile | None = None
+    password: Secret | None = None
     trust: FilePath | None = None
     # Of few characters, because it stands in a setting, and is a channel's name as well.
     tables: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,40}$")] = "jitgate"

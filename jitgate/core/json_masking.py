@@ -3,6 +3,9 @@
 The text is read strictly by RFC 8259. What has been understood goes on at once; an unfinished
 token waits for its end. What is no JSON is a `MaskingFault`: what cannot be read cannot be masked,
 so it does not go on.
+
+It is longer than others because it is one reader: each step of the grammar, be it at a name, at a
+container or in what is hidden, goes by the same state and may lead to any other.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ from jitgate.core import json_grammar as grammar
 from jitgate.core.hiding import NEEDS_TEXT, Hand, strictest
 from jitgate.core.json_glance import Hidden
 from jitgate.core.json_places import Key, places, written
+from jitgate.core.json_signs import Signs
 from jitgate.core.json_strings import Place, Strings, joined
-from jitgate.core.json_tokens import in_characters
 from jitgate.core.masking import Asked, Maskers
 from jitgate.core.parts import Part, replaced
 from jitgate.core.passage import Passage
@@ -76,8 +79,7 @@ class JsonMasker:
         self._texts = Strings(self._maskers, depth, inside)
         self._under = under
         self._passage = Passage()
-        self._final = False
-        self._over = False
+        self._final = self._over = False
         # Where we are in the grammar: now, after this value, and in the containers around.
         self._place = self._VALUE
         self._after = self._END
@@ -98,12 +100,7 @@ class JsonMasker:
         self._hidden_at: int | None = None
         self._replacement = ""
         self._viewed = self._maskers.look_at_values
-        # Where in the text at hand something ends that may be for those who look at values; None:
-        # anything may be. They are looked for once it matters: what waits for its end is not
-        # searched for each byte that comes.
-        self._signs: Sequence[int] | None = None
-        self._next_sign = 0
-        self._has_signs = False
+        self._signs = Signs(self._asked)
         self._misses = 0
         # Characters of a name that somebody may drop, below which it is not looked at again.
         self._enough = 0
@@ -122,7 +119,7 @@ class JsonMasker:
         self._misses = 0
         self._over = True  # and it stays so if anything below raises
         self._passage.take(chunk, final=self._final)
-        self._has_signs = False
+        self._signs.forget()
         passed = self._passage.rest(self._run())
         self._over = False
         return passed
@@ -180,34 +177,9 @@ class JsonMasker:
                 pause()
         return at
 
-    def _look_for_signs(self) -> None:
-        self._signs, self._next_sign, self._has_signs = None, 0, True
-        if self._asked.signs is not None:
-            text = self._passage.text
-            data = text.encode("utf-8", "surrogatepass")
-            found = self._asked.signs.find(data)
-            if found is not None:
-                pause()
-                self._signs = in_characters(data, sorted({end for _, end in found}))
-                pause()
-
     def _is_clear(self, begin: int, end: int) -> bool:
         """Whether nobody has to look at a value that stands there, in the text at hand."""
-        return end <= self._clear_until(begin)
-
-    def _clear_until(self, begin: int) -> int:
-        """Up to where that is so from there on, as far as the text is at hand."""
-        if not self._viewed:
-            return len(self._passage.text)
-        if not self._has_signs:
-            self._look_for_signs()
-        signs, at = self._signs, self._next_sign
-        if signs is None:
-            return begin
-        while at < len(signs) and signs[at] <= begin:
-            at += 1
-        self._next_sign = at
-        return len(self._passage.text) if at == len(signs) else signs[at] - 1
+        return not self._viewed or end <= self._signs.clear_until(self._passage.text, begin)
 
     def _space(self, at: int) -> int:
         if space := grammar.SPACE.match(self._passage.text, at):
@@ -294,7 +266,9 @@ class JsonMasker:
     def _elements(self, at: int) -> int:
         """Pass over elements in which there is nothing to look into; see to whose turn it is."""
         if not self._state:
-            elements = grammar.ELEMENTS.match(self._passage.text, at, self._clear_until(at))
+            text = self._passage.text
+            end = self._signs.clear_until(text, at) if self._viewed else len(text)
+            elements = grammar.ELEMENTS.match(text, at, end)
             if elements is not None and elements.end() > at:
                 self._index = (self._index or 0) + _count(elements.group())
                 self._place, at = self._VALUE, elements.end()
@@ -503,18 +477,15 @@ class JsonMasker:
     def _viewed_ended(self, end: int) -> int:
         token = self._passage.held(end)
         path = self._path() if self._hand.notes else ""
-        looked = self._viewed and (token[1] in grammar.MAY_BEGIN_NESTED or self._has_sign(token))
+        looked = self._viewed and (
+            token[1] in grammar.MAY_BEGIN_NESTED or self._signs.are_in(token)
+        )
         parts = self._texts.parts(self._field, token, path, looked=looked)
         if parts:
             self._passage.replace(end, replaced(token, parts), parts)
         else:
             self._passage.release()
         return self._value_ended(end)
-
-    def _has_sign(self, token: str) -> bool:
-        """Whether somebody has to look at a text, of which the end may not have been at hand."""
-        signs = self._asked.signs
-        return signs is None or signs.find(token.encode("utf-8", "surrogatepass")) != []
 
     def _partly_hidden(self, end: int) -> int:
         """A text of a hidden field is there whole, of which something is shown."""

@@ -6,15 +6,15 @@ or for what it is by itself.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import quote, unquote
 
+from jitgate.core.field_values import Around, Value, end_of, end_of_json, in_bytes
 from jitgate.core.fields import names_of
-from jitgate.core.forms import decoded, encoded, hider_of
+from jitgate.core.forms import decoded, hider_of
 from jitgate.core.hiding import strictest
 from jitgate.core.masking import (
     REMEMBERED_FIELDS,
@@ -58,20 +58,6 @@ _NAME = re.compile(rf"(?<!{_IN_NAME})({_IN_NAME}++)((?>\*[0-9]*+)*+)[ \t]*+=[ \t
 
 _PLAIN_NAME = re.compile(r"(?<![\w.~%\[\]$-])[\w.~%\[\]$-]++\Z", re.ASCII)
 """What of a name is one to who takes letters beyond ASCII for what stands before it."""
-
-_QUOTED = re.compile(r'"(?>[^"\\]|\\.)*+"?+')
-_LISTED = re.compile(r"[\s,;]|\Z")
-_IN_URL = re.compile(r"[^&#\s]*+")
-_BARE = re.compile(r"(?>[^;\s]|;(?!\s))*+")
-"""What is a value: up to what surely ends it, for what is behind its end is shown."""
-
-_CLOSED = {mark: re.compile(rf"{mark}(?=[\s,;>)\]}}]|\Z)") for mark in '">'}
-"""What ends a value too, where it stands in such marks."""
-
-_JSON = json.JSONDecoder()
-
-_EXTENDED = re.compile("(?i:utf-8|iso-8859-1)'[A-Za-z-]{0,35}'")
-"""What an extended value begins with: its charset and its language (RFC 8187, section 3.2)."""
 
 _DEEPEST: Final = 8
 """Values within values that are looked into: a URL in the query of a URL."""
@@ -160,7 +146,7 @@ class MaskedFields:
 
         Where a value stays as it is, the next name may stand in it.
         """
-        begin, around, seen_until = 0, _Around(), {True: 0, False: 0}
+        begin, around, seen_until = 0, Around(), {True: 0, False: 0}
         while found := _NAME.search(text, begin):
             begin, in_url = found.end(), text[max(found.start() - 1, 0)] in "?&#"
             around.reach(text, begin)
@@ -169,11 +155,11 @@ class MaskedFields:
             if hider is not None and (within := self._secret_end(text, begin)):
                 begin = within
                 continue
-            end = _end_of_json(text, begin)
+            end = end_of_json(text, begin)
             shown = self._json_shown(text[begin:end], where, depth) if hider is None else None
             if shown is None and (hider is not None or begin >= seen_until[in_url]):
-                end = seen_until[in_url] = _end(text, begin, end, around, in_url=in_url)
-                value = _Value.of(text[begin:end], is_extended=bool(found[2]), in_url=in_url)
+                end = seen_until[in_url] = end_of(text, begin, end, around, in_url=in_url)
+                value = Value.of(text[begin:end], is_extended=bool(found[2]), in_url=in_url)
                 if hider is not None:
                     shown = self._hidden_value(hider, name, value, where)
                 else:
@@ -192,10 +178,10 @@ class MaskedFields:
 
     def _name(self, written: str) -> tuple[str, Hider | None]:
         """What a name stands for, and who hides what it names."""
-        name = decoded(_bytes(written))
+        name = decoded(in_bytes(written))
         hider = hider_of(self._maskers, name)
         if hider is None and not written.isascii() and (plain := _PLAIN_NAME.search(written)):
-            hider = hider_of(self._maskers, decoded(_bytes(plain[0])))
+            hider = hider_of(self._maskers, decoded(in_bytes(plain[0])))
         return name, hider
 
     def _secret_end(self, text: str, at: int) -> int:
@@ -206,7 +192,7 @@ class MaskedFields:
         places = self._maskers.hand.secret_places(text)
         return next((end for begin, end in places if begin < at <= end), 0)
 
-    def _hidden_value(self, hider: Hider, name: str, value: _Value, where: str) -> str | None:
+    def _hidden_value(self, hider: Hider, name: str, value: Value, where: str) -> str | None:
         if not value.plain:
             return None
         hider = self._maskers.telling(hider, name, value.plain)
@@ -220,7 +206,7 @@ class MaskedFields:
             self._deeper(self._pairs_in, replaced(written, parts), where, depth) if parts else None
         )
 
-    def _coded_shown(self, value: _Value, where: str, depth: int) -> str | None:
+    def _coded_shown(self, value: Value, where: str, depth: int) -> str | None:
         """What a value is shown as that is coded. None: the next name may stand in it."""
         if not value.is_coded:
             return None
@@ -240,61 +226,6 @@ class MaskedFields:
         return look(text, where, depth + 1)
 
 
-class _Around:
-    """What a place in a text stands in: an open quote, an open angle bracket."""
-
-    def __init__(self) -> None:
-        self._at, self._open = 0, {'"': False, ">": False}
-
-    def reach(self, text: str, at: int) -> None:
-        """Go on to a place further on."""
-        if text.count('"', self._at, at) % 2:
-            self._open['"'] = not self._open['"']
-        opened, closed = text.rfind("<", self._at, at), text.rfind(">", self._at, at)
-        if opened != closed:
-            self._open[">"] = opened > closed
-        self._at = at
-
-    def end(self, text: str, begin: int, end: int) -> int:
-        """Where what is open ends before an end, if it does."""
-        for mark, is_open in self._open.items():
-            found = _CLOSED[mark].search(text, begin, end) if is_open else None
-            end = end if found is None else found.start()
-        return end
-
-
-class _Value(NamedTuple):
-    """A value as it is written, with what stands around its inside, and what that stands for."""
-
-    as_it_was: str
-    before: str
-    after: str
-    plain: str
-    is_coded: bool
-    has_plus: bool
-    """Whether a plus stands in it that is a space to some and a plus to others."""
-
-    @classmethod
-    def of(cls, written: str, *, is_extended: bool, in_url: bool) -> _Value:
-        before, inside, after = "", written, ""
-        if written.startswith('"'):
-            before, inside, after = '"', written.strip('"'), '"'
-        elif is_extended and (found := _EXTENDED.match(written)):
-            before, inside = found[0], written[found.end() :]
-        spaced = in_url and "+" in inside
-        plain = decoded(_bytes(inside)) if spaced or "%" in inside else inside
-        same = {inside} if in_url else {inside, inside.replace("+", " ")}
-        return cls(written, before, after, plain, plain not in same, spaced)
-
-    def written(self, instead: str) -> str:
-        return f"{self.before}{encoded(instead).decode('ascii')}{self.after}"
-
-
-def _bytes(text: str) -> bytes:
-    """What is coded in a field is read as UTF-8 (`decoded`), and so is what stands beside that."""
-    return text.encode("utf-8", "surrogateescape")
-
-
 _BEYOND_ASCII = re.compile(rb"[\xc2-\xf4][\x80-\xbf]")
 """What a character of UTF-8 begins with, and what follows in it."""
 
@@ -312,26 +243,6 @@ def _charsets(value: bytes) -> Sequence[str]:
     except UnicodeDecodeError:
         return ("latin-1", "utf-8") if _BEYOND_ASCII.search(value) else ("latin-1",)
     return ("utf-8",)
-
-
-def _end(text: str, begin: int, end: int, around: _Around, *, in_url: bool) -> int:
-    """Where a value ends that begins there, and goes on at least to ``end``."""
-    if end == begin and (quoted := _QUOTED.match(text, begin)):
-        end = quoted.end()
-    if end > begin and not in_url and _LISTED.match(text, end):
-        return end
-    token = (_IN_URL if in_url else _BARE).match(text, end)
-    return end if token is None else around.end(text, end, token.end())
-
-
-def _end_of_json(text: str, begin: int) -> int:
-    """Where the JSON ends that begins there; there, if none does."""
-    if not text.startswith(("{", "[", '"'), begin):
-        return begin
-    try:
-        return _JSON.raw_decode(text, begin)[1]
-    except (ValueError, RecursionError):
-        return begin
 
 
 @lru_cache(maxsize=REMEMBERED_SETS)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
 
-from jitgate.proxy.authority import server_context
+from jitgate.proxy.server_tls import server_context
 from jitgate.trust import Identity
 
 

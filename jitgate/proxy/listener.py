@@ -24,7 +24,7 @@ from jitgate.errors import PeerFault
 from jitgate.flow import admission as flow
 from jitgate.flow.deadlines import Deadline
 from jitgate.flow.gateway import Gateway
-from jitgate.proxy.authority import HTTP_1_1, HTTP_2, CertificateAuthority
+from jitgate.proxy.authority import CertificateAuthority
 from jitgate.proxy.connection import AgentConnection
 from jitgate.proxy.http2_connection import Http2Connection
 from jitgate.proxy.inside import Inside
@@ -32,6 +32,7 @@ from jitgate.proxy.knocks import knock_of
 from jitgate.proxy.port import AgentPort, address_of, lets_little_wait, unnoted
 from jitgate.proxy.refusals import rendered
 from jitgate.proxy.registry import Connections, Note
+from jitgate.proxy.server_tls import HTTP_1_1, HTTP_2
 from jitgate.tls import TlsPump
 from jitgate.values import ResponseHead, Subject
 

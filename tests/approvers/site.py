@@ -9,7 +9,7 @@ from support.access import NOW, access_request, at_once
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 
-from jitgate.approvers.commands import Powers
+from jitgate.approvers.commands import Doers, Powers
 from jitgate.approvers.control import ControlSocket
 from jitgate.approvers.people import ListedPeople
 from jitgate.core.waiting import Patience
@@ -80,11 +80,10 @@ class Site:
             self.path,
             self.access,
             self.powers,
+            Doers(self.reload, self.revocations.revoke_subject),
             recorder=self.recorder,
             clock=self.clock,
             reactor=reactor,
-            reload=self.reload,
-            revoke=self.revocations.revoke_subject,
         )
 
     async def reload(self, by):

@@ -23,7 +23,8 @@ from twisted.internet.threads import deferToThread
 from zope.interface.verify import verifyObject
 
 from jitgate.approvers import control
-from jitgate.approvers.commands import BEGINNING_CHARS, MAY, Power, Powers
+from jitgate.approvers.carrying_out import BEGINNING_CHARS
+from jitgate.approvers.commands import MAY, Power, Powers
 from jitgate.errors import ApproversUnreachable, StateUnusable
 from jitgate.flow import refusals
 from jitgate.interfaces import IApproverChannel
@@ -603,7 +604,7 @@ async def test_a_copy_ends_with_the_power_to_take_it(site):
         await on
         yield {"ok": True, "file": "site/000000000000.jsonl", "data": ""}
 
-    site.control.commands.copies = copies
+    site.control.copies = copies
     given_power(site, Power.AUDITOR, BOB)
     asked = Deferred.fromCoroutine(site.ask("copy"))
     await until(lambda: begun)

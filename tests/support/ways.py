@@ -12,8 +12,8 @@ from twisted.internet.task import deferLater
 
 from jitgate.app.far import trust_in
 from jitgate.core.limits import LIMITS, Limits
+from jitgate.upstreams.connection import UpstreamConnection
 from jitgate.upstreams.endpoint import CheckedEndpoint
-from jitgate.upstreams.https import UpstreamConnection
 from jitgate.upstreams.via import Via
 from jitgate.values import RequestHead
 

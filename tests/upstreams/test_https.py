@@ -28,9 +28,9 @@ from jitgate.errors import (
     UpstreamUnreachable,
     UpstreamUntrusted,
 )
-from jitgate.upstreams import https
+from jitgate.upstreams.connection import KEPT_FOR
 from jitgate.upstreams.endpoint import CheckedEndpoint
-from jitgate.upstreams.https import HttpsUpstream
+from jitgate.upstreams.https import KEPT, HttpsUpstream
 from jitgate.values import RequestHead
 
 HOST = "api.example"
@@ -486,14 +486,14 @@ async def test_a_connection_is_not_kept_when_its_request_was_not_whole(stage):
 @ensureDeferred
 async def test_a_kept_connection_goes_after_its_time(stage):
     await stage.ask_and_turn()
-    stage.clock.advance(https.KEPT_FOR)
+    stage.clock.advance(KEPT_FOR)
     assert (await stage.ask_and_turn())[2] is True
     await stage.upstream.stop()
 
 
 @ensureDeferred
 async def test_no_more_connections_are_kept_than_may_be(stage):
-    together = [await stage.upstream.connect(fresh=True) for _ in range(https.KEPT + 3)]
+    together = [await stage.upstream.connect(fresh=True) for _ in range(KEPT + 3)]
     for connection in together:
         await connection.send(GET, Asked())
         while await connection.read():
@@ -501,7 +501,7 @@ async def test_no_more_connections_are_kept_than_may_be(stage):
     for connection in together:
         connection.release()
     stage.clock.advance(0)
-    assert len(stage.upstream._idle) == https.KEPT
+    assert len(stage.upstream._idle) == KEPT
     await stage.upstream.stop()
 
 

@@ -17,7 +17,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from jitgate.errors import UpstreamUntrusted
-from jitgate.upstreams.https import KEPT, KEPT_FOR, LASTS, HttpsUpstream
+from jitgate.upstreams.connection import KEPT_FOR, LASTS
+from jitgate.upstreams.https import KEPT, HttpsUpstream
 from jitgate.upstreams.room import Room
 
 

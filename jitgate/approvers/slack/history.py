@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
+from jitgate.approvers.seen import Seen
 from jitgate.approvers.slack import limits, words
 from jitgate.approvers.slack.blocks import Block, lines, rich
 from jitgate.approvers.slack.noted import Noted
 from jitgate.approvers.slack.places import Showing
 from jitgate.approvers.slack.text import Element, date, foreign, said, several, unformatted
 from jitgate.core.answers import person
-from jitgate.flow.standing import Standing
 from jitgate.values import AccessRequest, AccessState, Answer, Grant, GrantState, Use
 
 MOST_LINES: Final = 100
@@ -28,34 +28,6 @@ TOGETHER: Final = 20
 
 REMINDER: Final = "jitgate.reminder"
 MORE: Final = "jitgate.more"
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A request as it is kept, with all that is shown of it."""
-
-    request: AccessRequest
-    standing: Standing
-    grant: Grant | None = None
-    uses: Sequence[Use] = ()
-
-    @property
-    def revision(self) -> int:
-        """Up to which change of the store this is how things stand."""
-        return max(self.request.revision, 0 if self.grant is None else self.grant.revision)
-
-    @property
-    def is_pending(self) -> bool:
-        return self.request.state is AccessState.PENDING
-
-    @property
-    def is_live(self) -> bool:
-        """Whether anything of it may still change."""
-        if self.is_pending:
-            return True
-        return self.grant is not None and bool(
-            self.grant.left or self.grant.tally.get(GrantState.IN_USE, 0)
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from jitgate.approvers.seen import Seen
 from jitgate.approvers.slack.crew import Crew
-from jitgate.approvers.slack.history import Seen
 from jitgate.approvers.slack.noted import Noted
 from jitgate.approvers.slack.outage import Outage
 from jitgate.approvers.slack.places import Showing

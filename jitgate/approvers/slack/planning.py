@@ -9,8 +9,9 @@ from enum import Enum
 from hashlib import sha256
 from typing import Final
 
+from jitgate.approvers.seen import Seen
 from jitgate.approvers.slack.card import Card, card
-from jitgate.approvers.slack.history import REMINDER, Line, Seen, together, unsaid
+from jitgate.approvers.slack.history import REMINDER, Line, together, unsaid
 from jitgate.approvers.slack.noted import Noted
 from jitgate.approvers.slack.places import Showing
 from jitgate.approvers.slack.queue import POST, UPDATE, Job, Lane

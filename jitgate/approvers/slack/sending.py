@@ -15,9 +15,10 @@ from typing import Any, Final, TypeVar
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from jitgate.approvers.seen import Seen
 from jitgate.approvers.slack.card import Card
 from jitgate.approvers.slack.finding import Finder
-from jitgate.approvers.slack.history import REMINDER, Line, Seen
+from jitgate.approvers.slack.history import REMINDER, Line
 from jitgate.approvers.slack.noted import Noted
 from jitgate.approvers.slack.places import Showing
 from jitgate.approvers.slack.planning import Plan, Step, digest, drawn, planned, rested

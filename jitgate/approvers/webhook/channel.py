@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from jitgate.approvers.webhook.messages import Message, Seen, next_message
+from jitgate.approvers.seen import Seen
+from jitgate.approvers.webhook.messages import Message, next_message
 from jitgate.approvers.webhook.sending import TIMEOUT, Delivered, Failed, Gone, Sending
 from jitgate.approvers.webhook.tries import MOST, Tries, is_ahead, wait
 from jitgate.errors import ApproversUnreachable, JitgateError, StoreDown, traced
@@ -172,7 +173,7 @@ class WebhookChannel:
         post = every[0] if every else Post(self.name, key, slot="")
         message = next_message(self.name, seen, post.shown)
         if message is None:
-            return None if post.is_over or seen.may_change else await self._over(post, now)
+            return None if post.is_over or seen.is_live else await self._over(post, now)
         before = Tries.read(post.document)
         if is_ahead(post.due, now) and before.shows == message.shows:
             return post.due  # somebody is at it, or it waits for its next try
@@ -212,7 +213,7 @@ class WebhookChannel:
 
     async def _shown(self, post: Post, message: Message, seen: Seen) -> float | None:
         """It knows this now; and as the request may have changed meanwhile, look once more."""
-        over = not seen.may_change and next_message(self.name, seen, message.shows) is None
+        over = not seen.is_live and next_message(self.name, seen, message.shows) is None
         after = replace(post, shown=message.shows, due=None, document="", is_over=over)
         kept = await self._posts.keep(after)
         return None if kept is not None and over else self._clock.seconds()

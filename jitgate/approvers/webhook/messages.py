@@ -12,9 +12,10 @@ from typing import Final
 
 import orjson
 
+from jitgate.approvers.seen import Seen
 from jitgate.approvers.shapes import grant_content, instant, request_content
 from jitgate.flow.standing import Standing
-from jitgate.values import AccessRequest, AccessState, Grant, GrantState, Use
+from jitgate.values import AccessRequest, AccessState, Use
 
 OPENED: Final = "access_request.opened"
 CHANGED: Final = "access_request.changed"
@@ -23,26 +24,6 @@ GRANT: Final = "grant.changed"
 
 BODY_CHARS: Final = 64 * 1024
 """Characters of a call's body that are sent along. Receivers take some 100 KiB, often no more."""
-
-_LIVE: Final = (GrantState.ACTIVE, GrantState.IN_USE)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """An access request with what has become of it, all of one moment."""
-
-    request: AccessRequest
-    standing: Standing
-    grant: Grant | None = None
-    uses: Sequence[Use] = ()
-    """Those of the grant, the earliest first."""
-
-    @property
-    def may_change(self) -> bool:
-        """Whether there can be more to tell of it."""
-        if self.request.state is AccessState.PENDING:
-            return True
-        return self.grant is not None and any(self.grant.tally.get(each) for each in _LIVE)
 
 
 @dataclass(frozen=True, slots=True)
