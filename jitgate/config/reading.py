@@ -245,7 +245,8 @@ def _bound(each: Mapping[str, Any], value: object) -> str:
 
 def _said(each: Mapping[str, Any], loc: Loc, known: Iterable[str]) -> str:
     if each["type"] == "extra_forbidden":
-        return f"unknown key{near(str(loc[-1]), known)}"
+        name = str(loc[-1])
+        return f"unknown key{'; it stands in other places' if name in known else near(name, known)}"
     if each["type"] in _KINDS:
         return _KINDS[each["type"]]
     if each["type"] == "union_tag_invalid":

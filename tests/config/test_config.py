@@ -206,7 +206,7 @@ def test_a_saml_provider_is_an_issuer_too(site):
         ("idp.xml", "https://", "an https:// address"),
         ("idp.xml", "idp.xml\n      certificates: [idp.pem]", "go with metadata at a URL"),
         ("      recipient: https://jitgate.internal/token\n", "", "recipient: this is missing"),
-        ("groups_attribute", "groups_claim", "unknown key; did you mean 'groups_"),
+        ("groups_attribute", "groups_claim", "unknown key; it stands in other places"),
         ("audience: urn:jitgate", "audience: x\n      algorithms: [rsa-sha1]", "algorithms.0"),
         ("audience: urn:jitgate", "audience: x\n      name_ids: [transient]", "name_ids.0"),
         ("issuer: https://idp.example/saml", "issuer: https://idp.example", "more than once"),
@@ -234,6 +234,7 @@ def test_errors_of_all_policy_and_masking_files_are_told_together(site):
     [
         ("state: ./var", "state: ./var\nstate: ./other", 2, "duplicate key"),
         ("  proxy: 127.0.0.1:8080", "  proxi: 127.0.0.1:8080", 3, "did you mean 'proxy'?"),
+        ("  proxy: 127.0.0.1:8080", "  dial: 127.0.0.1:8080", 3, "unknown key; it stands in other"),
         ("audience: jitgate", 'audience: ""', 11, "audience"),
         ("[ES256]", "[HS256]", 12, "algorithms"),
         ("[ES256]", "[none]", 12, "algorithms"),

@@ -98,6 +98,7 @@ async def test_less_is_given_as_it_was_filled_in(site):
         ("guest", "guest"),
         ("single", "guest"),
         ("stranger", "another Slack workspace"),
+        ("visitor", "another Slack workspace"),
         ("robot", "bot"),
         ("gone", "deactivated"),
         ("nomail", "no e-mail address"),

@@ -18,13 +18,14 @@ SPECIAL: Mapping[str, Mapping[str, object]] = {
     "guest": {"is_restricted": True},
     "single": {"is_restricted": True, "is_ultra_restricted": True},
     "stranger": {"team_id": OTHER_TEAM, "is_stranger": True, "email": None},
+    "visitor": {"is_stranger": True},
     "robot": {"is_bot": True},
     "gone": {"deleted": True},
     "nomail": {"email": None},
     "unproven": {"is_email_confirmed": False},
 }
 """People who are not as others are: a guest of some channels and of one, somebody of another
-workspace, a bot, somebody deactivated, one without an address, one whose address is unproven."""
+workspace, one who is only said to be, a bot, somebody deactivated, one without an address, one whose address is unproven."""
 
 GONE = ("id", "team_id", "name", "deleted", "profile", "is_bot", "is_app_user", "updated")
 """All that Slack tells of a deactivated user."""
