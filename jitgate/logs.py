@@ -17,6 +17,7 @@ from twisted.logger import (
     LogEvent,
     LogLevel,
     LogLevelFilterPredicate,
+    PredicateResult,
     formatEvent,
     formatTime,
 )
@@ -35,7 +36,19 @@ LONGEST: Final = 16 * 1024
 def observer(out: TextIO, form: str = TEXT, level: str = "info") -> ILogObserver:
     """Writes what is of that level or above to ``out``, in that form."""
     least = LogLevelFilterPredicate(LogLevel.levelWithName(level))
-    return FilteringLogObserver(_Lines(out, is_json=form == JSON), [least])
+    passes: list[Any] = [least] if level == "debug" else [_is_told, least]
+    return FilteringLogObserver(_Lines(out, is_json=form == JSON), passes)
+
+
+_TWISTEDS: Final = frozenset({"twisted", "log_legacy", "-"})
+"""What the names of Twisted's own loggers begin with, and the name of what has none."""
+
+
+def _is_told(event: LogEvent) -> Any:
+    """Not what Twisted says of its factories, connections and requests while nothing is wrong."""
+    whose = f"{event.get('log_namespace', '-')}".partition(".")[0]
+    is_wrong = event.get("log_level", LogLevel.info) > LogLevel.info
+    return PredicateResult.no if whose in _TWISTEDS and not is_wrong else PredicateResult.maybe
 
 
 @implementer(ILogObserver)

@@ -55,6 +55,16 @@ def test_each_event_is_one_object_on_one_line():
     }
 
 
+@pytest.mark.parametrize("namespace", ["twisted.web.client", "log_legacy", "-"])
+def test_what_twisted_does_is_told_when_it_is_wrong_or_asked_for(namespace):
+    for level, told in (("info", ["warn", "critical"]), ("debug", ["info", "warn", "critical"])):
+        _, out = made = publisher("json", level)
+        logger = Logger(namespace=namespace, observer=made[0].observer)
+        for each in ("info", "warn", "critical"):
+            logger.emit(LogLevel.levelWithName(each), "Starting factory")
+        assert [json.loads(line)["level"] for line in out.getvalue().splitlines()] == told
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize("least", LEVELS)
 def test_what_is_below_the_level_is_not_there(form, least):

@@ -113,19 +113,29 @@ def _key_file(arguments: argparse.Namespace) -> Path | None:
 
 
 def read_key(path: Path) -> VerifierKey:
-    """The public key in a file; raises `StateUnusable`, `OSError`."""
+    """The public key in a file; raises `StateUnusable`."""
     try:
         return VerifierKey.parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StateUnusable(
+            f"The public key {path} cannot be read ({error.strerror}): name the {VKEY} that you "
+            "got when the gateway was set up."
+        ) from None
     except (NoteInvalid, UnicodeDecodeError) as error:
         raise StateUnusable(f"{path} does not hold a public key: {error}.") from None
 
 
 def _kept(path: Path) -> bytes:
-    """The checkpoint in a file; raises `StateUnusable`, `OSError`.
+    """The checkpoint in a file; raises `StateUnusable`.
 
     Whoever takes one file for the other is told that, and not that somebody tampered with it.
     """
-    note = path.read_bytes()
+    try:
+        note = path.read_bytes()
+    except OSError as error:
+        raise StateUnusable(
+            f"The checkpoint {path} cannot be read ({error.strerror}): name the note that was kept."
+        ) from None
     try:
         VerifierKey.parse(note.decode("utf-8"))
     except (NoteInvalid, UnicodeDecodeError):

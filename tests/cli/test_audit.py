@@ -375,9 +375,9 @@ def test_one_bad_recording_of_several_makes_the_answer_no(jitgate, copy, tmp_pat
         ([RECORDINGS], "Give the public key with --key FILE"),
         (KEY, "Give the PATH of a recording"),
         (["/nowhere", *KEY], "There is no folder /nowhere."),
-        ([RECORDINGS, "--key", "/nowhere"], "/nowhere: No such file"),
+        ([RECORDINGS, "--key", "/nowhere"], "/nowhere cannot be read (No such file"),
         ([RECORDINGS, "--key", VECTOR / "README.md"], "does not hold a public key"),
-        ([RECORDINGS, *KEY, "--checkpoint", "/nowhere"], "/nowhere: No such file"),
+        ([RECORDINGS, *KEY, "--checkpoint", "/nowhere"], "/nowhere cannot be read (No such file"),
         (
             [RECORDINGS, *KEY, "--checkpoint", VECTOR / "site.vkey"],
             "site.vkey holds a public key and no checkpoint",
