@@ -260,9 +260,19 @@ FAULTS = (
         part="disk",
     ),
     Fault(
-        "reload", _reloads, Explains(log=r"Not reloaded.*process of the gateway stops"), grace=3.0
+        "reload",
+        _reloads,
+        Explains(log=r"Not reloaded.*process of the gateway stops|Files have changed"),
+        grace=3.0,
+        part="policy",
     ),
-    Fault("bad reload", _cannot_reload, Explains(log=r"(?i)reload|policy"), grace=3.0),
+    Fault(
+        "bad reload",
+        _cannot_reload,
+        Explains(log=r"(?i)reload|policy"),
+        grace=3.0,
+        part="policy",
+    ),
     Fault(
         "worker killed",
         _worker_ends(signal.SIGKILL),

@@ -272,7 +272,8 @@ class Site:
             timeout=60,
             check=False,
         )
-        if '"ok": true' not in done.stdout and '"ok":true' not in done.stdout:
+        said = json.loads(done.stdout or "{}")
+        if not said.get("ok") or "problem" in said:
             raise NotTold(f"{done.stdout}{done.stderr}"[-200:])
 
     def is_well(self) -> bool:
