@@ -52,7 +52,7 @@ def test_nothing_of_a_working_copy_gets_into_a_layer_but_what_is_named():
     assert copied == {
         *("pyproject.toml", "README.md", "LICENSE", "jitgate", "plugins"),
         *("etc/jitgate.yaml", "etc/jwks.json", "etc/policy", "etc/masking"),
-        "etc/deploy/requirements-extras.txt",
+        *("etc/deploy", "etc/grafana", "etc/slack-app-manifest.yaml"),
     }
     assert not [rest for name, rest in _instructions() if name in {"ARG", "ADD"}]
 
