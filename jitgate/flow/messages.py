@@ -60,6 +60,8 @@ class Looks:
         self._maskers = Maskers(account.maskers, account.hand)
         self._room = room
         self._share = share
+        self._starred = 0
+        """How often the credential was found where no masker hid it."""
         self._looking: list[Transformer] = []
         """What looks at messages just now."""
         self.holding = Holding(room, "", 0)
@@ -109,10 +111,10 @@ class Looks:
         self.holding.of(self._agent, self._target, *hands, *self._looking)
 
     def _count(self, literals: LiteralMasker) -> None:
-        account, hidden = self._account, literals.count
-        before = account.masks.get("credential", 0)
-        credential = {"credential": before + hidden} if before + hidden else {}
-        account.masks = {**account.hand.counts, **credential}
+        """Note what has been hidden so far, for the record."""
+        self._starred += literals.count
+        hand, count = self._account.hand, self._starred + self._account.hand.secrets
+        self._account.masks = {**hand.counts, **({"credential": count} if count else {})}
 
     def hide_in_words(self, words: str) -> str:
         """Words about a message without the credential that went out."""

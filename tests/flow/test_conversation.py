@@ -25,7 +25,7 @@ from jitgate.flow.conversation import IN_FLIGHT
 from jitgate.flow.recorder import STUCK
 from jitgate.interfaces import IRequest, ISwitchedConnection, IUpstream
 from jitgate.maskers.names import NameMasker
-from jitgate.values import Denial, RequestHead, ResponseHead
+from jitgate.values import Denial, How, RequestHead, ResponseHead
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 HEAD = RequestHead("GET", "/v1/room", ((b"Sec-WebSocket-Key", KEY),), websocket=True)
@@ -515,6 +515,17 @@ async def test_messages_are_masked_by_the_profile():
     first = next(each for each in room.stand.records.entries if each.type == "message")
     assert b"hush" not in first.bodies["message"].data
     assert room.outcome["masks"] == {"p": 2}
+
+
+@ensureDeferred
+async def test_a_credential_within_what_a_profile_hides_is_counted_as_one_too():
+    hiding = MaskingProfile("p", (NameMasker("p", ("key",), How.LAST4),))
+    room = Room(verdict=permit(mask="p"), profiles={"p": hiding})
+    serving = room.open()
+    room.far.say(f'{{"key": "{SECRET.decode()}"}}', SECRET.decode(), 1000)
+    await serving
+    assert SECRET.decode()[-4:] not in f"{room.near.heard}"
+    assert room.outcome["masks"] == {"p": 1, "credential": 2}
 
 
 @ensureDeferred
