@@ -522,7 +522,7 @@ async def test_a_credential_within_what_a_profile_hides_is_counted_as_one_too():
     hiding = MaskingProfile("p", (NameMasker("p", ("key",), How.LAST4),))
     room = Room(verdict=permit(mask="p"), profiles={"p": hiding})
     serving = room.open()
-    room.far.say(f'{{"key": "{SECRET.decode()}"}}', SECRET.decode(), 1000)
+    room.far.say(*(f'{{"{name}": "{SECRET.decode()}"}}' for name in ("key", "other")), 1000)
     await serving
     assert SECRET.decode()[-4:] not in f"{room.near.heard}"
     assert room.outcome["masks"] == {"p": 1, "credential": 2}
