@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+from support.forked import ran
 from vectors.recording import make as vector
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "audit.md"
@@ -15,7 +15,8 @@ HERE = {"SESSION": "run-1", "EXCHANGE": "ex-1", "OLDER": "kept.note", "review": 
 """What of the page's words is called otherwise in this recording; nobody was asked in it."""
 
 
-def test_every_command_of_the_page_answers(tmp_path):
+def test_every_command_of_the_page_answers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     handed = Path(vector.__file__).parent
     shutil.copytree(handed / "recordings", tmp_path / "recordings")
     shutil.copy(handed / "checkpoint.note", tmp_path / "kept.note")
@@ -25,7 +26,7 @@ def test_every_command_of_the_page_answers(tmp_path):
     answers = {}
     for command in commands:
         written = re.sub("|".join(HERE), lambda word: HERE[word[0]], command)
-        answers[command] = done(written, tmp_path)
+        answers[command] = done(written)
     assert len(answers) > 8
     assert {command: said for command, (code, said) in answers.items() if code != 0} == {}
     assert "<html" in (tmp_path / "report.html").read_text()
@@ -33,10 +34,10 @@ def test_every_command_of_the_page_answers(tmp_path):
     assert "ex-1" in replayed
 
 
-def done(command, folder):
-    """How it ended, and what it said."""
-    run = command.replace("jitgate ", f"{sys.executable} -m jitgate ", 1)
-    ended = subprocess.run(
-        ["bash", "-c", run], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-    )
-    return ended.returncode, ended.stdout + ended.stderr
+def done(command):
+    """How it ended, and what it said; what goes to a file goes there."""
+    command, _, file = command.partition(" > ")
+    code, out, err = ran(*shlex.split(command)[1:])
+    if file:
+        Path(file).write_text(out)
+    return code, out + err
