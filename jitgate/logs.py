@@ -43,12 +43,16 @@ def observer(out: TextIO, form: str = TEXT, level: str = "info") -> ILogObserver
 _TWISTEDS: Final = frozenset({"twisted", "log_legacy", "-"})
 """What the names of Twisted's own loggers begin with, and the name of what has none."""
 
+_ENDS: Final = "twisted.internet.base"
+"""What says that a signal came, and that the process ends."""
+
 
 def _is_told(event: LogEvent) -> Any:
     """Not what Twisted says of its factories, connections and requests while nothing is wrong."""
-    whose = f"{event.get('log_namespace', '-')}".partition(".")[0]
+    whose = f"{event.get('log_namespace', '-')}"
+    is_twisteds = whose.partition(".")[0] in _TWISTEDS and whose != _ENDS
     is_wrong = event.get("log_level", LogLevel.info) > LogLevel.info
-    return PredicateResult.no if whose in _TWISTEDS and not is_wrong else PredicateResult.maybe
+    return PredicateResult.no if is_twisteds and not is_wrong else PredicateResult.maybe
 
 
 @implementer(ILogObserver)
