@@ -27,7 +27,7 @@ HERE = {
 }
 """What the pages' words are called in this recording, in which nobody was asked."""
 
-NOTHING = ("No session has what you look for.", "Nothing was refused", "[]")
+NOTHING = ("No session has what you look for.", "Nobody was refused so.", "[]")
 """What a search for somebody who is not in this recording says, having understood it."""
 
 TOLD = {

@@ -118,13 +118,16 @@ def typed(command: str, folder: Path, env: Mapping[str, str] | None = None) -> D
     if words[0] != "jitgate" or {"|", "&&", ";"} & set(words):
         return shell(command, folder, env)
     into, given = _taken(words, ">"), _taken(words, "<")
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     kept = (Path.cwd(), dict(os.environ), sys.stdin)
     os.chdir(folder)
     os.environ.update({"COLUMNS": "160", **(env or {})})
-    sys.stdin = io.TextIOWrapper(io.BytesIO(Path(given).read_bytes() if given else b""))
     try:
-        with redirect_stdout(out), redirect_stderr(err):
+        with (
+            Path(given or os.devnull).open() as sys.stdin,
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
             code = main(words[1:])
     except SystemExit as ended:
         code = int(ended.code or 0)
@@ -133,9 +136,10 @@ def typed(command: str, folder: Path, env: Mapping[str, str] | None = None) -> D
         os.environ.clear()
         os.environ.update(kept[1])
         sys.stdin = kept[2]
+    said, wrong = (each.buffer.getvalue().decode() for each in (out, err))
     if into:
-        (folder / into).write_text(out.getvalue())
-    return Done(code, "" if into else out.getvalue(), err.getvalue())
+        (folder / into).write_text(said)
+    return Done(code, "" if into else said, wrong)
 
 
 def _taken(words: list[str], sign: str) -> str | None:
