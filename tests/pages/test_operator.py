@@ -226,6 +226,14 @@ def test_a_token_for_one_operation_is_asked_for_as_it_is_shown(machine):
     assert "access_token" in agent.token("00u7")
 
 
+def test_a_denial_is_what_the_readme_shows(machine):
+    call = ("POST", "/api/v1/users/00u1/roles", ["Content-Type: application/json"])
+    reply = Agent(machine).asked("your-org.okta.com", *call, '{"type":"SUPER_ADMIN"}')
+    assert reply.status == 403
+    shown = block("README.md", "Denied by policy").strip()
+    assert json.loads(reply.body)["errorSummary"] == shown, reply.body
+
+
 def test_what_the_page_on_asking_ahead_sends_is_taken(machine):
     agent = Agent(machine)
     status, asked, said = agent.sent("POST /access/v1/evaluation")

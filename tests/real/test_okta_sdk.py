@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from support.counterparts import PORTAL_SECRET
+from support.pages import block
 
 SDK = """
 import asyncio, json
@@ -38,26 +39,14 @@ def arrivals(estate):
     ]
 
 
-def test_it_lists_users_and_groups(estate):
-    seen = sdk(
-        estate,
-        """
-users, response, error = await client.list_users()
-groups, _, group_error = await client.list_groups()
-return {
-    "errors": [str(each) for each in (error, group_error) if each],
-    "users": [user.profile.login for user in users or []],
-    "groups": len(groups or []),
-}
-""",
-    )
-    assert seen["errors"] == []
-    assert "alice@acme.example" in seen["users"]
-    assert seen["groups"] >= 1
-    assert arrivals(estate) == [
-        ("GET", "/api/v1/users", "okta.users.read", 200),
-        ("GET", "/api/v1/groups", "okta.groups.read", 200),
-    ]
+def test_the_readmes_program_is_what_it_takes(estate):
+    """The program of README.md as it stands, but for the org; it prints who there is."""
+    program = block("README.md", "import asyncio").replace("acme.okta.com", "acme.okta.example")
+    shown = program.replace("print(error or [", "print(json.dumps([str(error)] if error else [")
+    shown = shown.replace(" for user in users])", " for user in users]))")
+    assert shown.count("json.dumps") == 1
+    assert "alice@acme.example" in estate.python(f"import json\n{shown}")
+    assert arrivals(estate) == [("GET", "/api/v1/users", "okta.users.read", 200)]
 
 
 def test_it_creates_a_user(estate):
