@@ -7,12 +7,14 @@ names the page. Which pages count, and what a block is, says ``support.pages``.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
 
 import pytest
 from support.pages import ROOT, listed
 from test_docs import collected
 from test_documented import OTHERS, read
+from test_documented import SNIPPETS as SNIPPETS_OF_YAML
 
 SNIPPETS = "tests/pages/test_snippets.py"
 OPERATOR = "tests/pages/test_operator.py"
@@ -42,22 +44,22 @@ RUN = {
     },
     "docs/auditing.md": {
         "jitgate copy": f"{OPERATOR}::test_who_may_not_read_the_files_gets_a_copy",
-        "jitgate": AUDITOR,
+        ("jitgate", 2): AUDITOR,
     },
     "docs/authzen.md": {
-        "POST": f"{OPERATOR}::test_what_the_page_on_asking_ahead_sends_is_taken",
+        ("POST", 2): f"{OPERATOR}::test_what_the_page_on_asking_ahead_sends_is_taken",
     },
     "docs/ca.md": {"$ jitgate ca": OPERATED},
-    "docs/catalogs.md": {"": f"{SNIPPETS}::test_an_api_is_brought_in_as_it_is_told"},
+    "docs/catalogs.md": {("", 5): f"{SNIPPETS}::test_an_api_is_brought_in_as_it_is_told"},
     "docs/clients.md": {"jitgate exec": f"{OPERATOR}::test_by_hand_it_takes_two_variables"},
     "docs/configuration.md": {
         "policy/okta.yaml:12": f"{SNIPPETS}::test_a_name_that_is_none_is_said_as_it_is_shown",
-        "jitgate proof": AUDITOR,
+        ("jitgate proof", 2): AUDITOR,
     },
     "docs/credentials.md": {
         "sequenceDiagram": DRAWN,
         "[Service]": "tests/system/test_units.py::test_systemd_understands_what_pages_add",
-        "": f"{SNIPPETS}::test_keys_are_made_published_and_asked_about_as_it_is_told",
+        ("", 4): f"{SNIPPETS}::test_keys_are_made_published_and_asked_about_as_it_is_told",
     },
     "docs/deployment.md": {
         "useradd": MACHINE,
@@ -65,10 +67,10 @@ RUN = {
         "kubectl": MACHINE,
     },
     "docs/export.md": {"jitgate export": AUDITOR},
-    "docs/how-to/approve.md": {"": ANSWERED},
-    "docs/how-to/audit.md": {"": AUDITOR},
+    "docs/how-to/approve.md": {("", 6): ANSWERED},
+    "docs/how-to/audit.md": {("", 4): AUDITOR},
     "docs/how-to/first-gateway.md": {
-        "": f"{OPERATOR}::test_a_first_agent_and_the_evidence_of_it",
+        ("", 7): f"{OPERATOR}::test_a_first_agent_and_the_evidence_of_it",
     },
     "docs/how-to/release.md": {"pip install": MACHINE},
     "docs/identity/entra.md": {
@@ -83,11 +85,11 @@ RUN = {
         "ci/token": PROGRAM,
     },
     "docs/identity/kubernetes.md": {
-        "kubectl": MACHINE,
+        ("kubectl", 4): MACHINE,
         "apiVersion": "tests/pages/test_vendors.py::test_kubernetes_takes_the_pod",
     },
     "docs/identity/okta.md": {"#!/usr": PROGRAM, "./okta-token": PROGRAM},
-    "docs/identity/others.md": {"curl": PROGRAM, "spire-": VENDOR, "./token": PROGRAM},
+    "docs/identity/others.md": {("curl", 2): PROGRAM, ("spire-", 2): VENDOR, "./token": PROGRAM},
     "docs/keys.md": {
         "jitgate proof": OPERATED,
         "jitgate keys": OPERATED,
@@ -96,7 +98,7 @@ RUN = {
     "docs/masking.md": {
         "flowchart": DRAWN,
         "$ curl": f"{SNIPPETS}::test_what_a_response_becomes_is_said_as_it_is_shown",
-        "- ": "tests/test_masking_page.py::test_every_example_comes_out_as_the_page_says",
+        ("- ", 11): "tests/test_masking_page.py::test_every_example_comes_out_as_the_page_says",
     },
     "docs/operating.md": {
         '{"ready"': "tests/system/test_disks.py::"
@@ -104,64 +106,76 @@ RUN = {
         '{"time"': "tests/system/test_disks.py::"
         "test_traffic_stops_while_the_disk_is_full_and_goes_on_with_room",
         "scrape_configs": "tests/pages/test_vendors.py::test_prometheus_is_told_where_metrics_are",
-        "sudo": OPERATED,
+        ("sudo", 2): OPERATED,
     },
     "docs/performance.md": {
         "python -m timeit": f"{SNIPPETS}::test_the_trie_can_be_measured_as_it_is_told",
-        "p": f"{SNIPPETS}::test_what_is_measured_takes_the_options_that_are_told",
+        ("p", 2): f"{SNIPPETS}::test_what_is_measured_takes_the_options_that_are_told",
     },
     "docs/plugins.md": {
         "plugins:": YAML,
         "- name: changes-with-a-ticket": YAML,
-        "": "tests/test_plugins_documented.py::test_the_ten_minutes_are_as_they_are_told",
+        ("", 9): "tests/test_plugins_documented.py::test_the_ten_minutes_are_as_they_are_told",
     },
     "docs/policy.md": {
         "# yaml-": "tests/pages/test_policy.py::"
         "test_the_schema_that_editors_are_pointed_to_is_written_there",
         "- name: read-the-directory": YAML,
-        "": POLICY,
+        ("", 9): POLICY,
     },
     "docs/recording-format.md": {
         "recordings/": "tests/test_auditors_page.py::test_the_files_are_called_as_they_are_shown",
         '{"file"': "tests/test_auditors_page.py::"
         "test_what_a_crash_left_behind_is_explained_as_it_is_shown",
-        "": "tests/test_auditors_page.py::test_a_proof_has_the_form_that_is_shown",
+        ("", 2): "tests/test_auditors_page.py::test_a_proof_has_the_form_that_is_shown",
     },
     "docs/several-gateways.md": {
         "pip install": MACHINE,
         "CREATE": f"{SNIPPETS}::test_the_role_and_the_schema_are_made_as_it_is_told",
     },
-    "docs/state-machines.md": {"stateDiagram": DRAWN},
+    "docs/state-machines.md": {("stateDiagram", 3): DRAWN},
     "docs/tokens.md": {
         "curl": f"{OPERATOR}::test_a_token_for_one_operation_is_asked_for_as_it_is_shown",
     },
-    "docs/tutorial.md": {"": "tests/test_tutorial.py::test_the_tutorial_is_as_it_is_told"},
+    "docs/tutorial.md": {("", 7): "tests/test_tutorial.py::test_the_tutorial_is_as_it_is_told"},
     "docs/webhooks.md": {
         "(umask": f"{SNIPPETS}::test_a_secret_of_a_webhook_is_made_as_it_is_told",
         "import json": "tests/system/test_webhooks.py::"
         "test_the_receiver_of_the_page_answers_and_the_calls_go_or_do_not",
     },
     "docs/write-once.md": {
-        "install": MACHINE,
+        ("install", 2): MACHINE,
         "aws": VENDOR,
         "[Service]": "tests/system/test_units.py::test_systemd_understands_what_pages_add",
     },
 }
-"""By page, how examples begin, and who runs them; the first that fits counts."""
+"""By page, how an example begins, and who runs it; with a number, how that many do. The first that
+fits counts."""
 
 EXAMPLES = [pytest.param(each, id=f"{each.page}: {each.first[:50]}") for each in listed()]
+TAKEN = [each.values[0] for each in SNIPPETS_OF_YAML]
+
+
+def entry_of(example):
+    """The line of the table that an example belongs to: how it begins and how many do."""
+    for told in RUN.get(example.page, {}):
+        begins, _ = told if isinstance(told, tuple) else (told, 1)
+        if example.text.startswith(begins):
+            return told
+    return None
 
 
 def claim_of(example):
-    """Who runs it: a test, or a reason why none does; None where nobody has said."""
-    for begins, who in RUN.get(example.page, {}).items():
-        if example.text.startswith(begins):
-            return who
-    # Configuration, rules and profiles that are written out are read by one test, on all pages.
+    """Who runs it: a test, or a reason why none does; None where nobody has said.
+
+    Configuration, rules and profiles that are written out are read by one test, on all pages.
+    """
+    told = entry_of(example)
+    if told is not None:
+        return RUN[example.page][told]
     value = read(example.text) if example.kind in {"", "yaml"} else None
-    if isinstance(value, dict) and tuple(value) in OTHERS:
-        return None
-    return YAML if isinstance(value, dict | list) else None
+    ours = value in TAKEN and not (isinstance(value, dict) and tuple(value) in OTHERS)
+    return YAML if ours else None
 
 
 @cache
@@ -181,17 +195,18 @@ def test_an_example_is_run(example):
     assert who == YAML or page.rpartition("/")[2].removesuffix(".md") in source(file), who
 
 
-def test_there_are_examples_and_each_line_of_the_table_is_of_one():
+def test_each_line_of_the_table_is_of_so_many_examples_as_it_says():
+    """So a new one is of none, however it begins."""
     assert len(EXAMPLES) > 150
-    begins = {(each.page, begin) for each in listed() for begin in RUN.get(each.page, ())}
-    unused = [
-        (page, begin)
-        for page, told in RUN.items()
-        for begin in told
-        if not any(each.page == page and each.text.startswith(begin) for each in listed())
-    ]
-    assert unused == []
-    assert begins
+    said = {
+        (page, told): told[1] if isinstance(told, tuple) else 1
+        for page, entries in RUN.items()
+        for told in entries
+    }
+    counted = Counter(
+        (each.page, entry_of(each)) for each in listed() if entry_of(each) is not None
+    )
+    assert counted == said
 
 
 def test_what_is_not_run_is_told():
