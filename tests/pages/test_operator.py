@@ -117,6 +117,12 @@ def test_a_first_agent_and_the_evidence_of_it(machine):
     done = shell(machine.here(agent), machine.folder)
     assert done.code == 0, done
     assert "bot-7" in json.dumps(json.loads(done.out))
+    (machine.folder / "token").symlink_to("agent.token")
+    where = machine.here(" --proxy http://127.0.0.1:8080 -- ")  # the port, if none is named
+    shorter = commands(block("README.md", "jitgate exec"))
+    for command in (*shorter, commands(block("docs/clients.md", "jitgate exec"))[0]):
+        done = shell(command.replace(" -- ", where), machine.folder)
+        assert "bot-7" in done.out, done
     assert "Verified" in machine.done(verify)
 
 
@@ -272,11 +278,17 @@ def test_it_is_operated_as_the_pages_say(machine):
         never = r"\d{4}-\d\d-\d\d(T[\d:]+Z)?|[0-9a-f]{4,64}…?"
         assert differs(printed, said, never) is None, said
         (rotate,) = commands(block("docs/keys.md", "jitgate keys rotate"))
+        (machine.folder / "old.vkey").write_bytes((machine.state / "site.vkey").read_bytes())
         for command in (printed.rpartition("Next: ")[2], rotate):
             machine.done(command.replace("etc/jitgate.yaml", config))
         said = typed(machine.here(f"jitgate verify --config {config}"), machine.folder).out
         (keys,) = re.findall(r"^ +(keys .*\n.* on)$", said, re.MULTILINE)
         assert differs(block("docs/keys.md", "keys "), keys, r"[0-9a-f]{8}|\d+") is None, keys
+        last = int(re.search(r"from entry 0 to (\d+)", keys)[1])
+        shown = block("docs/keys.md", "jitgate proof inclusion")
+        shown = shown.replace("811", f"{last}").replace("000000000812", f"{last + 1:012}")
+        machine.done(shown.replace("DIR", "/var/lib/jitgate/recordings"))
+        assert "key.rotated" in (machine.folder / "rotation.proof").read_text()
         backup, restore = (
             each.text.replace("sudo -u jitgate ", "")
             for each in blocks("docs/operating.md")
