@@ -20,6 +20,8 @@ from support.pages import ROOT, block, blocks, commands, differs, shell, span, s
 from support.tokens import Tokens
 from support.wire import Tunnel
 
+pytestmark = pytest.mark.needs_debian("curl")
+
 PAGE = "docs/how-to/first-gateway.md"
 ISSUER = "https://YOUR-ORG.okta.com/oauth2/agents"
 US = "jitgate.internal"

@@ -93,6 +93,7 @@ def keys(tmp_path):
     return made
 
 
+@pytest.mark.needs_debian("openssl")
 def test_keys_are_made_published_and_asked_about_as_it_is_told(keys, tmp_path):
     program = block("docs/credentials.md", "python -c")
     apps = []

@@ -69,7 +69,8 @@ def block(page: str, begins: str) -> str:
 def span(page: str, begins: str) -> str:
     """What stands between backticks in a sentence, and begins so; the first of them."""
     text = CODE.sub("", (ROOT / page).read_text())
-    return next(each for each in re.findall("`([^`\n]*)`", text) if each.startswith(begins))
+    spans: list[str] = re.findall("`([^`\n]*)`", text)
+    return next(each for each in spans if each.startswith(begins))
 
 
 def steps(text: str) -> list[tuple[str, str]]:
