@@ -6,30 +6,24 @@ import contextlib
 import io
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from support import pages
+from support.pages import PAGES, ROOT
 
 from jitgate.cli import command_line, main
 from jitgate.config import load
 from jitgate.config.schema import Rule, Settings, Target
 
-ROOT = Path(__file__).parents[1]
-PAGES = [
-    page
-    for page in (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
-    if not {"decisions", "reference", "changes"} & set(page.parts)
-]
-CODE = re.compile(r"^```(\w*)\n(.*?)^```|^((?:    [^\n]*\n|\n(?=    ))+)", re.MULTILINE | re.DOTALL)
 TYPED = re.compile(r"^(?:\$ )?(?:[^|&;]* (?:\||&&) )?(?:[A-Z_]+=\S+ )*(jitgate [a-z][^:]*.*)$")
 PARSER = command_line()
 
 
 def blocks(page):
-    for kind, fenced, indented in CODE.findall(page.read_text()):
-        yield kind, fenced or re.sub("^    ", "", indented, flags=re.MULTILINE)
+    for each in pages.blocks(str(page.relative_to(ROOT))):
+        yield each.kind, each.text
 
 
 # --- commands

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.pages import block
 
 PAGE = (Path(__file__).parents[1] / "docs" / "tutorial.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 NEVER_THE_SAME = re.compile(
     r"127\.0\.0\.1:\d+|\b[as]-[0-9a-f]{16}|00u[0-9a-f]+|\d+ m?s\b|\d+ min|\d{4}-\d\d-\d\dT[\d:]+Z"
+    r"|\d\d:\d\d:\d\d(?= UTC)|\b[0-9a-f]{64}\b"
 )
 
 
@@ -23,6 +25,9 @@ def steps(block):
     """Each command of a block with what it is said to print."""
     return [(each.partition("\n")[0], each.partition("\n")[2]) for each in block.split("$ ")[1:]]
 
+
+README = block("README.md", "Access request ")
+"""How a request is shown: of the same call, in another run."""
 
 CONSOLE = [steps(text) for kind, text in BLOCKS if kind == "console"]
 
@@ -105,6 +110,8 @@ def test_the_tutorial_is_as_it_is_told(tmp_path):
                 said = typed(answering[0][0], tmp_path)
             assert same(answering[0][1], said), said
             (request,) = re.findall(r"^a-[0-9a-f]+", said, re.MULTILINE)
+            asked = typed(f"jitgate requests {request} --config try/etc/jitgate.yaml", tmp_path)
+            assert same(README, asked.partition("\n\n  jitgate approve")[0] + "\n"), asked
             said = typed(re.sub(r"a-[0-9a-f]+", request, answering[1][0]), tmp_path)
             assert same(answering[1][1], said), said
             assert waiting.stdout.read() == "and has left.\n"

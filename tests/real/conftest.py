@@ -43,7 +43,7 @@ class Estate:
         """Who answers."""
         return Approver(self.gateway.config)
 
-    def python(self, script: str, agent: str = "it-agent") -> dict[str, object]:
+    def python(self, script: str, agent: str = "it-agent") -> Any:
         """Run a script as the agent, in a process of its own; what it prints is JSON."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         done = subprocess.run(
@@ -56,7 +56,7 @@ class Estate:
         )
         assert done.returncode == 0, done.stderr
         shown = orjson.loads(done.stdout.splitlines()[-1])
-        assert isinstance(shown, dict)
+        assert isinstance(shown, dict | list)
         return shown
 
 

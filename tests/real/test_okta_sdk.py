@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from support.counterparts import PORTAL_SECRET
+from support.pages import block
 
 SDK = """
 import asyncio, json
@@ -36,6 +37,16 @@ def arrivals(estate):
         for each in estate.org.journal()
         if each.path.startswith("/api/") and not each.wanted_nonce
     ]
+
+
+def test_the_readmes_program_is_what_it_takes(estate):
+    """The program of README.md as it stands, but for the org; it prints who there is."""
+    program = block("README.md", "import asyncio").replace("acme.okta.com", "acme.okta.example")
+    shown = program.replace("print(error or [", "print(json.dumps([str(error)] if error else [")
+    shown = shown.replace(" for user in users])", " for user in users]))")
+    assert shown.count("json.dumps") == 1
+    assert "alice@acme.example" in estate.python(f"import json\n{shown}")
+    assert arrivals(estate) == [("GET", "/api/v1/users", "okta.users.read", 200)]
 
 
 def test_it_lists_users_and_groups(estate):

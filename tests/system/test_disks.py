@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import http.client
+import json
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from support.counterparts import TestCA
 from support.crashing import Recorded, answering, lacking, verified
 from support.gateway import GatewayProcess, health, settings, target, wait_for
+from support.pages import block
 from support.preloaded import compiled
 from support.tokens import Tokens
 from support.wire import Origin, Tunnel
@@ -22,6 +27,22 @@ STOPS = 0.5
 
 SPARE = 1.5
 """Seconds more on a busy machine."""
+
+
+PAGE = "docs/operating.md"
+
+
+def plain(text):
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def ready(gateway):
+    """What /readyz says of a gateway that is not."""
+    with pytest.raises(urllib.error.HTTPError) as told:
+        urllib.request.urlopen(f"http://127.0.0.1:{gateway.ports['admin']}/readyz", timeout=10)
+    with told.value as error:
+        assert error.code == 503
+        return json.loads(error.read())
 
 
 # What the folder's conftest makes for its other modules is not needed here.
@@ -69,7 +90,7 @@ class Scene:
     origin: Origin
     disk: Path
 
-    def stops_and_goes_on(self, fail, mend):
+    def stops_and_goes_on(self, fail, mend, meanwhile=lambda: None):
         """Traffic stops while the disk fails, and goes on once it is mended."""
         assert [self.agent.ask() for _ in range(3)] == [200] * 3
         fail()
@@ -82,6 +103,7 @@ class Scene:
             assert self.agent.ask() != 200
         assert len(self.origin.received) == sent
         assert health(self.gateway)[0] == 503
+        meanwhile()
         mend()
         wait_for(lambda: health(self.gateway)[0] == 200)
         assert [self.agent.ask() for _ in range(3)] == [200] * 3
@@ -98,9 +120,9 @@ class Scene:
 
 
 @contextmanager
-def serving(folder, disk, env=None):
+def serving(folder, disk, env=None, **more):
     ca, tokens = TestCA.create(folder, name="origin"), Tokens(folder)
-    where = {"recording": {"directory": str(disk / "recordings")}}
+    where = {"recording": {"directory": str(disk / "recordings")}, **more}
     with Origin(ca.leaf("api.example"), answering()) as origin:
         configuration = settings(folder, tokens.jwks, [target(origin.port, ca.pem)], **where)
         with GatewayProcess(folder, configuration, env=env) as gateway:
@@ -162,19 +184,31 @@ def test_traffic_stops_while_the_disk_fails_and_no_failed_file_is_touched_again(
 
 @pytest.mark.needs_root
 def test_traffic_stops_while_the_disk_is_full_and_goes_on_with_room(tmp_path):
+    """What is said meanwhile is what docs/operating.md shows."""
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], check=True)
     try:
-        with serving(tmp_path, disk) as scene:
+        with serving(tmp_path, disk, **plain(block(PAGE, "log:"))) as scene:
 
             def fill():
                 with (disk / "ballast").open("wb", buffering=0) as file, suppress(OSError):
                     while file.write(bytes(4096)):
                         pass
 
-            scene.stops_and_goes_on(fill, lambda: (disk / "ballast").unlink())
+            def says_so():
+                # The first write that fails may have found room for a part of it.
+                shown = json.loads(block(PAGE, '{"ready"'))
+                wait_for(lambda: ready(scene.gateway) == shown)
+
+            scene.stops_and_goes_on(fill, lambda: (disk / "ballast").unlink(), says_so)
             scene.is_whole()
+        shown = json.loads(block(PAGE, '{"time"'))
+        begins = shown["message"].partition("(")[0]
+        logged = [json.loads(line) for line in scene.gateway.output if line.startswith("{")]
+        (first, *_) = [each for each in logged if each["message"].startswith(begins)]
+        assert list(first) == list(shown)
+        assert (first["level"], first["logger"]) == (shown["level"], shown["logger"])
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
 

@@ -15,6 +15,7 @@ from support.approver import people
 from support.booted import PROGRAM, PYTHON, Booted, NoSystemd
 from support.counterparts import TestCA
 from support.gateway import settings, target
+from support.pages import block
 from support.proxies import _free_port
 from support.tokens import Tokens
 from support.wire import Origin, Tunnel, answering
@@ -63,6 +64,26 @@ def test_systemd_understands_the_units_and_has_little_to_say_against_them(tmp_pa
         bound = f"--threshold={EXPOSURE[file.name]}"
         judged = _analyzed("security", "--offline=true", "--no-pager", bound, str(file))
         assert judged.returncode == 0, judged.stdout
+
+
+ADDED = {"docs/credentials.md": "jitgate.service", "docs/write-once.md": "jitgate-sealer.service"}
+"""What a page adds to which unit."""
+
+
+@pytest.mark.needs_debian("systemd-analyze")
+@pytest.mark.parametrize("page", ADDED)
+def test_systemd_understands_what_pages_add(page, tmp_path):
+    name, added = ADDED[page], block(page, "[Service]")
+    whole = f"{_unit(name)}\n{added}".replace("=jitgate\n", "=root\n")
+    (tmp_path / name).write_text(re.sub(r"/opt/jitgate/bin/\w+", sys.executable, whole))
+    verified = _analyzed("verify", "--man=no", str(tmp_path / name))
+    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+    program = re.search(r"-m jitgate\.sealer (.*?)\n[^ ]", added.replace("\\\n", ""), re.DOTALL)
+    if program:
+        options = set(re.findall("--[a-z-]+", program[1]))
+        told = [sys.executable, "-m", "jitgate.sealer", "--help"]
+        known = subprocess.run(told, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert options <= set(re.findall("--[a-z-]+", known))
 
 
 @pytest.fixture
