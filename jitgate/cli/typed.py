@@ -8,7 +8,13 @@ from typing import Any, NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """Names what it does not know, and what may be meant. Commands below it have the same class."""
+    """Names what it does not know, and what may be meant. Commands below it have the same class.
+
+    Options are typed whole: what stands for one today could stand for two tomorrow.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None

@@ -18,6 +18,7 @@ from jitgate.cli import main
         (["policy", "tset"], "jitgate policy ", "there is no 'tset' (is test meant?)"),
         (["xyzzy"], "jitgate ", "there is no 'xyzzy': choose from run"),
         (["approve", "a-1", "--reson", "x"], "jitgate approve ", "--reson x (is --reason meant?)"),
+        (["approve", "a-1", "--reas", "x"], "jitgate approve ", "--reas x (is --reason meant?)"),
         (["approve", "a-1", "--reson=x"], "jitgate approve ", "--reson=x (is --reason meant?)"),
         (["deny", "a-1", "--uses", "2"], "jitgate deny ", "unrecognized arguments: --uses 2\n"),
         (["approve", "a-1", "IT-7"], "jitgate approve ", "IT-7 (words that belong together"),
