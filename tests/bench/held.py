@@ -78,7 +78,9 @@ def roomy(count: int) -> dict[str, object]:
         "limits": {
             "connections": 2 * count,
             "connections_per_agent": 2 * count,
-            "exchanges": 2 * count,  # they come all at once, and take room until they are held
+            # They come all at once, and take room until they are held.
+            "exchanges": 2 * count,
+            "exchanges_per_agent": 2 * count,
             "idle": "1h",  # a busy machine takes long to open so many
         },
     }
