@@ -259,7 +259,9 @@ def place_of(fault: BaseException) -> str:
 
     Of no use to agents, for it names files. Messages are left out, as in `traced`.
     """
-    while fault.__cause__ is not None:
+    seen: set[int] = set()
+    while fault.__cause__ is not None and id(fault) not in seen:  # as in `traced`
+        seen.add(id(fault))
         fault = fault.__cause__
     trace = fault.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -146,6 +146,14 @@ def test_whoever_wrote_a_rule_is_told_the_line_that_raised():
     assert why == f"It raised KeyError at {__file__}:{found[1]}."
 
 
+def test_a_fault_that_causes_itself_ends_no_later():
+    odd, other = KeyError("x"), ValueError("y")
+    odd.__cause__, other.__cause__ = other, odd
+    told = trial(PERMITS, odd)
+    assert told.denial is Denial.FAULT
+    assert f" at {__file__}:" in told.refusal.detail
+
+
 def test_a_masking_profile_that_there_is_not_is_a_fault():
     hides = Verdict(Effect.PERMIT, "So.", (Obligation("mask", "all"),))
     assert trial(hides).denial is Denial.FAULT

@@ -272,7 +272,7 @@ class Site:
             timeout=60,
             check=False,
         )
-        said = json.loads(done.stdout or "{}")
+        said = json.loads(done.stdout.strip() or "{}")
         if not said.get("ok") or "problem" in said:
             raise NotTold(f"{done.stdout}{done.stderr}"[-200:])
 
