@@ -19,6 +19,7 @@ from jitgate.core.masking import Maskers, asked
 from jitgate.core.media import masked
 from jitgate.core.profiles import SENSITIVE, MarkedFields, MaskingProfile
 from jitgate.maskers.detectors import DetectorMasker
+from jitgate.maskers.known import LiteralsMasker
 from jitgate.maskers.names import NameMasker
 from jitgate.maskers.paths import PathMasker
 from jitgate.values import How
@@ -82,6 +83,15 @@ def test_a_profile_that_is_read_again_finds_what_was_made_for_it():
     for other in (read(How.DROP), read(name="q"), read()[:2]):
         assert whole(other) is not whole(read())
     assert len({*read(), *read(), *read(How.DROP)}) == 6
+
+
+def test_a_known_secret_that_was_replaced_is_looked_for_from_the_reload_on():
+    """Nothing is made of secrets that could be compared: each reload makes what looks for them."""
+    body = b'{"echo": "second-secret"}'
+    for secret, shown in ((b"first-secret", True), (b"second-secret", False)):
+        maskers = Maskers((LiteralsMasker("p", [secret]),), Hand())
+        out = masked(((b"Content-Type", b"application/json"),), body, maskers)
+        assert (b"second-secret" in out) is shown
 
 
 def test_what_cannot_be_made_is_the_fault_of_what_needs_it():
